@@ -1,0 +1,18 @@
+"""Ground floor: rotations, triangle frames and mesh queries. Knows tensors, not heads."""
+
+from __future__ import annotations
+
+from sage_ns.geometry.rotations import axis_angle_to_matrix as axis_angle_to_matrix
+from sage_ns.geometry.rotations import axis_angle_to_quaternion as axis_angle_to_quaternion
+from sage_ns.geometry.rotations import matrix_to_axis_angle as matrix_to_axis_angle
+from sage_ns.geometry.rotations import matrix_to_quaternion as matrix_to_quaternion
+from sage_ns.geometry.rotations import quaternion_conjugate as quaternion_conjugate
+from sage_ns.geometry.rotations import quaternion_multiply as quaternion_multiply
+from sage_ns.geometry.rotations import quaternion_slerp as quaternion_slerp
+from sage_ns.geometry.rotations import quaternion_to_axis_angle as quaternion_to_axis_angle
+from sage_ns.geometry.rotations import quaternion_to_matrix as quaternion_to_matrix
+from sage_ns.geometry.rotations import rotation_6d_to_matrix as rotation_6d_to_matrix
+from sage_ns.geometry.triangles import TriangleFrames as TriangleFrames
+from sage_ns.geometry.triangles import triangle_areas as triangle_areas
+from sage_ns.geometry.triangles import triangle_frames as triangle_frames
+from sage_ns.geometry.triangles import triangle_normals as triangle_normals
