@@ -44,7 +44,7 @@ def _angle_over_sine_half(cos_half: Float[Tensor, "*batch"], sin_half_squared: F
 
 
 def axis_angle_to_matrix(axis_angle: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
-    """Rotation matrix of an axis-angle vector (radians), by Rodrigues' formula R = I + sinc(a) K + (1-cos a)/a^2 K^2."""
+    """Rotation matrix of an axis-angle vector (radians): Rodrigues, R = I + sinc(a) K + (1 - cos a) / a^2 K^2."""
     squared = (axis_angle**2).sum(-1)[..., None, None]
     x, y, z = axis_angle.unbind(-1)
     zero = torch.zeros_like(x)
