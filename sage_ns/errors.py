@@ -17,3 +17,7 @@ class FlameParamsError(SageError):
 
 class CaptureError(SageError):
     """A capture folder cannot be read: missing file, broken field, wrong size, impossible camera."""
+
+
+class RasterError(SageError):
+    """Surfels or a camera cannot be drawn: wrong shapes, mixed types or devices, a backend that is not available."""

@@ -1,0 +1,83 @@
+"""View-dependent colour as real spherical harmonics (the convention of 3D Gaussian splatting)."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+# Normalisation of the real harmonics, with 3DGS' (Condon-Shortley) signs.
+C0 = 0.28209479177387814
+C1 = 0.4886025119029199
+C2 = (1.0925484305920792, -1.0925484305920792, 0.31539156525252005, -1.0925484305920792, 0.5462742152960396)
+C3 = (
+    -0.5900435899266435,
+    2.890611442640554,
+    -0.4570457994644658,
+    0.3731763325901154,
+    -0.4570457994644658,
+    1.445305721320277,
+    -0.5900435899266435,
+)
+NUM_COEFFICIENTS = (1, 4, 9, 16)
+
+
+def sh_colors(
+    coefficients: Float[Tensor, "num_points num_coefficients 3"],
+    means: Float[Tensor, "num_points 3"],
+    camera_center: Float[Tensor, " 3"],
+) -> Float[Tensor, "num_points 3"]:
+    """Colour of points seen from a camera: harmonics of the direction camera -> point, + 0.5, not below 0.
+
+    Args:
+        coefficients: 1, 4, 9 or 16 per channel (degree 0 to 3).
+        means: points in metres.
+        camera_center: metres, same frame; a constant.
+
+    Raises:
+        ValueError: another number of coefficients.
+    """
+    if coefficients.shape[1] not in NUM_COEFFICIENTS:
+        raise ValueError(f"{coefficients.shape[1]} coefficients per channel; expected one of {NUM_COEFFICIENTS}")
+    return sh_colors_torch(coefficients, means, camera_center)
+
+
+def sh_colors_torch(
+    coefficients: Float[Tensor, "num_points num_coefficients 3"],
+    means: Float[Tensor, "num_points 3"],
+    camera_center: Float[Tensor, " 3"],
+) -> Float[Tensor, "num_points 3"]:
+    """The definition of `sh_colors` in plain torch, any floating-point type and device."""
+    direction = torch.nn.functional.normalize(means - camera_center.to(means), dim=-1)
+    basis = sh_basis(direction, coefficients.shape[1])
+    return ((basis[..., None] * coefficients).sum(dim=1) + 0.5).clamp(min=0.0)
+
+
+def sh_basis(
+    direction: Float[Tensor, "num_points 3"], num_coefficients: int
+) -> Float[Tensor, "num_points num_coefficients"]:
+    """Values of the first 1, 4, 9 or 16 harmonics in unit directions."""
+    x, y, z = direction.unbind(-1)
+    values = [torch.full_like(x, C0)]
+    if num_coefficients > 1:
+        values += [-C1 * y, C1 * z, -C1 * x]
+    if num_coefficients > 4:
+        xx, yy, zz = x * x, y * y, z * z
+        values += [
+            C2[0] * x * y,
+            C2[1] * y * z,
+            C2[2] * (2 * zz - xx - yy),
+            C2[3] * x * z,
+            C2[4] * (xx - yy),
+        ]
+        if num_coefficients > 9:
+            values += [
+                C3[0] * y * (3 * xx - yy),
+                C3[1] * x * y * z,
+                C3[2] * y * (4 * zz - xx - yy),
+                C3[3] * z * (2 * zz - 3 * xx - 3 * yy),
+                C3[4] * x * (4 * zz - xx - yy),
+                C3[5] * z * (xx - yy),
+                C3[6] * x * (xx - 3 * yy),
+            ]
+    return torch.stack(values, dim=-1)
