@@ -1,0 +1,306 @@
+"""One ``transforms*.json`` of a VHAP export: its frames, each with camera, intrinsics and file paths.
+
+Format: VHAP's NeRF export, which GaussianAvatars and SurFhead train on. Cameras are OpenGL camera-to-world
+(x right, y up, z back) in FLAME's metric world; intrinsics are pixels, per frame or shared by the file.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float
+from PIL import Image, UnidentifiedImageError
+
+from sage_ns.errors import CaptureError
+
+CyOrigin = Literal["auto", "top", "bottom"]
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+
+ROTATION_TOLERANCE = 1e-3
+"""Largest entry of ``|R^T R - I|`` that still counts as a rotation; exports carry about 1e-6."""
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One image of a capture with the camera that took it and the moment it was taken.
+
+    Paths are absolute. ``cy`` is measured from the top of the image, whatever the file's convention was.
+    """
+
+    timestep: int
+    """Timestep id as the capture numbers it (ids may have gaps)."""
+    camera_index: int
+    camera_id: str
+    """Serial of the camera; "0" for monocular exports."""
+    image_path: Path
+    mask_path: Path | None
+    """Soft foreground mask (8-bit alpha), if the capture has one."""
+    flame_param_path: Path
+    camera_to_world: Float[np.ndarray, "4 4"]
+    """OpenGL axes, metres, float64."""
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+    width: int
+    height: int
+    source: str
+    """Where the frame was read, for messages: file and position in it."""
+
+
+@dataclass(frozen=True)
+class _Record:
+    """A frame's JSON object beside the keys that its file gives for all frames."""
+
+    frame: Mapping[str, Any]
+    shared: Mapping[str, Any]
+    source: str
+
+    @property
+    def scopes(self) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        """The frame's own keys win: VHAP's shared ones are just those of the last frame written."""
+        return self.frame, self.shared
+
+    def number(self, name: str, scope: Mapping[str, Any] | None = None) -> float | None:
+        """A finite number under ``name`` in ``scope`` (default: the frame, then the shared keys), else None."""
+        for place in (scope,) if scope is not None else self.scopes:
+            if name in place:
+                return _finite_number(place[name], name, self.source)
+        return None
+
+    def index(self, name: str) -> int | None:
+        """A non-negative integer under ``name`` of the frame, else None."""
+        value = self.number(name, self.frame)
+        if value is None:
+            return None
+        if value < 0 or value != int(value):
+            raise CaptureError(
+                f"{self.source}: '{name}' is {value}; expected a whole number >= 0. Re-export the capture."
+            )
+        return int(value)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Reads a JSON object.
+
+    Raises:
+        CaptureError: the file cannot be read, is not JSON (with line and column), or is not an object.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise CaptureError(
+            f"{path} is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}. "
+            "The file was probably cut off while it was written or copied; export or copy it again."
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise CaptureError(f"{path} cannot be read: {error}. Check that it exists and is a text file.") from error
+    if not isinstance(content, dict):
+        raise CaptureError(f"{path}: expected a JSON object with a list 'frames', found a {type(content).__name__}.")
+    return content
+
+
+def frame_entries(content: Mapping[str, Any], path: Path) -> list[Mapping[str, Any]]:
+    """The objects of the list ``frames`` of a parsed transforms file (the list may be empty)."""
+    entries = content.get("frames")
+    if not isinstance(entries, list):
+        found = f"a {type(entries).__name__}" if "frames" in content else f"keys {sorted(content)}"
+        raise CaptureError(f"{path}: expected a list 'frames', found {found}. Is this a VHAP transforms file?")
+    for position, entry in enumerate(entries):
+        if not isinstance(entry, Mapping):
+            raise CaptureError(f"{path}, frame {position}: expected an object, found a {type(entry).__name__}.")
+    return entries
+
+
+def read_frames(path: Path, cy_origin: CyOrigin = "auto") -> tuple[Frame, ...]:
+    """Reads all frames of a transforms file, sorted by timestep, then camera (the order VHAP writes them in).
+
+    Args:
+        path: ``transforms_<split>.json``.
+        cy_origin: the image edge that the file's ``cy`` is measured from. VHAP flips ``cy`` together with the
+            camera's y axis since November 2024 (commit 34afb35), earlier exports do not, and nothing in the file
+            tells which wrote it. ``auto`` therefore takes the file's own top-level key ``cy_origin`` where it has
+            one, else "bottom", as VHAP writes today. With ``cy = height / 2`` all are the same.
+
+    Raises:
+        CaptureError: naming file, frame and field.
+    """
+    content = read_json(path)
+    origin = _resolve_cy_origin(content, cy_origin, path)
+    folder = path.parent.resolve()
+    frames = [
+        _parse_frame(_Record(entry, content, f"{path}, frame {position}"), folder, origin)
+        for position, entry in enumerate(frame_entries(content, path))
+    ]
+    return tuple(sorted(frames, key=lambda frame: (frame.timestep, frame.camera_index)))
+
+
+def moment_of(entry: Mapping[str, Any], source: str, folder: Path) -> tuple[int, Path]:
+    """Timestep id and FLAME parameter file of a frame's JSON object.
+
+    Raises:
+        CaptureError: the object names no timestep or no parameter file.
+    """
+    record = _Record(entry, {}, source)
+    timestep = record.index("timestep_index")
+    if timestep is None:
+        raise CaptureError(
+            f"{source}: no 'timestep_index' (found {sorted(entry)}). sage_ns reads VHAP exports, where every frame "
+            "says its moment; Blender- or INSTA-style transforms do not."
+        )
+    if "flame_param_path" not in entry:
+        raise CaptureError(
+            f"{source}: no 'flame_param_path' (found {sorted(entry)}). Export the capture with FLAME parameters "
+            "(VHAP: --flame-mode param)."
+        )
+    return timestep, absolute_path(folder, entry["flame_param_path"], "flame_param_path", source)
+
+
+def absolute_path(folder: Path, name: object, field: str, source: str) -> Path:
+    """The absolute path that ``name`` means relative to ``folder``, without ``..`` in it.
+
+    ``folder`` should be resolved, so that ``../sibling`` of a symlinked union folder is the right sibling.
+    """
+    if not isinstance(name, str) or not name:
+        raise CaptureError(f"{source}: '{field}' is {name!r}; expected a path relative to the file's folder.")
+    return Path(os.path.normpath(folder / name))
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Width and height in pixels, from the image's header alone.
+
+    Raises:
+        CaptureError: the file is missing or is not an image.
+    """
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except FileNotFoundError as error:
+        raise CaptureError(
+            f"image {path} is missing. Copy it back or take its frame out of the transforms file."
+        ) from error
+    except (UnidentifiedImageError, OSError) as error:
+        raise CaptureError(f"{path} is not a readable image: {error}. Copy or export it again.") from error
+
+
+def _parse_frame(record: _Record, folder: Path, cy_origin: Literal["top", "bottom"]) -> Frame:
+    entry, source = record.frame, record.source
+    timestep, flame_param_path = moment_of(entry, source, folder)
+    if "file_path" not in entry:
+        raise CaptureError(f"{source}: no 'file_path' (found {sorted(entry)}). Every frame must name its image.")
+    image_path = _with_suffix(absolute_path(folder, entry["file_path"], "file_path", source))
+    mask_path = None
+    if entry.get("fg_mask_path") is not None:
+        mask_path = _with_suffix(absolute_path(folder, entry["fg_mask_path"], "fg_mask_path", source))
+    width, height = _size(record, image_path)
+    fx, fy = _focal_lengths(record, width, height)
+    cx, cy = record.number("cx"), record.number("cy")
+    cy = height / 2 if cy is None else cy
+    camera_index = record.index("camera_index")
+    return Frame(
+        timestep=timestep,
+        # Monocular exports by other tools leave the camera out: there is only one.
+        camera_index=0 if camera_index is None else camera_index,
+        camera_id=str(entry.get("camera_id", camera_index or 0)),
+        image_path=image_path,
+        mask_path=mask_path,
+        flame_param_path=flame_param_path,
+        camera_to_world=_camera_to_world(entry, source),
+        fx=fx,
+        fy=fy,
+        cx=width / 2 if cx is None else cx,
+        cy=height - cy if cy_origin == "bottom" else cy,
+        width=width,
+        height=height,
+        source=source,
+    )
+
+
+def _resolve_cy_origin(content: Mapping[str, Any], cy_origin: CyOrigin, path: Path) -> Literal["top", "bottom"]:
+    if cy_origin != "auto":
+        return cy_origin
+    stated = content.get("cy_origin", "bottom")
+    if stated not in ("top", "bottom"):
+        raise CaptureError(f'{path}: \'cy_origin\' is {stated!r}; expected "top" or "bottom".')
+    return stated
+
+
+def _finite_number(value: object, name: str, source: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise CaptureError(f"{source}: '{name}' is {value!r}; expected a finite number. Re-export the capture.")
+    return float(value)
+
+
+def _size(record: _Record, image_path: Path) -> tuple[int, int]:
+    width, height = record.number("w"), record.number("h")
+    if width is None or height is None:
+        return image_size(image_path)
+    if width < 1 or height < 1 or width != int(width) or height != int(height):
+        raise CaptureError(f"{record.source}: image size 'w' x 'h' is {width} x {height}; expected whole pixels >= 1.")
+    return int(width), int(height)
+
+
+def _focal_lengths(record: _Record, width: int, height: int) -> tuple[float, float]:
+    """Focal lengths (fx, fy) in pixels; square pixels where only the horizontal one is known."""
+    for scope in record.scopes:
+        fx = _focal_length(record, scope, "x", width)
+        if fx is not None:
+            fy = _focal_length(record, scope, "y", height)
+            return fx, fx if fy is None else fy
+    raise CaptureError(
+        f"{record.source}: no focal length: neither 'fl_x' nor 'camera_angle_x' in the frame or for the whole file."
+    )
+
+
+def _focal_length(record: _Record, scope: Mapping[str, Any], axis: Literal["x", "y"], size: int) -> float | None:
+    focal = record.number(f"fl_{axis}", scope)
+    if focal is not None:
+        if focal <= 0:
+            raise CaptureError(f"{record.source}: 'fl_{axis}' is {focal}; a focal length is > 0 pixels.")
+        return focal
+    angle = record.number(f"camera_angle_{axis}", scope)
+    if angle is None:
+        return None
+    if not 0 < angle < math.pi:
+        raise CaptureError(f"{record.source}: 'camera_angle_{axis}' is {angle}; expected radians between 0 and pi.")
+    return size / (2 * math.tan(angle / 2))
+
+
+def _camera_to_world(entry: Mapping[str, Any], source: str) -> Float[np.ndarray, "4 4"]:
+    try:
+        matrix = np.array(entry.get("transform_matrix"), dtype=np.float64)
+    except (TypeError, ValueError):
+        matrix = np.empty(0)
+    if matrix.shape not in ((4, 4), (3, 4)):
+        raise CaptureError(f"{source}: 'transform_matrix' is not a 4x4 matrix of numbers (shape {matrix.shape}).")
+    if not np.isfinite(matrix).all():
+        raise CaptureError(f"{source}: 'transform_matrix' holds NaN or infinity. Re-run the camera calibration.")
+    camera_to_world = np.eye(4)
+    camera_to_world[: matrix.shape[0]] = matrix
+    rotation = camera_to_world[:3, :3]
+    error = np.abs(rotation.T @ rotation - np.eye(3)).max()
+    if error > ROTATION_TOLERANCE or np.linalg.det(rotation) < 0:
+        raise CaptureError(
+            f"{source}: 'transform_matrix' has no rotation in its upper 3x3 part (|R^T R - I| = {error:.2g}, "
+            f"determinant {np.linalg.det(rotation):.3g}). Scaled, singular and mirrored cameras are not supported; "
+            "keep the capture in metres and in OpenGL axes (x right, y up, z back)."
+        )
+    if np.abs(camera_to_world[3] - (0, 0, 0, 1)).max() > ROTATION_TOLERANCE:
+        raise CaptureError(f"{source}: last row of 'transform_matrix' is {camera_to_world[3]}; expected 0 0 0 1.")
+    return camera_to_world
+
+
+def _with_suffix(path: Path) -> Path:
+    """``path``, or the existing image that it names without its suffix."""
+    if path.suffix.lower() in IMAGE_SUFFIXES or path.is_file():
+        return path
+    candidates = (path.with_name(path.name + suffix) for suffix in IMAGE_SUFFIXES)
+    return next((candidate for candidate in candidates if candidate.is_file()), path)

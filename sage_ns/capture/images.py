@@ -1,0 +1,132 @@
+"""Images and soft masks of a capture as tensors, area-downscaled, on one known background colour.
+
+Convention: stored RGB is already blended with a background colour ``b`` (VHAP: white), ``I = a F + (1 - a) b``
+with foreground ``F`` and soft mask ``a``. It stays so everywhere; ``recomposite`` exchanges ``b``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image, ImageColor, UnidentifiedImageError
+from torch import Tensor
+
+from sage_ns.errors import CaptureError
+
+
+def background_color(name: str) -> Float[Tensor, "3"]:
+    """RGB in 0..1 of a colour name ("white", "black", "green") or a hex code ("#00ff80").
+
+    Raises:
+        CaptureError: no such colour.
+    """
+    try:
+        rgb = ImageColor.getrgb(name)[:3]
+    except ValueError as error:
+        raise CaptureError(f"background '{name}' is not a colour; give a name (white, black) or #rrggbb.") from error
+    return torch.tensor(rgb, dtype=torch.float32) / 255
+
+
+def downscaled_size(width: int, height: int, factor: int) -> tuple[int, int]:
+    """Width and height after area-downscaling by a whole ``factor``; what does not fill a block is cropped.
+
+    Cropping the right and bottom remainder keeps blocks whole, so that dividing the intrinsics by the factor
+    is exact.
+
+    Raises:
+        CaptureError: the factor is no positive whole number, or leaves no pixel.
+    """
+    if factor < 1 or factor != int(factor):
+        raise CaptureError(f"downscale_factor is {factor}; expected a whole number >= 1.")
+    size = width // factor, height // factor
+    if min(size) < 1:
+        raise CaptureError(f"downscale_factor {factor} leaves nothing of an image of {width} x {height} px.")
+    return size
+
+
+def load_image(
+    image_path: Path,
+    mask_path: Path | None = None,
+    downscale_factor: int = 1,
+    background: Float[Tensor, "3"] | None = None,
+) -> tuple[UInt8[Tensor, "h w 3"], UInt8[Tensor, "h w 1"] | None]:
+    """Loads an image with its soft mask.
+
+    Args:
+        image_path: 8-bit RGB, gray, or RGBA image. RGBA (INSTA's way, straight alpha) is blended with
+            ``background``; its alpha is the mask where ``mask_path`` is None.
+        mask_path: 8-bit soft mask of the image's size.
+        downscale_factor: side of the square blocks of pixels that are averaged.
+        background: RGB in 0..1 that RGBA images are blended with (default white).
+
+    Returns:
+        RGB blended with the background, and the mask (255 = foreground), or None where there is none.
+
+    Raises:
+        CaptureError: a file is missing, truncated or no image, or the mask has another size.
+    """
+    pixels = _decode(image_path, "image")
+    mask = None if mask_path is None else _decode(mask_path, "mask").convert("L")
+    if mask is not None and mask.size != pixels.size:
+        raise CaptureError(
+            f"mask {mask_path} has {mask.width} x {mask.height} px, its image {image_path} "
+            f"{pixels.width} x {pixels.height} px. Export the masks again or switch masks off (--use-masks False)."
+        )
+    if _has_alpha(pixels):
+        rgba = pixels.convert("RGBA")
+        alpha = rgba.getchannel("A")
+        color = torch.ones(3) if background is None else background
+        ground = Image.new("RGB", pixels.size, tuple(round(255 * channel) for channel in color.tolist()))
+        pixels = Image.composite(rgba.convert("RGB"), ground, alpha)
+        mask = alpha if mask is None else mask
+    rgb = _to_tensor(_downscale(pixels.convert("RGB"), downscale_factor))
+    return rgb, None if mask is None else _to_tensor(_downscale(mask, downscale_factor))
+
+
+def recomposite(
+    image: Float[Tensor, "*batch 3"],
+    mask: Float[Tensor, "*batch 1"],
+    from_background: Float[Tensor, "*#batch 3"],
+    to_background: Float[Tensor, "*#batch 3"],
+) -> Float[Tensor, "*batch 3"]:
+    """Exchanges the background colour of a blended image: ``I + (1 - a) (b_to - b_from)``, clamped to 0..1.
+
+    Args:
+        image: RGB in 0..1, blended with ``from_background``.
+        mask: soft mask in 0..1, 1 = foreground.
+        from_background: the colour (or image) that ``image`` is blended with.
+        to_background: the colour (or image) to blend with instead.
+    """
+    return (image + (1 - mask) * (to_background - from_background)).clamp(0, 1)
+
+
+def _decode(path: Path, role: str) -> Image.Image:
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return image
+    except FileNotFoundError as error:
+        raise CaptureError(f"{role} {path} is missing. Copy it back or take its frame out of the JSON.") from error
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        raise CaptureError(
+            f"{role} {path} cannot be decoded ({error}): it is truncated or no image. Copy or export it again."
+        ) from error
+
+
+def _has_alpha(image: Image.Image) -> bool:
+    return "A" in image.getbands() or "transparency" in image.info
+
+
+def _downscale(image: Image.Image, factor: int) -> Image.Image:
+    if factor == 1:
+        return image
+    width, height = downscaled_size(image.width, image.height, factor)
+    return image.reduce(factor, box=(0, 0, width * factor, height * factor))
+
+
+def _to_tensor(image: Image.Image) -> UInt8[Tensor, "h w c"]:
+    pixels = np.array(image)
+    return torch.from_numpy(pixels if pixels.ndim == 3 else pixels[..., None])

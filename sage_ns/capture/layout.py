@@ -1,0 +1,97 @@
+"""A capture folder as VHAP and GaussianAvatars lay it out: single sequences and unions of sequences.
+
+A single sequence holds ``images/``, ``fg_masks/``, ``flame_param/`` and ``transforms_{train,val,test}.json``;
+a union holds the transforms alone, whose paths lead into sibling folders (``../<sequence>/images/...``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sage_ns.capture.frames import CyOrigin, Frame, frame_entries, moment_of, read_frames, read_json
+from sage_ns.errors import CaptureError
+
+ALL_FRAMES = "transforms.json"
+TRAIN = "transforms_train.json"
+TRAIN_MULTIFRAME = "transforms_train_multiframe.json"
+VAL = "transforms_val.json"
+TEST = "transforms_test.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Capture:
+    """What a capture folder lists. Frames are sorted by timestep, then camera; nothing but JSON was opened."""
+
+    folder: Path
+    """Absolute path of the folder."""
+    train: tuple[Frame, ...]
+    train_multiframe: tuple[Frame, ...]
+    """Training frames of all training timesteps; the same as ``train`` unless the folder lists them apart."""
+    val: tuple[Frame, ...]
+    """Held-out cameras at training timesteps (novel view); may be empty."""
+    test: tuple[Frame, ...]
+    """Held-out timesteps (self-reenactment); may be empty."""
+    flame_param_paths: dict[int, Path]
+    """Parameter file of every timestep id, ascending. Those of listed frames are required, others exist."""
+
+
+def read_capture(folder: Path, cy_origin: CyOrigin = "auto") -> Capture:
+    """Reads the transforms files of a capture folder.
+
+    Args:
+        folder: a VHAP export, single sequence or union.
+        cy_origin: image edge that ``cy`` is measured from, see ``read_frames``.
+
+    Raises:
+        CaptureError: not a capture folder, or a broken field; names file, frame and field.
+    """
+    folder = Path(folder).expanduser().absolute()
+    train_file = _training_file(folder)
+    train = read_frames(train_file, cy_origin)
+    multiframe_file = folder / TRAIN_MULTIFRAME
+    multiframe = read_frames(multiframe_file, cy_origin) if multiframe_file.is_file() else train
+    val, test = (read_frames(folder / name, cy_origin) if (folder / name).is_file() else () for name in (VAL, TEST))
+    if not train and not multiframe:
+        raise CaptureError(f"{train_file}: the training split is empty ('frames' lists nothing). Export it again.")
+    frames = (*train, *multiframe, *val, *test)
+    return Capture(folder, train, multiframe, val, test, _parameter_files(folder, frames))
+
+
+def _training_file(folder: Path) -> Path:
+    if not folder.is_dir():
+        found = "a file" if folder.exists() else "nothing"
+        raise CaptureError(f"{folder} is not a folder (found {found}). Give the folder of a VHAP export as --data.")
+    if (folder / TRAIN).is_file():
+        return folder / TRAIN
+    # One file without any split: everything in it is for training.
+    if (folder / ALL_FRAMES).is_file() and not any((folder / name).is_file() for name in (VAL, TEST)):
+        return folder / ALL_FRAMES
+    names = sorted(path.name for path in folder.iterdir())
+    listing = ", ".join(names[:8]) + (" ..." if len(names) > 8 else "") if names else "nothing"
+    raise CaptureError(
+        f"{folder} is not a capture: looked for {TRAIN} (with {VAL}, {TEST}) or {ALL_FRAMES}, found {listing}. "
+        "Give the folder of a VHAP export (single sequence or union)."
+    )
+
+
+def _parameter_files(folder: Path, frames: Iterable[Frame]) -> dict[int, Path]:
+    """Parameter file of every timestep; frames of one moment must agree on it."""
+    paths: dict[int, Path] = {}
+    for frame in frames:
+        known = paths.setdefault(frame.timestep, frame.flame_param_path)
+        if known != frame.flame_param_path:
+            raise CaptureError(
+                f"{frame.source}: timestep {frame.timestep} has 'flame_param_path' {frame.flame_param_path}, but "
+                f"another frame of that timestep has {known}. One moment has one set of parameters: "
+                "give the sequences of a union different timestep indices."
+            )
+    everything = folder / ALL_FRAMES
+    if everything.is_file():
+        entries = frame_entries(read_json(everything), everything)
+        for position, entry in enumerate(entries):
+            timestep, path = moment_of(entry, f"{everything}, frame {position}", folder.resolve())
+            if timestep not in paths and path.is_file():
+                paths[timestep] = path
+    return dict(sorted(paths.items()))

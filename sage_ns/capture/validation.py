@@ -1,0 +1,97 @@
+"""Checks of a capture that need its files: run before training starts, so that bad data costs seconds, not hours.
+
+Fields are checked where they are read (``frames``, ``tracking``); here stand the checks across files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from sage_ns.capture.frames import Frame, image_size
+from sage_ns.errors import CaptureError
+
+NUM_NAMED = 3
+"""How many offenders a message names before it only counts them."""
+
+NUM_READERS = 8
+"""Threads that open image headers; on network drives the waiting dominates."""
+
+
+def check_parameter_files(paths: Iterable[Path]) -> None:
+    """Checks that the FLAME parameter files of a capture exist.
+
+    Raises:
+        CaptureError: naming the first missing ones and their number.
+    """
+    _require("FLAME parameter file", paths, "Copy the folder flame_param/ along with the transforms.")
+
+
+def check_images(frames: Sequence[Frame], use_masks: bool = True) -> None:
+    """Checks that images (and masks, if used) exist and have the stated size; opens no more than their headers.
+
+    Raises:
+        CaptureError: naming the first file that is missing, no image, or of another size, and their number.
+    """
+    stated = {frame.image_path: (frame.width, frame.height) for frame in frames}
+    _require("image", stated, "The sequences of a union must lie beside its folder.")
+    if use_masks:
+        masks = {frame.mask_path: (frame.width, frame.height) for frame in frames if frame.mask_path is not None}
+        _require("mask", masks, "Copy fg_masks/ or switch masks off (--use-masks False).")
+        stated |= masks
+    with ThreadPoolExecutor(NUM_READERS) as pool:
+        found = dict(zip(stated, pool.map(image_size, stated), strict=True))
+    wrong = [path for path, size in found.items() if size != stated[path]]
+    if wrong:
+        first = wrong[0]
+        raise CaptureError(
+            f"{first} is {_pixels(found[first])}, but the transforms state {_pixels(stated[first])}"
+            f"{_of(wrong, stated)}. Images and masks must have the size that the cameras were calibrated for: "
+            "export again, or correct w, h and the intrinsics. To train on smaller images use --downscale-factor."
+        )
+
+
+def check_head_in_front(frames: Sequence[Frame], head_centers: Mapping[int, Float[np.ndarray, "3"]]) -> None:
+    """Checks that the tracked head lies in front of every camera (OpenGL: at negative z).
+
+    Args:
+        frames: frames whose cameras to check.
+        head_centers: tracked head centre in world space by timestep id, metres.
+
+    Raises:
+        CaptureError: naming the first frame whose camera looks away from the head.
+    """
+    behind = [frame for frame in frames if _camera_point(frame, head_centers[frame.timestep])[2] >= 0]
+    if behind:
+        raise CaptureError(
+            f"{behind[0].source}: the tracked head is behind the camera{_of(behind, frames)}. 'transform_matrix' "
+            "must be camera-to-world in OpenGL axes (x right, y up, z back); matrices in OpenCV axes (y down, "
+            "z forward) need their 2nd and 3rd column negated."
+        )
+
+
+def _camera_point(frame: Frame, point: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:
+    rotation, center = frame.camera_to_world[:3, :3], frame.camera_to_world[:3, 3]
+    return rotation.T @ (point - center)
+
+
+def _require(role: str, paths: Iterable[Path], advice: str) -> None:
+    unique = dict.fromkeys(paths)
+    missing = [path for path in unique if not path.is_file()]
+    if missing:
+        named = ", ".join(str(path) for path in missing[:NUM_NAMED])
+        more = f" and {len(missing) - NUM_NAMED} more" if len(missing) > NUM_NAMED else ""
+        raise CaptureError(f"{len(missing)} of {len(unique)} {role}s missing: {named}{more}. {advice}")
+
+
+def _pixels(size: tuple[int, int]) -> str:
+    return f"{size[0]} x {size[1]} px"
+
+
+def _of(offenders: Sequence[object], everything: Iterable[object]) -> str:
+    total = sum(1 for _ in everything)
+    return f" (so are {len(offenders) - 1} more of {total})" if len(offenders) > 1 else ""
