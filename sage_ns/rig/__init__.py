@@ -1,0 +1,15 @@
+"""Floor 1: the rig. Head model files, FLAME parameters, skinning, regions and the binding of surfels to triangles."""
+
+from __future__ import annotations
+
+from sage_ns.rig.flame_params import FlameParams as FlameParams
+from sage_ns.rig.flame_params import concatenate as concatenate
+from sage_ns.rig.head_model import HeadModel as HeadModel
+from sage_ns.rig.head_model import find_head_model as find_head_model
+from sage_ns.rig.head_model import load_head_model as load_head_model
+from sage_ns.rig.head_model import load_masks as load_masks
+from sage_ns.rig.head_model import save_head_model as save_head_model
+from sage_ns.rig.regions import Regions as Regions
+from sage_ns.rig.skinning import identity_vertices as identity_vertices
+from sage_ns.rig.skinning import joints as joints
+from sage_ns.rig.skinning import pose_vertices as pose_vertices

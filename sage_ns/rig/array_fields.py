@@ -1,0 +1,151 @@
+"""Checked access to the named arrays of a file, and atomic writing of such files."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Int64
+from torch import Tensor
+
+from sage_ns.errors import SageError
+
+
+class ArrayFields:
+    """Named arrays from one file, read with checks.
+
+    Shapes are given as texts like "num_vertices 3". A dimension's name is bound to the size that it has where it first
+    occurs; wherever it occurs again, the size has to agree.
+    """
+
+    def __init__(self, source: str, fields: Mapping[str, Any], error: type[SageError], hint: str = "") -> None:
+        """Wrap the fields of a file.
+
+        Args:
+            source: What error messages call the file.
+            fields: Arrays (or sparse matrices, or things that numpy turns into arrays) by name.
+            error: Class of the errors to raise.
+            hint: What the user should do; ends every error message.
+        """
+        self.source, self.fields, self.error, self.hint = source, fields, error, hint
+        self.sizes: dict[str, int] = {}
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.fields
+
+    def floats(self, key: str, shape: str) -> Float32[Tensor, "..."]:
+        """A finite float array as float32.
+
+        Raises:
+            SageError: Of the class given at construction: missing, not numeric, of another shape, or not finite.
+        """
+        array = self._array(key, shape)
+        if array.dtype.kind not in "fiu":
+            raise self.fail(key, f"type {array.dtype}", "numbers")
+        with np.errstate(over="ignore"):
+            array = np.ascontiguousarray(array, dtype=np.float32)
+        finite = np.isfinite(array)
+        if not finite.all():
+            where = tuple(int(i) for i in np.argwhere(~finite)[0])
+            raise self.fail(key, f"{(~finite).sum()} non-finite values, the first at index {where}", "finite numbers")
+        return torch.from_numpy(array.copy())
+
+    def indices(self, key: str, shape: str, limit: int | None = None) -> Int64[Tensor, "..."]:
+        """An integer array as int64, every entry in [0, limit).
+
+        Raises:
+            SageError: Of the class given at construction.
+        """
+        array = self._array(key, shape)
+        whole = array.dtype.kind in "iu" or (array.dtype.kind == "f" and bool((array == np.round(array)).all()))
+        if not whole:
+            raise self.fail(key, f"type {array.dtype}", "integers")
+        array = array.astype(np.int64)
+        if limit is not None and array.size and (array.min() < 0 or array.max() >= limit):
+            raise self.fail(key, f"values in {array.min()}..{array.max()}", f"values in 0..{limit - 1}")
+        return torch.from_numpy(array)
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """Texts stored with `encode_texts`."""
+        return tuple(line for line in bytes(self._array(key, "num_bytes_of_" + key)).decode().split("\n") if line)
+
+    def fail(self, key: str, found: str, expected: str) -> SageError:
+        """The error to raise about one field."""
+        return self.error(f"{self.source}: '{key}': found {found}, expected {expected}. {self.hint}".rstrip())
+
+    def _array(self, key: str, shape: str) -> np.ndarray:
+        if key not in self.fields:
+            raise self.fail(key, "nothing", f"an array of shape [{shape.replace(' ', ', ')}]")
+        try:
+            value = self.fields[key]
+            if isinstance(value, Tensor):
+                value = value.detach().cpu().numpy()
+            array = np.asarray(value.toarray() if hasattr(value, "toarray") else value)
+        except ValueError as error:
+            raise self.fail(key, f"an unreadable entry ({error})", "a plain array") from error
+        names = shape.split()
+        expected = [int(name) if name.isdigit() else self.sizes.get(name) for name in names]
+        agrees = array.ndim == len(names) and all(
+            want is None or want == size for want, size in zip(expected, array.shape, strict=True)
+        )
+        if not agrees:
+            described = [name if want is None else str(want) for name, want in zip(names, expected, strict=True)]
+            raise self.fail(key, f"shape {list(array.shape)}", f"shape [{', '.join(described)}]")
+        self.sizes.update({name: size for name, size in zip(names, array.shape, strict=True) if not name.isdigit()})
+        return array
+
+
+def encode_texts(texts: tuple[str, ...]) -> Tensor:
+    """Texts as one uint8 tensor: UTF-8, one per line. The opposite of `ArrayFields.texts`."""
+    return torch.frombuffer(bytearray("\n".join(texts).encode() or b"\n"), dtype=torch.uint8).clone()
+
+
+def read_npz(path: Path, error: type[SageError], names: Collection[str] | None = None) -> dict[str, np.ndarray]:
+    """Arrays of an npz file, without any that would need unpickling.
+
+    Args:
+        path: The file.
+        error: Class of the error to raise.
+        names: Read these only, as far as they are there; None reads all.
+
+    Raises:
+        SageError: Of the given class, if the file is missing or is no npz file.
+    """
+    if not path.is_file():
+        raise error(f"{path}: no such file")
+    arrays = {}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            for key in file.files:
+                if names is None or key in names:
+                    try:
+                        arrays[key] = file[key]
+                    except ValueError as cause:
+                        if "allow_pickle" not in str(cause):
+                            raise
+    except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error) as cause:
+        raise error(f"{path}: not a readable npz file ({cause}). It may be truncated: write it again.") from cause
+    return arrays
+
+
+def write_npz(path: Path, arrays: Mapping[str, np.ndarray], compress: bool = False) -> None:
+    """Write an npz file in one step: readers find either the old file or the complete new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            (np.savez_compressed if compress else np.savez)(file, **arrays)
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes files that only their owner can read
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
