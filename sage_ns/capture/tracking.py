@@ -1,0 +1,116 @@
+"""FLAME parameters of a whole capture: a dense table with one row per timestep that has been tracked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from sage_ns.errors import CaptureError, FlameParamsError
+from sage_ns.rig import FlameParams, HeadModel, concatenate, identity_vertices, pose_vertices
+
+IDENTITY_TOLERANCE = 1e-4
+"""Shape coefficients (unitless) and static offsets (metres) that differ by less are one identity."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tracking:
+    """Motion of a capture. Timesteps are ids with gaps, rows are dense and ascending in timestep."""
+
+    params: FlameParams
+    """One row per timestep; one shape and static offset for all."""
+    timesteps: Int[Tensor, "num_timesteps"]
+    """Timestep id of every row."""
+    num_identities: int
+    """How many different identities the files held (a union tracks every sequence on its own)."""
+
+    def row_of(self, timestep: int) -> int:
+        """The row of a timestep id."""
+        return int(torch.searchsorted(self.timesteps, timestep))
+
+    def rows_of(self, timesteps: Int[Tensor, "n"]) -> Int[Tensor, "n"]:
+        """The rows of timestep ids."""
+        return torch.searchsorted(self.timesteps, timesteps)
+
+    def times_of(self, timesteps: Int[Tensor, "n"]) -> Float[Tensor, "n"]:
+        """Normalised times in 0..1: row / (num_timesteps - 1), 0 where there is only one row."""
+        return self.rows_of(timesteps) / max(len(self.timesteps) - 1, 1)
+
+
+def load_tracking(flame_param_paths: Mapping[int, Path], model: HeadModel) -> dict[int, FlameParams]:
+    """Loads every timestep's parameters, each file once, and checks that they fit the head model.
+
+    Raises:
+        FlameParamsError: a file is broken, not finite, or was tracked with another head model; names file and field.
+        CaptureError: a file holds a whole sequence instead of one moment.
+    """
+    moments = {}
+    for timestep, path in flame_param_paths.items():
+        params = _fitting(FlameParams.load(path), model, path)
+        if params.num_timesteps != 1:
+            raise CaptureError(
+                f"{path}: holds {params.num_timesteps} timesteps; a capture has one parameter file per timestep. "
+                "Export the sequence with VHAP's writer."
+            )
+        moments[timestep] = params
+    return moments
+
+
+def tabulate(moments: Mapping[int, FlameParams], canonical_timestep: int) -> Tracking:
+    """Stacks single moments to one table that has the identity of the canonical timestep.
+
+    The sequences of a union may be tracked with different shapes and offsets; an avatar has one.
+    """
+    timesteps = sorted(moments)
+    canonical = moments[canonical_timestep]
+    identities: list[FlameParams] = []
+    for timestep in timesteps:
+        if not any(_same_identity(moments[timestep], known) for known in identities):
+            identities.append(moments[timestep])
+    params = concatenate([moments[timestep].with_identity(canonical) for timestep in timesteps])
+    return Tracking(params, torch.tensor(timesteps, dtype=torch.int64), len(identities))
+
+
+def expression_magnitude(params: FlameParams, model: HeadModel, chunk: int = 64) -> Float[Tensor, "num_timesteps"]:
+    """How far expression and jaw move the face away from neutral: RMS vertex displacement, metres.
+
+    The largest of the whole head, the eye region and the lips counts, so that a blink is not lost among the
+    vertices that rest. Head pose and gaze do not count.
+    """
+    still = replace(
+        params,
+        rotation=torch.zeros_like(params.rotation),
+        neck_pose=torch.zeros_like(params.neck_pose),
+        eyes_pose=torch.zeros_like(params.eyes_pose),
+        translation=torch.zeros_like(params.translation),
+    )
+    rest = identity_vertices(model, params)
+    regions = [model.regions.vertices(name) for name in ("eye_region", "lips")]
+    magnitudes = []
+    for start in range(0, params.num_timesteps, chunk):
+        squared = (pose_vertices(model, still[start : start + chunk]) - rest).square().sum(-1)
+        parts = [squared.mean(-1), *(squared[:, region].mean(-1) for region in regions if len(region))]
+        magnitudes.append(torch.stack(parts).amax(0).sqrt())
+    return torch.cat(magnitudes)
+
+
+def _fitting(params: FlameParams, model: HeadModel, path: Path) -> FlameParams:
+    try:
+        return params.check_fits(model)
+    except FlameParamsError as error:
+        raise FlameParamsError(f"{path}: {error}") from error
+
+
+def _same_identity(a: FlameParams, b: FlameParams) -> bool:
+    if (a.static_offset is None) != (b.static_offset is None) or a.shape.shape != b.shape.shape:
+        return False
+    if (a.shape - b.shape).abs().max() > IDENTITY_TOLERANCE:
+        return False
+    if a.static_offset is None or b.static_offset is None:
+        return True
+    same_size = a.static_offset.shape == b.static_offset.shape
+    return same_size and bool((a.static_offset - b.static_offset).abs().max() <= IDENTITY_TOLERANCE)
