@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float32, Int64
+from scipy import sparse
 from torch import Tensor
 
 from sage_ns.errors import SageError
@@ -87,7 +88,7 @@ class ArrayFields:
             value = self.fields[key]
             if isinstance(value, Tensor):
                 value = value.detach().cpu().numpy()
-            array = np.asarray(value.toarray() if hasattr(value, "toarray") else value)
+            array = np.asarray(value.toarray() if sparse.issparse(value) else value)
         except ValueError as error:
             raise self.fail(key, f"an unreadable entry ({error})", "a plain array") from error
         names = shape.split()
