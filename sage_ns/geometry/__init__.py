@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from sage_ns.geometry.mesh_queries import ClosestTriangles as ClosestTriangles
+from sage_ns.geometry.mesh_queries import barycentric_to_points as barycentric_to_points
+from sage_ns.geometry.mesh_queries import nearest_triangles as nearest_triangles
+from sage_ns.geometry.mesh_queries import sample_triangles as sample_triangles
 from sage_ns.geometry.rotations import axis_angle_to_matrix as axis_angle_to_matrix
 from sage_ns.geometry.rotations import axis_angle_to_quaternion as axis_angle_to_quaternion
 from sage_ns.geometry.rotations import matrix_to_axis_angle as matrix_to_axis_angle

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from sage_ns.rig.binding import Binding as Binding
+from sage_ns.rig.binding import rebind as rebind
+from sage_ns.rig.binding import rebinding_labels as rebinding_labels
+from sage_ns.rig.binding import sample_binding as sample_binding
+from sage_ns.rig.binding import to_local as to_local
+from sage_ns.rig.binding import to_world as to_world
 from sage_ns.rig.flame_params import FlameParams as FlameParams
 from sage_ns.rig.flame_params import concatenate as concatenate
 from sage_ns.rig.head_model import HeadModel as HeadModel

@@ -88,7 +88,7 @@ class ArrayFields:
             value = self.fields[key]
             if isinstance(value, Tensor):
                 value = value.detach().cpu().numpy()
-            array = np.asarray(value.toarray() if sparse.issparse(value) else value)
+            array = sparse.csr_matrix(value).toarray() if sparse.issparse(value) else np.asarray(value)
         except ValueError as error:
             raise self.fail(key, f"an unreadable entry ({error})", "a plain array") from error
         names = shape.split()
