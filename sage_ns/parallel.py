@@ -1,0 +1,73 @@
+"""Run compiled kernels on several threads. The kernels release the GIL, so plain Python threads are enough."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+
+_CHUNKS_PER_THREAD = 4
+_pool: ThreadPoolExecutor | None = None
+_pool_size = 0
+
+
+def num_threads() -> int:
+    """Threads that kernels may use: torch's setting (`torch.set_num_threads`, OMP_NUM_THREADS), at most numba's."""
+    import numba
+
+    return max(1, min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
+
+
+def even_bounds(num_items: int, smallest: int = 1) -> list[int]:
+    """Borders that cut `num_items` into chunks of about equal length, none (but the only one) under `smallest`."""
+    threads = num_threads()
+    chunks = 1 if threads == 1 else max(1, min(threads * _CHUNKS_PER_THREAD, num_items // smallest))
+    return [num_items * chunk // chunks for chunk in range(chunks + 1)]
+
+
+def run_chunks(kernel: Callable[..., None], bounds: Sequence[int], *arguments: object) -> None:
+    """Call kernel(start, stop, *arguments) for every two neighbouring bounds, on all threads, and wait.
+
+    Kernels must release the GIL and write to separate places. The first exception is raised again.
+    """
+    pieces = [(start, stop) for start, stop in zip(bounds[:-1], bounds[1:], strict=True) if stop > start]
+    threads = min(num_threads(), len(pieces))
+    if threads <= 1:
+        for start, stop in pieces:
+            kernel(start, stop, *arguments)
+        return
+    remaining = iter(pieces)
+
+    def work() -> None:
+        # Each thread takes the next piece when it is free; `next` on a list's iterator is atomic under the GIL.
+        for start, stop in remaining:
+            kernel(start, stop, *arguments)
+
+    helpers = [_shared_pool(threads - 1).submit(work) for _ in range(threads - 1)]
+    try:
+        work()
+    finally:
+        errors = [helper.exception() for helper in helpers]
+    for error in errors:
+        if error is not None:
+            raise error
+
+
+def _shared_pool(size: int) -> ThreadPoolExecutor:
+    global _pool, _pool_size
+    if _pool is None or _pool_size < size:
+        _pool = ThreadPoolExecutor(size, thread_name_prefix="sage-kernel")
+        _pool_size = size
+    return _pool
+
+
+def _forget_pool() -> None:
+    global _pool
+    _pool = None
+
+
+# Threads do not survive a fork; a child starts its own.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_pool)
