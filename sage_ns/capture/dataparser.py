@@ -209,9 +209,9 @@ def _report(loaded: _Loaded, config: FlameCaptureDataParserConfig) -> None:
     for split, source in splits.sources.items():
         if source != split:
             CONSOLE.print(f"[yellow]The capture has no {split} images; {source} images stand in for them.[/yellow]")
-    if tracking.num_identities > 1:
+    if tracking.num_other_identity:
         CONSOLE.print(
-            f"[yellow]The capture was tracked with {tracking.num_identities} different head shapes; "
+            f"[yellow]{tracking.num_other_identity} timesteps were tracked with another head shape or offset; "
             f"that of timestep {splits.canonical_timestep} is used for all.[/yellow]"
         )
     first = splits.train[0]

@@ -25,8 +25,8 @@ class Tracking:
     """One row per timestep; one shape and static offset for all."""
     timesteps: Int[Tensor, "num_timesteps"]
     """Timestep id of every row."""
-    num_identities: int
-    """How many different identities the files held (a union tracks every sequence on its own)."""
+    num_other_identity: int
+    """Rows that were tracked with another identity (a union tracks every sequence on its own)."""
 
     def row_of(self, timestep: int) -> int:
         """The row of a timestep id."""
@@ -67,12 +67,9 @@ def tabulate(moments: Mapping[int, FlameParams], canonical_timestep: int) -> Tra
     """
     timesteps = sorted(moments)
     canonical = moments[canonical_timestep]
-    identities: list[FlameParams] = []
-    for timestep in timesteps:
-        if not any(_same_identity(moments[timestep], known) for known in identities):
-            identities.append(moments[timestep])
+    others = sum(not _same_identity(params, canonical) for params in moments.values())
     params = concatenate([moments[timestep].with_identity(canonical) for timestep in timesteps])
-    return Tracking(params, torch.tensor(timesteps, dtype=torch.int64), len(identities))
+    return Tracking(params, torch.tensor(timesteps, dtype=torch.int64), others)
 
 
 def expression_magnitude(params: FlameParams, model: HeadModel, chunk: int = 64) -> Float[Tensor, "num_timesteps"]:
