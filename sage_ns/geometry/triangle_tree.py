@@ -16,7 +16,7 @@ def build_tree(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 
     Returns:
         order: [num_triangles] triangle indices, those of one node side by side.
-        nodes: [num_nodes, 3] first and last+1 position in `order`, and the first of two neighbouring children (0: leaf).
+        nodes: [num_nodes, 3] first and last + 1 position in `order`; the first of two children (0: a leaf).
         boxes: [num_nodes, 2, 3] lower and upper corner of the box around the node's triangles.
     """
     centers = corners.mean(axis=1)
@@ -81,7 +81,7 @@ def find_closest(
     return triangle, squared, barycentric
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def _squared_distance_to_box(point: np.ndarray, box: np.ndarray) -> float:
     total = 0.0
     for axis in range(3):
@@ -95,8 +95,9 @@ def _closest_on_triangle(point: np.ndarray, corners: np.ndarray, barycentric: np
     """Squared distance to a triangle, degenerate ones included; writes the barycentric coordinates.
 
     Either the foot of the perpendicular lies inside, or the closest point lies on one of the three sides.
+    Vectors are tuples here: arrays would be allocated anew for every triangle.
     """
-    u, v, w = corners[1] - corners[0], corners[2] - corners[0], point - corners[0]
+    u, v, w = _difference(corners[1], corners[0]), _difference(corners[2], corners[0]), _difference(point, corners[0])
     uu, uv, vv = _dot(u, u), _dot(u, v), _dot(v, v)
     wu, wv = _dot(w, u), _dot(w, v)
     determinant = uu * vv - uv * uv
@@ -104,16 +105,20 @@ def _closest_on_triangle(point: np.ndarray, corners: np.ndarray, barycentric: np
         b1 = (vv * wu - uv * wv) / determinant
         b2 = (uu * wv - uv * wu) / determinant
         if b1 >= 0 and b2 >= 0 and b1 + b2 <= 1:
-            off = w - b1 * u - b2 * v
+            off = (w[0] - b1 * u[0] - b2 * v[0], w[1] - b1 * u[1] - b2 * v[1], w[2] - b1 * u[2] - b2 * v[2])
             barycentric[0], barycentric[1], barycentric[2] = 1 - b1 - b2, b1, b2
             return _dot(off, off)
     best = np.inf
     for side in range(3):
-        start, end = corners[side], corners[(side + 1) % 3]
-        along = end - start
+        along = _difference(corners[(side + 1) % 3], corners[side])
+        toward = _difference(point, corners[side])
         length = _dot(along, along)
-        fraction = min(max(_dot(point - start, along) / length, 0.0), 1.0) if length > 0 else 0.0
-        off = point - start - fraction * along
+        fraction = min(max(_dot(toward, along) / length, 0.0), 1.0) if length > 0 else 0.0
+        off = (
+            toward[0] - fraction * along[0],
+            toward[1] - fraction * along[1],
+            toward[2] - fraction * along[2],
+        )
         distance = _dot(off, off)
         if distance < best:
             best = distance
@@ -123,6 +128,11 @@ def _closest_on_triangle(point: np.ndarray, corners: np.ndarray, barycentric: np
     return best
 
 
-@njit(cache=True, inline="always")
-def _dot(a: np.ndarray, b: np.ndarray) -> float:
+@njit(cache=True)
+def _difference(a: np.ndarray, b: np.ndarray) -> tuple[float, float, float]:
+    return a[0] - b[0], a[1] - b[1], a[2] - b[2]
+
+
+@njit(cache=True)
+def _dot(a: tuple[float, float, float], b: tuple[float, float, float]) -> float:
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]

@@ -42,8 +42,8 @@ def sample_binding(
     """Draw surfels uniformly on the posed mesh, more densely on the face and where cameras are near.
 
     The density on a triangle is (face_weight on the face, else 1) times the mean over the cameras of
-    (1 / distance)^2 (1/4 + 3/4 max(0, cosine between normal and view)). If there are enough surfels, every triangle that
-    has an area gets at least one. Sorted by triangle.
+    (1 / distance)^2 (1/4 + 3/4 max(0, cosine between normal and view)). If there are enough surfels, every triangle
+    that has an area gets at least one. Sorted by triangle.
 
     Args:
         vertices: Posed, metres.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,9 +15,7 @@ from torch import Tensor
 from sage_ns.errors import FlameParamsError
 from sage_ns.geometry.rotations import axis_angle_to_quaternion, quaternion_slerp, quaternion_to_axis_angle
 from sage_ns.rig.array_fields import ArrayFields, read_npz, write_npz
-
-if TYPE_CHECKING:
-    from sage_ns.rig.head_model import HeadModel
+from sage_ns.rig.head_model import HeadModel
 
 _ROTATIONS = ("rotation", "neck_pose", "jaw_pose", "eyes_pose")
 _MOTION = (*_ROTATIONS, "translation", "expr")
@@ -123,20 +120,28 @@ class FlameParams:
 
     @classmethod
     def from_motion_vector(
-        cls, vector: Float[Tensor, "num_timesteps 18+num_expression"], like: FlameParams
+        cls, vector: Float[Tensor, "num_timesteps 18+num_expression"], like: FlameParams | None = None
     ) -> FlameParams:
-        """The motion of `motion_vector` on the identity of other parameters.
+        """The motion of `motion_vector` on the identity of other parameters; by default on the mean head.
 
         Raises:
             FlameParamsError: The vector's size does not fit the others' expression.
         """
-        expected = _POSE_SIZE + like.expr.shape[-1]
-        if vector.ndim != 2 or vector.shape[-1] != expected:
-            found = list(vector.shape)
+        num_expression = vector.shape[-1] - _POSE_SIZE if like is None else like.expr.shape[-1]
+        expected = _POSE_SIZE + num_expression
+        if vector.ndim != 2 or vector.shape[-1] != expected or num_expression < 0:
+            found, expected = list(vector.shape), max(expected, _POSE_SIZE)
             raise FlameParamsError(f"motion vector: found shape {found}, expected [num_timesteps, {expected}]")
-        translation, rotation, neck, jaw, eyes, expr = vector.split([3, 3, 3, 3, 6, expected - _POSE_SIZE], dim=-1)
-        return replace(
-            like, translation=translation, rotation=rotation, neck_pose=neck, jaw_pose=jaw, eyes_pose=eyes, expr=expr
+        translation, rotation, neck, jaw, eyes, expr = vector.split([3, 3, 3, 3, 6, num_expression], dim=-1)
+        return cls(
+            shape=vector.new_zeros(0) if like is None else like.shape,
+            expr=expr,
+            rotation=rotation,
+            neck_pose=neck,
+            jaw_pose=jaw,
+            eyes_pose=eyes,
+            translation=translation,
+            static_offset=None if like is None else like.static_offset,
         )
 
     def check_fits(self, model: HeadModel) -> FlameParams:
@@ -261,7 +266,7 @@ def _resized(name: str, coefficients: Tensor, size: int, model_name: str) -> Ten
     """Coefficients cut or filled up with zeros to a size; only zeros may be cut."""
     surplus = coefficients.detach()[..., size:]
     if bool((surplus != 0).any()):
-        used = int((surplus != 0).flatten(0, -2).any(0).nonzero().max()) + 1 + size
+        used = size + 1 + int((surplus != 0).nonzero()[:, -1].max())
         raise FlameParamsError(
             f"'{name}': found {used} coefficients in use, but head model '{model_name}' has {size}. "
             "The sequence was probably tracked with another head model: use that one."

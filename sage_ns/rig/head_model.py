@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Float, Int64
 from rich.console import Console
 from torch import Tensor
 
@@ -36,31 +36,31 @@ _HINT = "Use a head model pickle as its authors publish it, or a head_model.npz 
 
 @dataclass(frozen=True, eq=False)
 class HeadModel:
-    """A rigged head in metres, y up, looking along +z, its left along +x. Joints as in `JOINT_NAMES`."""
+    """A rigged head: metres, y up, looking along +z, its left along +x; float32; joints as in `JOINT_NAMES`."""
 
     name: str
-    v_template: Float32[Tensor, "num_vertices 3"]
+    v_template: Float[Tensor, "num_vertices 3"]
     """Mean head, metres."""
     triangles: Int64[Tensor, "num_triangles 3"]
-    shape_basis: Float32[Tensor, "num_vertices 3 num_shape"]
+    shape_basis: Float[Tensor, "num_vertices 3 num_shape"]
     """Metres per unit of identity coefficient."""
-    expression_basis: Float32[Tensor, "num_vertices 3 num_expression"]
+    expression_basis: Float[Tensor, "num_vertices 3 num_expression"]
     """Metres per unit of expression coefficient."""
-    pose_basis: Float32[Tensor, "num_pose num_vertices*3"]
+    pose_basis: Float[Tensor, "num_pose num_vertices*3"]
     """Corrective offsets (metres) per entry of the joint rotations minus identity, in smplx's layout."""
-    joint_regressor: Float32[Tensor, "5 num_vertices"]
-    skinning_weights: Float32[Tensor, "num_vertices 5"]
+    joint_regressor: Float[Tensor, "5 num_vertices"]
+    skinning_weights: Float[Tensor, "num_vertices 5"]
     parents: Int64[Tensor, "5"]
     """Parent joint of every joint; -1 for the root."""
     regions: Regions = field(default_factory=Regions)
     expression_names: tuple[str, ...] = ()
     """Names of the expression directions; empty where the model has none."""
-    uv: Float32[Tensor, "num_uv 2"] | None = None
+    uv: Float[Tensor, "num_uv 2"] | None = None
     """Texture coordinates in [0, 1], v up."""
     uv_triangles: Int64[Tensor, "num_triangles 3"] | None = None
     landmark_triangles: Int64[Tensor, "num_landmarks"] | None = None
     """Triangles that the facial landmarks (Multi-PIE order) lie on."""
-    landmark_barycentric: Float32[Tensor, "num_landmarks 3"] | None = None
+    landmark_barycentric: Float[Tensor, "num_landmarks 3"] | None = None
 
     @property
     def num_vertices(self) -> int:
@@ -120,16 +120,13 @@ class HeadModel:
             "shape_basis": read.floats("shape_basis", "num_vertices 3 num_shape"),
             "expression_basis": read.floats("expression_basis", "num_vertices 3 num_expression"),
         }
-        pose_basis = read.floats("pose_basis", "num_pose num_vertices*3")
-        if pose_basis.shape != (36, 3 * read.sizes["num_vertices"]):
-            raise read.fail("pose_basis", f"shape {list(pose_basis.shape)}", f"[36, {3 * read.sizes['num_vertices']}]")
         names = read.texts("expression_names")
         if names and len(names) != read.sizes["num_expression"]:
             raise read.fail("expression_names", f"{len(names)} names", f"{read.sizes['num_expression']} or none")
         return cls(
             name="\n".join(read.texts("name")) or "unnamed",
             **basis,
-            pose_basis=pose_basis,
+            pose_basis=read.floats("pose_basis", f"36 {3 * read.sizes['num_vertices']}"),
             expression_names=names,
             regions=_read_regions(read),
             parents=_parents(read, "parents", read.indices("parents", "5")),

@@ -87,6 +87,8 @@ class _Array:
         dtype = dtype.resolve()
         order = "F" if is_fortran else "C"
         if dtype == np.object_:
+            if not isinstance(data, list):
+                raise _Refused("refused to read bytes as objects")
             array = np.empty(len(data), dtype=object)
             array[:] = [_resolve(item) for item in data]
             return array.reshape(shape, order=order)
