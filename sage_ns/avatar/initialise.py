@@ -1,0 +1,158 @@
+"""Where surfels start: bound by area, reaching out to where hair may be, coloured from the pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from sage_ns.avatar.surfels import BoundSurfels
+from sage_ns.capture.cameras import View
+from sage_ns.geometry.rotations import quaternion_multiply
+from sage_ns.geometry.spherical_harmonics import C0
+from sage_ns.geometry.triangles import TriangleFrames, triangle_areas, triangle_frames
+from sage_ns.raster import PinholeCamera
+from sage_ns.rig import HeadModel, sample_binding
+
+# The local frame's y axis is the triangle's normal, a surfel's normal is its z axis: turn z onto y.
+_NORMAL_TO_Y = (0.7071067811865476, -0.7071067811865476, 0.0, 0.0)
+
+
+_BARE = ("face", "lips", "nose", "eye_region", "left_eye_region", "right_eye_region", "eyes")
+
+
+def carries_hair(head_model: HeadModel) -> Bool[Tensor, "num_triangles"]:
+    """Triangles that hair may stand off from: all but the face; none if the head model has no regions."""
+    triangles, regions = head_model.triangles, head_model.regions
+    if not regions:
+        return torch.zeros(triangles.shape[0], dtype=torch.bool, device=triangles.device)
+    bare = torch.stack([regions.triangle_mask(name, triangles) for name in _BARE]).any(dim=0)
+    return ~bare | regions.triangle_mask("forehead", triangles)
+
+
+def surfel_reach(head_model: HeadModel, frames: TriangleFrames, hair_reach: float) -> Float[Tensor, "num_triangles"]:
+    """How far a surfel may be from its triangle before the position hinge pulls, in triangle scales.
+
+    1 as in GaussianAvatars; on scalp and neck at least ``hair_reach`` [metres], since hair stands off the rig.
+    """
+    reach = torch.ones_like(frames.scale)
+    hair = carries_hair(head_model)
+    reach[hair] = torch.clamp(hair_reach / frames.scale[hair].clamp_min(1e-6), min=1.0)
+    return reach
+
+
+def initialise_surfels(
+    head_model: HeadModel,
+    vertices: Float[Tensor, "num_vertices 3"],
+    num_surfels: int,
+    sh_degree: int,
+    views: Sequence[View],
+    hair_reach: float,
+    generator: torch.Generator,
+) -> BoundSurfels:
+    """Draw surfels on the posed rig.
+
+    Triangles are drawn by area, face triangles and those nearer the cameras more often (method Sec. 1).
+    On scalp and neck surfels are spread outward to at most ``hair_reach`` [metres], as far as all silhouettes
+    allow (the visual hull), so that hair has surfels to be made of. Colours are what the pictures show there.
+
+    Args:
+        vertices: the rig at the canonical moment [metres].
+        views: pictures of that moment; may be empty (then: on the surface, mid-grey).
+        generator: source of all randomness.
+    """
+    triangles = head_model.triangles
+    frames = triangle_frames(vertices, triangles)
+    centers = torch.stack([view.camera.center for view in views]) if views else torch.zeros(0, 3)
+    binding = sample_binding(vertices, head_model, num_surfels, centers, generator)
+    bound = binding.triangle
+
+    corners = vertices[triangles[bound]]
+    on_surface = (corners * binding.barycentric[..., None]).sum(dim=1)
+    normals = frames.rotation[bound, :, 1]
+    height = _hair_heights(on_surface, normals, carries_hair(head_model)[bound], views, hair_reach, generator)
+    world = on_surface + height[:, None] * normals
+
+    scale = frames.scale[bound]
+    local_means = torch.einsum("nji,nj->ni", frames.rotation[bound], world - frames.origin[bound]) / scale[:, None]
+    spin = torch.rand(num_surfels, generator=generator) * torch.pi
+    spin_quaternion = torch.stack([spin.cos(), torch.zeros_like(spin), torch.zeros_like(spin), spin.sin()], dim=-1)
+    quaternions = quaternion_multiply(torch.tensor(_NORMAL_TO_Y).expand(num_surfels, 4), spin_quaternion)
+
+    # One standard deviation covers the surfel's share of its triangle; hair surfels share a volume, hence wider.
+    per_triangle = torch.bincount(bound, minlength=triangles.shape[0])[bound]
+    spacing = (triangle_areas(vertices, triangles)[bound] / per_triangle).sqrt() / scale
+    spacing = (0.7 * spacing * (1.0 + (height > 0))).clamp(0.02, 1.0)
+    colors = _seen_colors(world, normals, views)
+    return BoundSurfels(
+        triangle=bound,
+        means=local_means,
+        quaternions=quaternions,
+        log_scales=spacing.log()[:, None].repeat(1, 2),
+        opacity_logits=torch.logit(torch.full((num_surfels,), 0.6)),
+        sh_dc=((colors - 0.5) / C0)[:, None],
+        sh_rest=torch.zeros(num_surfels, (sh_degree + 1) ** 2 - 1, 3),
+    )
+
+
+def _project(
+    points: Float[Tensor, "n 3"], camera: PinholeCamera
+) -> tuple[Float[Tensor, "n"], Int[Tensor, "n"], Int[Tensor, "n"], Bool[Tensor, "n"]]:
+    """Camera depth, pixel column and row of world points, and whether they fall into the picture."""
+    in_camera = points @ camera.T_camera_world[:3, :3].T + camera.T_camera_world[:3, 3]
+    depth = in_camera[:, 2]
+    pixels = (in_camera @ camera.intrinsics.T)[:, :2] / depth.clamp_min(1e-6)[:, None]
+    column, row = pixels.floor().long().unbind(-1)
+    inside = (depth > 1e-6) & (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
+    return depth, column.clamp(0, camera.width - 1), row.clamp(0, camera.height - 1), inside
+
+
+def _in_all_silhouettes(points: Float[Tensor, "n 3"], views: Sequence[View]) -> Bool[Tensor, "n"]:
+    """Whether no picture that has the point in view shows background there."""
+    allowed = torch.ones(points.shape[0], dtype=torch.bool)
+    for view in views:
+        _, column, row, inside = _project(points, view.camera)
+        allowed &= ~inside | (view.mask[row, column, 0] > 0.5)
+    return allowed
+
+
+def _hair_heights(
+    on_surface: Float[Tensor, "n 3"],
+    normals: Float[Tensor, "n 3"],
+    hair: Bool[Tensor, "n"],
+    views: Sequence[View],
+    hair_reach: float,
+    generator: torch.Generator,
+    num_levels: int = 16,
+) -> Float[Tensor, "n"]:
+    """Start height over the surface [metres]: uniform up to where the hull ends along the normal; 0 off hair."""
+    height = torch.zeros(on_surface.shape[0])
+    if not views or hair_reach <= 0:
+        return height
+    step = hair_reach / num_levels
+    still_inside = hair.clone()
+    for level in range(1, num_levels + 1):
+        candidates = torch.nonzero(still_inside)[:, 0]
+        points = on_surface[candidates] + level * step * normals[candidates]
+        allowed = _in_all_silhouettes(points, views)
+        still_inside[candidates[~allowed]] = False
+        height[candidates[allowed]] = level * step
+    return height * torch.rand(height.shape, generator=generator)
+
+
+def _seen_colors(
+    points: Float[Tensor, "n 3"], normals: Float[Tensor, "n 3"], views: Sequence[View]
+) -> Float[Tensor, "n 3"]:
+    """Mean colour that the pictures show at the points, weighted by how frontally each camera sees them."""
+    total = torch.full((points.shape[0], 3), 0.5e-3)
+    weight = torch.full((points.shape[0], 1), 1e-3)
+    for view in views:
+        _, column, row, inside = _project(points, view.camera)
+        towards = torch.nn.functional.normalize(view.camera.center - points, dim=-1)
+        frontal = (normals * towards).sum(dim=-1).clamp_min(0.0).square()
+        seen = (frontal * inside * view.mask[row, column, 0])[:, None]
+        total += seen * view.image[row, column]
+        weight += seen
+    return (total / weight).clamp(0.02, 0.98)

@@ -1,0 +1,65 @@
+"""A head model with one person's identity baked in: what an avatar needs to be posed, and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from sage_ns.geometry.triangles import TriangleFrames, triangle_frames
+from sage_ns.rig import FlameParams, HeadModel, identity_vertices, pose_vertices
+
+
+class PersonalRig(nn.Module):
+    """The rig of one person. Shape coefficients and static offset are folded into the template.
+
+    Folding is exact: both are added to the template before joints are regressed and before skinning, and
+    neither changes over time. The checkpoint then holds no identity basis, and posing skips 300 coefficients.
+
+    Args:
+        head_model: any head model in FLAME's format.
+        identity: parameters whose ``shape`` and ``static_offset`` [metres] are this person's.
+    """
+
+    def __init__(self, head_model: HeadModel, identity: FlameParams) -> None:
+        super().__init__()
+        personal = replace(
+            head_model,
+            v_template=identity_vertices(head_model, identity),
+            shape_basis=head_model.shape_basis[..., :0],
+        )
+        for name, tensor in personal.state().items():
+            self.register_buffer(name, tensor.clone())
+        self._decoded: HeadModel | None = None
+
+    @property
+    def head_model(self) -> HeadModel:
+        """The personal head model, read from the buffers (on whatever device they are)."""
+        if self._decoded is None:
+            self._decoded = HeadModel.from_state(dict(self.named_buffers()))
+        return self._decoded
+
+    def vertices(self, motion: Float[Tensor, "num_coefficients"]) -> Float[Tensor, "num_vertices 3"]:
+        """Posed vertices [metres, world] for one motion vector."""
+        return pose_vertices(self.head_model, FlameParams.from_motion_vector(motion[None]))[0]
+
+    def frames(self, motion: Float[Tensor, "num_coefficients"]) -> TriangleFrames:
+        """Frames of all triangles at one moment (Eq. 5)."""
+        return triangle_frames(self.vertices(motion), self.head_model.triangles)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> PersonalRig:
+        # The decoded model refers to the buffers that a move to another device replaces.
+        self._decoded = None
+        return super()._apply(fn, recurse)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        self._decoded = None
+        for name in list(self._buffers):
+            stored = state_dict.get(prefix + name)
+            if stored is not None:
+                self._buffers[name] = torch.empty_like(stored, device=self._buffers[name].device)  # type: ignore[union-attr]
+        super()._load_from_state_dict(state_dict, prefix, *args)

@@ -1,0 +1,38 @@
+"""Surfels that have moved away are bound to the triangle that is nearest by then."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from sage_ns.avatar.surfels import BoundSurfels
+from sage_ns.geometry.triangles import triangle_frames
+from sage_ns.rig import HeadModel, rebind, rebinding_labels, to_local, to_world
+
+
+@torch.no_grad()
+def rebind_surfels(
+    surfels: BoundSurfels, head_model: HeadModel, vertices: Float[Tensor, "num_vertices 3"]
+) -> Bool[Tensor, "num_surfels"]:
+    """Bind each surfel to its nearest triangle (method Sec. 1); its pose in the world does not change.
+
+    Parts that may touch without belonging together (lips, lids and eyeballs) do not exchange surfels.
+
+    Args:
+        vertices: the rig at the moment at which nearness is judged, the canonical one [metres].
+
+    Returns:
+        Which surfels have changed their triangle.
+    """
+    triangles = head_model.triangles
+    frames = triangle_frames(vertices, triangles)
+    world = to_world(surfels.means, surfels.quaternions, surfels.log_scales.exp(), frames[surfels.triangle])
+    nearest = rebind(world[0], vertices, triangles, surfels.triangle, rebinding_labels(head_model))
+    moved = nearest != surfels.triangle
+    means, quaternions, scales = to_local(*(each[moved] for each in world), frames[nearest[moved]])
+    surfels.means[moved] = means
+    surfels.quaternions[moved] = quaternions
+    surfels.log_scales[moved] = scales.clamp_min(1e-9).log()
+    surfels.triangle[moved] = nearest[moved]
+    return moved

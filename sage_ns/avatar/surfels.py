@@ -1,0 +1,78 @@
+"""The avatar's surfels: what is learned per surfel in its triangle's frame, and how it is placed in the world."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from sage_ns.avatar.placement import place_surfels
+from sage_ns.geometry.spherical_harmonics import sh_colors
+from sage_ns.geometry.triangles import TriangleFrames
+from sage_ns.raster import Surfels
+
+
+class BoundSurfels(nn.Module):
+    """Surfels bound to the triangles of a rig (GaussianAvatars' binding, method Eq. 4).
+
+    All learned values live in the frame of the bound triangle; lengths are in units of its scale.
+    The names of the parameters are the names of their optimiser groups.
+
+    Args:
+        triangle: index of the triangle that each surfel is bound to.
+        means: local centres, in triangle scales.
+        quaternions: local rotations, wxyz; the surfel's normal is the rotated z axis.
+        log_scales: logarithm of the two tangent scales, in triangle scales.
+        opacity_logits: inverse sigmoid of the opacity.
+        sh_dc: spherical harmonics of degree 0 (3DGS' convention: colour = 0.5 + 0.282 * sh_dc).
+        sh_rest: the higher degrees.
+    """
+
+    PARAMETERS = ("means", "quaternions", "log_scales", "opacity_logits", "sh_dc", "sh_rest")
+    triangle: Tensor
+
+    def __init__(
+        self,
+        triangle: Int[Tensor, "num_surfels"],
+        means: Float[Tensor, "num_surfels 3"],
+        quaternions: Float[Tensor, "num_surfels 4"],
+        log_scales: Float[Tensor, "num_surfels 2"],
+        opacity_logits: Float[Tensor, "num_surfels"],
+        sh_dc: Float[Tensor, "num_surfels 1 3"],
+        sh_rest: Float[Tensor, "num_surfels num_rest 3"],
+    ) -> None:
+        super().__init__()
+        self.register_buffer("triangle", triangle)
+        self.means = nn.Parameter(means)
+        self.quaternions = nn.Parameter(quaternions)
+        self.log_scales = nn.Parameter(log_scales)
+        self.opacity_logits = nn.Parameter(opacity_logits)
+        self.sh_dc = nn.Parameter(sh_dc)
+        self.sh_rest = nn.Parameter(sh_rest)
+
+    @property
+    def num_surfels(self) -> int:
+        """How many surfels there are; fixed over training (no densification)."""
+        return self.means.shape[0]
+
+    def place(self, frames: TriangleFrames, camera_center: Float[Tensor, "3"]) -> Surfels:
+        """Surfels in the world at the moment of ``frames``, coloured as seen from ``camera_center`` [metres]."""
+        means, quaternions, scales, opacities = place_surfels(
+            self.means, self.quaternions, self.log_scales, self.opacity_logits, self.triangle, frames
+        )
+        colors = sh_colors(torch.cat([self.sh_dc, self.sh_rest], dim=1), means, camera_center)
+        return Surfels(means, quaternions, scales, opacities, colors)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        # A checkpoint may hold another number of surfels than the config asks for. Parameters keep their
+        # identity (only their storage is replaced), so that an optimiser built before stays attached.
+        for name in self.PARAMETERS:
+            stored = state_dict.get(prefix + name)
+            if stored is not None:
+                parameter = getattr(self, name)
+                parameter.data = torch.empty_like(stored, device=parameter.device)
+        if prefix + "triangle" in state_dict:
+            self.triangle = torch.empty_like(state_dict[prefix + "triangle"], device=self.triangle.device)
+        super()._load_from_state_dict(state_dict, prefix, *args)

@@ -1,0 +1,60 @@
+"""From nerfstudio's cameras to the rasteriser's, and from the rasteriser's to rays."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sage_ns.raster import PinholeCamera
+
+if TYPE_CHECKING:
+    from nerfstudio.cameras.cameras import Cameras
+
+
+def pinhole_camera(camera: Cameras) -> PinholeCamera:
+    """A single nerfstudio camera (batch shape () or (1,)) as the rasteriser takes it."""
+    camera = camera.reshape((1,))
+    return PinholeCamera.from_opengl(
+        camera.camera_to_worlds[0],
+        float(camera.fx[0, 0]),
+        float(camera.fy[0, 0]),
+        float(camera.cx[0, 0]),
+        float(camera.cy[0, 0]),
+        int(camera.width[0, 0]),
+        int(camera.height[0, 0]),
+    )
+
+
+@dataclass(frozen=True)
+class View:
+    """One picture with its camera and its soft foreground mask."""
+
+    camera: PinholeCamera
+    image: Float[Tensor, "h w 3"]
+    mask: Float[Tensor, "h w 1"]
+
+
+def pixel_rays(camera: PinholeCamera) -> tuple[Float[Tensor, "h w 3"], Float[Tensor, "h w 3"]]:
+    """Origins [metres] and directions (not normalised) of the rays through all pixel centres, in the world."""
+    device = camera.intrinsics.device
+    rows = torch.arange(camera.height, device=device) + 0.5
+    columns = torch.arange(camera.width, device=device) + 0.5
+    y, x = torch.meshgrid(rows, columns, indexing="ij")
+    pixels = torch.stack([x, y, torch.ones_like(x)], dim=-1)
+    directions = pixels @ torch.linalg.inv(camera.intrinsics).T @ camera.T_camera_world[:3, :3]
+    return camera.center.expand_as(directions), directions
+
+
+def orbit(camera: PinholeCamera, target: Float[Tensor, "3"], angle: float) -> PinholeCamera:
+    """``camera`` moved about the world's vertical axis through ``target`` [metres] by ``angle`` [radians]."""
+    cos, sin = math.cos(angle), math.sin(angle)
+    turn = torch.eye(4).to(camera.T_camera_world)
+    turn[:3, :3] = turn.new_tensor([[cos, 0.0, -sin], [0.0, 1.0, 0.0], [sin, 0.0, cos]])
+    # The world is turned the other way about the target, which looks the same as moving the camera.
+    turn[:3, 3] = target - turn[:3, :3] @ target
+    return replace(camera, T_camera_world=camera.T_camera_world @ turn)

@@ -1,0 +1,99 @@
+"""The methods that ns-train offers; each is a config, ablations too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+from nerfstudio.configs.base_config import ViewerConfig
+from nerfstudio.plugins.types import MethodSpecification
+
+from sage_ns.capture.datamanager import CaptureDatamanagerConfig
+from sage_ns.capture.dataparser import FlameCaptureDataParserConfig
+from sage_ns.errors import SageError
+from sage_ns.model import SageModelConfig
+from sage_ns.pipeline import SagePipelineConfig
+from sage_ns.trainer import DecayConfig, FusedAdamConfig, SageTrainerConfig
+
+
+def _optimizers() -> dict:
+    """Learning rates after GaussianAvatars; positions decay a hundredfold as in 3DGS."""
+    return {
+        "means": {"optimizer": FusedAdamConfig(lr=5e-3), "scheduler": DecayConfig(lr_final=5e-5)},
+        "quaternions": {"optimizer": FusedAdamConfig(lr=1e-3), "scheduler": None},
+        "log_scales": {"optimizer": FusedAdamConfig(lr=1.7e-2), "scheduler": DecayConfig(lr_final=1.7e-3)},
+        "opacity_logits": {"optimizer": FusedAdamConfig(lr=5e-2), "scheduler": None},
+        "sh_dc": {"optimizer": FusedAdamConfig(lr=2.5e-3), "scheduler": None},
+        "sh_rest": {"optimizer": FusedAdamConfig(lr=2.5e-3 / 20), "scheduler": None},
+    }
+
+
+def _trainer(method_name: str, model: SageModelConfig) -> SageTrainerConfig:
+    return SageTrainerConfig(
+        method_name=method_name,
+        pipeline=SagePipelineConfig(
+            datamanager=CaptureDatamanagerConfig(dataparser=FlameCaptureDataParserConfig()), model=model
+        ),
+        optimizers=_optimizers(),
+        steps_per_save=500,
+        steps_per_eval_batch=0,
+        steps_per_eval_image=500,
+        steps_per_eval_all_images=0,
+        # Done is done: a finished training returns to the shell (--viewer.quit-on-train-completion False to stay).
+        viewer=ViewerConfig(quit_on_train_completion=True),
+        vis="viewer+tensorboard",
+    )
+
+
+sage_multiview = MethodSpecification(
+    config=_trainer("sage-multiview", SageModelConfig()),
+    description="SAGE head avatar from one timestep of a camera rig.",
+)
+
+surfels = MethodSpecification(
+    config=_trainer("surfels", SageModelConfig()),
+    description="Ablation: rigged 2D Gaussian surfels trained on images only.",
+)
+
+METHODS = {spec.config.method_name: spec.config for spec in (sage_multiview, surfels)}
+
+
+def configured(
+    method: str,
+    data: str | Path,
+    head_model: str | Path | None = None,
+    preset: str = "auto",
+    overrides: Mapping[str, Any] | None = None,
+) -> SageTrainerConfig:
+    """A method's config with some fields set; what the files in ``configs/`` call.
+
+    Args:
+        method: a name that ns-train knows.
+        data: folder of the capture.
+        head_model: head model file; by default looked for near the capture.
+        preset: sizes, see :class:`sage_ns.trainer.SageTrainerConfig`.
+        overrides: values by dotted field name, e.g. ``{"pipeline.model.sh_degree": 2}``.
+
+    Raises:
+        SageError: there is no such method or field.
+    """
+    if method not in METHODS:
+        raise SageError(f"There is no method '{method}'. Methods: {', '.join(sorted(METHODS))}.")
+    config = deepcopy(METHODS[method])
+    settings = {"preset": preset, "pipeline.datamanager.data": Path(data)} | dict(overrides or {})
+    if head_model is not None:
+        settings["pipeline.datamanager.dataparser.head_model"] = Path(head_model)
+    for name, value in settings.items():
+        *path, last = name.split(".")
+        holder: Any = config
+        for part in path:
+            holder = holder[part] if isinstance(holder, dict) else getattr(holder, part, None)
+        if isinstance(holder, dict) and last in holder:
+            holder[last] = value
+        elif hasattr(holder, last):
+            setattr(holder, last, value)
+        else:
+            raise SageError(f"The config of '{method}' has no field '{name}'.")
+    return config

@@ -1,0 +1,125 @@
+"""Image metrics: PSNR, SSIM and, where its backbone's weights are on the machine, LPIPS; whole image and face."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool, Float
+from rich.markup import escape
+from torch import Tensor
+
+from sage_ns.errors import SageError
+
+LPIPS_BACKBONE = "alexnet-owt-7be5be79.pth"
+"""torchvision's AlexNet weights, under the name that torch.hub stores them by."""
+
+
+def find_lpips_weights(given: Path | None) -> Path | None:
+    """The AlexNet weights for LPIPS: the given file, else torch.hub's cache; never downloaded."""
+    if given is not None:
+        if not given.is_file():
+            raise SageError(f"LPIPS weights {given} do not exist. Give a torchvision AlexNet file or leave it out.")
+        return given
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / LPIPS_BACKBONE
+    return cached if cached.is_file() else None
+
+
+def load_lpips(weights: Path) -> torch.nn.Module:
+    """LPIPS (torchmetrics' AlexNet variant) with its backbone read from ``weights``.
+
+    Args:
+        weights: a state dict with torchvision's AlexNet names (``features.0.weight``, ...).
+
+    Raises:
+        SageError: the file is not such a state dict.
+    """
+    from torchmetrics.functional.image.lpips import _LPIPS
+
+    network = _LPIPS(pretrained=True, net="alex", pnet_rand=True)  # linear heads ship with torchmetrics
+    try:
+        state = torch.load(weights, map_location="cpu", weights_only=True)
+        backbone = {
+            name: state[f"features.{name.split('.', 1)[1]}"] for name in network.net.state_dict()
+        }  # slice1.0.weight -> features.0.weight
+        network.net.load_state_dict(backbone)
+    except (KeyError, RuntimeError, TypeError, AttributeError) as error:
+        raise SageError(f"LPIPS weights {weights} are not torchvision's AlexNet weights: {error}") from error
+    return network.eval().requires_grad_(False)
+
+
+class ImageMetrics:
+    """PSNR, SSIM and LPIPS of a render against the truth, and the same restricted to the face region.
+
+    Args:
+        lpips_weights: AlexNet weights for LPIPS; without them and without a cached copy LPIPS is left out.
+    """
+
+    def __init__(self, lpips_weights: Path | None = None) -> None:
+        self._lpips_weights = lpips_weights
+        self._lpips: torch.nn.Module | None = None
+        self._lpips_looked_for = False
+
+    def __call__(
+        self,
+        rendered: Float[Tensor, "h w 3"],
+        truth: Float[Tensor, "h w 3"],
+        face: Bool[Tensor, "h w"] | None = None,
+    ) -> dict[str, float]:
+        """Metrics by name; with ``face`` (its pixels) also ``..._face``, absent where the face is not in view."""
+        values = {"psnr": _psnr(rendered, truth), "ssim": float(_ssim_map(rendered, truth).mean())}
+        lpips = self._lpips_network(rendered.device)
+        if lpips is not None:
+            values["lpips"] = _lpips_distance(lpips, rendered, truth)
+        if face is not None and bool(face.any()):
+            values["psnr_face"] = _psnr(rendered[face], truth[face])
+            values["ssim_face"] = float(_ssim_map(rendered, truth)[face].mean())
+            if lpips is not None:
+                white = torch.ones_like(truth)
+                shown = face[..., None]
+                values["lpips_face"] = _lpips_distance(
+                    lpips, torch.where(shown, rendered, white), torch.where(shown, truth, white)
+                )
+        return values
+
+    def _lpips_network(self, device: torch.device) -> torch.nn.Module | None:
+        if not self._lpips_looked_for:
+            self._lpips_looked_for = True
+            weights = find_lpips_weights(self._lpips_weights)
+            if weights is not None:
+                self._lpips = load_lpips(weights)
+            else:
+                _note_missing_lpips()
+        return self._lpips.to(device) if self._lpips is not None else None
+
+
+def _note_missing_lpips() -> None:
+    from nerfstudio.utils.rich_utils import CONSOLE
+
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    CONSOLE.print(
+        f"[yellow]LPIPS is left out:[/yellow] its backbone {LPIPS_BACKBONE} (from torchvision) is not on this machine. "
+        f"Put it into {escape(str(folder))} or name it with --pipeline.model.lpips-weights."
+    )
+
+
+def _psnr(rendered: Tensor, truth: Tensor) -> float:
+    """``-10 log10(mean squared error)`` for values in 0..1."""
+    return float(-10.0 * torch.log10((rendered - truth).square().mean().clamp_min(1e-10)))
+
+
+def _ssim_map(rendered: Float[Tensor, "h w 3"], truth: Float[Tensor, "h w 3"]) -> Float[Tensor, "h w"]:
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
+    _, similarity = structural_similarity_index_measure(
+        rendered.permute(2, 0, 1)[None], truth.permute(2, 0, 1)[None], data_range=1.0, return_full_image=True
+    )
+    return similarity[0].mean(dim=0)
+
+
+def _lpips_distance(network: torch.nn.Module, rendered: Tensor, truth: Tensor) -> float:
+    def prepare(image: Tensor) -> Tensor:
+        return image.permute(2, 0, 1)[None].clamp(0, 1)
+
+    with torch.no_grad():
+        return float(network(prepare(rendered), prepare(truth), normalize=True).mean())

@@ -1,0 +1,197 @@
+"""The pipeline: phases of training, and evaluation on held-out moments and held-out cameras."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Literal, cast
+
+import torch
+from nerfstudio.cameras.cameras import Cameras
+from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineConfig
+from nerfstudio.utils.rich_utils import CONSOLE
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
+from torchvision.utils import save_image
+
+from sage_ns.capture.datamanager import CaptureDatamanager
+from sage_ns.capture.images import recomposite
+from sage_ns.ffmpeg import put_ffmpeg_on_path
+from sage_ns.model import SageModel
+from sage_ns.raster.supersampling import averaged
+
+Losses = dict[str, Tensor]
+
+
+class Reconstruct:
+    """Phase 1: surfels are fitted to the pictures of the training timesteps.
+
+    Everything that a step draws at random is a function of seed and step, so that a run that was stopped and
+    resumed equals an unbroken one.
+
+    Args:
+        model: the avatar.
+        datamanager: where pictures come from.
+        num_steps: length of the phase.
+        seed: seed of the background colours.
+    """
+
+    name = "reconstruct"
+
+    def __init__(self, model: SageModel, datamanager: CaptureDatamanager, num_steps: int, seed: int) -> None:
+        self.model = model
+        self.datamanager = datamanager
+        self.num_steps = num_steps
+        self.seed = seed
+        self.last_psnr = float("nan")
+
+    def losses(self, step: int) -> tuple[dict[str, Any], Losses, dict[str, Tensor]]:
+        """Outputs, losses and metrics of one step (Eq. 12, the part that images supervise)."""
+        camera, batch = self.datamanager.next_train(step)
+        model = self.model
+        buffers = model.draw_fine(model.pinhole(camera), model.motion.at(camera))
+        color, alpha = (averaged(each, model.config.supersampling) for each in (buffers.color, buffers.alpha))
+        rendered, truth = self._on_one_background(color, alpha, batch, step)
+        terms = model.photometric_losses(rendered, truth) | model.binding_losses()
+        if step >= model.config.regularise_from * self.num_steps:
+            terms |= model.surface_losses(buffers)
+        if "mask" in batch:
+            terms |= model.silhouette_losses(alpha, batch["mask"])
+        with torch.no_grad():
+            psnr = -10.0 * torch.log10((rendered - truth).square().mean().clamp_min(1e-10))
+        self.last_psnr = float(psnr)
+        return {"rgb": rendered.detach()}, terms, {"psnr": psnr}
+
+    def _on_one_background(
+        self, color: Tensor, alpha: Tensor, batch: dict[str, Tensor], step: int
+    ) -> tuple[Tensor, Tensor]:
+        """Render and picture over the same background; a random one where the mask allows it."""
+        fixed = self.model.background
+        truth = batch["image"]
+        if "mask" not in batch or not self.model.config.random_background:
+            return color + (1 - alpha) * fixed, truth
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
+        background = torch.rand(3, generator=generator).to(color.device)
+        return color + (1 - alpha) * background, recomposite(truth, batch["mask"], fixed, background)
+
+    def after_step(self, step: int) -> Tensor | None:
+        """Rebind surfels when it is time; returns which ones moved to another triangle."""
+        every = self.model.config.rebind_every
+        if every <= 0 or (step + 1) % every or step + 1 > self.model.config.rebind_until * self.num_steps:
+            return None
+        return self.model.rebind()
+
+
+@dataclass
+class SagePipelineConfig(VanillaPipelineConfig):
+    """Pipeline of all sage methods."""
+
+    _target: type = field(default_factory=lambda: SagePipeline)
+    reconstruct_steps: int = 0
+    """length of phase 1; 0 = all training iterations (set when training starts)"""
+    seed: int = 42
+    """seed of all that training draws at random (set from --machine.seed)"""
+
+
+class SagePipeline(VanillaPipeline):
+    """Joins capture and avatar; picks the phase by step."""
+
+    config: SagePipelineConfig
+    datamanager: CaptureDatamanager
+
+    def __init__(
+        self,
+        config: SagePipelineConfig,
+        device: str,
+        test_mode: Literal["test", "val", "inference"] = "val",
+        world_size: int = 1,
+        local_rank: int = 0,
+        grad_scaler: Any = None,
+    ) -> None:
+        torch.nn.Module.__init__(self)
+        put_ffmpeg_on_path()
+        self.config = config
+        self.test_mode = test_mode
+        self.world_size = world_size
+        self.datamanager = cast(
+            CaptureDatamanager,
+            config.datamanager.setup(device=device, test_mode=test_mode, world_size=world_size, local_rank=local_rank),
+        )
+        self.datamanager.to(device)
+        dataset = self.datamanager.train_dataset
+        self._model = config.model.setup(
+            scene_box=dataset.scene_box,
+            num_train_data=len(dataset),
+            metadata=dataset.metadata,
+            # Pictures are only looked at where an avatar begins, not where one is loaded.
+            views=self.datamanager.canonical_views if test_mode == "val" else list,
+            seed=config.seed,
+        )
+        self.model.to(device)
+        self.phase = Reconstruct(self.model, self.datamanager, max(config.reconstruct_steps, 1), config.seed)
+
+    def get_train_loss_dict(self, step: int) -> tuple[dict[str, Any], Losses, dict[str, Tensor]]:
+        """Losses of the phase that ``step`` belongs to."""
+        return self.phase.losses(step)
+
+    @torch.no_grad()
+    def get_average_eval_image_metrics(
+        self, step: int | None = None, output_path: Path | None = None, get_std: bool = False
+    ) -> dict[str, float]:
+        """Self-reenactment on the test split (``psnr``, ...) and novel view on the val split (``novel_view_psnr``, ...).
+
+        Each also over the face region (``..._face``). During training, where only the val split is loaded, its
+        figures come under ``novel_view_`` alone.
+        """
+        self.eval()
+        figures: dict[str, float] = {}
+        for split, prefix in (("test", ""), ("val", "novel_view_")):
+            if split == "test" and self.test_mode == "val":
+                continue
+            pairs = self.datamanager.evaluation_pairs(split)
+            if pairs:
+                figures |= self._average(pairs, split, prefix, output_path, get_std)
+        self.train()
+        if not figures:
+            CONSOLE.print("[yellow]This capture has neither test nor val images: nothing to evaluate.[/yellow]")
+        return figures
+
+    def _average(
+        self,
+        pairs: list[tuple[Cameras, dict[str, Any]]],
+        split: str,
+        prefix: str,
+        output_path: Path | None,
+        get_std: bool,
+    ) -> dict[str, float]:
+        per_image: dict[str, list[float]] = {}
+        if output_path is not None:
+            output_path.mkdir(parents=True, exist_ok=True)
+        for index, (camera, batch) in enumerate(_tracked(pairs, f"Evaluating {split} images")):
+            start = perf_counter()
+            outputs = self.model.get_outputs_for_camera(camera)
+            seconds = perf_counter() - start
+            batch = {**batch, "face": self.model.face_pixels(camera)}
+            values, images = self.model.get_image_metrics_and_images(outputs, batch)
+            if not prefix:
+                values |= {"fps": 1.0 / seconds, "num_rays_per_sec": outputs["rgb"][..., 0].numel() / seconds}
+            for name, value in values.items():
+                per_image.setdefault(prefix + name, []).append(value)
+            if output_path is not None:
+                for name, image in images.items():
+                    save_image(image.permute(2, 0, 1).cpu(), output_path / f"{split}_{name}_{index:04d}.png")
+        figures: dict[str, float] = {}
+        for name, values in per_image.items():
+            samples = torch.tensor(values)
+            figures[name] = float(samples.mean())
+            if get_std:
+                figures[f"{name}_std"] = float(samples.std(correction=0))
+        return figures
+
+
+def _tracked(pairs: list[Any], description: str) -> Iterable[Any]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=CONSOLE, transient=True) as progress:
+        yield from progress.track(pairs, description=description)

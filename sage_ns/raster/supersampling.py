@@ -1,0 +1,48 @@
+"""Drawing at a multiple of the resolution and averaging: edges then cover pixels in part, as a camera sees them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sage_ns.raster.types import Buffers, PinholeCamera
+
+
+def enlarged(camera: PinholeCamera, factor: int) -> PinholeCamera:
+    """The same view with ``factor`` times the pixels along each side."""
+    if factor == 1:
+        return camera
+    intrinsics = camera.intrinsics.clone()
+    intrinsics[:2] *= factor
+    return replace(camera, intrinsics=intrinsics, width=camera.width * factor, height=camera.height * factor)
+
+
+def averaged(image: Float[Tensor, "fine_height fine_width c"], factor: int) -> Float[Tensor, "height width c"]:
+    """Mean over blocks of ``factor`` x ``factor`` pixels."""
+    if factor == 1:
+        return image
+    height, width, channels = image.shape
+    return image.reshape(height // factor, factor, width // factor, factor, channels).mean(dim=(1, 3))
+
+
+def downsampled(buffers: Buffers, factor: int) -> Buffers:
+    """Buffers of an enlarged camera at the size of the original one; depths are averaged where there is a surface."""
+    if factor == 1:
+        return buffers
+    alpha = averaged(buffers.alpha, factor)
+
+    def over_surface(depth: Tensor) -> Tensor:
+        return torch.where(alpha > 0, averaged(depth * buffers.alpha, factor) / alpha.clamp_min(1e-12), 0.0)
+
+    return Buffers(
+        color=averaged(buffers.color, factor),
+        alpha=alpha,
+        depth=over_surface(buffers.depth),
+        depth_median=over_surface(buffers.depth_median),
+        normal=averaged(buffers.normal, factor),
+        normal_from_depth=averaged(buffers.normal_from_depth, factor),
+        distortion=averaged(buffers.distortion, factor),
+    )
