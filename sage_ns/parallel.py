@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,7 +33,7 @@ def run_chunks(kernel: Callable[..., None], bounds: Sequence[int], *arguments: o
 
     Kernels must release the GIL and write to separate places. The first exception is raised again.
     """
-    pieces = [(start, stop) for start, stop in zip(bounds[:-1], bounds[1:], strict=True) if stop > start]
+    pieces = [(start, stop) for start, stop in itertools.pairwise(bounds) if stop > start]
     threads = min(num_threads(), len(pieces))
     if threads <= 1:
         for start, stop in pieces:

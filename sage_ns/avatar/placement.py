@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from sage_ns.geometry.rotations import matrix_to_quaternion, quaternion_multiply
 from sage_ns.geometry.triangles import TriangleFrames
+from sage_ns.parallel import even_bounds, run_chunks
 
 PlacedSurfels = tuple[
     Float[Tensor, "num_surfels 3"],
@@ -38,7 +42,12 @@ def place_surfels(
     Returns:
         Means in metres, unit quaternions (wxyz, surfel to world), scales in metres, opacities 0..1.
     """
-    return place_surfels_torch(local_means, local_quaternions, log_scales, opacity_logits, triangle, frames)
+    local = (local_means, local_quaternions, log_scales, opacity_logits)
+    constants = (frames.origin, frames.rotation, frames.scale)
+    fused = all(tensor.device.type == "cpu" and tensor.dtype == torch.float32 for tensor in (*local, *constants))
+    if fused and not any(tensor.requires_grad for tensor in constants):
+        return _FusedPlacement.apply(*local, triangle, *constants)
+    return place_surfels_torch(*local, triangle, frames)
 
 
 def place_surfels_torch(
@@ -55,3 +64,35 @@ def place_surfels_torch(
     unit = torch.nn.functional.normalize(local_quaternions, dim=-1)
     quaternions = quaternion_multiply(matrix_to_quaternion(frames.rotation)[triangle], unit)
     return means, quaternions, scale * torch.exp(log_scales), torch.sigmoid(opacity_logits)
+
+
+class _FusedPlacement(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, *tensors: Tensor) -> tuple[Tensor, ...]:
+        from sage_ns.avatar._numba_placement import frame_quaternions, place
+
+        arrays = [tensor.detach().contiguous().numpy() for tensor in tensors]
+        local, (triangle, origin, rotation, scale) = arrays[:4], arrays[4:]
+        if len(triangle) and not 0 <= triangle.min() <= triangle.max() < len(scale):
+            raise IndexError(f"triangle indices {triangle.min()}..{triangle.max()} for {len(scale)} triangle frames")
+        frame_quaternion = np.empty((len(scale), 4), np.float32)
+        run_chunks(frame_quaternions, even_bounds(len(scale), 4096), rotation, frame_quaternion)
+        placed = [np.empty(array.shape, np.float32) for array in local]
+        frames = (rotation, frame_quaternion, scale)
+        run_chunks(place, even_bounds(len(triangle), 4096), *local, triangle, origin, *frames, *placed)
+        ctx.constants = (local[1], triangle, *frames, placed[2], placed[3])
+        return tuple(torch.from_numpy(array) for array in placed)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        from sage_ns.avatar._numba_placement import place_backward
+
+        results = [torch.empty(gradient.shape) for gradient in gradients]
+        run_chunks(
+            place_backward,
+            even_bounds(len(gradients[0]), 4096),
+            *ctx.constants,
+            *(gradient.contiguous().numpy() for gradient in gradients),
+            *(result.numpy() for result in results),
+        )
+        return (*results, None, None, None, None)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from sage_ns.parallel import even_bounds, run_chunks
 
 # Normalisation of the real harmonics, with 3DGS' (Condon-Shortley) signs.
 C0 = 0.28209479177387814
@@ -39,6 +44,9 @@ def sh_colors(
     """
     if coefficients.shape[1] not in NUM_COEFFICIENTS:
         raise ValueError(f"{coefficients.shape[1]} coefficients per channel; expected one of {NUM_COEFFICIENTS}")
+    fused = coefficients.device.type == "cpu" and coefficients.dtype == means.dtype == torch.float32
+    if fused and not camera_center.requires_grad:
+        return _FusedColors.apply(coefficients, means, camera_center)
     return sh_colors_torch(coefficients, means, camera_center)
 
 
@@ -81,3 +89,31 @@ def sh_basis(
                 C3[6] * x * (xx - 3 * yy),
             ]
     return torch.stack(values, dim=-1)
+
+
+class _FusedColors(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, coefficients: Tensor, means: Tensor, camera_center: Tensor) -> Tensor:
+        from sage_ns.geometry._numba_spherical_harmonics import colors
+
+        center = camera_center.detach().to("cpu", torch.float32).contiguous()
+        inputs = [tensor.detach().contiguous().numpy() for tensor in (coefficients, means)] + [center.numpy()]
+        result = np.empty((len(means), 3), np.float32)
+        run_chunks(colors, even_bounds(len(means), 4096), *inputs, result)
+        ctx.inputs, ctx.result = inputs, result
+        return torch.from_numpy(result)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
+        from sage_ns.geometry._numba_spherical_harmonics import colors_backward
+
+        results = [torch.empty(array.shape) for array in ctx.inputs[:2]]
+        run_chunks(
+            colors_backward,
+            even_bounds(len(ctx.result), 4096),
+            *ctx.inputs,
+            ctx.result,
+            gradients[0].contiguous().numpy(),
+            *(result.numpy() for result in results),
+        )
+        return results[0], results[1], None

@@ -125,7 +125,8 @@ def project(
         record[RED], record[GREEN], record[BLUE] = colors[i, 0], colors[i, 1], colors[i, 2]
         record[NORMAL_X], record[NORMAL_Y], record[NORMAL_Z] = toward * wx, toward * wy, toward * wz
         record[INVERSE_DEPTH] = inverse
-        record[INVERSE_SLOPE] = inverse * min(ONE, abs(facing) / (COSINE_GRAZING * length))
+        grazing = facing / (COSINE_GRAZING * length)
+        record[INVERSE_SLOPE] = inverse * min(ONE, grazing * grazing)
         record[DEPTH] = mz
 
 
@@ -149,7 +150,7 @@ def project_backward(
 ):
     """Gradients of surfels start..stop from the sums of their tiles, added in the fixed order of the tiles."""
     r00, r01, r02, r10, r11, r12, r20, r21, r22 = camera[:9]
-    tx, ty, tz, fx, fy, cx, cy = camera[9:16]
+    tx, ty, tz, fx, fy = camera[9:14]
     total = np.empty(SUMS, np.float32)
     for i in range(start, stop):
         if num_tiles[i] == 0:
@@ -211,14 +212,15 @@ def project_backward(
 
         # Depth: centre, inverse at the centre, and its slope over the pixels.
         d_slope = total[SUM_INVERSE_SLOPE]
-        grazing = abs(facing) / (COSINE_GRAZING * length)
-        d_inverse = total[SUM_INVERSE_DEPTH] + d_slope * min(ONE, grazing)
+        grazing = facing / (COSINE_GRAZING * length)
+        d_inverse = total[SUM_INVERSE_DEPTH] + d_slope * min(ONE, grazing * grazing)
         d_mz += total[SUM_DEPTH] - d_inverse * inverse * inverse - (d_x * x + d_y * y) * inverse
         d_mx, d_my = d_x * inverse, d_y * inverse
         d_facing = ZERO
-        if grazing < ONE:
-            d_facing = -toward * d_slope * inverse / (COSINE_GRAZING * length)
-            pull = -d_slope * inverse * grazing / (length * length)
+        if abs(grazing) < ONE:
+            d_grazing = TWO * grazing * d_slope * inverse
+            d_facing = d_grazing / (COSINE_GRAZING * length)
+            pull = -d_grazing * grazing / (length * length)
             d_mx += pull * mx
             d_my += pull * my
             d_mz += pull * mz

@@ -354,7 +354,7 @@ def _load(
         opaque = ONE - light
         to_alpha = grad_alpha[y, x, 0]
         if inverse > INVERSE_DEPTH_MIN * opaque:
-            # depth = alpha / inverse
+            # Blended depth is alpha over inverse depth.
             to_alpha += grad_depth[y, x, 0] / inverse
             s[B_INVERSE + i] = -grad_depth[y, x, 0] * opaque / (inverse * inverse)
         s[B_ALPHA + i] = to_alpha

@@ -21,7 +21,7 @@ COSINE_EDGE_ON = 1e-6
 """A surfel is treated as tilted at least this little (cosine between its normal and the ray to its centre)."""
 
 COSINE_GRAZING = 0.2
-"""Steepest tilt (cosine, about 78 degrees) with which a surfel's inverse depth may change over its footprint."""
+"""Beyond this tilt (cosine between normal and central ray, about 78 degrees) depth flattens over the footprint."""
 
 INVERSE_DEPTH_MIN = 1e-3
 """Blended depth is at most 1 km: only surfels that cross the camera's plane ask for more."""

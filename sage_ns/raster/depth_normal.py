@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from sage_ns.parallel import even_bounds, run_chunks
 from sage_ns.raster.types import PinholeCamera
 
 
@@ -15,7 +19,18 @@ def normal_from_depth(depth: Float[Tensor, "height width 1"], camera: PinholeCam
     Central differences of the back-projected points (as in 2DGS). Zero on the image border and wherever the pixel or
     one of its four neighbours has no depth (depth 0), because a difference to nothing is no surface.
     """
-    return normal_from_depth_torch(depth, camera)
+    fused = depth.device.type == "cpu" and depth.dtype == torch.float32
+    if not fused or camera.T_camera_world.requires_grad or camera.intrinsics.requires_grad:
+        return normal_from_depth_torch(depth, camera)
+    return _FusedNormal.apply(depth, camera_floats(camera))
+
+
+def camera_floats(camera: PinholeCamera) -> tuple[np.float32, ...]:
+    """A camera as kernels take it: rotation row by row, translation, fx, fy, cx, cy."""
+    pose, k = camera.T_camera_world.detach().cpu(), camera.intrinsics.detach().cpu()
+    numbers = [*pose[:3, :3].flatten().tolist(), *pose[:3, 3].tolist()]
+    numbers += [k[0, 0].item(), k[1, 1].item(), k[0, 2].item(), k[1, 2].item()]
+    return tuple(np.float32(number) for number in numbers)
 
 
 def normal_from_depth_torch(
@@ -42,3 +57,27 @@ def normal_from_depth_torch(
     length = torch.where(valid, squared, torch.ones_like(squared)).sqrt()
     inner = torch.where(valid[..., None], cross / length[..., None], torch.zeros_like(cross))
     return torch.nn.functional.pad(inner @ camera.T_camera_world[:3, :3].to(depth), (0, 0, 1, 1, 1, 1))
+
+
+class _FusedNormal(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, depth: Tensor, camera: tuple[np.float32, ...]) -> Tensor:
+        from sage_ns.raster._numba_depth_normal import depth_to_normal
+
+        plane = depth.detach()[..., 0].contiguous().numpy()
+        normal = torch.zeros(*plane.shape, 3)
+        run_chunks(depth_to_normal, even_bounds(len(plane), 16), plane, camera, normal.numpy())
+        ctx.plane, ctx.camera = plane, camera
+        return normal
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        from sage_ns.raster._numba_depth_normal import differences_to_depth, normal_to_differences
+
+        gradient = gradients[0].contiguous().numpy()
+        bounds = even_bounds(len(ctx.plane), 16)
+        pull = np.empty((4, *ctx.plane.shape), np.float32)
+        run_chunks(normal_to_differences, bounds, ctx.plane, ctx.camera, gradient, pull)
+        result = torch.empty(ctx.plane.shape)
+        run_chunks(differences_to_depth, bounds, pull, result.numpy())
+        return result[..., None], None

@@ -12,7 +12,7 @@ from sage_ns.parallel import even_bounds, num_threads, run_chunks
 from sage_ns.raster import _numba_order as ordering
 from sage_ns.raster import _numba_project as projecting
 from sage_ns.raster import _numba_tiles as tiling
-from sage_ns.raster.depth_normal import normal_from_depth
+from sage_ns.raster.depth_normal import camera_floats, normal_from_depth
 from sage_ns.raster.types import Buffers, PinholeCamera, Surfels
 
 _TILE = 8
@@ -82,14 +82,6 @@ class _Pairs:
         return [0, *inner.tolist(), len(self.offsets) - 1]
 
 
-def camera_floats(camera: PinholeCamera) -> tuple[np.float32, ...]:
-    """Rotation row by row, translation, fx, fy, cx, cy."""
-    pose = camera.T_camera_world.detach().numpy()
-    k = camera.intrinsics.detach().numpy()
-    values = (*pose[:3, :3].ravel(), *pose[:3, 3], k[0, 0], k[1, 1], k[0, 2], k[1, 2])
-    return tuple(np.float32(value) for value in values)
-
-
 class _Rasterize(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -129,7 +121,7 @@ class _Rasterize(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         pairs: _Pairs = ctx.pairs
-        means, quaternions, scales, opacities, colors = ctx.arrays
+        means, quaternions, scales = ctx.arrays[:3]
         color, alpha, depth, _, normal, distortion = (
             np.ascontiguousarray(gradient.detach().numpy()) for gradient in gradients
         )

@@ -41,14 +41,15 @@ class ProjectedSurfels:
         """Inverse depth 1/z = a (x - cx) + b (y - cy) + c of the surfel's plane at pixel (x, y): rows (a, b, c), 1/m.
 
         A point p = z ray on the plane has n . p = n . mean, hence 1/z = (n . ray) / (n . mean), affine in the pixel.
-        About the projected centre it reads 1/z = (1 + slope . dpixel) / z_center. A surfel seen almost edge-on has an
-        unbounded slope there, so the slope is that of a surfel whose normal and central ray have a cosine of at
-        least COSINE_GRAZING; the depth at the centre stays exact.
+        About the projected centre it reads 1/z = (1 + slope . dpixel) / z_center. The slope of a surfel seen edge-on is
+        unbounded, so where the cosine between normal and central ray is under COSINE_GRAZING the slope is multiplied
+        by (cosine / COSINE_GRAZING)^2: it falls to 0 instead of jumping from one sign to the other. The depth at the
+        centre stays exact.
         """
         focal = torch.stack((camera.intrinsics[0, 0], camera.intrinsics[1, 1]))
         principal = torch.stack((camera.intrinsics[0, 2], camera.intrinsics[1, 2]))
         depth = self.means[:, 2]
-        grazing = (self.facing.abs() / (COSINE_GRAZING * self.means.norm(dim=-1))).clamp(max=1.0)
+        grazing = (self.facing / (COSINE_GRAZING * self.means.norm(dim=-1))).square().clamp(max=1.0)
         slope = (grazing / self.facing)[:, None] * self.normals[:, :2] / focal
         at_principal = 1.0 / depth + (slope * (principal - self.center_pixels)).sum(-1)
         return torch.cat((slope, at_principal[:, None]), dim=-1)
