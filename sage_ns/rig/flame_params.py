@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sage_ns.errors import FlameParamsError
@@ -64,7 +64,9 @@ class FlameParams:
             translation=zeros(1, 3),
         )
 
-    def __getitem__(self, rows: int | slice | Int[Tensor, "num_selected"]) -> FlameParams:
+    def __getitem__(
+        self, rows: int | slice | Int[Tensor, "num_selected"] | Bool[Tensor, "num_timesteps"]
+    ) -> FlameParams:
         """The given timesteps. A single index keeps the leading dimension."""
         if isinstance(rows, int):
             if not -self.num_timesteps <= rows < self.num_timesteps:
@@ -112,7 +114,7 @@ class FlameParams:
 
         return replace(self, **{name: between(name) for name in _MOTION})
 
-    def motion_vector(self) -> Float[Tensor, "num_timesteps 18+num_expression"]:
+    def motion_vector(self) -> Float[Tensor, "num_timesteps motion"]:
         """Motion as one row per timestep: translation 3, rotation 3, neck 3, jaw 3, eyes 6, then the expression."""
         return torch.cat(
             [self.translation, self.rotation, self.neck_pose, self.jaw_pose, self.eyes_pose, self.expr], dim=-1
@@ -120,7 +122,7 @@ class FlameParams:
 
     @classmethod
     def from_motion_vector(
-        cls, vector: Float[Tensor, "num_timesteps 18+num_expression"], like: FlameParams | None = None
+        cls, vector: Float[Tensor, "num_timesteps motion"], like: FlameParams | None = None
     ) -> FlameParams:
         """The motion of `motion_vector` on the identity of other parameters; by default on the mean head.
 

@@ -9,8 +9,18 @@ import torch
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from sage_ns.geometry import axis_angle_to_matrix
-from sage_ns.rig import FlameParams, HeadModel, identity_vertices, joints, load_head_model, pose_vertices
+from sage_ns.geometry import axis_angle_to_matrix, barycentric_to_points
+from sage_ns.rig import (
+    FlameParams,
+    HeadModel,
+    identity_vertices,
+    joints,
+    load_head_model,
+    pose_vertices,
+    rebind,
+    rebinding_labels,
+    sample_binding,
+)
 from tests.tiny import tiny_head_model, tiny_params
 
 
@@ -146,3 +156,24 @@ def test_gradients_agree_with_finite_differences() -> None:
     assert torch.autograd.gradcheck(
         lambda v: pose_vertices(model, FlameParams.from_motion_vector(v, params))[:, chosen], vector
     )
+
+
+@pytest.mark.gpu
+def test_the_gpu_poses_and_binds_alike() -> None:
+    model, params = tiny_head_model(), tiny_params(tiny_head_model())
+    on_gpu, params_on_gpu = model.to("cuda"), params.to("cuda")
+    posed = pose_vertices(on_gpu, params_on_gpu)
+    assert posed.is_cuda
+    torch.testing.assert_close(posed.cpu(), pose_vertices(model, params), rtol=0, atol=1e-5)
+    between = params_on_gpu.interpolate(torch.tensor([0.5]))
+    torch.testing.assert_close(
+        between.to("cpu").motion_vector(), params.interpolate(torch.tensor([0.5])).motion_vector()
+    )
+
+    camera = torch.tensor([[0.0, 0.0, 1.0]])
+    generator = torch.Generator().manual_seed(0)
+    binding = sample_binding(posed[0], on_gpu, 500, camera.cuda(), generator)
+    points = barycentric_to_points(posed[0], on_gpu.triangles, binding.triangle, binding.barycentric)
+    labels = rebinding_labels(on_gpu)
+    nearest = rebind(points, posed[0], on_gpu.triangles, binding.triangle, labels)
+    assert nearest.is_cuda and (nearest == binding.triangle).float().mean() > 0.95
