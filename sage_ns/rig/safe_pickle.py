@@ -177,6 +177,8 @@ def _reconstructed(kind: Any, *_base_and_state: Any) -> _State:
     return kind()
 
 
+_CONTAINERS = (dict, list, tuple, set, object)  # chumpy variables carry a set of names
+
 _STAND_INS: dict[tuple[str, str], Callable] = {
     ("numpy", "ndarray"): _Array,
     ("numpy", "dtype"): _Dtype,
@@ -186,7 +188,7 @@ _STAND_INS: dict[tuple[str, str], Callable] = {
     **{(codecs, "encode"): _latin1_bytes for codecs in ("_codecs", "codecs")},
     **{(copyreg, "_reconstructor"): _reconstructed for copyreg in ("copy_reg", "copyreg")},
     **{(builtins, "bytes"): _empty_bytes for builtins in ("builtins", "__builtin__")},
-    **{(builtins, t.__name__): t for builtins in ("builtins", "__builtin__") for t in (dict, list, tuple, object)},
+    **{(builtins, t.__name__): t for builtins in ("builtins", "__builtin__") for t in _CONTAINERS},
 }
 
 

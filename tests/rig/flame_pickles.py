@@ -130,7 +130,8 @@ class _Python2Pickler(_PICKLER):
 
 def _with_fake_chumpy(dump: Callable[[dict[str, type]], bytes]) -> bytes:
     def initialise(self: Any, **state: Any) -> None:
-        self.__dict__.update(state)
+        bookkeeping = {"_dirty_vars": set(state), "_itr": None, "_depends_on_deps": {}, "_make_dense": False}
+        self.__dict__.update(bookkeeping | state)
 
     modules = {name: ModuleType(name) for name in ("chumpy", "chumpy.ch", "chumpy.reordering")}
     classes = {
