@@ -77,7 +77,7 @@ class _Pairs:
 
     def tile_bounds(self) -> list[int]:
         """Borders that cut the tiles into chunks with about equal numbers of pairs."""
-        shares = np.asarray(even_bounds(self.num_pairs, 512))
+        shares = np.asarray(even_bounds(int(self.num_pairs), 512))
         inner = np.searchsorted(self.offsets, shares[1:-1])
         return [0, *inner.tolist(), len(self.offsets) - 1]
 

@@ -46,8 +46,8 @@ def test_degree_one_has_3dgs_signs():
 @pytest.mark.parametrize("num_coefficients", [1, 4, 9, 16])
 def test_compiled_colours_and_gradients_equal_float64_torch(num_coefficients: int):
     coefficients, means, center = points(500, num_coefficients)
-    expected_leaves = [coefficients.clone().requires_grad_(), means.clone().requires_grad_()]
-    leaves = [coefficients.float().requires_grad_(), means.float().requires_grad_()]
+    expected_leaves = (coefficients.clone().requires_grad_(), means.clone().requires_grad_())
+    leaves = (coefficients.float().requires_grad_(), means.float().requires_grad_())
     expected, found = sh_colors_torch(*expected_leaves, center), sh_colors(*leaves, center.float())
     torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-5)
     weight = torch.randn(expected.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
