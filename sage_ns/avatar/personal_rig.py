@@ -25,6 +25,8 @@ class PersonalRig(nn.Module):
         identity: parameters whose ``shape`` and ``static_offset`` [metres] are this person's.
     """
 
+    v_template: Tensor
+
     def __init__(self, head_model: HeadModel, identity: FlameParams) -> None:
         super().__init__()
         personal = replace(
@@ -40,7 +42,8 @@ class PersonalRig(nn.Module):
     def head_model(self) -> HeadModel:
         """The personal head model, read from the buffers (on whatever device they are)."""
         if self._decoded is None:
-            self._decoded = HeadModel.from_state(dict(self.named_buffers()))
+            buffers = dict(self.named_buffers())
+            self._decoded = HeadModel.from_state(buffers).to(self.v_template.device)
         return self._decoded
 
     def vertices(self, motion: Float[Tensor, "num_coefficients"]) -> Float[Tensor, "num_vertices 3"]:

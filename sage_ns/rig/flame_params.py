@@ -150,7 +150,8 @@ class FlameParams:
         """These parameters with exactly the model's numbers of coefficients and vertices.
 
         Missing coefficients are zeros, and surplus ones may be cut if they are zeros. A static offset for FLAME's 5023
-        vertices is extended by zeros to the 5143 of FLAME with teeth.
+        vertices is extended by zeros to the 5143 of FLAME with teeth; the other way round the rows of the teeth, which
+        VHAP's tracker appends and FLAME's own file does not have, are left out.
 
         Raises:
             FlameParamsError: Surplus coefficients are in use, or the static offset is of another mesh.
@@ -160,12 +161,12 @@ class FlameParams:
         if fits and (offset is None or offset.shape[0] == model.num_vertices):
             return self
         if offset is not None and offset.shape[0] != model.num_vertices:
-            if (offset.shape[0], model.num_vertices) != (_FLAME_NUM_VERTICES, _FLAME_TEETH_NUM_VERTICES):
+            if {offset.shape[0], model.num_vertices} != {_FLAME_NUM_VERTICES, _FLAME_TEETH_NUM_VERTICES}:
                 raise FlameParamsError(
                     f"'static_offset': found {offset.shape[0]} vertices, but head model '{model.name}' has "
                     f"{model.num_vertices}. The sequence was probably tracked with another head model: use that one."
                 )
-            offset = F.pad(offset, (0, 0, 0, model.num_vertices - offset.shape[0]))
+            offset = F.pad(offset[: model.num_vertices], (0, 0, 0, max(model.num_vertices - offset.shape[0], 0)))
         return replace(
             self,
             shape=_resized("shape", self.shape, model.num_shape, model.name),

@@ -294,6 +294,11 @@ class TestFit:
         assert fitted is not None
         assert torch.equal(fitted[:5023], offset) and fitted.shape == (5143, 3) and not fitted[5023:].any()
 
+    def test_offsets_of_the_teeth_are_left_out_for_flame_without_teeth(self) -> None:
+        offset = torch.rand(5143, 3)
+        fitted = replace(tiny_params(MODEL), static_offset=offset).check_fits(_blown_up(MODEL, 5023)).static_offset
+        assert fitted is not None and torch.equal(fitted, offset[:5023])
+
 
 def _blown_up(model: HeadModel, num_vertices: int) -> HeadModel:
     """The model with vertices added that no triangle uses."""
