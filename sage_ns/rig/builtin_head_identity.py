@@ -1,4 +1,4 @@
-"""Identity shapes of the built-in head: about thirty named, symmetric, smooth deformations (mm per unit coefficient)."""
+"""Identity shapes of the built-in head: named, symmetric, smooth deformations (mm per unit coefficient)."""
 
 from __future__ import annotations
 

@@ -8,10 +8,11 @@ Triangles that span a hole (eye openings, the mouth slit, the cut neck) are take
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.spatial import ConvexHull, cKDTree
+from scipy.spatial import ConvexHull, KDTree
 
 from sage_ns.rig import builtin_head_surface as surface
 
@@ -210,7 +211,7 @@ def _neck_ring() -> _Points:
 
 
 def _spacing(points: np.ndarray) -> np.ndarray:
-    """Wanted distance (mm) between scattered points: fine around nose, eyes and mouth, coarse behind and on the neck."""
+    """Wanted distance (mm) between scattered points: fine on nose and jaw, coarse behind and on the neck."""
     x, y, z = np.abs(points[:, 0]), points[:, 1], points[:, 2]
     spacing = np.interp(z, [-60.0, -10.0, 20.0, 45.0], [9.0, 7.0, 5.0, 3.7])
     nose = np.hypot(x / 24.0, (y - 2.0) / 34.0)
@@ -245,7 +246,7 @@ def _scatter(fixed: _Points, seed: int = 7) -> _Points:
             points = on_skin(direction_of(points))
         spacing = _spacing(points)
         others = np.concatenate([points, points * [-1, 1, 1], fixed_both])
-        gap, index = cKDTree(others).query(points, k=9)
+        gap, index = KDTree(others).query(points, k=9)
         away = points[:, None] - others[index]
         push = np.clip(1.0 - gap / (1.12 * spacing[:, None]), 0.0, 1.0) * (gap > 1e-9)
         move = (push[..., None] * away / np.maximum(gap, 1e-9)[..., None]).sum(1) * spacing[:, None] * 0.35
@@ -254,7 +255,7 @@ def _scatter(fixed: _Points, seed: int = 7) -> _Points:
         points[:, 0] = np.where(np.abs(points[:, 0]) < 0.30 * spacing, 0.0, np.abs(points[:, 0]))
     directions = direction_of(points)
     points = on_skin(directions)
-    crowded = cKDTree(fixed_both).query(points)[0] < 0.45 * _spacing(points)
+    crowded = KDTree(fixed_both).query(points)[0] < 0.45 * _spacing(points)
     keep = ~(crowded | _blocked(fixed, directions))
     return _Points.of(points, directions, points[:, :2], "", 0).where(keep)
 
@@ -340,7 +341,7 @@ def _ring_strips(points: _Points) -> Int[np.ndarray, "num_triangles 3"]:
             family = (points.ring == name) & side
             indices = range(points.ring_index[family].max(), points.ring_index[family].min(), -1)
             rings = [_ring_order(points, family & (points.ring_index == i)) for i in (*indices, indices[-1] - 1)]
-            for outer, inner in zip(rings[:-1], rings[1:], strict=True):
+            for outer, inner in pairwise(rings):
                 after = np.roll(np.arange(len(outer)), -1)
                 first = [
                     np.stack([outer, outer[after], inner], axis=-1),

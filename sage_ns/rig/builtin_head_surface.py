@@ -1,7 +1,7 @@
 """The built-in head's shape: a signed distance built from smoothly joined ellipsoids and tubes.
 
-Everything here is in **millimetres** (anatomy reads better so); `builtin_head_mesh` converts to metres. Axes are FLAME's:
-y up, +z is where the subject looks, the subject's left is +x. The shape is symmetric, so primitives stand on the left side
+Everything here is in **millimetres** (anatomy reads better so); `builtin_head` converts to metres. Axes are FLAME's: y
+up, +z is where the subject looks, the subject's left is +x. The shape is symmetric, so primitives stand on the left
 (x >= 0) and are evaluated at |x|. Smooth joins are the polynomial smooth minimum (Quilez 2013, "smooth minimum").
 """
 
@@ -162,7 +162,7 @@ def mouth_line(x: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
 
 
 def eyelid_contour(angle: Float[np.ndarray, "num_ring"], outset: float) -> Float[np.ndarray, "num_ring 2"]:
-    """Frontal x, y (mm) of the left eye's lid edge (outset 0) or of a ring `outset` mm outside it, at ring angles (rad)."""
+    """Frontal x, y (mm) of the left eye's lid edge (outset 0) or a ring `outset` mm outside it, at `angle` (rad)."""
     c, s = np.cos(angle), np.sin(angle)
     roundness = np.clip(outset / 9.0, 0.0, 1.0)
     lens = np.sign(s) * np.abs(s) ** (1.25 - 0.25 * roundness)

@@ -1,0 +1,153 @@
+"""``sage-capture``: make a synthetic capture, or look into one."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+from rich.console import Console
+from rich.markup import escape
+
+from sage_ns.capture.synthetic import SyntheticCapture, synthesize_capture
+from sage_ns.errors import SageError
+
+if TYPE_CHECKING:
+    from sage_ns.capture import Capture, Frame
+
+_COLUMNS = 5
+
+
+@dataclass
+class Synthesize:
+    """Make a capture of a person who does not exist: pictures, masks, tracked parameters and head model."""
+
+    out: Annotated[Path, tyro.conf.Positional]
+    """folder to write"""
+    settings: Annotated[SyntheticCapture, tyro.conf.arg(name="")] = field(default_factory=SyntheticCapture)
+    """what to make"""
+
+    def run(self, console: Console) -> None:
+        """Synthesise, then say what is there and what to do next."""
+        out = synthesize_capture(self.out, self.settings)
+        _show(console, out)
+        console.print(f"next: [bold]sage-demo --data {escape(str(self.out))}[/bold]", soft_wrap=True)
+
+
+@dataclass
+class Inspect:
+    """Check a capture, print what is in it, and draw a contact sheet of its training views."""
+
+    capture: Annotated[Path, tyro.conf.Positional]
+    """folder of a VHAP export or of a synthetic capture"""
+    sheet: Path | None = None
+    """where to write the contact sheet; by default <capture>/contact_sheet.png"""
+
+    def run(self, console: Console) -> None:
+        """Summary on the console, pictures in the sheet."""
+        capture = _show(console, self.capture)
+        sheet = self.sheet or capture.folder / "contact_sheet.png"
+        _write_sheet(capture, sheet)
+        console.print(f"contact sheet  {escape(str(sheet))}", soft_wrap=True)
+
+
+def _show(console: Console, folder: Path) -> Capture:
+    from rich.table import Table
+
+    from sage_ns.capture import read_capture
+
+    capture = read_capture(folder)
+    table = Table(title=escape(str(folder)), title_justify="left")
+    for name in ("split", "pictures", "timesteps", "cameras"):
+        table.add_column(name)
+    splits = (
+        ("train", capture.train),
+        ("train, all moments", capture.train_multiframe),
+        ("val (held-out camera)", capture.val),
+        ("test (held-out moments)", capture.test),
+    )
+    for name, frames in splits:
+        cameras = sorted({frame.camera_index for frame in frames})
+        table.add_row(name, str(len(frames)), _ranges([frame.timestep for frame in frames]), _ranges(cameras))
+    console.print(table)
+    _print_details(console, capture)
+    return capture
+
+
+def _print_details(console: Console, capture: Capture) -> None:
+    from sage_ns.rig import FlameParams, find_head_model, load_head_model
+
+    sizes = sorted({(f.width, f.height) for f in (*capture.train_multiframe, *capture.val, *capture.test)})
+    console.print("pictures    " + ", ".join(f"{w} x {h}" for w, h in sizes))
+    masks = all(frame.mask_path is not None for frame in capture.train_multiframe)
+    console.print(f"masks       {'yes' if masks else 'not for every picture'}")
+    first = capture.train_multiframe[0]
+    params = FlameParams.load(first.flame_param_path)
+    try:
+        model = load_head_model(find_head_model(capture_dir=capture.folder))
+    except SageError as error:
+        console.print(f"[yellow]head model  {escape(str(error))}", soft_wrap=True)
+        return
+    params.check_fits(model)
+    named = sum(not name.startswith("unused") for name in model.expression_names)
+    expressions = f"{named} named expressions" if named else f"{model.num_expression} expression directions"
+    console.print(f"head model  {escape(model.name)}: {model.num_vertices} vertices, {expressions}")
+
+
+def _ranges(numbers: list[int]) -> str:
+    """Numbers as ranges: 0-3, 5."""
+    parts: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if parts and number == parts[-1][1] + 1:
+            parts[-1][1] = number
+        else:
+            parts.append([number, number])
+    return ", ".join(f"{low}" if low == high else f"{low}-{high}" for low, high in parts) or "-"
+
+
+def _write_sheet(capture: Capture, path: Path) -> None:
+    """Training views of the first moment (and the held-out ones), in rows."""
+    from sage_ns.cli.pictures import SheetRow, write_contact_sheet
+
+    moment = capture.train[0].timestep if capture.train else capture.train_multiframe[0].timestep
+    frames = [f for f in (*capture.train, *capture.val) if f.timestep == moment]
+    frames = sorted(frames, key=lambda frame: frame.camera_index)
+    rows = []
+    for start in range(0, len(frames), _COLUMNS):
+        row = frames[start : start + _COLUMNS]
+        held_out = {frame.camera_index for frame in capture.val if frame.timestep == moment}
+        names = [f"{f.camera_index}{' (held out)' if f.camera_index in held_out else ''}" for f in row]
+        title = f"timestep {moment}, cameras " + ", ".join(names)
+        rows.append(SheetRow(title, _padded([_picture(frame) for frame in row])))
+    write_contact_sheet(path, ("",) * _COLUMNS, rows)
+
+
+def _picture(frame: Frame):
+    import numpy as np
+    import torch
+    from PIL import Image
+
+    with Image.open(frame.image_path) as image:
+        return torch.from_numpy(np.asarray(image.convert("RGB"), dtype=np.float32) / 255.0)
+
+
+def _padded(pictures: list) -> list:
+    import torch
+
+    blank = torch.ones_like(pictures[0])
+    return pictures + [blank] * (_COLUMNS - len(pictures))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of ``sage-capture``."""
+    console = Console()
+    command = tyro.extras.subcommand_cli_from_dict(
+        {"synthesize": Synthesize, "inspect": Inspect}, args=arguments, description=__doc__
+    )
+    try:
+        command.run(console)
+    except SageError as error:
+        console.print(f"[red]{type(error).__name__}:[/red] {escape(str(error))}", soft_wrap=True)
+        sys.exit(1)
