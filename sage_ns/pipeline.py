@@ -117,7 +117,13 @@ class SagePipeline(VanillaPipeline):
         self.world_size = world_size
         self.datamanager = cast(
             CaptureDatamanager,
-            config.datamanager.setup(device=device, test_mode=test_mode, world_size=world_size, local_rank=local_rank),
+            config.datamanager.setup(
+                device=device,
+                test_mode=test_mode,
+                world_size=world_size,
+                local_rank=local_rank,
+                training=test_mode == "val",
+            ),
         )
         self.datamanager.to(device)
         dataset = self.datamanager.train_dataset
@@ -140,7 +146,7 @@ class SagePipeline(VanillaPipeline):
     def get_average_eval_image_metrics(
         self, step: int | None = None, output_path: Path | None = None, get_std: bool = False
     ) -> dict[str, float]:
-        """Self-reenactment on the test split (``psnr``, ...) and novel view on the val split (``novel_view_psnr``, ...).
+        """Self-reenactment on the test split (``psnr``) and novel view on the val split (``novel_view_psnr``).
 
         Each also over the face region (``..._face``). During training, where only the val split is loaded, its
         figures come under ``novel_view_`` alone.

@@ -1,0 +1,1 @@
+"""Commands: sage-demo and sage-capture."""

@@ -1,0 +1,204 @@
+"""``sage-demo``: from nothing to a moving avatar in minutes, without a GPU, data or downloads."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+from rich.markup import escape
+
+from sage_ns.errors import SageError
+
+if TYPE_CHECKING:
+    import torch
+    from nerfstudio.utils.rich_utils import Console
+
+    from sage_ns.pipeline import SagePipeline
+
+DEMO_SCALE = 0.6
+"""Of the synthetic capture's 275x401 pixels: what two CPU cores train on in minutes."""
+
+
+@dataclass
+class Demo:
+    """Make an avatar from the built-in synthetic capture (or yours) and show what it can do.
+
+    Writes to OUT: the capture, the training run, metrics.json, contact_sheet.png and reenactment.mp4.
+    """
+
+    out: Annotated[Path, tyro.conf.Positional] = Path("sage_demo")
+    """folder for everything that the demo makes"""
+    data: Path | None = None
+    """your own capture (VHAP export) instead of the built-in one"""
+    head_model: Path | None = None
+    """head model file of your own capture; otherwise looked for next to it"""
+    downscale_factor: int = 1
+    """shrink the pictures of your own capture by this factor"""
+    hair: Literal["short", "long"] = "short"
+    """hair of the built-in head"""
+    seed: int = 0
+    """which built-in person to make"""
+    steps: int = 0
+    """training steps; 0 = the preset's"""
+    preset: Literal["auto", "paper", "small"] = "auto"
+    """auto = paper with CUDA, small without"""
+
+    def run(self) -> None:
+        """Synthesise, train, evaluate, draw, and say where everything is."""
+        from nerfstudio.utils.rich_utils import CONSOLE
+
+        start = time.perf_counter()
+        self.out = self.out.absolute()
+        capture = self.data.absolute() if self.data is not None else self._synthesise()
+        trained_from = time.perf_counter()
+        config_path = self._train(capture)
+        trained = time.perf_counter()
+        pipeline = _load(config_path)
+        metrics = pipeline.get_average_eval_image_metrics()
+        (self.out / "metrics.json").write_text(json.dumps(metrics, indent=2))
+        _write_sheet(pipeline, self.out / "contact_sheet.png")
+        _write_reenactment(pipeline, capture, self.out / "reenactment.mp4")
+        _summarise(CONSOLE, self.out, config_path, metrics, trained_from - start, trained - trained_from, start)
+
+    def _synthesise(self) -> Path:
+        from sage_ns.capture.synthetic import SyntheticCapture, synthesize_capture
+
+        capture = self.out / "capture"
+        if not (capture / "transforms.json").is_file():
+            settings = SyntheticCapture(seed=self.seed, hair=self.hair, scale=DEMO_SCALE, num_train_timesteps=1)
+            synthesize_capture(capture, settings)
+        return capture
+
+    def _train(self, capture: Path) -> Path:
+        from sage_ns.cli.training import train
+        from sage_ns.methods import configured
+
+        config = configured(
+            "sage-multiview",
+            data=capture,
+            head_model=self.head_model,
+            preset=self.preset,
+            overrides={
+                "output_dir": self.out / "runs",
+                "experiment_name": "demo",
+                "max_num_iterations": self.steps,
+                "pipeline.datamanager.dataparser.downscale_factor": self.downscale_factor,
+                "vis": "tensorboard",
+            },
+        )
+        return train(config)
+
+
+def _load(config_path: Path) -> SagePipeline:
+    from nerfstudio.utils.eval_utils import eval_setup
+
+    return eval_setup(config_path, test_mode="test")[1]  # type: ignore[return-value]
+
+
+def _write_sheet(pipeline: SagePipeline, path: Path) -> None:
+    """Truth, render, normals and error of a training view, the novel view and the strongest unseen expressions."""
+    from sage_ns.cli.pictures import SheetRow, write_contact_sheet
+
+    datamanager, model = pipeline.datamanager, pipeline.model
+    train = datamanager.training_pairs()
+    chosen = [("training view", train[len(train) // 4])]
+    chosen += [("novel view", pair) for pair in datamanager.evaluation_pairs("val")[:1]]
+    unseen = datamanager.evaluation_pairs("test")
+    canonical = model.motion.canonical()
+
+    def strength(pair: tuple) -> float:
+        return float((model.motion.at(pair[0]) - canonical)[6:].square().sum())
+
+    strongest: dict[int, tuple] = {}
+    for pair in sorted(unseen, key=strength, reverse=True):
+        moment = int(pair[0].metadata["timestep"])
+        if moment not in strongest and len(strongest) < 3:
+            strongest[moment] = pair
+    chosen += [(f"unseen expression (timestep {moment})", pair) for moment, pair in strongest.items()]
+
+    rows = []
+    for title, (camera, batch) in chosen:
+        outputs = model.get_outputs_for_camera(camera)
+        truth = batch["image"]
+        error = (1 - 4 * (outputs["rgb"] - truth).abs().mean(dim=-1, keepdim=True)).clamp(0, 1).expand_as(truth)
+        rows.append(SheetRow(title, [truth, outputs["rgb"], outputs["normal"], error]))
+    write_contact_sheet(path, ("truth", "render", "normals", "error (x4)"), rows)
+
+
+def _write_reenactment(pipeline: SagePipeline, capture: Path, path: Path, fps: int = 24) -> None:
+    """A video: the driving motion, upsampled to ``fps``, seen by a camera that sways from side to side."""
+    import torch
+    from nerfstudio.utils.rich_utils import CONSOLE
+    from rich.progress import track
+
+    from sage_ns.capture.cameras import orbit, pinhole_camera
+    from sage_ns.cli.pictures import write_video
+    from sage_ns.rig import FlameParams
+
+    model, datamanager = pipeline.model, pipeline.datamanager
+    driver = capture / "driver" / "sequence.npz"
+    stored = FlameParams.from_motion_vector(model.motion.motion.cpu())
+    motion = FlameParams.load(driver) if driver.is_file() else stored
+    num_frames = max(2, min(2 * motion.num_timesteps, 10 * fps))
+    motion = motion.interpolate(torch.linspace(0, motion.num_timesteps - 1, num_frames))
+    vectors = model.motion.fit(motion.motion_vector()).to(model.device)
+    val = datamanager.evaluation_pairs("val") or datamanager.evaluation_pairs("test")
+    front = pinhole_camera(val[0][0])
+    target = model.rig.vertices(model.motion.canonical()).mean(dim=0).cpu()
+
+    @torch.no_grad()
+    def frames() -> Iterator[torch.Tensor]:
+        for index, vector in enumerate(track(vectors, "Rendering the reenactment", console=CONSOLE, transient=True)):
+            angle = math.radians(40) * math.sin(2 * math.pi * index / num_frames)
+            buffers = model.draw(orbit(front, target, angle).to(model.device), vector)
+            yield buffers.composite(model.background)
+
+    write_video(path, frames(), fps)
+
+
+def _summarise(
+    console: Console,
+    out: Path,
+    config_path: Path,
+    metrics: dict[str, float],
+    synthesis_seconds: float,
+    training_seconds: float,
+    start: float,
+) -> None:
+    from rich.table import Table
+
+    table = Table(title="sage-demo")
+    for name in ("", "PSNR [dB]", "SSIM", "PSNR, face [dB]", "SSIM, face"):
+        table.add_column(name)
+    for title, prefix in (("novel view", "novel_view_"), ("unseen expressions", "")):
+        keys = ("psnr", "ssim", "psnr_face", "ssim_face")
+        values = [metrics.get(prefix + key) for key in keys]
+        table.add_row(title, *("-" if value is None else f"{value:.3f}" for value in values))
+    console.print(table)
+    total = time.perf_counter() - start
+    console.print(
+        f"capture {synthesis_seconds:.0f} s, training {training_seconds:.0f} s, {total:.0f} s in all\n"
+        f"pictures  {escape(str(out / 'contact_sheet.png'))}\n"
+        f"video     {escape(str(out / 'reenactment.mp4'))}\n"
+        f"look at it in the browser: [bold]ns-viewer --load-config {escape(str(config_path))}[/bold]",
+        soft_wrap=True,
+    )
+
+
+def main() -> None:
+    """Entry point of ``sage-demo``."""
+    demo = tyro.cli(Demo)
+    try:
+        demo.run()
+    except SageError as error:
+        from nerfstudio.utils.rich_utils import CONSOLE
+
+        CONSOLE.print(f"[red]{type(error).__name__}:[/red] {escape(str(error))}")
+        sys.exit(1)

@@ -1,0 +1,90 @@
+"""Contact sheets and videos."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+LABEL_HEIGHT = 22
+MARGIN = 4
+
+
+@dataclass(frozen=True)
+class SheetRow:
+    """One row of a contact sheet: what it shows, and its pictures (float 0..1)."""
+
+    title: str
+    pictures: Sequence[Float[Tensor, "h w 3"]]
+
+
+def to_image(picture: Float[Tensor, "h w 3"]) -> Image.Image:
+    """A float picture 0..1 as an 8-bit image."""
+    return Image.fromarray((picture.detach().cpu().clamp(0, 1).numpy() * 255).round().astype(np.uint8))
+
+
+def write_contact_sheet(path: Path, columns: Sequence[str], rows: Sequence[SheetRow]) -> None:
+    """Write rows of labelled pictures as one PNG; pictures of other sizes are fitted to the first one's height."""
+    height = rows[0].pictures[0].shape[0]
+    images = [[_fit(to_image(picture), height) for picture in row.pictures] for row in rows]
+    widths = [max(row[column].width for row in images) for column in range(len(columns))]
+    sheet = Image.new(
+        "RGB",
+        (sum(widths) + MARGIN * (len(widths) + 1), LABEL_HEIGHT + (height + LABEL_HEIGHT) * len(rows)),
+        "white",
+    )
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(13)
+    lefts = [MARGIN + sum(widths[:column]) + MARGIN * column for column in range(len(widths))]
+    for left, name in zip(lefts, columns, strict=True):
+        draw.text((left, 4), name, fill="black", font=font)
+    for index, (row, pictures) in enumerate(zip(rows, images, strict=True)):
+        top = LABEL_HEIGHT + index * (height + LABEL_HEIGHT)
+        for left, picture in zip(lefts, pictures, strict=True):
+            sheet.paste(picture, (left, top))
+        draw.text((MARGIN, top + height + 3), row.title, fill=(90, 90, 90), font=font)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    sheet.save(unfinished, format="PNG", optimize=True)
+    os.replace(unfinished, path)
+
+
+def _fit(image: Image.Image, height: int) -> Image.Image:
+    if image.height == height:
+        return image
+    return image.resize((max(1, image.width * height // image.height), height), Image.Resampling.LANCZOS)
+
+
+def write_video(path: Path, frames: Iterable[Float[Tensor, "h w 3"]], fps: int) -> None:
+    """Write an H.264 mp4 that browsers play; odd sizes are padded with white to even ones."""
+    import imageio_ffmpeg
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{os.getpid()}.{path.name}")
+    writer = None
+    try:
+        for frame in frames:
+            pixels = np.asarray(to_image(frame))
+            pixels = np.pad(pixels, ((0, pixels.shape[0] % 2), (0, pixels.shape[1] % 2), (0, 0)), constant_values=255)
+            if writer is None:
+                size = (pixels.shape[1], pixels.shape[0])
+                writer = imageio_ffmpeg.write_frames(
+                    str(unfinished),
+                    size,
+                    fps=fps,
+                    macro_block_size=1,
+                    quality=8,
+                    output_params=["-movflags", "+faststart"],
+                )
+                writer.send(None)
+            writer.send(np.ascontiguousarray(pixels))
+    finally:
+        if writer is not None:
+            writer.close()
+    os.replace(unfinished, path)
