@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+from functools import partial
+from types import TracebackType
+from typing import Any
+
 
 class SageError(Exception):
     """Base of everything that sage_ns raises on purpose."""
@@ -21,3 +27,28 @@ class CaptureError(SageError):
 
 class RasterError(SageError):
     """Surfels or a camera cannot be drawn: wrong shapes, mixed types or devices, a backend that is not available."""
+
+
+def show_as_panels() -> None:
+    """From now on a :class:`SageError` that nobody catches ends the process as a panel, not as a stack trace.
+
+    nerfstudio's commands catch nothing; the exit code stays 1, and other errors are shown as before.
+    """
+    if getattr(sys.excepthook, "func", None) is not _show:
+        sys.excepthook = partial(_show, sys.excepthook)
+
+
+def _show(
+    others: Callable[[type[BaseException], BaseException, TracebackType | None], Any],
+    kind: type[BaseException],
+    error: BaseException,
+    trace: TracebackType | None,
+) -> None:
+    if not isinstance(error, SageError):
+        others(kind, error, trace)
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.panel import Panel
+
+    Console(stderr=True).print(Panel(escape(str(error)), title=f"[red]{kind.__name__}[/red]", expand=False))

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from nerfstudio.configs.base_config import ViewerConfig
 from nerfstudio.plugins.types import MethodSpecification
 
 from sage_ns.capture.datamanager import CaptureDatamanagerConfig
 from sage_ns.capture.dataparser import FlameCaptureDataParserConfig
-from sage_ns.errors import SageError
+from sage_ns.errors import SageError, show_as_panels
 from sage_ns.model import SageModelConfig
 from sage_ns.pipeline import SagePipelineConfig
 from sage_ns.trainer import DecayConfig, FusedAdamConfig, SageTrainerConfig
@@ -57,7 +57,10 @@ surfels = MethodSpecification(
     description="Ablation: rigged 2D Gaussian surfels trained on images only.",
 )
 
-METHODS = {spec.config.method_name: spec.config for spec in (sage_multiview, surfels)}
+METHODS = {str(spec.config.method_name): cast(SageTrainerConfig, spec.config) for spec in (sage_multiview, surfels)}
+
+# nerfstudio's commands import this module before they do anything.
+show_as_panels()
 
 
 def configured(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from jaxtyping import Bool, Float
@@ -18,8 +19,6 @@ LPIPS_BACKBONE = "alexnet-owt-7be5be79.pth"
 def find_lpips_weights(given: Path | None) -> Path | None:
     """The AlexNet weights for LPIPS: the given file, else torch.hub's cache; never downloaded."""
     if given is not None:
-        if not given.is_file():
-            raise SageError(f"LPIPS weights {given} do not exist. Give a torchvision AlexNet file or leave it out.")
         return given
     cached = Path(torch.hub.get_dir()) / "checkpoints" / LPIPS_BACKBONE
     return cached if cached.is_file() else None
@@ -32,8 +31,10 @@ def load_lpips(weights: Path) -> torch.nn.Module:
         weights: a state dict with torchvision's AlexNet names (``features.0.weight``, ...).
 
     Raises:
-        SageError: the file is not such a state dict.
+        SageError: the file does not exist or is not such a state dict.
     """
+    if not weights.is_file():
+        raise SageError(f"LPIPS weights {weights} do not exist. Give torchvision's AlexNet file or leave it out.")
     from torchmetrics.functional.image.lpips import _LPIPS
 
     network = _LPIPS(pretrained=True, net="alex", pnet_rand=True)  # linear heads ship with torchmetrics
@@ -43,7 +44,7 @@ def load_lpips(weights: Path) -> torch.nn.Module:
             name: state[f"features.{name.split('.', 1)[1]}"] for name in network.net.state_dict()
         }  # slice1.0.weight -> features.0.weight
         network.net.load_state_dict(backbone)
-    except (KeyError, RuntimeError, TypeError, AttributeError) as error:
+    except (KeyError, RuntimeError, TypeError, AttributeError, UnpicklingError) as error:
         raise SageError(f"LPIPS weights {weights} are not torchvision's AlexNet weights: {error}") from error
     return network.eval().requires_grad_(False)
 

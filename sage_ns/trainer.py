@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Literal
 
 import torch
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackLocation
-from nerfstudio.engine.optimizers import OptimizerConfig
+from nerfstudio.engine.optimizers import OptimizerConfig, Optimizers
 from nerfstudio.engine.schedulers import ExponentialDecayScheduler, ExponentialDecaySchedulerConfig
 from nerfstudio.engine.trainer import Trainer, TrainerConfig
 from nerfstudio.utils.rich_utils import CONSOLE
-from rich.markup import escape
-from rich.panel import Panel
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from sage_ns.errors import SageError
+from sage_ns.metrics import load_lpips
 
 
 @dataclass(frozen=True)
@@ -74,10 +75,14 @@ class SageTrainerConfig(TrainerConfig):
     """training steps in all, resumed ones included; 0 = as the preset says"""
 
     def set_timestamp(self) -> None:
-        """Settle what the command line left open; nerfstudio calls this once, before it prints and saves the config."""
+        """Settle what the command line left open; nerfstudio calls this once, before it prints and saves the config.
+
+        Raises:
+            SageError: a setting is out of its range, or a file that it names does not exist.
+        """
         super().set_timestamp()
-        if self.machine.device_type == "cuda" and not torch.cuda.is_available():
-            self.machine.device_type = "cpu"
+        self._settle_device()
+        self._check()
         if self.preset == "auto":
             self.preset = "paper" if self.machine.device_type == "cuda" else "small"
         preset = PRESETS[self.preset]
@@ -91,41 +96,109 @@ class SageTrainerConfig(TrainerConfig):
                 group["scheduler"].max_steps = self.max_num_iterations
         self._make_paths_absolute()
 
+    def _settle_device(self) -> None:
+        asked = self.machine.device_type
+        if self.machine.num_devices * self.machine.num_machines != 1:
+            raise SageError(
+                "--machine.num-devices and --machine.num-machines must be 1: an avatar trains on one device."
+            )
+        if asked == "mps" or (asked == "cuda" and not torch.cuda.is_available()):
+            CONSOLE.print("Surfels are drawn with CUDA or on the CPU; there is no CUDA device here: taking the CPU.")
+            self.machine.device_type = "cpu"
+
+    def _check(self) -> None:
+        model: Any = self.pipeline.model
+        least = {
+            "--max-num-iterations": (self.max_num_iterations, 0),
+            "--pipeline.model.num-surfels": (model.num_surfels, 0),
+            "--pipeline.model.supersampling": (model.supersampling, 1),
+            "--pipeline.model.sh-degree": (model.sh_degree, 0),
+        }
+        for name, (value, minimum) in least.items():
+            if value < minimum:
+                raise SageError(f"{name} is {value}; it must be at least {minimum}.")
+        if model.sh_degree > 3:
+            raise SageError(f"--pipeline.model.sh-degree is {model.sh_degree}; it can be 0 to 3.")
+        if model.lpips_weights is not None:
+            load_lpips(model.lpips_weights)
+        checkpoint_to_resume(self)
+
     def _make_paths_absolute(self) -> None:
         # config.yml is read again from other working directories.
         datamanager: Any = self.pipeline.datamanager
+        dataparser: Any = datamanager.dataparser
         self.output_dir = self.output_dir.absolute()
+        datamanager.data = self.data = dataparser.data = Path(datamanager.data or dataparser.data).absolute()
         for holder, name in (
-            (self, "data"),
-            (datamanager, "data"),
-            (datamanager.dataparser, "data"),
-            (datamanager.dataparser, "head_model"),
+            (self, "load_dir"),
+            (self, "load_checkpoint"),
+            (dataparser, "head_model"),
+            (self.pipeline.model, "lpips_weights"),
         ):
-            value = getattr(holder, name, None)
+            value = getattr(holder, name)
             if value is not None:
                 setattr(holder, name, Path(value).absolute())
         datamanager.run_dir = self.get_base_dir()
 
+    def save_config(self) -> None:
+        """Leave it to the trainer, which saves once the capture was read: a failed start leaves no folder behind."""
+
+
+def checkpoint_to_resume(config: TrainerConfig) -> Path | None:
+    """The checkpoint that ``config`` tells to load, by ``load_dir`` (and ``load_step``) or ``load_checkpoint``.
+
+    Raises:
+        SageError: it does not exist.
+    """
+    if config.load_dir is None:
+        path = config.load_checkpoint
+        if path is not None and not path.is_file():
+            raise SageError(f"--load-checkpoint {path} does not exist.")
+        return path
+    if not config.load_dir.is_dir():
+        raise SageError(f"--load-dir {config.load_dir} is not a folder. Give the nerfstudio_models folder of a run.")
+    names = sorted(path.name for path in config.load_dir.iterdir())
+    strange = [name for name in names if not re.fullmatch(r"step-\d{9}\.ckpt", name)]
+    if strange or not names:
+        found = f"holds {', '.join(strange[:3])}" if strange else "is empty"
+        raise SageError(f"--load-dir {config.load_dir} {found}. Give a run's nerfstudio_models folder (step-*.ckpt).")
+    name = names[-1] if config.load_step is None else f"step-{config.load_step:09d}.ckpt"
+    if name not in names:
+        raise SageError(f"--load-dir {config.load_dir} has no {name}; it has {', '.join(names)}.")
+    return config.load_dir / name
+
 
 class SageTrainer(Trainer):
-    """nerfstudio's trainer with checkpoints that cannot be half-written and errors without a stack trace."""
+    """nerfstudio's trainer with checkpoints that cannot be half-written, and a total number of steps."""
 
     config: SageTrainerConfig
 
     def setup(self, test_mode: Literal["test", "val", "inference"] = "val") -> None:
-        """Read the capture and build everything; what is wrong with the input is said before training starts."""
-        try:
-            super().setup(test_mode)
-        except SageError as error:
-            CONSOLE.print(Panel(escape(str(error)), title=f"[red]{type(error).__name__}[/red]", expand=False))
-            raise SystemExit(1) from error
+        """Read the capture, build everything, and save the config and what the run keeps of its capture.
+
+        Where the checkpoint to resume has all its steps already, nothing is done or written.
+
+        Raises:
+            SageError: the capture or another input cannot be used; nothing has been written by then.
+        """
+        self.callbacks = []
+        self._start_step = _next_step(checkpoint_to_resume(self.config))
+        if self._start_step >= self.config.max_num_iterations:
+            return
+        super().setup(test_mode)
+        self.pipeline.datamanager.keep(self.base_dir)  # type: ignore[operator]
         self.callbacks.append(TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN_ITERATION], self._after_iteration))
+
+    def setup_optimizers(self) -> Optimizers:
+        """As nerfstudio's. Called once the capture was read and found good: from here on the run has a folder."""
+        super(SageTrainerConfig, self.config).save_config()
+        return super().setup_optimizers()
 
     def train(self) -> None:
         """Train up to ``max_num_iterations`` in all, whatever step a loaded checkpoint is at."""
         total = self.config.max_num_iterations
         if self._start_step >= total:
-            CONSOLE.print(f"The checkpoint is at step {self._start_step} of {total}: nothing left to train.")
+            CONSOLE.print(f"The checkpoint has {self._start_step} of {total} steps: nothing left to train.")
             return
         self.config.max_num_iterations = total - self._start_step
         try:
@@ -166,3 +239,12 @@ class SageTrainer(Trainer):
             for other in self.checkpoint_dir.glob("*.ckpt"):
                 if other != path:
                     other.unlink()
+
+
+def _next_step(checkpoint: Path | None) -> int:
+    if checkpoint is None:
+        return 0
+    try:
+        return torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["step"] + 1
+    except (OSError, RuntimeError, KeyError, UnpicklingError) as error:
+        raise SageError(f"{checkpoint} is not a checkpoint of a training: {error}") from error

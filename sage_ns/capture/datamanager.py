@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from nerfstudio.cameras.cameras import Cameras
@@ -14,12 +14,19 @@ from nerfstudio.data.datamanagers.full_images_datamanager import FullImageDatama
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from nerfstudio.data.datasets.base_dataset import InputDataset
 from nerfstudio.utils.rich_utils import CONSOLE
+from rich.markup import escape
 from rich.progress import track
 from torch import Tensor
 
 from sage_ns.capture.cameras import View, pinhole_camera
 from sage_ns.capture.images import load_image
-from sage_ns.capture.snapshot import SnapshotDataParserConfig, load_thumbnail, save_snapshot, snapshot_path
+from sage_ns.capture.snapshot import (
+    HEAD_MODEL_FILE,
+    SnapshotDataParserConfig,
+    load_thumbnail,
+    save_snapshot,
+    snapshot_path,
+)
 from sage_ns.errors import CaptureError
 
 FLOAT_CACHE_BYTES = 2 << 30
@@ -29,7 +36,7 @@ FLOAT_CACHE_BYTES = 2 << 30
 class CaptureDataset(InputDataset):
     """Pictures and soft masks of one split, area-downscaled as the dataparser was told."""
 
-    exclude_batch_keys_from_device: list[str] = []
+    exclude_batch_keys_from_device: ClassVar[list[str]] = []
 
     def get_data(self, image_idx: int, image_type: Literal["uint8", "float32"] = "float32") -> dict[str, Any]:
         """``image`` [h, w, 3] and, where the capture has one, ``mask`` [h, w, 1], float 0..1 or uint8.
@@ -47,7 +54,7 @@ class CaptureDataset(InputDataset):
 
     def _load(self, index: int) -> tuple[Tensor, Tensor | None]:
         thumbnails = self.metadata.get("thumbnails")
-        if thumbnails is not None:  # the capture is gone; only the viewer still asks for pictures
+        if thumbnails is not None:  # the capture is gone, but the viewer still asks for pictures
             size = int(self.cameras.width[index]), int(self.cameras.height[index])
             return load_thumbnail(thumbnails, self._dataparser_outputs.image_filenames[index], size), None
         masks = self.metadata.get("fg_mask_filenames")
@@ -88,25 +95,52 @@ class CaptureDatamanager(FullImageDatamanager[CaptureDataset]):
         test_mode: Literal["test", "val", "inference"] = "val",
         world_size: int = 1,
         local_rank: int = 0,
+        training: bool = False,
         **kwargs: Any,
     ) -> None:
+        config = deepcopy(config)  # asked for again with another split by ns-render
+        dataparser: Any = config.dataparser
+        if dataparser.downscale_factor == int(dataparser.downscale_factor):
+            dataparser.downscale_factor = int(dataparser.downscale_factor)  # ns-render gives it as a float
+        self.capture_dir = Path(config.data or config.dataparser.data)
         self.from_snapshot = False
-        if config.data is not None:
-            config.dataparser.data = Path(config.data)
-        snapshot = snapshot_path(config.run_dir) if config.run_dir is not None else None
-        if test_mode != "val" and snapshot is not None and snapshot.is_file() and not config.dataparser.data.is_dir():
-            CONSOLE.print(f"The capture {config.dataparser.data} is gone; going on with what the run has kept of it.")
-            config = replace(config, dataparser=SnapshotDataParserConfig(data=snapshot), data=snapshot)  # type: ignore[arg-type]
-            self.from_snapshot = True
+        if not training:
+            self._use_what_the_run_kept(config)
         super().__init__(config, device, test_mode, world_size, local_rank, **kwargs)
-        if test_mode == "val" and snapshot is not None:
-            self._keep(snapshot)
 
-    def _keep(self, snapshot: Path) -> None:
+    def _use_what_the_run_kept(self, config: CaptureDatamanagerConfig) -> None:
+        """Point ``config`` to the run's own head model, and to its snapshot if the capture it trained on is gone."""
+        snapshot = snapshot_path(config.run_dir) if config.run_dir is not None else None
+        if snapshot is None or not snapshot.is_file():
+            return
+        dataparser: Any = config.dataparser
+        if self.capture_dir.absolute() != dataparser.data.absolute():
+            # Somebody else drives the avatar; their capture has another numbering of moments.
+            dataparser.canonical_timestep = None
+        elif not self.capture_dir.is_dir():
+            CONSOLE.print(
+                f"[yellow]The capture {escape(str(self.capture_dir))} is gone; "
+                "going on with what the run has kept of it.[/yellow]"
+            )
+            config.dataparser = SnapshotDataParserConfig(data=snapshot)  # type: ignore[assignment]
+            config.data = snapshot
+            self.from_snapshot = True
+            return
+        dataparser.head_model = snapshot.parent / HEAD_MODEL_FILE
+
+    def keep(self, run_dir: Path) -> None:
+        """Keep cameras, motion, head model and thumbnails of the capture in ``run_dir``."""
         splits = {"train": self.train_dataparser_outputs}
         for split in ("val", "test"):
             splits[split] = self.dataparser.get_dataparser_outputs(split=split)
-        save_snapshot(snapshot, splits)
+        save_snapshot(snapshot_path(run_dir), splits, (_to_float(data["image"].cpu()) for data in self.cached_train))
+
+    def _require_pictures(self) -> None:
+        if self.from_snapshot:
+            raise CaptureError(
+                f"The pictures of {self.capture_dir} are needed for this, but the folder is gone. "
+                "Put it, or a link to it, back there."
+            )
 
     @cached_property
     def dataset_type(self) -> type[CaptureDataset]:
@@ -117,12 +151,8 @@ class CaptureDatamanager(FullImageDatamanager[CaptureDataset]):
         self, split: Literal["train", "eval"], cache_images_device: Literal["cpu", "gpu"]
     ) -> list[dict[str, Tensor]]:
         """Load a split into memory, on the device if it is said to fit there; memory is pinned only for CUDA."""
+        self._require_pictures()
         dataset = self.train_dataset if split == "train" else self.eval_dataset
-        if self.from_snapshot:
-            raise CaptureError(
-                f"The pictures of {self.config.dataparser.data} are needed for this, and the capture is gone. "
-                "Put its folder back where the run's config.yml names it (data:)."
-            )
         cameras = dataset.cameras
         float_bytes = int((cameras.width * cameras.height).sum()) * 4 * 4
         image_type = "float32" if float_bytes <= FLOAT_CACHE_BYTES else "uint8"
@@ -167,7 +197,12 @@ class CaptureDatamanager(FullImageDatamanager[CaptureDataset]):
         return camera, self._ready(self.cached_eval[index])
 
     def evaluation_pairs(self, split: Literal["val", "test"]) -> list[tuple[Cameras, dict[str, Any]]]:
-        """Cameras and pictures of a held-out split; empty where the capture has none."""
+        """Cameras and pictures of a held-out split; empty where the capture has none.
+
+        Raises:
+            CaptureError: the capture is gone.
+        """
+        self._require_pictures()
         outputs: DataparserOutputs = self.dataparser.get_dataparser_outputs(split=split)
         if outputs.metadata["split_source"] != split:  # lent from another split: no evaluation of its own
             return []

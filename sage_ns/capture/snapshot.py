@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from nerfstudio.cameras.cameras import Cameras, CameraType
 from nerfstudio.data.dataparsers.base_dataparser import DataParser, DataParserConfig, DataparserOutputs
 from nerfstudio.data.scene_box import SceneBox
@@ -35,8 +35,16 @@ def snapshot_path(run_dir: Path) -> Path:
     return run_dir / "capture.npz"
 
 
-def save_snapshot(path: Path, splits: Mapping[str, DataparserOutputs]) -> None:
-    """Write cameras and motion of all splits to ``path`` and the head model beside it (both without pickle)."""
+def save_snapshot(
+    path: Path, splits: Mapping[str, DataparserOutputs], pictures: Iterable[Float[Tensor, "h w 3"]]
+) -> None:
+    """Write cameras and motion of all splits to ``path`` and the head model beside it (both without pickle).
+
+    Args:
+        path: where to, see :func:`snapshot_path`.
+        splits: dataparser outputs of "train", "val" and "test".
+        pictures: those of the training split, in its order and in 0..1; kept as thumbnails.
+    """
     arrays: dict[str, Any] = {}
     for split, outputs in splits.items():
         for name in _CAMERA_FIELDS:
@@ -57,7 +65,7 @@ def save_snapshot(path: Path, splits: Mapping[str, DataparserOutputs]) -> None:
     arrays["shape"] = params.shape.numpy()
     if params.static_offset is not None:
         arrays["static_offset"] = params.static_offset.numpy()
-    arrays["thumbnails"] = np.stack([_thumbnail(name) for name in splits["train"].image_filenames])
+    arrays["thumbnails"] = np.stack([_thumbnail(picture) for picture in pictures])
 
     path.parent.mkdir(parents=True, exist_ok=True)
     save_head_model(shared["head_model"], path.parent / HEAD_MODEL_FILE)
@@ -67,13 +75,13 @@ def save_snapshot(path: Path, splits: Mapping[str, DataparserOutputs]) -> None:
     os.replace(unfinished, path)
 
 
-def _thumbnail(image: Path) -> np.ndarray:
-    with Image.open(image) as opened:
-        size = (max(1, opened.width * THUMBNAIL_HEIGHT // opened.height), THUMBNAIL_HEIGHT)
-        picture = opened.convert("RGB").resize(size, Image.Resampling.BOX)
+def _thumbnail(picture: Float[Tensor, "h w 3"]) -> UInt8[np.ndarray, "64 128 3"]:
+    height, width = picture.shape[:2]
+    size = (THUMBNAIL_HEIGHT, max(1, width * THUMBNAIL_HEIGHT // height))
+    small = torch.nn.functional.interpolate(picture.permute(2, 0, 1)[None], size, mode="area")[0].permute(1, 2, 0)
+    pixels = (255 * small).round().byte().numpy()[:, : 2 * THUMBNAIL_HEIGHT]
     # Pictures of one capture may differ in shape: a fixed canvas keeps them in one array.
     canvas = np.full((THUMBNAIL_HEIGHT, 2 * THUMBNAIL_HEIGHT, 3), 255, dtype=np.uint8)
-    pixels = np.asarray(picture)[:, : canvas.shape[1]]
     canvas[:, : pixels.shape[1]] = pixels
     return canvas
 
@@ -85,8 +93,6 @@ class SnapshotDataParserConfig(DataParserConfig):
     _target: type = field(default_factory=lambda: SnapshotDataParser)
     data: Path = Path()
     """the snapshot file"""
-    downscale_factor: int = 1
-    """not used: the snapshot's cameras are as they were trained with"""
 
 
 class SnapshotDataParser(DataParser):
@@ -126,8 +132,6 @@ class SnapshotDataParser(DataParser):
 
 
 def _identity(arrays: Mapping[str, np.ndarray], like: FlameParams) -> FlameParams:
-    from dataclasses import replace
-
     offset = arrays.get("static_offset")
     return replace(
         like,
@@ -136,11 +140,16 @@ def _identity(arrays: Mapping[str, np.ndarray], like: FlameParams) -> FlameParam
     )
 
 
-def load_thumbnail(thumbnails: Mapping[str, np.ndarray], image: Path, size: tuple[int, int]) -> Float[Tensor, "h w 3"]:
-    """The kept thumbnail of ``image`` as a picture of ``size`` (width, height), white where none was kept."""
+def load_thumbnail(
+    thumbnails: Mapping[str, UInt8[np.ndarray, "64 128 3"]], image: Path, size: tuple[int, int]
+) -> UInt8[Tensor, "h w 3"]:
+    """The kept thumbnail of ``image`` as a picture of ``size`` (width, height).
+
+    Raises:
+        CaptureError: none was kept; only pictures of the training split have one.
+    """
+    if str(image) not in thumbnails:
+        raise CaptureError(f"{image} is needed for this, but its capture is gone. Put the capture's folder back.")
     width, height = size
-    canvas = thumbnails.get(str(image))
-    if canvas is None:
-        return torch.full((height, width, 3), 255, dtype=torch.uint8)
-    shown = canvas[:, : max(1, width * THUMBNAIL_HEIGHT // height)]
-    return torch.from_numpy(np.asarray(Image.fromarray(shown).resize(size)))
+    shown = thumbnails[str(image)][:, : max(1, width * THUMBNAIL_HEIGHT // height)]
+    return torch.from_numpy(np.array(Image.fromarray(shown).resize(size)))
