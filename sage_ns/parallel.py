@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import torch
 
 _CHUNKS_PER_THREAD = 4
 _pool: ThreadPoolExecutor | None = None
 _pool_size = 0
+_scratch = threading.local()
 
 
 def num_threads() -> int:
@@ -54,6 +58,19 @@ def run_chunks(kernel: Callable[..., None], bounds: Sequence[int], *arguments: o
     for error in errors:
         if error is not None:
             raise error
+
+
+def scratch(name: str, shape: tuple[int, ...], dtype: type = np.float32) -> np.ndarray:
+    """Uninitialised memory that lives until the next call with this name on this thread; never hand it out.
+
+    Fresh arrays of megabytes cost more in page faults than many a kernel takes.
+    """
+    size = math.prod(shape)
+    buffers: dict[str, np.ndarray] = _scratch.__dict__
+    buffer = buffers.get(name)
+    if buffer is None or len(buffer) < size or buffer.dtype != dtype:
+        buffer = buffers[name] = np.empty(size, dtype)
+    return buffer[:size].reshape(shape)
 
 
 def _shared_pool(size: int) -> ThreadPoolExecutor:

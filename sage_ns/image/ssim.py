@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sage_ns.parallel import even_bounds, run_chunks
+from sage_ns.parallel import even_bounds, run_chunks, scratch
 
 WINDOW = 11
 SIGMA = 1.5
@@ -99,7 +99,7 @@ def _gradient(ctx: Any, argument: int, scale: np.float32) -> Tensor:
 
 def _padded_planes(num: int, height: int, length: int, pad: int) -> np.ndarray:
     """Uninitialised planes with `pad` zero rows above and below."""
-    planes = np.empty((num, height + 2 * pad, length), np.float32)
+    planes = scratch("ssim planes", (num, height + 2 * pad, length))
     planes[:, :pad] = 0.0
     planes[:, height + pad :] = 0.0
     return planes

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sage_ns.parallel import even_bounds, run_chunks
+from sage_ns.parallel import even_bounds, run_chunks, scratch
 from sage_ns.raster.types import PinholeCamera
 
 
@@ -76,7 +76,7 @@ class _FusedNormal(torch.autograd.Function):
 
         gradient = gradients[0].contiguous().numpy()
         bounds = even_bounds(len(ctx.plane), 16)
-        pull = np.empty((4, *ctx.plane.shape), np.float32)
+        pull = scratch("normal differences", (4, *ctx.plane.shape))
         run_chunks(normal_to_differences, bounds, ctx.plane, ctx.camera, gradient, pull)
         result = torch.empty(ctx.plane.shape)
         run_chunks(differences_to_depth, bounds, pull, result.numpy())

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.profiler import record_function
 
-from sage_ns.parallel import even_bounds, num_threads, run_chunks
+from sage_ns.parallel import even_bounds, num_threads, run_chunks, scratch
+from sage_ns.raster import _numba_blend as blending
+from sage_ns.raster import _numba_blend_backward as unblending
 from sage_ns.raster import _numba_order as ordering
 from sage_ns.raster import _numba_project as projecting
-from sage_ns.raster import _numba_tiles as tiling
 from sage_ns.raster.depth_normal import camera_floats, normal_from_depth
 from sage_ns.raster.types import Buffers, PinholeCamera, Surfels
 
@@ -32,52 +34,47 @@ class _Pairs:
 
     def __init__(self, arrays: tuple[np.ndarray, ...], camera: PinholeCamera) -> None:
         num = len(arrays[0])
-        width, height = camera.width, camera.height
-        self.width, self.height = width, height
-        self.tiles_x, self.tiles_y = -(-width // _TILE), -(-height // _TILE)
+        self.width, self.height = camera.width, camera.height
+        self.tiles_x, self.tiles_y = -(-camera.width // _TILE), -(-camera.height // _TILE)
         self.camera = camera_floats(camera)
         self.records = np.empty((num, projecting.RECORD), np.float32)
         self.boxes = np.empty((num, 4), np.int32)
         self.num_tiles = np.empty(num, np.int32)
-        keys = np.empty(num, np.float32)
-        run_chunks(
-            projecting.project,
-            even_bounds(num, 2048),
-            *arrays,
-            self.camera,
-            width,
-            height,
-            self.records,
-            self.boxes,
-            keys,
-            self.num_tiles,
-        )
-        order, other = np.empty(num, np.int32), np.empty(num, np.int32)
         self.slots = np.empty(num, np.int32)
-        visible, self.num_pairs = ordering.depth_order(keys.view(np.uint32), self.num_tiles, order, other, self.slots)
-        order = order[:visible]
+        keys = scratch("surfel depths", (num,))
+        with record_function("surfels: project"):
+            outputs = (self.records, self.boxes, keys, self.num_tiles)
+            size = (self.width, self.height)
+            run_chunks(projecting.project, even_bounds(num, 2048), *arrays, self.camera, *size, *outputs)
+        with record_function("surfels: sort"):
+            order, other = scratch("order", (num,), np.int32), scratch("other order", (num,), np.int32)
+            bits = keys.view(np.uint32)
+            visible, num_pairs = ordering.depth_order(bits, self.num_tiles, order, other, self.slots)
+        with record_function("surfels: tiles"):
+            self._fill_tiles(order[:visible], int(num_pairs))
+
+    def _fill_tiles(self, order: np.ndarray, num_pairs: int) -> None:
         counts = np.empty(self.tiles_x * self.tiles_y, np.int32)
         rows = even_bounds(self.tiles_y, max(1, self.tiles_y // num_threads()))
         run_chunks(ordering.count_pairs, rows, order, self.boxes, self.tiles_x, counts)
         self.offsets = np.zeros(len(counts) + 1, np.int32)
         np.cumsum(counts, out=self.offsets[1:])
-        self.pair_surfel = np.empty(self.num_pairs, np.int32)
-        self.pair_slot = np.empty(self.num_pairs, np.int32)
-        run_chunks(
-            ordering.fill_pairs,
-            rows,
-            order,
-            self.boxes,
-            self.slots,
-            self.tiles_x,
-            self.offsets,
-            self.pair_surfel,
-            self.pair_slot,
-        )
+        self.num_pairs = num_pairs
+        self.pair_surfel, self.pair_slot = np.empty(num_pairs, np.int32), np.empty(num_pairs, np.int32)
+        tiles = (self.tiles_x, self.offsets, self.pair_surfel, self.pair_slot)
+        run_chunks(ordering.fill_pairs, rows, order, self.boxes, self.slots, *tiles)
+
+    def lists(self) -> tuple[np.ndarray, ...]:
+        """What every kernel over tiles begins with: flat records, boxes, first pair of each tile."""
+        return self.records.reshape(-1), self.boxes, self.offsets
+
+    def size(self) -> tuple[int, int, int]:
+        """Width and height in pixels, and width in tiles."""
+        return self.width, self.height, self.tiles_x
 
     def tile_bounds(self) -> list[int]:
         """Borders that cut the tiles into chunks with about equal numbers of pairs."""
-        shares = np.asarray(even_bounds(int(self.num_pairs), 512))
+        shares = np.asarray(even_bounds(self.num_pairs, 512))
         inner = np.searchsorted(self.offsets, shares[1:-1])
         return [0, *inner.tolist(), len(self.offsets) - 1]
 
@@ -97,23 +94,12 @@ class _Rasterize(torch.autograd.Function):
             np.ascontiguousarray(tensor.detach().numpy()) for tensor in (means, quaternions, scales, opacities, colors)
         )
         pairs = _Pairs(arrays, camera)
-        height, width = camera.height, camera.width
         channels = {"color": 3, "alpha": 1, "depth": 1, "median": 1, "normal": 3, "distortion": 1}
-        images = [torch.empty(height, width, channel) for channel in channels.values()]
+        images = [torch.empty(camera.height, camera.width, channel) for channel in channels.values()]
         state = np.empty((len(pairs.offsets) - 1, 4, 64), np.float32)
-        run_chunks(
-            tiling.blend,
-            pairs.tile_bounds(),
-            pairs.records.reshape(-1),
-            pairs.boxes,
-            pairs.offsets,
-            pairs.pair_surfel,
-            width,
-            height,
-            pairs.tiles_x,
-            *(image.numpy() for image in images),
-            state,
-        )
+        drawn = (*(image.numpy() for image in images), state)
+        with record_function("surfels: blend"):
+            run_chunks(blending.blend, pairs.tile_bounds(), *pairs.lists(), pairs.pair_surfel, *pairs.size(), *drawn)
         ctx.arrays, ctx.pairs, ctx.state = arrays, pairs, state
         ctx.mark_non_differentiable(images[3])
         return tuple(images)
@@ -125,38 +111,16 @@ class _Rasterize(torch.autograd.Function):
         color, alpha, depth, _, normal, distortion = (
             np.ascontiguousarray(gradient.detach().numpy()) for gradient in gradients
         )
-        sums = np.empty((pairs.num_pairs, tiling.SUMS), np.float32)
-        run_chunks(
-            tiling.blend_backward,
-            pairs.tile_bounds(),
-            pairs.records.reshape(-1),
-            pairs.boxes,
-            pairs.offsets,
-            pairs.pair_surfel,
-            pairs.pair_slot,
-            pairs.width,
-            pairs.height,
-            pairs.tiles_x,
-            ctx.state,
-            color,
-            alpha,
-            depth,
-            normal,
-            distortion,
-            sums.reshape(-1),
-        )
+        sums = scratch("gradient sums", (pairs.num_pairs, unblending.SUMS))
+        images = (color, alpha, depth, normal, distortion)
+        with record_function("surfels: blend backward"):
+            members = (*pairs.lists(), pairs.pair_surfel, pairs.pair_slot)
+            bounds = pairs.tile_bounds()
+            run_chunks(unblending.blend_backward, bounds, *members, *pairs.size(), ctx.state, *images, sums.reshape(-1))
         results = [torch.empty(array.shape) for array in ctx.arrays]
-        run_chunks(
-            projecting.project_backward,
-            even_bounds(len(means), 2048),
-            means,
-            quaternions,
-            scales,
-            pairs.camera,
-            pairs.records,
-            pairs.num_tiles,
-            pairs.slots,
-            sums,
-            *(result.numpy() for result in results),
-        )
+        with record_function("surfels: project backward"):
+            screen = (pairs.camera, pairs.records, pairs.num_tiles, pairs.slots, sums)
+            gradients_out = (result.numpy() for result in results)
+            bounds = even_bounds(len(means), 2048)
+            run_chunks(projecting.project_backward, bounds, means, quaternions, scales, *screen, *gradients_out)
         return (*results, None)

@@ -134,11 +134,12 @@ def test_not_a_number_is_not_drawn():
 
 
 def test_kernels_hold_the_constants_of_the_definition():
-    from sage_ns.raster import _numba_project, _numba_tiles
+    from sage_ns.raster import _numba_blend, _numba_blend_backward, _numba_project
 
-    for module in (_numba_project, _numba_tiles):
+    for module in (_numba_project, _numba_blend, _numba_blend_backward):
         for name, value in vars(module).items():
             if name.isupper() and hasattr(constants, name):
                 assert float(value) == pytest.approx(getattr(constants, name), rel=1e-6), (module.__name__, name)
     assert float(_numba_project.ALPHA_MAX_INVERSE) == pytest.approx(1 / constants.ALPHA_MIN)
-    assert (_numba_tiles.RECORD, _numba_tiles.SUMS) == (_numba_project.RECORD, _numba_project.SUMS)
+    assert _numba_blend.RECORD == _numba_blend_backward.RECORD == _numba_project.RECORD
+    assert _numba_blend_backward.SUMS == _numba_project.SUMS
