@@ -21,6 +21,7 @@ from sage_ns.capture.images import recomposite
 from sage_ns.ffmpeg import put_ffmpeg_on_path
 from sage_ns.model import SageModel
 from sage_ns.raster.supersampling import averaged
+from sage_ns.viewer import FrontView
 
 Losses = dict[str, Tensor]
 
@@ -136,6 +137,7 @@ class SagePipeline(VanillaPipeline):
             seed=config.seed,
         )
         self.model.to(device)
+        self.front_view = FrontView(self.model)
         self.phase = Reconstruct(self.model, self.datamanager, max(config.reconstruct_steps, 1), config.seed)
 
     def get_train_loss_dict(self, step: int) -> tuple[dict[str, Any], Losses, dict[str, Tensor]]:
