@@ -81,22 +81,36 @@ def _grow(
     num_points: int,
     stiff: float,
 ) -> Float[np.ndarray, "n p 3"]:
-    """Walk every strand along `flow`, pushing it out to a clearance (mm) that grows from the root to `lift`."""
+    """Walk every strand along `flow`, held near a clearance (mm) from the head that grows from the root to `lift`."""
     points, direction = roots.copy(), normals.copy()
+    away, outward = np.zeros(len(roots)), normals
     line = [roots]
     step = length / (num_points - 1)
     for index in range(1, num_points):
         part = index / (num_points - 1)
-        wanted = flow(points, part)
+        too_far = np.clip((away - lift) / 12.0, 0.0, 0.9)
+        wanted = flow(points, part) - too_far[:, None] * outward
         direction = stiff * direction + (1.0 - stiff) * wanted
         direction /= np.linalg.norm(direction, axis=-1, keepdims=True)
         points = points + step[:, None] * direction
         clearance = lift * min(1.0, 3.0 * part)
-        short_of = clearance - _obstacle(points)
-        outward = head_normal(points)
-        points = points + np.maximum(short_of, 0.0)[:, None] * outward
+        away, outward = _obstacle(points), head_normal(points)
+        short_of = np.maximum(clearance - away, 0.0)
+        points = points + short_of[:, None] * outward
+        away = away + short_of
         line.append(points)
     return np.stack(line, axis=1)
+
+
+def _cut(line: Float[np.ndarray, "n p 3"], height: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n p 3"]:
+    """Strands that hang below their `height` (mm) end there; the points are spread anew over what is left."""
+    num_points = line.shape[1]
+    is_low = line[:, :, 1] < height[:, None]
+    last = np.where(is_low.any(axis=1), np.maximum(is_low.argmax(axis=1), 2), num_points - 1)
+    position = np.linspace(0.0, 1.0, num_points) * last[:, None]
+    low = np.minimum(position.astype(int), num_points - 2)
+    rows = np.arange(len(line))[:, None]
+    return line[rows, low] + (position - low)[..., None] * (line[rows, low + 1] - line[rows, low])
 
 
 def _short_flow(points: np.ndarray, part: float) -> np.ndarray:
@@ -116,7 +130,8 @@ def _long_flow(points: np.ndarray, part: float) -> np.ndarray:
     fall = np.clip(2.2 * part, 0.0, 1.0)
     past_face = np.clip((z - 5.0) / 25.0, 0.0, 1.0) * np.clip((y + 60.0) / 60.0, 0.0, 1.0)
     sideways = (1.0 - fall) * side * np.clip((y - 40.0) / 60.0, 0.1, 1.0)
-    flow = np.stack([sideways, -0.25 - fall, -0.25 * (1.0 - fall) - 0.9 * past_face], axis=-1)
+    back = -0.25 * (1.0 - fall) - 0.9 * past_face
+    flow = np.stack([sideways, np.full_like(x, -0.25 - fall), back], axis=-1)
     return flow / np.linalg.norm(flow, axis=-1, keepdims=True)
 
 
@@ -174,7 +189,7 @@ def grow_hair(
     else:
         num_points, stiff, flow = 20, 0.45, _long_flow
         length = (225.0 + 40.0 * draw[:, 0]) * np.clip(0.72 + 0.28 * (roots[:, 1] + 60) / 190.0, 0.55, 1.0)
-        lift = 3.0 + 17.0 * draw[:, 1] ** 1.2 + 2.5 * clump
+        lift = 3.0 + 15.0 * draw[:, 1] + 2.5 * clump
         width = 1.9
     start = normals + 0.22 * rng.normal(size=normals.shape)
     swirl = 0.25 * np.stack([noise(roots, 18.0, seed + 40 + k) for k in range(3)], -1) + 0.10 * rng.normal(
@@ -182,6 +197,8 @@ def grow_hair(
     )
     line = _grow(roots, start, lambda p, part: flow(p, part) + swirl, np.maximum(lift, 0.6), length, num_points, stiff)
     line[:, 0] = roots - 0.5 * normals
+    if style == "long":
+        line = _cut(line, -106.0 + 10.0 * rng.normal(size=num_strands).clip(-1.5, 2.0) + 6.0 * clump)
     side = np.cross(line[:, -1] - line[:, 0], normals) + 0.6 * rng.normal(size=normals.shape) * length[:, None]
     along = np.linspace(0.0, 1.0, num_points)
     taper = width * (1.0 - 0.75 * along**3) * (0.7 + 0.6 * draw[:, 2:3])
@@ -215,7 +232,7 @@ def _brow_lines(rng: np.random.Generator, num: int) -> tuple[np.ndarray, np.ndar
     t = rng.uniform(0.0, 1.0, num)
     x = 13.0 + 35.0 * t
     middle = 49.0 + 6.5 * np.sin(np.clip(t, 0, 1) * 2.05) - 1.5 * t**3 * 3.0
-    thickness = np.interp(t, [0.0, 0.15, 0.6, 1.0], [2.0, 3.0, 2.1, 0.6])
+    thickness = np.interp(t, [0.0, 0.15, 0.6, 1.0], [1.3, 2.6, 1.9, 0.5])
     y = middle + thickness * rng.uniform(-1.0, 1.0, num)
     lean = np.interp(t, [0.0, 0.25, 1.0], [1.2, 0.55, -0.45]) + 0.18 * rng.normal(size=num) - 0.25 * (y - middle) / 3.0
     heading = np.stack([np.cos(lean), np.sin(lean)], axis=-1)

@@ -30,12 +30,12 @@ class Studio:
     """Lights fixed in the world."""
 
     lights: tuple[Light, ...] = (
-        Light((0.55, 0.60, 0.85), (1.42, 1.34, 1.22), 0.16),
-        Light((-0.90, 0.25, 0.55), (0.46, 0.52, 0.60), 0.25),
+        Light((0.55, 0.60, 0.85), (1.12, 1.08, 1.02), 0.16),
+        Light((-0.90, 0.25, 0.55), (0.40, 0.43, 0.48), 0.25),
         Light((-0.35, 0.65, -0.90), (0.62, 0.62, 0.66), 0.20),
         Light((0.75, 0.15, -0.75), (0.34, 0.33, 0.32), 0.20),
     )
-    sky: tuple[float, float, float] = (0.66, 0.68, 0.72)
+    sky: tuple[float, float, float] = (0.62, 0.64, 0.67)
     ground: tuple[float, float, float] = (0.34, 0.30, 0.27)
     wrap: tuple[float, float, float] = field(default=(0.26, 0.12, 0.09))
     """How far (cosine) light creeps round into the skin's shadow side, per channel: a stand-in for scattering."""

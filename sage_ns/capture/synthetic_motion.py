@@ -152,7 +152,7 @@ def _with_head_motion(
 def rest(model: HeadModel) -> Motion:
     """The canonical moment: neutral, looking ahead, lips just apart."""
     zeros = np.zeros((1, 3))
-    expr = _columns(model, {"lips_part": 0.08, "mouth_smile": 0.06})[None]
+    expr = _columns(model, {"lips_part": 0.08, "mouth_smile": 0.12})[None]
     return Motion(expr, zeros, zeros, np.array([[0.012, 0.0, 0.0]]), np.zeros((1, 6)), zeros)
 
 

@@ -97,17 +97,20 @@ def _stubble(q: np.ndarray, albedo: Albedo, hair: np.ndarray, seed: int) -> Albe
     cheek = 1.0 - _step(-(x - 30.0) * 0.9 + y + 42.0, -8.0, 22.0) * (x > 14)
     grain = 0.75 + 0.5 * noise(q, 2.2, seed + 61)
     return _mix(
-        albedo, 0.5 * hair + albedo.mean(axis=0) * (0.36, 0.40, 0.46), 0.32 * low * np.clip(cheek, 0, 1) * grain
+        albedo, 0.5 * hair + albedo.mean(axis=0) * (0.36, 0.40, 0.46), 0.22 * low * np.clip(cheek, 0, 1) * grain
     )
 
 
-def _lips(
-    q: np.ndarray, albedo: Albedo, soft_lips: np.ndarray, skin: np.ndarray, seed: int
-) -> tuple[Albedo, np.ndarray]:
-    """Vermilion; returns its soft outline too."""
+def _lips(q: np.ndarray, albedo: Albedo, skin: np.ndarray, seed: int) -> tuple[Albedo, np.ndarray]:
+    """Vermilion with a cupid's bow; returns its soft outline too."""
     lines = 0.10 * np.sin(q[:, 0] * 3.1 + 2.0 * noise(q, 9.0, seed + 62))
-    lip = _step(soft_lips, 0.25, 0.85)
-    albedo = _mix(albedo, skin * (0.92, 0.50, 0.50) * (1.0 + lines[:, None]), 0.85 * lip)
+    x = np.minimum(np.abs(q[:, 0]) / 25.5, 1.0)
+    above = q[:, 1] - mouth_line(q[:, 0])
+    upper = 7.2 * (1.0 - x**2) ** 0.7 - 1.3 * np.exp(-((q[:, 0] / 3.2) ** 2)) + 0.15
+    lower = 8.8 * (1.0 - x**2) ** 0.75 + 0.15
+    border = np.where(above > 0, above - upper, -above - lower)
+    lip = (1.0 - _step(border, -1.2, 0.8)) * (q[:, 2] > 40) * (np.abs(q[:, 0]) < 26.5)
+    albedo = _mix(albedo, skin * (0.76, 0.45, 0.47) * (1.0 + lines[:, None]), 0.85 * lip)
     crease = np.exp(-0.5 * ((q[:, 1] - mouth_line(q[:, 0])) / 0.8) ** 2) * lip
     return _mix(albedo, skin * (0.42, 0.16, 0.15), 0.75 * crease), lip
 
@@ -158,7 +161,7 @@ def paint(
     albedo = _skin(q, colors, seed)
     if stubble:
         albedo = _stubble(q, albedo, colors.hair, seed)
-    albedo, lip = _lips(q, albedo, soft("lips"), colors.skin, seed)
+    albedo, lip = _lips(q, albedo, colors.skin, seed)
     albedo = _lid_edges(q, albedo, colors.hair, colors.skin)
     brow_y = 49.0 + 6.5 * np.sin(np.clip((np.abs(q[:, 0]) - 13.0) / 35.0, 0, 1) * 2.05)
     brow = (
@@ -166,9 +169,9 @@ def paint(
         * _step(np.abs(q[:, 0]), 11, 16)
         * (1 - _step(np.abs(q[:, 0]), 40, 49))
     )
-    albedo = _mix(albedo, colors.hair, 0.42 * brow * (q[:, 2] > 30))
-    scalp = _step(soft("scalp") + 0.22 * noise(q, 7.0, seed + 81), 0.35, 0.75)
-    albedo = _mix(albedo, colors.hair * 0.9, 0.88 * scalp)
+    albedo = _mix(albedo, colors.hair, 0.30 * brow * (q[:, 2] > 30))
+    scalp = _step(soft("scalp") + 0.25 * noise(q, 7.0, seed + 81), 0.55, 1.05)
+    albedo = _mix(albedo, colors.hair * 0.9, 0.80 * scalp)
     nostril = _blob(q, (6.3, -14.5, 73.5), (2.4, 2.4, 3.6))
     albedo = _mix(albedo, colors.skin * (0.20, 0.10, 0.09), 1.1 * nostril)
     eyeball = soft("eyes") > 0.5

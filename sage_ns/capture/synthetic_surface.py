@@ -164,7 +164,7 @@ def crease_depths(q: Float[np.ndarray, "num_fine 3"]) -> dict[str, Float[np.ndar
     }
 
 
-_NASOLABIAL = [(16.5, -6.0), (21.0, -14.0), (27.0, -25.0), (32.0, -37.0), (33.0, -44.0)]
+_NASOLABIAL = [(19.5, -11.0), (22.0, -16.0), (27.0, -25.0), (32.0, -37.0), (33.0, -44.0)]
 _CROWS_FEET = (
     [(49.0, 33.0), (58.0, 38.0)],
     [(49.5, 29.0), (59.0, 30.0)],
@@ -212,7 +212,7 @@ class TrueSkin:
         smooth = refinement.fine(is_skin)[:, 0]
         creases = {name: depth * smooth for name, depth in crease_depths(q).items()}
         bumps = 0.22 * noise(q, 26.0, seed + 1) + 0.10 * noise(q, 11.0, seed + 2) + 0.05 * noise(q, 4.5, seed + 3)
-        static = smooth * (bumps + 0.3 * creases["smile"] + 0.12 * creases["brow_raise"])
+        static = smooth * (bumps + 0.22 * creases["smile"] + 0.12 * creases["brow_raise"])
         return TrueSkin(refinement, q, static, creases, model.expression_names)
 
     def vertices(

@@ -67,7 +67,7 @@ def jaw_weight(mesh: HeadMesh) -> Float[np.ndarray, "num_skin"]:
     softness = np.interp(x, [0.0, 10.0, 25.0, 40.0, 60.0], [0.3, 0.5, 5.0, 15.0, 26.0])
     below = _smoothstep(line - y, -softness, softness)
     forward = _smoothstep(z + 0.35 * (y + 40.0), -22.0, 18.0)
-    throat = _smoothstep(y - 0.30 * z, -112.0, -88.0)
+    throat = _smoothstep(y + 0.45 * z, -94.0, -70.0)
     ear = (mesh.ring == "ear").astype(np.float64)
     return below * forward * throat * (1.0 - ear)
 

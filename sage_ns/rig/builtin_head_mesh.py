@@ -155,7 +155,7 @@ def _mouth_rings() -> list[_Points]:
 # to how far the rim stands off the head). The rim overhangs its root: the first radii are smaller than the rim's.
 _EAR_PROFILE = (
     (1.10, 0.0), (0.90, 0.04), (0.80, 0.30), (0.92, 0.62), (1.04, 0.88), (1.05, 1.00), (0.97, 1.05), (0.88, 0.97),
-    (0.78, 0.72), (0.66, 0.74), (0.55, 0.84), (0.44, 0.62), (0.32, 0.26), (0.16, 0.10),
+    (0.80, 0.58), (0.68, 0.55), (0.56, 0.84), (0.46, 0.58), (0.33, 0.10), (0.16, -0.05),
 )  # fmt: skip
 
 

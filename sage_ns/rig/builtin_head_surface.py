@@ -16,7 +16,7 @@ Distances = Float[np.ndarray, "num_points"]
 EYE_CENTER = np.array([31.0, 31.0, 38.5])
 EYE_RADIUS = 13.6
 LID_RADIUS = 15.3
-MOUTH_HALF_WIDTH = 25.5
+MOUTH_HALF_WIDTH = 24.5
 JAW_JOINT = np.array([0.0, 2.0, -14.0])
 NECK_JOINT = np.array([0.0, -78.0, -45.0])
 ROOT_JOINT = np.array([0.0, -125.0, -50.0])
@@ -27,17 +27,17 @@ _BULK_ELLIPSOIDS = (
     ((0, 73, 12), (56, 36, 50), 24.0),  # forehead
     ((0, 18, 6), (59, 68, 54), 20.0),  # middle face
     ((40, 8, 31), (24, 17, 21), 18.0),  # cheekbone
-    ((28, -18, 30), (25, 31, 28), 20.0),  # cheek
+    ((26.5, -18, 30), (24, 31, 28), 20.0),  # cheek
     ((0, -37, 40), (29, 26, 28), 14.0),  # mouth barrel over the teeth
-    ((0, -46, 8), (41, 29, 48), 20.0),  # floor of the mouth
-    ((37, -14, 2), (17, 36, 30), 22.0),  # masseter
+    ((0, -45, 8), (38, 29, 48), 20.0),  # floor of the mouth
+    ((31, -10, 2), (16, 36, 30), 22.0),  # masseter
     ((0, -67, 48), (18, 14.5, 18), 16.0),  # chin
     ((0, -168, -58), (104, 44, 58), 40.0),  # shoulders' beginning
 )
 # (start, start radius, end, end radius, smooth join radius)
 _BULK_TUBES = (
-    ((50, -12, -14), 9.0, (37, -49, 8), 9.5, 22.0),  # jaw angle
-    ((37, -49, 8), 9.5, (11, -70, 42), 11.0, 20.0),  # jaw line
+    ((48, -10, -14), 9.0, (34, -49, 9), 9.0, 24.0),  # jaw angle
+    ((34, -49, 9), 9.0, (9, -70, 42), 11.0, 20.0),  # jaw line
     ((0, 0, -42), 50.0, (0, -150, -54), 49.0, 26.0),  # neck
     ((46, -20, -42), 10.0, (13, -140, -14), 8.0, 16.0),  # sternocleidomastoid
     ((0, -90, -4), 6.0, (0, -102, -6), 6.0, 14.0),  # larynx
@@ -47,8 +47,8 @@ _BULK_TUBES = (
 _SOCKET = ((31, 28.5, 63), (22, 14.0, 12.5), 12.0)
 _NOSE_TUBES = (
     ((0, 40, 57.0), 9.0, (0, 20, 68), 7.4, 12.0),  # root
-    ((0, 20, 68), 7.4, (0, 4, 78.5), 7.8, 8.0),  # bridge
-    ((0, 22, 57), 10.0, (0, -3, 66), 12.5, 11.0),  # side walls
+    ((0, 20, 68.5), 6.4, (0, 4, 79.0), 7.2, 8.0),  # bridge
+    ((0, 22, 57), 9.0, (0, -3, 66), 12.0, 11.0),  # side walls
     ((0, -2.5, 80.0), 9.0, (3.5, -3.0, 79.5), 8.4, 6.0),  # tip
     ((0, -7, 79), 4.2, (0, -16, 70), 5.0, 5.0),  # columella
     ((10.5, -8.0, 72.5), 6.2, (13.0, -8.0, 66), 6.8, 5.5),  # wing
@@ -57,12 +57,12 @@ _NOSTRIL = ((6.4, -16.6, 74.5), (3.2, 3.4, 4.8), 3.0)
 _LIP_TUBES = (
     ((0, -34.6, 68.3), 4.9, (6, -34.0, 68.2), 5.1, 6.0),
     ((6, -34.0, 68.2), 5.1, (15, -36.4, 64.8), 4.4, 6.0),
-    ((15, -36.4, 64.8), 4.4, (27, -40.3, 55.5), 2.6, 6.0),
+    ((15, -36.4, 64.8), 4.4, (27, -39.4, 55.5), 2.6, 6.0),
 )
 _LOWER_LIP_TUBES = (
     ((0, -44.4, 66.4), 6.0, (9, -43.8, 65.6), 5.8, 6.0),
     ((9, -43.8, 65.6), 5.8, (17, -42.5, 62.2), 4.7, 6.0),
-    ((17, -42.5, 62.2), 4.7, (27, -40.6, 55.5), 2.6, 6.0),
+    ((17, -42.5, 62.2), 4.7, (27, -39.7, 55.5), 2.6, 6.0),
 )
 
 
@@ -158,7 +158,7 @@ def front_depth(xy: Float[np.ndarray, "num_points 2"], bulk: bool = False) -> Di
 def mouth_line(x: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
     """y (mm) where the closed lips meet, at frontal x (mm): a shallow M between the corners."""
     u = np.minimum(np.abs(x) / MOUTH_HALF_WIDTH, 1.6)
-    return -38.6 - 0.9 * np.exp(-((u / 0.16) ** 2)) - 1.3 * u**2 + 0.6 * np.exp(-(((u - 0.45) / 0.25) ** 2))
+    return -38.6 - 0.9 * np.exp(-((u / 0.16) ** 2)) - 0.4 * u**2 + 0.6 * np.exp(-(((u - 0.45) / 0.25) ** 2))
 
 
 def eyelid_contour(angle: Float[np.ndarray, "num_ring"], outset: float) -> Float[np.ndarray, "num_ring 2"]:
@@ -167,7 +167,7 @@ def eyelid_contour(angle: Float[np.ndarray, "num_ring"], outset: float) -> Float
     roundness = np.clip(outset / 9.0, 0.0, 1.0)
     lens = np.sign(s) * np.abs(s) ** (1.25 - 0.25 * roundness)
     toward_nose = np.clip(-c, 0.0, 1.0) ** 2
-    half_width = 13.4 + outset * (1.0 - 0.42 * toward_nose)
+    half_width = 13.8 + outset * (1.0 - 0.42 * toward_nose)
     half_height = np.where(s > 0, 5.6 + 0.95 * outset, 4.3 + 0.85 * outset)
     tilt = 1.1 * c * (1.0 - 0.5 * roundness)
     peak_shift = np.where(s > 0, -1.2, 1.2) * np.abs(s) * (1.0 - roundness)
