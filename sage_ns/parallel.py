@@ -54,7 +54,8 @@ def run_chunks(kernel: Callable[..., None], bounds: Sequence[int], *arguments: o
     try:
         work()
     finally:
-        errors = [helper.exception() for helper in helpers]
+        # A helper that has not started yet would only find that nothing is left to do.
+        errors = [helper.exception() for helper in helpers if not helper.cancel()]
     for error in errors:
         if error is not None:
             raise error

@@ -59,26 +59,34 @@ def _slope(x, y, z, num, b):
 
 
 @njit(nogil=True, cache=True, fastmath={"contract", "reassoc"}, error_model="numpy")
-def colors(start, stop, coefficients, means, center, result):
-    """Colours of points start..stop."""
-    num = coefficients.shape[1]
+def colors(start, stop, coefficients, higher, means, center, result):
+    """Colours of points start..stop. `higher` continues `coefficients` along their second axis."""
+    split = np.uint64(coefficients.shape[1])
+    num = split + np.uint64(higher.shape[1])
     basis = np.zeros(16, np.float32)
     for i in range(np.uint64(start), np.uint64(stop)):
         x, y, z = means[i, 0] - center[0], means[i, 1] - center[1], means[i, 2] - center[2]
         share = ONE / max(math.sqrt(x * x + y * y + z * z), TINY)
         _basis(x * share, y * share, z * share, num, basis)
         red = green = blue = HALF
-        for k in range(np.uint64(num)):
+        for k in range(split):
             red += basis[k] * coefficients[i, k, 0]
             green += basis[k] * coefficients[i, k, 1]
             blue += basis[k] * coefficients[i, k, 2]
+        for k in range(split, num):
+            red += basis[k] * higher[i, k - split, 0]
+            green += basis[k] * higher[i, k - split, 1]
+            blue += basis[k] * higher[i, k - split, 2]
         result[i, 0], result[i, 1], result[i, 2] = max(red, ZERO), max(green, ZERO), max(blue, ZERO)
 
 
 @njit(nogil=True, cache=True, fastmath={"contract", "reassoc"}, error_model="numpy")
-def colors_backward(start, stop, coefficients, means, center, result, grad, grad_coefficients, grad_means):
+def colors_backward(
+    start, stop, coefficients, higher, means, center, result, grad, grad_coefficients, grad_higher, grad_means
+):
     """Gradients of points start..stop; a channel clamped at 0 passes none."""
-    num = coefficients.shape[1]
+    split = np.uint64(coefficients.shape[1])
+    num = split + np.uint64(higher.shape[1])
     basis, pull = np.zeros(16, np.float32), np.zeros(16, np.float32)
     for i in range(np.uint64(start), np.uint64(stop)):
         x, y, z = means[i, 0] - center[0], means[i, 1] - center[1], means[i, 2] - center[2]
@@ -88,11 +96,17 @@ def colors_backward(start, stop, coefficients, means, center, result, grad, grad
         red = grad[i, 0] if result[i, 0] > ZERO else ZERO
         green = grad[i, 1] if result[i, 1] > ZERO else ZERO
         blue = grad[i, 2] if result[i, 2] > ZERO else ZERO
-        for k in range(np.uint64(num)):
-            grad_coefficients[i, k, 0] = basis[k] * red
-            grad_coefficients[i, k, 1] = basis[k] * green
-            grad_coefficients[i, k, 2] = basis[k] * blue
+        for k in range(split):
+            value = basis[k]
+            grad_coefficients[i, k, 0], grad_coefficients[i, k, 1] = value * red, value * green
+            grad_coefficients[i, k, 2] = value * blue
             pull[k] = red * coefficients[i, k, 0] + green * coefficients[i, k, 1] + blue * coefficients[i, k, 2]
+        for k in range(split, num):
+            j = k - split
+            value = basis[k]
+            grad_higher[i, j, 0], grad_higher[i, j, 1] = value * red, value * green
+            grad_higher[i, j, 2] = value * blue
+            pull[k] = red * higher[i, j, 0] + green * higher[i, j, 1] + blue * higher[i, j, 2]
         dx, dy, dz = _slope(x, y, z, num, pull)
         radial = dx * x + dy * y + dz * z
         grad_means[i, 0], grad_means[i, 1] = (dx - radial * x) * share, (dy - radial * y) * share

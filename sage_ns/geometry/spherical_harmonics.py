@@ -31,6 +31,7 @@ def sh_colors(
     coefficients: Float[Tensor, "num_points num_coefficients 3"],
     means: Float[Tensor, "num_points 3"],
     camera_center: Float[Tensor, " 3"],
+    higher: Float[Tensor, "num_points num_higher 3"] | None = None,
 ) -> Float[Tensor, "num_points 3"]:
     """Colour of points seen from a camera: harmonics of the direction camera -> point, + 0.5, not below 0.
 
@@ -38,16 +39,22 @@ def sh_colors(
         coefficients: 1, 4, 9 or 16 per channel (degree 0 to 3).
         means: points in metres.
         camera_center: metres, same frame; a constant.
+        higher: more coefficients, where the higher degrees are kept apart. Saves joining the two.
 
     Raises:
-        ValueError: another number of coefficients.
+        ValueError: another number of coefficients, or of points.
     """
-    if coefficients.shape[1] not in NUM_COEFFICIENTS:
-        raise ValueError(f"{coefficients.shape[1]} coefficients per channel; expected one of {NUM_COEFFICIENTS}")
-    fused = coefficients.device.type == "cpu" and coefficients.dtype == means.dtype == torch.float32
+    if higher is None:
+        higher = coefficients[:, :0]
+    num = coefficients.shape[1] + higher.shape[1]
+    if num not in NUM_COEFFICIENTS:
+        raise ValueError(f"{num} coefficients per channel; expected one of {NUM_COEFFICIENTS}")
+    if not len(coefficients) == len(higher) == len(means):
+        raise ValueError(f"{len(means)} points with {len(coefficients)} and {len(higher)} rows of coefficients")
+    fused = all(t.device.type == "cpu" and t.dtype == torch.float32 for t in (coefficients, higher, means))
     if fused and not camera_center.requires_grad:
-        return _FusedColors.apply(coefficients, means, camera_center)
-    return sh_colors_torch(coefficients, means, camera_center)
+        return _FusedColors.apply(coefficients, higher, means, camera_center)
+    return sh_colors_torch(torch.cat((coefficients, higher), dim=1), means, camera_center)
 
 
 def sh_colors_torch(
@@ -93,27 +100,28 @@ def sh_basis(
 
 class _FusedColors(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, coefficients: Tensor, means: Tensor, camera_center: Tensor) -> Tensor:
+    def forward(ctx: Any, coefficients: Tensor, higher: Tensor, means: Tensor, camera_center: Tensor) -> Tensor:
         from sage_ns.geometry._numba_spherical_harmonics import colors
 
         center = camera_center.detach().to("cpu", torch.float32).contiguous()
-        inputs = [tensor.detach().contiguous().numpy() for tensor in (coefficients, means)] + [center.numpy()]
+        inputs = [tensor.detach().contiguous().numpy() for tensor in (coefficients, higher, means)]
         result = np.empty((len(means), 3), np.float32)
-        run_chunks(colors, even_bounds(len(means), 4096), *inputs, result)
-        ctx.inputs, ctx.result = inputs, result
+        run_chunks(colors, even_bounds(len(means), 4096), *inputs, center.numpy(), result)
+        ctx.inputs, ctx.center, ctx.result = inputs, center.numpy(), result
         return torch.from_numpy(result)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         from sage_ns.geometry._numba_spherical_harmonics import colors_backward
 
-        results = [torch.empty(array.shape) for array in ctx.inputs[:2]]
+        results = [torch.empty(array.shape) for array in ctx.inputs]
         run_chunks(
             colors_backward,
             even_bounds(len(ctx.result), 4096),
             *ctx.inputs,
+            ctx.center,
             ctx.result,
             gradients[0].contiguous().numpy(),
             *(result.numpy() for result in results),
         )
-        return results[0], results[1], None
+        return (*results, None)

@@ -60,6 +60,20 @@ def test_compiled_colours_and_gradients_equal_float64_torch(num_coefficients: in
         torch.testing.assert_close(leaf.grad.double(), gradient, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_higher_degrees_may_be_kept_apart(dtype: torch.dtype):
+    coefficients, means, center = (tensor.to(dtype) for tensor in points(50, 16))
+    joined, first, higher = (
+        tensor.clone().requires_grad_() for tensor in (coefficients, coefficients[:, :1], coefficients[:, 1:])
+    )
+    together, apart = sh_colors(joined, means, center), sh_colors(first, means, center, higher)
+    torch.testing.assert_close(apart, together)
+    together.square().sum().backward()
+    apart.square().sum().backward()
+    assert joined.grad is not None and first.grad is not None and higher.grad is not None
+    torch.testing.assert_close(torch.cat((first.grad, higher.grad), 1), joined.grad)
+
+
 @pytest.mark.parametrize("num_coefficients", [1, 16])
 def test_gradient_of_the_definition(num_coefficients: int):
     coefficients, means, center = points(3, num_coefficients)
@@ -81,3 +95,5 @@ def test_a_point_at_the_camera_and_no_points_at_all_are_harmless():
 def test_other_numbers_of_coefficients_are_refused():
     with pytest.raises(ValueError, match="5 coefficients"):
         sh_colors(torch.zeros(2, 5, 3), torch.zeros(2, 3), torch.zeros(3))
+    with pytest.raises(ValueError, match="3 points"):
+        sh_colors(torch.zeros(2, 4, 3), torch.zeros(3, 3), torch.zeros(3))
