@@ -1,0 +1,38 @@
+"""nerfstudio's commands, in this process where that is equivalent (imports cost many seconds) or as real programs."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+from unittest import mock
+
+MODULES = {
+    "ns-train": "nerfstudio.scripts.train",
+    "ns-eval": "nerfstudio.scripts.eval",
+    "ns-render": "nerfstudio.scripts.render",
+}
+
+
+def run_here(command: str, *arguments: object) -> None:
+    """Calls the entry point of a command as its console script would, with these arguments."""
+    with mock.patch.object(sys, "argv", [command, *map(str, arguments)]):
+        importlib.import_module(MODULES[command]).entrypoint()
+
+
+def start_program(command: str, *arguments: object, cwd: Path, output: Path) -> subprocess.Popen:
+    """Starts the console script of this environment; what it prints goes to ``output``."""
+    environment = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1"}
+    program = Path(sys.executable).parent / command
+    with output.open("w") as file:
+        return subprocess.Popen(
+            [program, *map(str, arguments)], cwd=cwd, env=environment, stdout=file, stderr=subprocess.STDOUT
+        )
+
+
+def run_program(command: str, *arguments: object, cwd: Path, output: Path) -> tuple[int, str]:
+    """Runs the console script to its end; returns its exit code and what it printed."""
+    code = start_program(command, *arguments, cwd=cwd, output=output).wait(timeout=240)
+    return code, output.read_text()

@@ -1,0 +1,72 @@
+"""One avatar, trained for a few steps on a tiny capture, that all integration tests share."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.integration.commands import run_here
+from tests.tiny_capture import write_tiny_capture
+
+NUM_SURFELS = 300
+NUM_STEPS = 21
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished training."""
+
+    folder: Path
+    capture: Path
+
+    @property
+    def config(self) -> Path:
+        """What the other commands take as --load-config."""
+        return self.folder / "config.yml"
+
+    @property
+    def checkpoints(self) -> Path:
+        """What ns-train takes as --load-dir."""
+        return self.folder / "nerfstudio_models"
+
+
+@pytest.fixture
+def port() -> int:
+    """A TCP port that is free on this machine."""
+    return free_port()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Trained by ns-train with the viewer and tensorboard on, saved and evaluated on the way."""
+    root = tmp_path_factory.mktemp("tiny_run")
+    capture = write_tiny_capture(root / "capture", width=24, height=32)
+    run_here(
+        *("ns-train", "sage-multiview", "--data", capture, "--output-dir", root / "runs"),
+        *("--experiment-name", "tiny", "--timestamp", "first", "--max-num-iterations", NUM_STEPS),
+        *("--pipeline.model.num-surfels", NUM_SURFELS, "--steps-per-save", 10),
+        *("--steps-per-eval-image", 5, "--steps-per-eval-batch", 7, "--steps-per-eval-all-images", 10),
+        *("--vis", "viewer+tensorboard", "--viewer.websocket-port", free_port()),
+        *("--viewer.websocket-host", "127.0.0.1"),
+    )
+    return Run(root / "runs" / "tiny" / "sage-multiview" / "first", capture)
+
+
+@pytest.fixture
+def capture_gone(tiny_run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Run]:
+    """The run after its capture was moved away; the working directory is another one, too."""
+    away = tiny_run.capture.with_name("moved_away")
+    tiny_run.capture.rename(away)
+    monkeypatch.chdir(tmp_path)
+    yield tiny_run
+    away.rename(tiny_run.capture)

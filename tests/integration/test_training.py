@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from sage_ns.errors import CaptureError, SageError
+from tests.integration.commands import run_here, run_program, start_program
+from tests.integration.conftest import NUM_STEPS, Run
+from tests.tiny_capture import write_tiny_capture
+
+
+def test_a_training_leaves_config_checkpoint_log_and_what_it_keeps_of_the_capture(tiny_run: Run) -> None:
+    names = {path.name for path in tiny_run.folder.iterdir()}
+    assert {"config.yml", "capture.npz", "head_model.npz", "nerfstudio_models"} <= names
+    assert any(name.startswith("events.out") for name in names)
+    assert not [name for name in names if name.startswith(".")], "unfinished files"
+    # --max-num-iterations steps, the last one saved, earlier checkpoints gone
+    assert [path.name for path in tiny_run.checkpoints.iterdir()] == [f"step-{NUM_STEPS - 1:09d}.ckpt"]
+
+
+def test_evaluation_during_training_is_logged(tiny_run: Run) -> None:
+    logged = _scalars(tiny_run.folder)
+    assert "Train Loss" in logged
+    assert "Eval Images Metrics Dict (all images)/novel_view_psnr" in logged
+    assert "Eval Images Metrics/psnr" in logged
+    assert not [name for name in logged if name.endswith("all images)/psnr")], "test images are not for training"
+
+
+def test_checkpoint_holds_tensors_and_numbers_only(tiny_run: Run) -> None:
+    (path,) = tiny_run.checkpoints.iterdir()
+    assert torch.serialization.get_unsafe_globals_in_checkpoint(path) == []
+    stored = torch.load(path, weights_only=True)
+    assert stored["step"] == NUM_STEPS - 1
+    assert all(isinstance(value, torch.Tensor) for value in stored["pipeline"].values())
+
+
+def test_killed_and_resumed_training_equals_an_unbroken_one(tmp_path: Path) -> None:
+    capture = write_tiny_capture(tmp_path / "capture", width=24, height=32)
+    total = 240
+
+    def arguments(timestamp: str) -> list[object]:
+        return [
+            *("surfels", "--data", capture, "--output-dir", tmp_path, "--experiment-name", "e"),
+            *("--timestamp", timestamp, "--max-num-iterations", total, "--pipeline.model.num-surfels", 300),
+            *("--pipeline.model.rebind-every", 25, "--pipeline.model.rebind-until", 1.0),
+            *("--steps-per-save", 10, "--vis", "tensorboard", "flame-capture", "--frames", "multi"),
+        ]
+
+    killed = tmp_path / "e" / "surfels" / "killed" / "nerfstudio_models"
+    program = start_program("ns-train", *arguments("killed"), cwd=tmp_path, output=tmp_path / "killed.txt")
+    deadline = time.monotonic() + 200
+    while not list(killed.glob("*.ckpt")) and program.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    program.send_signal(signal.SIGKILL)
+    assert program.wait() == -signal.SIGKILL, (tmp_path / "killed.txt").read_text()[-2000:]
+    assert 0 < _last_step(killed) < total - 1
+
+    resumed = arguments("resumed")
+    resumed[1:1] = ["--load-dir", killed]
+    run_here("ns-train", *resumed)
+    run_here("ns-train", *arguments("unbroken"))
+    a, b = (_checkpoint(tmp_path / "e" / "surfels" / name) for name in ("resumed", "unbroken"))
+    assert a["step"] == b["step"] == total - 1
+    assert a["schedulers"] == b["schedulers"]
+    for name, tensor in b["pipeline"].items():
+        torch.testing.assert_close(a["pipeline"][name], tensor, rtol=1e-4, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}")
+    losses = _scalars(tmp_path / "e" / "surfels" / "unbroken")["Train Loss"]
+    again = _scalars(tmp_path / "e" / "surfels" / "resumed")["Train Loss"]
+    assert set(again) <= set(losses) and max(again) == max(losses)
+    assert all(abs(loss - losses[step]) < 1e-5 for step, loss in again.items())
+
+
+def test_resuming_a_finished_training_does_nothing(tiny_run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    run_here(
+        *("ns-train", "sage-multiview", "--data", tiny_run.capture, "--output-dir", tiny_run.folder / "more"),
+        *("--load-dir", tiny_run.checkpoints, "--max-num-iterations", NUM_STEPS, "--vis", "tensorboard"),
+    )
+    assert f"{NUM_STEPS} of {NUM_STEPS} steps: nothing left to train" in capsys.readouterr().out
+    assert not (tiny_run.folder / "more").exists()
+
+
+def test_bad_input_ends_with_a_panel_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    capture = write_tiny_capture(tmp_path / "capture", num_timesteps=2)
+    missing = next((capture / "images").iterdir())
+    missing.unlink()
+    code, printed = run_program(
+        *("ns-train", "sage-multiview", "--data", "capture", "--output-dir", "runs"),
+        cwd=tmp_path,
+        output=tmp_path / "printed.txt",
+    )
+    assert code == 1
+    assert "Traceback" not in printed
+    end = printed[printed.index("CaptureError") :]
+    assert missing.name in end and "missing" in end
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--data", "{tmp}/nowhere"), "not a folder"),
+        (("--data", "{tmp}"), "is not a capture"),
+        (("--load-dir", "{tmp}/nowhere"), "--load-dir .*nowhere is not a folder"),
+        (("--load-dir", "{tmp}"), "is empty"),
+        (("--load-dir", "{capture}"), "holds canonical_flame_param.npz"),
+        (("--load-dir", "{checkpoints}", "--load-step", "3"), "has no step-000000003.ckpt; it has step-"),
+        (("--load-checkpoint", "{tmp}/nowhere.ckpt"), "nowhere.ckpt does not exist"),
+        (("--load-checkpoint", "{capture}/transforms.json"), "transforms.json is not a checkpoint"),
+        (("--pipeline.model.sh-degree", "4"), "sh-degree is 4"),
+        (("--pipeline.model.num-surfels", "-1"), "num-surfels is -1"),
+        (("--pipeline.model.supersampling", "0"), "supersampling is 0"),
+        (("--max-num-iterations", "-5"), "max-num-iterations is -5"),
+        (("--machine.num-devices", "2"), "num-devices"),
+        (("--pipeline.model.lpips-weights", "{tmp}/nowhere.pth"), "nowhere.pth do not exist"),
+        (("--pipeline.model.lpips-weights", "{capture}/transforms.json"), "are not torchvision's AlexNet weights"),
+    ],
+)
+def test_impossible_requests_are_refused_before_anything_is_written(
+    arguments: tuple[str, ...], message: str, tiny_run: Run, tmp_path: Path
+) -> None:
+    places = {"tmp": tmp_path, "capture": tiny_run.capture, "checkpoints": tiny_run.checkpoints}
+    given = [each.format(**places) for each in arguments]
+    if "--data" not in given:
+        given += ["--data", str(tiny_run.capture)]
+    with pytest.raises(SageError, match=message):
+        run_here("ns-train", "surfels", "--output-dir", tmp_path / "runs", "--vis", "tensorboard", *given)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_without_data_the_working_directory_is_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CaptureError, match="--data|VHAP export"):
+        run_here("ns-train", "surfels", "--vis", "tensorboard")
+
+
+def _checkpoint(run: Path) -> dict:
+    (path,) = (run / "nerfstudio_models").iterdir()
+    return torch.load(path, weights_only=True)
+
+
+def _last_step(checkpoints: Path) -> int:
+    return max(int(path.stem.split("-")[1]) for path in checkpoints.glob("*.ckpt"))
+
+
+def _scalars(run: Path) -> dict[str, dict[int, float]]:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(run))
+    events.Reload()
+    return {name: {each.step: each.value for each in events.Scalars(name)} for name in events.Tags()["scalars"]}
