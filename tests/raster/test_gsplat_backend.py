@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from sage_ns.raster import rasterize
 from sage_ns.raster.constants import TRANSMITTANCE_MIN
 from sage_ns.raster.gsplat_backend import NUM_CHANNELS, pack_channels, rasterize_gsplat, unpack_channels
 from sage_ns.raster.projection import project_surfels
@@ -88,12 +89,13 @@ def test_buffers_and_gradients_equal_the_reference_around_a_stand_in(extent: flo
 @pytest.mark.parametrize("output", DIFFERENTIABLE)
 def test_gsplat_draws_what_the_reference_draws(output: str):
     camera = turned_camera(64, 48, 80.0).to(dtype=torch.float32)
-    # Well resolved and not too faint: gsplat cuts rims at tile borders where the definition does not.
-    surfels = cloud(200, seed=22, scales=(0.03, 0.08), opacities=(0.3, 0.9), extent=0.35).to(dtype=torch.float32)
-    weights = cotangents(camera, (output,))
+    surfels = cloud(300, seed=22, scales=(0.03, 0.08), opacities=(0.3, 0.9), extent=0.35).to(dtype=torch.float32)
+    # gsplat cuts faint rims at the borders of its tiles, where the definition does not: look inside the silhouette.
+    inside = (rasterize(surfels, camera, "reference").alpha > 0.5).double()
+    weights = {name: weight * inside for name, weight in cotangents(camera, (output,)).items()}
     expected, expected_gradients = draw_with_gradients(surfels, camera, "reference", torch.float64, weights)
     found, gradients = draw_with_gradients(surfels, camera, "gsplat", torch.float32, weights, device="cuda")
     for name in OUTPUTS:
-        assert relative_error(getattr(found, name), getattr(expected, name)) < 3e-2, name
+        assert relative_error(getattr(found, name) * inside, getattr(expected, name) * inside) < 3e-2, name
     for name in INPUTS:
         assert relative_error(gradients[name], expected_gradients[name]) < 5e-2, name
