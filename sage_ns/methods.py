@@ -21,7 +21,7 @@ from sage_ns.trainer import DecayConfig, FusedAdamConfig, SageTrainerConfig
 def _optimizers() -> dict:
     """Learning rates after GaussianAvatars; positions decay a hundredfold as in 3DGS."""
     return {
-        "means": {"optimizer": FusedAdamConfig(lr=5e-3), "scheduler": DecayConfig(lr_final=5e-5)},
+        "means": {"optimizer": FusedAdamConfig(lr=1e-2), "scheduler": DecayConfig(lr_final=1e-4)},
         "quaternions": {"optimizer": FusedAdamConfig(lr=1e-3), "scheduler": None},
         "log_scales": {"optimizer": FusedAdamConfig(lr=1.7e-2), "scheduler": DecayConfig(lr_final=1.7e-3)},
         "opacity_logits": {"optimizer": FusedAdamConfig(lr=5e-2), "scheduler": None},

@@ -38,11 +38,12 @@ class LossWeights:
     """1 - a, with a = 0.2 as in 3DGS"""
     dissimilarity: float = 0.2
     """a; weighs 1 - SSIM"""
-    depth_distortion: float = 10.0
-    """per metre of w_i w_j |z_i - z_j|: 1 mm of spread weighs like 0.01 of colour"""
+    depth_distortion: float = 1.0
+    """per metre of w_i w_j |z_i - z_j|: 1 cm of spread weighs like 0.01 of colour. Hair is a volume: at ten times this
+    it is pressed flat, which costs a decibel of novel view"""
     normal_consistency: float = 0.05
     """2DGS' weight"""
-    silhouette: float = 0.1
+    silhouette: float = 0.5
     """keeps surfels from growing over the silhouette where the background's colour would not tell"""
     position_hinge: float = 0.01
     """GaussianAvatars' weight"""
