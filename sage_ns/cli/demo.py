@@ -104,7 +104,7 @@ def _load(config_path: Path) -> SagePipeline:
 
 def _write_sheet(pipeline: SagePipeline, path: Path) -> None:
     """Truth, render, normals and error of a training view, the novel view and the strongest unseen expressions."""
-    from sage_ns.cli.pictures import SheetRow, write_contact_sheet
+    from sage_ns.cli.pictures import SheetRow, head_box, write_contact_sheet
 
     datamanager, model = pipeline.datamanager, pipeline.model
     train = datamanager.training_pairs()
@@ -117,9 +117,11 @@ def _write_sheet(pipeline: SagePipeline, path: Path) -> None:
         return float((model.motion.at(pair[0]) - canonical)[6:].square().sum())
 
     strongest: dict[int, tuple] = {}
+    # Each moment by another camera, so that the sheet also shows the head from several sides.
     for pair in sorted(unseen, key=strength, reverse=True):
-        moment = int(pair[0].metadata["timestep"])
-        if moment not in strongest and len(strongest) < 3:
+        moment, camera = (int(pair[0].metadata[name]) for name in ("timestep", "camera_index"))
+        used = {int(other[0].metadata["camera_index"]) for other in strongest.values()}
+        if moment not in strongest and camera not in used and len(strongest) < 3:
             strongest[moment] = pair
     chosen += [(f"unseen expression (timestep {moment})", pair) for moment, pair in strongest.items()]
 
@@ -128,7 +130,8 @@ def _write_sheet(pipeline: SagePipeline, path: Path) -> None:
         outputs = model.get_outputs_for_camera(camera)
         truth = batch["image"]
         error = (1 - 4 * (outputs["rgb"] - truth).abs().mean(dim=-1, keepdim=True)).clamp(0, 1).expand_as(truth)
-        rows.append(SheetRow(title, [truth, outputs["rgb"], outputs["normal"], error]))
+        box = head_box(truth, model.background)
+        rows.append(SheetRow(title, [each[box] for each in (truth, outputs["rgb"], outputs["normal"], error)]))
     write_contact_sheet(path, ("truth", "render", "normals", "error (x4)"), rows)
 
 

@@ -29,6 +29,21 @@ def to_image(picture: Float[Tensor, "h w 3"]) -> Image.Image:
     return Image.fromarray((picture.detach().cpu().clamp(0, 1).numpy() * 255).round().astype(np.uint8))
 
 
+def head_box(
+    picture: Float[Tensor, "h w 3"], background: Float[Tensor, "3"], margin: float = 0.06
+) -> tuple[slice, slice]:
+    """Rows and columns that hold everything but background, with a margin (share of the box's height)."""
+    shown = ((picture - background.to(picture)).abs().amax(dim=-1) > 0.04).cpu()
+    if not bool(shown.any()):
+        return slice(None), slice(None)
+    rows, columns = (shown.any(dim=axis).nonzero()[:, 0] for axis in (1, 0))
+    pad = round(margin * int(rows[-1] - rows[0] + 1))
+    return tuple(  # type: ignore[return-value]
+        slice(max(int(hit[0]) - pad, 0), min(int(hit[-1]) + 1 + pad, size))
+        for hit, size in ((rows, shown.shape[0]), (columns, shown.shape[1]))
+    )
+
+
 def write_contact_sheet(path: Path, columns: Sequence[str], rows: Sequence[SheetRow]) -> None:
     """Write rows of labelled pictures as one PNG; pictures of other sizes are fitted to the first one's height."""
     height = rows[0].pictures[0].shape[0]
