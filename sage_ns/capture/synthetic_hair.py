@@ -201,10 +201,13 @@ def grow_hair(
         line = _cut(line, -106.0 + 10.0 * rng.normal(size=num_strands).clip(-1.5, 2.0) + 6.0 * clump)
     side = np.cross(line[:, -1] - line[:, 0], normals) + 0.6 * rng.normal(size=normals.shape) * length[:, None]
     along = np.linspace(0.0, 1.0, num_points)
+    in_face = (np.abs(line[..., 0]) < 52.0) & (line[..., 2] > 30.0) & (line[..., 1] < 66.0)
+    kept = np.flatnonzero(~in_face.any(axis=1))
     taper = width * (1.0 - 0.75 * along**3) * (0.7 + 0.6 * draw[:, 2:3])
     streak = 0.65 + 0.5 * draw[:, 3] + 0.35 * clump
     shade = np.clip(streak[:, None] * (0.75 + 0.45 * along), 0.25, 2.0)
-    return _carried(line, triangle, side, taper, shade[..., None] * color, model, shape)
+    colors = shade[..., None] * color
+    return _carried(line[kept], triangle[kept], side[kept], taper[kept], colors[kept], model, shape)
 
 
 def grow_brows_and_lashes(
@@ -229,7 +232,7 @@ def grow_brows_and_lashes(
 
 def _brow_lines(rng: np.random.Generator, num: int) -> tuple[np.ndarray, np.ndarray]:
     """Left brow: hairs along a bow, thick inside, thin and falling outside (mm)."""
-    t = rng.uniform(0.0, 1.0, num)
+    t = rng.beta(1.25, 1.1, num)
     x = 13.0 + 35.0 * t
     middle = 49.0 + 6.5 * np.sin(np.clip(t, 0, 1) * 2.05) - 1.5 * t**3 * 3.0
     thickness = np.interp(t, [0.0, 0.15, 0.6, 1.0], [1.3, 2.6, 1.9, 0.5])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 Vectors = Float[np.ndarray, "n 3"]
 _OFFSET = 4e-4  # metres: rays leave this far off the surface
@@ -30,7 +30,7 @@ class Studio:
     """Lights fixed in the world."""
 
     lights: tuple[Light, ...] = (
-        Light((0.55, 0.60, 0.85), (1.12, 1.08, 1.02), 0.16),
+        Light((0.55, 0.60, 0.85), (1.05, 1.01, 0.95), 0.16),
         Light((-0.90, 0.25, 0.55), (0.40, 0.43, 0.48), 0.25),
         Light((-0.35, 0.65, -0.90), (0.62, 0.62, 0.66), 0.20),
         Light((0.75, 0.15, -0.75), (0.34, 0.33, 0.32), 0.20),
@@ -64,14 +64,17 @@ class Caster:
         )  # fmt: skip
         return (hit < 0).astype(np.float64)
 
-    def first_hit(self, origins: Vectors, directions: Vectors) -> tuple[Int[np.ndarray, "n"], Float[np.ndarray, "n 2"]]:
-        """Triangle met first (-1: none) and its barycentric coordinates u, v (of the second and third corner)."""
+    def first_hit(
+        self, origins: Vectors, directions: Vectors
+    ) -> tuple[Int[np.ndarray, "n"], Float[np.ndarray, "n 2"], Bool[np.ndarray, "n"]]:
+        """Triangle met first (-1: none), u, v there (weights of its second and third corner), and if from outside."""
         found = self._scene.run(
             np.ascontiguousarray(origins, dtype=np.float32),
             np.ascontiguousarray(directions, dtype=np.float32),
             output=1,
         )
-        return found["primID"], np.stack([found["u"], found["v"]], axis=-1)
+        from_outside = np.einsum("ni,ni->n", found["Ng"], directions) < 0.0
+        return found["primID"], np.stack([found["u"], found["v"]], axis=-1), from_outside
 
 
 def _spiral(num: int) -> tuple[Float[np.ndarray, "num"], Float[np.ndarray, "num"]]:

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int, UInt8
 from sage_ns.capture.synthetic_hair import Strands, ribbons
 from sage_ns.capture.synthetic_light import Caster, Studio, ambient, lit_hair, lit_skin, visibility
 from sage_ns.capture.synthetic_skin import Material
-from sage_ns.capture.synthetic_surface import TrueSkin, neck_cap, vertex_normals
+from sage_ns.capture.synthetic_surface import TrueSkin, vertex_normals
 
 _INSIDE = np.array(
     [0.045, 0.014, 0.012], dtype=np.float32
@@ -52,9 +52,9 @@ class Quality:
 
     supersampling: int = 3
     """Rays per pixel along each side."""
-    ambient_rays: int = 32
-    shadow_rays: int = 8
-    hair_rays: int = 8
+    ambient_rays: int = 24
+    shadow_rays: int = 6
+    hair_rays: int = 7
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def build_scene(
     refinement = person.skin.refinement
     surface = person.skin.vertices(posed, expr)
     normals = vertex_normals(surface, refinement.fine_triangles)
-    cap = neck_cap(refinement.fine_triangles, surface)
+    cap = person.skin.cap
     hair = [(s, *ribbons(*_line_and_side(s, posed, person), s.width)) for s in person.strands]
     vertices, triangles, starts = [surface], [refinement.fine_triangles, cap], []
     start = len(surface)
@@ -183,7 +183,7 @@ def _shade(
     scene: Scene, person: Person, origins: np.ndarray, directions: np.ndarray
 ) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "n"]]:
     """sRGB colours of rays (white where nothing is met) and whether something was."""
-    triangle, uv = scene.caster.first_hit(origins, directions)
+    triangle, uv, facing = scene.caster.first_hit(origins, directions)
     hit = np.flatnonzero(triangle >= 0)
     triangle, uv = triangle[hit], uv[hit]
     view = -directions[hit].astype(np.float32)
@@ -193,19 +193,18 @@ def _shade(
     for k in range(3):
         value += weight[:, k : k + 1] * scene.attributes[corner[:, k]]
     radiance, axis = value[:, :3], value[:, 3:6]
-    axis = axis / np.maximum(np.linalg.norm(axis, axis=-1, keepdims=True), 1e-9)
+    axis = axis / np.sqrt(np.maximum(_dot(axis, axis), 1e-18))[:, None]
     is_hair = scene.kind[triangle] == _HAIR
     radiance = radiance + _highlights(person.studio, axis, view, value, is_hair)
-    inner = ~is_hair & (_flat_facing(scene, corner, view) < 0.0)
+    inner = ~is_hair & ~facing[hit]
     radiance[inner] = _INSIDE
     color = np.ones((len(directions), 3), dtype=np.float32)
     color[hit] = _to_srgb(radiance)
     return color, (np.bincount(hit, minlength=len(directions)) > 0).astype(np.float64)
 
 
-def _flat_facing(scene: Scene, corner: np.ndarray, view: np.ndarray) -> np.ndarray:
-    a, b, c = (scene.vertices[corner[:, k]] for k in range(3))
-    return (np.cross(b - a, c - a) * view).sum(axis=-1)
+def _dot(a: Float[np.ndarray, "n 3"], b: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n"]:
+    return np.einsum("ni,ni->n", a, b)
 
 
 def _highlights(
@@ -214,11 +213,10 @@ def _highlights(
     """Blinn-Phong on skin and eyes, Kajiya-Kay along hair; the first light's shadow is known, the others pass."""
     gloss, sharpness, shadow = value[:, 6], value[:, 7], value[:, 8]
     total = np.zeros((len(view), 3), dtype=np.float32)
-    grazing = (1.0 - np.clip((axis * view).sum(-1), 0.0, 1.0)) ** 5
+    grazing = (1.0 - np.clip(_dot(axis, view), 0.0, 1.0)) ** 5
     for index, light in enumerate(studio.lights[:3]):
         half = view + light.direction.astype(np.float32)
-        half /= np.linalg.norm(half, axis=-1, keepdims=True)
-        across = (axis * half).sum(axis=-1)
+        across = _dot(axis, half) / np.sqrt(_dot(half, half))
         base = np.where(is_hair, np.sqrt(np.clip(1.0 - across**2, 0.0, 1.0)), np.clip(across, 0.0, 1.0))
         shine = np.where(is_hair, 0.10, 0.85 + 1.6 * grazing) * gloss * base**sharpness
         shine *= shadow if index == 0 else 0.5

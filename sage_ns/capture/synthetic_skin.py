@@ -170,7 +170,8 @@ def paint(
         * (1 - _step(np.abs(q[:, 0]), 40, 49))
     )
     albedo = _mix(albedo, colors.hair, 0.30 * brow * (q[:, 2] > 30))
-    scalp = _step(soft("scalp") + 0.25 * noise(q, 7.0, seed + 81), 0.55, 1.05)
+    scalp = soft("scalp")
+    scalp = _step(scalp + 1.2 * scalp * (1.0 - scalp) * noise(q, 7.0, seed + 81), 0.45, 0.95)
     albedo = _mix(albedo, colors.hair * 0.9, 0.80 * scalp)
     nostril = _blob(q, (6.3, -14.5, 73.5), (2.4, 2.4, 3.6))
     albedo = _mix(albedo, colors.skin * (0.20, 0.10, 0.09), 1.1 * nostril)
@@ -192,8 +193,8 @@ def paint(
 
 
 _INTERIOR = {
-    "upper_teeth": ((0.66, 0.60, 0.50), 0.5, 60.0),
-    "lower_teeth": ((0.60, 0.54, 0.45), 0.4, 60.0),
+    "upper_teeth": ((0.84, 0.78, 0.68), 0.5, 60.0),
+    "lower_teeth": ((0.78, 0.71, 0.61), 0.4, 60.0),
     "tongue": ((0.40, 0.13, 0.12), 0.3, 30.0),
     "cavity": ((0.11, 0.022, 0.020), 0.0, 10.0),
 }

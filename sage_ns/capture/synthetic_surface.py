@@ -202,6 +202,8 @@ class TrueSkin:
     """Fine vertices of the mean head, millimetres: where on the face a vertex lies, whoever it is."""
     static_depth: Float[np.ndarray, "num_fine"]
     creases: dict[str, Float[np.ndarray, "num_fine"]]
+    cap: Int[np.ndarray, "num_cap 3"]
+    """Triangles that close the neck."""
     names: tuple[str, ...]
 
     @staticmethod
@@ -213,7 +215,8 @@ class TrueSkin:
         creases = {name: depth * smooth for name, depth in crease_depths(q).items()}
         bumps = 0.22 * noise(q, 26.0, seed + 1) + 0.10 * noise(q, 11.0, seed + 2) + 0.05 * noise(q, 4.5, seed + 3)
         static = smooth * (bumps + 0.22 * creases["smile"] + 0.12 * creases["brow_raise"])
-        return TrueSkin(refinement, q, static, creases, model.expression_names)
+        cap = neck_cap(refinement.fine_triangles, q)
+        return TrueSkin(refinement, q, static, creases, cap, model.expression_names)
 
     def vertices(
         self, posed: Float[np.ndarray, "num_vertices 3"], expr: Float[np.ndarray, "num_expression"]

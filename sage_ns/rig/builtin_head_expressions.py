@@ -18,7 +18,8 @@ _CORNER = (25.0, -40.0, 58.0)
 # One side of a two-sided expression, or the whole of a middle one. "lip" handles act on one lip only.
 _SIDED: dict[str, tuple[Handle, ...]] = {
     "mouth_smile": (
-        Handle(_CORNER, (15, 12, 18), move=(6.0, 5.5, -3.5)),
+        Handle(_CORNER, (15, 12, 18), move=(6.0, 5.0, -3.5)),
+        Handle((0, -47, 68), (14, 8, 18), move=(0.0, 1.8, -0.8)),
         Handle((36, -8, 46), (13, 13, 20), move=(1.0, 3.0, 3.0)),
     ),
     "mouth_frown": (Handle(_CORNER, (12, 13, 18), move=(1.0, -6.0, -1.0)),),

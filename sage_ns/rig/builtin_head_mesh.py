@@ -180,23 +180,23 @@ def _ear_rings() -> list[_Points]:
     angle = np.arange(NUM_EAR_RING) / NUM_EAR_RING * 2 * np.pi
     outline = _ear_outline(angle)
     behind = 0.5 + 0.5 * np.cos(angle)
-    stand_off = 2.5 + 10.0 * behind**0.8 - 3.0 * np.clip(-np.sin(angle), 0, 1) ** 2
-    base_plane = _side_skin(outline)
+    low = np.clip(-np.sin(angle), 0.0, 1.0)
+    stand_off = 2.5 + 10.0 * behind**0.8 - 3.0 * low**2
+    lobe = np.clip(low - 0.55, 0.0, 1.0) / 0.45
+    grown_on = np.clip(0.35 - np.cos(angle), 0.0, 1.0)  # in front the rim runs into the cheek instead of overhanging
     axis = np.array([0.90, 0.0, -0.44])  # away from the head and backwards
+    num_rings = len(_EAR_PROFILE)
     parts = []
-    for index, (radius, height) in enumerate(_EAR_PROFILE):
-        lobe = np.clip(-np.sin(angle) - 0.55, 0.0, 1.0) / 0.45
-        inner = radius < 0.9 and index > 6
-        raised = height + (0.85 - height) * lobe * float(inner and radius > 0.5)
-        foot = _side_skin(outline * min(radius, 1.10))
-        middle = base_plane.mean(axis=0)
-        spread = np.stack([foot[:, 0], middle[1] + outline[:, 1] * radius - 2.0, foot[:, 2]], axis=-1)
-        spread[:, 1] = EAR_CENTER[1] + outline[:, 1] * radius
-        stand = stand_off if radius > 0.6 else stand_off * 0.55 + stand_off.mean() * 0.45
-        vertices = spread + (stand * raised)[:, None] * axis
-        layout_radius = 1.12 - 1.0 * index / (len(_EAR_PROFILE) - 0.5)
-        feet = _side_skin(outline * layout_radius)
-        parts.append(_Points.of(vertices, direction_of(feet), feet[:, :2], "ear", len(_EAR_PROFILE) - 1 - index))
+    for index, (profile_radius, height) in enumerate(_EAR_PROFILE):
+        overhangs = 0 < index < 5
+        radius = profile_radius + (1.08 - 0.01 * index - profile_radius) * grown_on * overhangs
+        is_scapha = index > 6 and profile_radius > 0.5
+        raised = height + (0.85 - height) * lobe * is_scapha
+        foot = _side_skin(outline * np.minimum(radius, 1.10)[:, None])
+        stand = stand_off if profile_radius > 0.6 else stand_off * 0.55 + stand_off.mean() * 0.45
+        vertices = foot + (stand * raised)[:, None] * axis
+        feet = _side_skin(outline * (1.12 - index / (num_rings - 0.5)))
+        parts.append(_Points.of(vertices, direction_of(feet), feet[:, :2], "ear", num_rings - 1 - index))
     return parts
 
 

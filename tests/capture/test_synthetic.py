@@ -151,8 +151,10 @@ def test_a_failure_leaves_nothing_behind_and_overwriting_replaces(tmp_path: Path
 
 @pytest.mark.parametrize(
     ("setting", "value"),
-    [("num_cameras", 3), ("num_cameras", 17), ("num_test_timesteps", 0), ("supersampling", 0), ("seed", -1)]
-    + [("scale", 0.01), ("tracking_error", -1.0)],
+    [
+        *(("num_cameras", 3), ("num_cameras", 17), ("num_test_timesteps", 0), ("supersampling", 0)),
+        *(("seed", -1), ("scale", 0.01), ("tracking_error", -1.0)),
+    ],
 )
 def test_impossible_settings_are_named(tmp_path: Path, setting: str, value: float) -> None:
     name = "picture width" if setting == "scale" else setting

@@ -147,7 +147,7 @@ def test_lids_stay_outside_the_eyeball_and_close(model: HeadModel, amount: float
     grid = np.stack(np.meshgrid(np.linspace(-0.011, 0.011, 45), np.linspace(-0.010, 0.010, 41)), -1).reshape(-1, 2)
     targets = center + np.concatenate([grid, np.zeros((len(grid), 1))], axis=-1)
     targets = targets[np.linalg.norm(grid, axis=-1) < EYE_RADIUS * 1e-3]
-    triangle, _ = caster.first_hit(targets + [0, 0, 0.3], np.tile([0.0, 0.0, -1.0], (len(targets), 1)))
+    triangle, _, _ = caster.first_hit(targets + np.array([0.0, 0.0, 0.3]), np.tile([0.0, 0.0, -1.0], (len(targets), 1)))
     is_eyeball = model.regions.triangle_mask("left_eyeball", model.triangles).numpy()
     seen = is_eyeball[triangle].mean()
     if amount == 1.0:
