@@ -99,7 +99,10 @@ def _grow(
         points = points + short_of[:, None] * outward
         away = away + short_of
         line.append(points)
-    return np.stack(line, axis=1)
+    lines = np.stack(line, axis=1)
+    for _ in range(2):  # being pushed out of the head leaves kinks
+        lines[:, 1:-1] = 0.5 * lines[:, 1:-1] + 0.25 * (lines[:, :-2] + lines[:, 2:])
+    return lines
 
 
 def _cut(line: Float[np.ndarray, "n p 3"], height: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n p 3"]:

@@ -92,11 +92,10 @@ def build_scene(
     surface = person.skin.vertices(posed, expr)
     normals = vertex_normals(surface, refinement.fine_triangles)
     cap = person.skin.cap
-    hair = [(s, *ribbons(*_line_and_side(s, posed, person), s.width)) for s in person.strands]
-    vertices, triangles, starts = [surface], [refinement.fine_triangles, cap], []
+    hair = [(s, *ribbons(*s.posed(posed, person.rig_triangles), s.width)) for s in person.strands]
+    vertices, triangles = [surface], [refinement.fine_triangles, cap]
     start = len(surface)
     for _, hair_vertices, hair_triangles, _ in hair:
-        starts.append(start)
         vertices.append(hair_vertices)
         triangles.append(hair_triangles + start)
         start += len(hair_vertices)
@@ -110,10 +109,6 @@ def build_scene(
     kind = np.full(len(all_triangles), _HAIR, dtype=np.int8)
     kind[: len(refinement.fine_triangles) + len(cap)] = _SKIN
     return Scene(caster, everything, all_triangles, np.concatenate(parts).astype(np.float32), kind, surface)
-
-
-def _line_and_side(strands: Strands, posed: np.ndarray, person: Person) -> tuple[np.ndarray, np.ndarray]:
-    return strands.posed(posed, person.rig_triangles)
 
 
 def _skin_attributes(person: Person, caster: Caster, surface: np.ndarray, normals: np.ndarray) -> np.ndarray:

@@ -87,7 +87,6 @@ class Refinement:
 
     num_coarse: int
     to_coarse: sparse.csr_array
-    coarse_triangles: Int[np.ndarray, "nc 3"]
     coarse_to_fine: sparse.csr_array
     fine_triangles: Int[np.ndarray, "nf 3"]
 
@@ -97,9 +96,9 @@ class Refinement:
         to_coarse, coarse = loop_subdivision(model.triangles.numpy(), model.num_vertices)
         num_coarse = int(coarse.max()) + 1
         if steps == 1:
-            return Refinement(num_coarse, to_coarse, coarse, sparse.csr_array(sparse.eye_array(num_coarse)), coarse)
+            return Refinement(num_coarse, to_coarse, sparse.csr_array(sparse.eye_array(num_coarse)), coarse)
         coarse_to_fine, fine = loop_subdivision(coarse, num_coarse)
-        return Refinement(num_coarse, to_coarse, coarse, coarse_to_fine, fine)
+        return Refinement(num_coarse, to_coarse, coarse_to_fine, fine)
 
     def fine(self, values: Float[np.ndarray, "num_vertices k"]) -> Float[np.ndarray, "num_fine k"]:
         """Vertex values of the rig on the fine vertices; the rig's own vertices come first."""
