@@ -254,7 +254,7 @@ def _write_motion(
     rng = np.random.default_rng([settings.seed, 901])
     believed = shape.copy()
     used = shape != 0
-    believed[used] += (0.10 * settings.tracking_error * rng.normal(size=used.sum())).astype(np.float32)
+    believed[used] += (0.07 * settings.tracking_error * rng.normal(size=used.sum())).astype(np.float32)
     zero_offset = torch.zeros(model.num_vertices, 3)
     written = replace(
         mistracked(true, settings.tracking_error, settings.seed).params(believed), static_offset=zero_offset

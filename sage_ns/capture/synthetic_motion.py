@@ -174,9 +174,9 @@ def mistracked(motion: Motion, amount: float, seed: int) -> Motion:
     used = np.abs(motion.expr).max(axis=0) > 0
     return Motion(
         expr=motion.expr + drift(motion.expr.shape[1], 0.05) * used,
-        rotation=motion.rotation + drift(3, 0.006),
-        neck_pose=motion.neck_pose + drift(3, 0.006),
+        rotation=motion.rotation + drift(3, 0.0045),
+        neck_pose=motion.neck_pose + drift(3, 0.0045),
         jaw_pose=motion.jaw_pose + drift(3, 0.010) * (1.0, 0.4, 0.2),
         eyes_pose=motion.eyes_pose + drift(6, 0.03) * (1, 1, 0, 1, 1, 0),
-        translation=motion.translation + drift(3, 0.0008),
+        translation=motion.translation + drift(3, 0.0006),
     )
