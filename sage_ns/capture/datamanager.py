@@ -179,6 +179,11 @@ class CaptureDatamanager(FullImageDatamanager[CaptureDataset]):
             for name, value in data.items()
         }
 
+    def get_train_rays_per_batch(self) -> int:
+        """Pixels of a training picture; known without loading any (the viewer asks, even when the capture is gone)."""
+        cameras = self.train_dataset.cameras
+        return int(cameras.width[0] * cameras.height[0])
+
     def next_train(self, step: int) -> tuple[Cameras, dict[str, Any]]:
         """The picture of ``step``: every epoch shows all pictures once, in an order drawn from seed and epoch."""
         num_images = len(self.train_dataset)
@@ -212,6 +217,14 @@ class CaptureDatamanager(FullImageDatamanager[CaptureDataset]):
             dataset = CaptureDataset(outputs)
             cached = [dataset.get_data(index) for index in range(len(dataset))]
         return self._pairs(dataset, cached)
+
+    @cached_property
+    def fixed_indices_eval_dataloader(self) -> list[tuple[Cameras, dict[str, Any]]]:
+        """Cameras and pictures of the split that this was set up for.
+
+        Not a plain property as nerfstudio's: the viewer evaluates those when it starts, which would load all pictures.
+        """
+        return self._pairs(self.eval_dataset, self.cached_eval)
 
     def training_pairs(self) -> list[tuple[Cameras, dict[str, Any]]]:
         """Cameras and pictures of the training split, in its order."""
