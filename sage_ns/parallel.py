@@ -6,8 +6,9 @@ import itertools
 import math
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ import torch
 _CHUNKS_PER_THREAD = 4
 _pool: ThreadPoolExecutor | None = None
 _pool_size = 0
+_kernel_threads: int | None = None
 _scratch = threading.local()
 
 
@@ -22,7 +24,27 @@ def num_threads() -> int:
     """Threads that kernels may use: torch's setting (`torch.set_num_threads`, OMP_NUM_THREADS), at most numba's."""
     import numba
 
+    if _kernel_threads is not None:
+        return _kernel_threads
     return max(1, min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
+
+
+@contextmanager
+def cores_for_kernels() -> Iterator[None]:
+    """Torch's own operations on one thread, kernels on as many as before.
+
+    Torch's idle threads spin for a while after each operation, on the cores that the kernels are about to need.
+    Its operations on some ten thousand surfels are too small to gain from threads: a training step loses a fifth.
+    """
+    global _kernel_threads
+    before, kernels_before = torch.get_num_threads(), _kernel_threads
+    _kernel_threads = num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+        _kernel_threads = kernels_before
 
 
 def even_bounds(num_items: int, smallest: int = 1) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
@@ -18,6 +19,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from sage_ns.errors import SageError
+from sage_ns.parallel import cores_for_kernels
 from sage_ns.metrics import load_lpips
 
 
@@ -202,7 +204,8 @@ class SageTrainer(Trainer):
             return
         self.config.max_num_iterations = total - self._start_step
         try:
-            super().train()
+            with cores_for_kernels() if self.device == "cpu" else nullcontext():
+                super().train()
         finally:
             self.config.max_num_iterations = total
 

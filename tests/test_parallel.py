@@ -16,7 +16,7 @@ from sage_ns.avatar.placement import place_surfels
 from sage_ns.geometry import TriangleFrames
 from sage_ns.geometry.spherical_harmonics import sh_colors
 from sage_ns.image import ssim
-from sage_ns.parallel import even_bounds, run_chunks, scratch
+from sage_ns.parallel import cores_for_kernels, even_bounds, num_threads, run_chunks, scratch
 from sage_ns.raster import PinholeCamera, Surfels, normal_from_depth, rasterize
 
 
@@ -97,3 +97,12 @@ def test_graphs_are_freed_without_the_garbage_collector(name: str):
         assert alive() is None
     finally:
         gc.enable()
+
+
+def test_torch_leaves_the_cores_to_the_kernels_and_gets_them_back() -> None:
+    torch_before, kernels_before = torch.get_num_threads(), num_threads()
+    with cores_for_kernels():
+        assert torch.get_num_threads() == 1
+        assert num_threads() == kernels_before
+    assert torch.get_num_threads() == torch_before
+    assert num_threads() == kernels_before

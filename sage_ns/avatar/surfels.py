@@ -62,7 +62,7 @@ class BoundSurfels(nn.Module):
         means, quaternions, scales, opacities = place_surfels(
             self.means, self.quaternions, self.log_scales, self.opacity_logits, self.triangle, frames
         )
-        colors = sh_colors(torch.cat([self.sh_dc, self.sh_rest], dim=1), means, camera_center)
+        colors = sh_colors(self.sh_dc, means, camera_center, self.sh_rest)
         return Surfels(means, quaternions, scales, opacities, colors)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
