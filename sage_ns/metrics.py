@@ -68,13 +68,14 @@ class ImageMetrics:
         face: Bool[Tensor, "h w"] | None = None,
     ) -> dict[str, float]:
         """Metrics by name; with ``face`` (its pixels) also ``..._face``, absent where the face is not in view."""
-        values = {"psnr": _psnr(rendered, truth), "ssim": float(_ssim_map(rendered, truth).mean())}
+        similarity = _ssim_map(rendered, truth)
+        values = {"psnr": _psnr(rendered, truth), "ssim": float(similarity.mean())}
         lpips = self._lpips_network(rendered.device)
         if lpips is not None:
             values["lpips"] = _lpips_distance(lpips, rendered, truth)
         if face is not None and bool(face.any()):
             values["psnr_face"] = _psnr(rendered[face], truth[face])
-            values["ssim_face"] = float(_ssim_map(rendered, truth)[face].mean())
+            values["ssim_face"] = float(similarity[face].mean())
             if lpips is not None:
                 white = torch.ones_like(truth)
                 shown = face[..., None]

@@ -19,8 +19,8 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from sage_ns.errors import SageError
-from sage_ns.parallel import cores_for_kernels
 from sage_ns.metrics import load_lpips
+from sage_ns.parallel import cores_for_kernels
 
 
 @dataclass(frozen=True)

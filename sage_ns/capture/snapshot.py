@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -106,7 +107,7 @@ class SnapshotDataParser(DataParser):
         try:
             with np.load(path, allow_pickle=False) as stored:
                 arrays = dict(stored)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, BadZipFile) as error:
             raise CaptureError(f"The run's snapshot of its capture, {path}, cannot be read: {error}") from error
         numbers = {name: torch.from_numpy(arrays[f"{split}/{name}"]) for name in _CAMERA_FIELDS}
         cameras = Cameras(

@@ -14,11 +14,11 @@ from PIL import Image
 
 from sage_ns.capture import read_capture
 from sage_ns.capture.synthetic import SyntheticCapture, cameras, synthesize_capture
-from sage_ns.capture.synthetic_motion import mistracked, perform
-from sage_ns.capture.synthetic_surface import activation, crease_depths, loop_subdivision, noise, vertex_normals
+from sage_ns.capture.synthetic.motion import mistracked, perform
+from sage_ns.capture.synthetic.surface import activation, crease_depths, loop_subdivision, noise, vertex_normals
 from sage_ns.errors import CaptureError
 from sage_ns.rig import FlameParams, load_head_model, pose_vertices
-from sage_ns.rig.builtin_head import builtin_head
+from sage_ns.rig.builtin import builtin_head
 
 TINY = SyntheticCapture(
     width=40, height=58, num_train_timesteps=2, num_test_timesteps=2, num_driver_timesteps=5, supersampling=2, workers=1

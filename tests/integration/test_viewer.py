@@ -12,7 +12,7 @@ import torch
 from nerfstudio.configs.base_config import ViewerConfig
 from nerfstudio.scripts.viewer import run_viewer
 from nerfstudio.utils.eval_utils import eval_setup
-from nerfstudio.viewer.viewer import VISER_NERFSTUDIO_SCALE_RATIO
+from nerfstudio.viewer.viewer import VISER_NERFSTUDIO_SCALE_RATIO, Viewer
 
 from tests.integration.browser import Browser, find_chromium, wait_for
 from tests.integration.commands import start_program
@@ -29,7 +29,7 @@ class Started(Exception):
 def viewer(tiny_run: Run, port: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, Any]]:
     """Pipeline and viewer as ns-viewer has them when it begins to wait."""
     made: list[Any] = []
-    build = run_viewer.ViewerState
+    build = Viewer
     monkeypatch.setattr(
         run_viewer, "ViewerState", lambda *args, **kwargs: made.append(build(*args, **kwargs)) or made[0]
     )

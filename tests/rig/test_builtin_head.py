@@ -11,8 +11,8 @@ from scipy.spatial import KDTree
 from torch import Tensor
 
 from sage_ns.rig import FlameParams, HeadModel, joints, load_head_model, pose_vertices, save_head_model
-from sage_ns.rig.builtin_head import builtin_head, builtin_identity
-from sage_ns.rig.builtin_head_surface import EYE_RADIUS
+from sage_ns.rig.builtin import builtin_head, builtin_identity
+from sage_ns.rig.builtin.surface import EYE_RADIUS
 
 EYEBALLS = ("left_eyeball", "right_eyeball")
 
@@ -139,7 +139,7 @@ def test_regions_are_there_and_disjoint_where_they_should_be(model: HeadModel) -
 
 @pytest.mark.parametrize("amount", [0.0, 0.5, 1.0])
 def test_lids_stay_outside_the_eyeball_and_close(model: HeadModel, amount: float) -> None:
-    from sage_ns.capture.synthetic_light import Caster
+    from sage_ns.capture.synthetic.light import Caster
 
     vertices = posed(model, blink=amount).numpy()
     caster = Caster(vertices, model.triangles.numpy())
@@ -195,7 +195,7 @@ def test_seeds_are_different_people_and_zero_is_the_mean(model: HeadModel) -> No
 
 
 def test_it_is_built_once_and_always_alike(model: HeadModel) -> None:
-    from sage_ns.rig.builtin_head_mesh import build_head_mesh
+    from sage_ns.rig.builtin.mesh import build_head_mesh
 
     assert builtin_head() is model
     again = build_head_mesh()

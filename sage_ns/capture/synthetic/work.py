@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
-from sage_ns.capture.synthetic_render import Person, StudioCamera, build_scene, render
+from sage_ns.capture.synthetic.render import Person, StudioCamera, build_scene, render
 
 MAX_WORKERS = 8
 

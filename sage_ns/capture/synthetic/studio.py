@@ -18,18 +18,18 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from sage_ns.capture.synthetic_files import FRONT_CAMERA, write_descriptions
-from sage_ns.capture.synthetic_hair import HairStyle, grow_brows_and_lashes, grow_hair
-from sage_ns.capture.synthetic_light import Studio
-from sage_ns.capture.synthetic_motion import Motion, joined, mistracked, perform, rest
-from sage_ns.capture.synthetic_mouth import with_mouth_interior
-from sage_ns.capture.synthetic_render import Person, Quality, StudioCamera
-from sage_ns.capture.synthetic_skin import Colors, paint
-from sage_ns.capture.synthetic_surface import TrueSkin
-from sage_ns.capture.synthetic_work import Job, film
+from sage_ns.capture.synthetic.files import FRONT_CAMERA, write_descriptions
+from sage_ns.capture.synthetic.hair import HairStyle, grow_brows_and_lashes, grow_hair
+from sage_ns.capture.synthetic.light import Studio
+from sage_ns.capture.synthetic.motion import Motion, joined, mistracked, perform, rest
+from sage_ns.capture.synthetic.mouth import with_mouth_interior
+from sage_ns.capture.synthetic.render import Person, Quality, StudioCamera
+from sage_ns.capture.synthetic.skin import Colors, paint
+from sage_ns.capture.synthetic.surface import TrueSkin
+from sage_ns.capture.synthetic.work import Job, film
 from sage_ns.errors import CaptureError
 from sage_ns.rig import HeadModel, pose_vertices, save_head_model
-from sage_ns.rig.builtin_head import builtin_head, builtin_identity
+from sage_ns.rig.builtin import builtin_head, builtin_identity
 
 _DISTANCE = 1.075  # metres from the head
 _AIM = np.array([0.0, 0.004, -0.012])
@@ -121,7 +121,7 @@ def synthesize_capture(
     out = Path(out).expanduser().absolute()
     _refuse_used(out, settings.overwrite)
     if progress is None:
-        from sage_ns.capture.synthetic_progress import progress_bar
+        from sage_ns.capture.synthetic.progress import progress_bar
 
         with progress_bar(f"synthesising {out.name}") as bar:
             return synthesize_capture(out, settings, bar)

@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Float
 
 from sage_ns.capture.layout import ALL_FRAMES, TEST, TRAIN, TRAIN_MULTIFRAME, VAL
-from sage_ns.capture.synthetic_render import StudioCamera
-from sage_ns.capture.synthetic_surface import Refinement
-from sage_ns.capture.synthetic_work import picture_name
+from sage_ns.capture.synthetic.render import StudioCamera
+from sage_ns.capture.synthetic.surface import Refinement
+from sage_ns.capture.synthetic.work import picture_name
 from sage_ns.rig import FlameParams, HeadModel, pose_vertices
 
 if TYPE_CHECKING:

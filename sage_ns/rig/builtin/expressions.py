@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from sage_ns.rig.builtin_head_identity import Handle
-from sage_ns.rig.builtin_head_mesh import NUM_EYE_RING, HeadMesh
-from sage_ns.rig.builtin_head_surface import EYE_CENTER
+from sage_ns.rig.builtin.identity import Handle
+from sage_ns.rig.builtin.mesh import NUM_EYE_RING, HeadMesh
+from sage_ns.rig.builtin.surface import EYE_CENTER
 
 Field = Float[np.ndarray, "num_skin 3"]
 

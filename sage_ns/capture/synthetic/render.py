@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from sage_ns.capture.synthetic_hair import Strands, ribbons
-from sage_ns.capture.synthetic_light import Caster, Studio, ambient, lit_hair, lit_skin, visibility
-from sage_ns.capture.synthetic_skin import Material
-from sage_ns.capture.synthetic_surface import TrueSkin, vertex_normals
+from sage_ns.capture.synthetic.hair import Strands, ribbons
+from sage_ns.capture.synthetic.light import Caster, Studio, ambient, lit_hair, lit_skin, visibility
+from sage_ns.capture.synthetic.skin import Material
+from sage_ns.capture.synthetic.surface import TrueSkin, vertex_normals
 
 _INSIDE = np.array(
     [0.045, 0.014, 0.012], dtype=np.float32

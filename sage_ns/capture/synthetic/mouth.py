@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 
 from sage_ns.rig import HeadModel
-from sage_ns.rig.builtin_head_identity import identity_displacements
+from sage_ns.rig.builtin.identity import identity_displacements
 
 _TOOTH_WIDTH = 7.6  # mm
 _HEAD_JOINT, _JAW_JOINT = 1, 2

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.spatial import ConvexHull, KDTree
 
-from sage_ns.rig import builtin_head_surface as surface
+from sage_ns.rig.builtin import surface
 
 NUM_EYE_RING = 30
 NUM_MOUTH_RING = 52

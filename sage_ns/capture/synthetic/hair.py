@@ -11,11 +11,11 @@ import torch
 from jaxtyping import Float, Int
 from scipy.spatial import KDTree
 
-from sage_ns.capture.synthetic_surface import noise, vertex_normals
+from sage_ns.capture.synthetic.surface import noise, vertex_normals
 from sage_ns.geometry.triangles import triangle_frames
 from sage_ns.rig import HeadModel
-from sage_ns.rig.builtin_head_identity import IDENTITY_SHAPES, identity_displacements
-from sage_ns.rig.builtin_head_surface import EYE_CENTER, eyelid_contour, front_depth, head_distance, head_normal
+from sage_ns.rig.builtin.identity import IDENTITY_SHAPES, identity_displacements
+from sage_ns.rig.builtin.surface import EYE_CENTER, eyelid_contour, front_depth, head_distance, head_normal
 
 HairStyle = Literal["short", "long", "none"]
 Flow = Callable[[np.ndarray, float], np.ndarray]

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from sage_ns.capture.synthetic_surface import TrueSkin, noise
+from sage_ns.capture.synthetic.surface import TrueSkin, noise
 from sage_ns.rig import HeadModel
-from sage_ns.rig.builtin_head_surface import EYE_CENTER, eyelid_contour, mouth_line
+from sage_ns.rig.builtin.surface import EYE_CENTER, eyelid_contour, mouth_line
 
 Albedo = Float[np.ndarray, "num_fine 3"]
 

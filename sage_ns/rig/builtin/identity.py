@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from sage_ns.rig.builtin_head_surface import EYE_CENTER
+from sage_ns.rig.builtin.surface import EYE_CENTER
 
 Points = Float[np.ndarray, "num_points 3"]
 

@@ -1,8 +1,8 @@
 """A head model in FLAME's format made by code alone: no licence, no download, a few seconds to build.
 
 It has FLAME's frame, joints, coefficient counts and region names, but neither its mesh nor its statistics.
-`builtin_head_surface` is the sculpture, `builtin_head_mesh` its mesh, `builtin_head_identity` and
-`builtin_head_expressions` its linear shapes; this module puts the rig together.
+`surface` is the sculpture, `mesh` its mesh, `identity` and
+`expressions` its linear shapes; this module puts the rig together.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
-from sage_ns.rig import builtin_head_surface as surface
-from sage_ns.rig.builtin_head_expressions import expression_displacements
-from sage_ns.rig.builtin_head_identity import IDENTITY_SHAPES, identity_displacements
-from sage_ns.rig.builtin_head_mesh import HeadMesh, build_head_mesh
+from sage_ns.rig.builtin import surface
+from sage_ns.rig.builtin.expressions import expression_displacements
+from sage_ns.rig.builtin.identity import IDENTITY_SHAPES, identity_displacements
+from sage_ns.rig.builtin.mesh import HeadMesh, build_head_mesh
 from sage_ns.rig.head_model import HeadModel
 from sage_ns.rig.regions import Regions
 
