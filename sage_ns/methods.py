@@ -92,7 +92,7 @@ def configured(
         *path, last = name.split(".")
         holder: Any = config
         for part in path:
-            holder = holder[part] if isinstance(holder, dict) else getattr(holder, part, None)
+            holder = holder.get(part) if isinstance(holder, dict) else getattr(holder, part, None)
         if isinstance(holder, dict) and last in holder:
             holder[last] = value
         elif hasattr(holder, last):

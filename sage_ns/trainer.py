@@ -84,6 +84,7 @@ class SageTrainerConfig(TrainerConfig):
         """
         super().set_timestamp()
         self._settle_device()
+        self._make_paths_absolute()
         self._check()
         if self.preset == "auto":
             self.preset = "paper" if self.machine.device_type == "cuda" else "small"
@@ -96,7 +97,6 @@ class SageTrainerConfig(TrainerConfig):
         for group in self.optimizers.values():
             if group["scheduler"] is not None and not group["scheduler"].max_steps:
                 group["scheduler"].max_steps = self.max_num_iterations
-        self._make_paths_absolute()
 
     def _settle_device(self) -> None:
         asked = self.machine.device_type
@@ -119,6 +119,8 @@ class SageTrainerConfig(TrainerConfig):
         for name, (value, minimum) in least.items():
             if value < minimum:
                 raise SageError(f"{name} is {value}; it must be at least {minimum}.")
+        if self.preset not in ("auto", *PRESETS):
+            raise SageError(f"There is no preset '{self.preset}'. Presets: auto, {', '.join(PRESETS)}.")
         if model.sh_degree > 3:
             raise SageError(f"--pipeline.model.sh-degree is {model.sh_degree}; it can be 0 to 3.")
         if model.lpips_weights is not None:

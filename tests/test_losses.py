@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from sage_ns import losses
+from sage_ns.raster import Buffers
+
+
+def random_image(seed: int, channels: int = 3) -> Tensor:
+    return torch.rand(16, 20, channels, generator=torch.Generator().manual_seed(seed))
+
+
+def buffers(**given: Tensor) -> Buffers:
+    """Buffers of 2 x 2 pixels, all zero but for what is given."""
+    channels = {"color": 3, "alpha": 1, "depth": 1, "depth_median": 1, "normal": 3, "normal_from_depth": 3}
+    zeros = {name: torch.zeros(2, 2, count) for name, count in (channels | {"distortion": 1}).items()}
+    return Buffers(**(zeros | given))
+
+
+def gradient(loss: Callable[[Tensor], Tensor], at: Tensor) -> Tensor:
+    at = at.clone().requires_grad_()
+    (result,) = torch.autograd.grad(loss(at), at)
+    return result
+
+
+def test_l1_is_the_mean_difference() -> None:
+    image = random_image(0)
+    assert losses.l1(image, image) == 0
+    assert float(losses.l1(image + 0.25, image)) == pytest.approx(0.25)
+    ramp = torch.zeros(16, 20, 3)
+    ramp[:8] = 0.5
+    assert float(losses.l1(ramp, torch.zeros_like(ramp))) == pytest.approx(0.25)
+
+
+def test_dissimilarity_is_zero_for_equal_images_and_grows() -> None:
+    image = random_image(1)
+    assert float(losses.dissimilarity(image, image)) == pytest.approx(0.0, abs=1e-6)
+    small, large = (float(losses.dissimilarity(image + s * random_image(2), image)) for s in (0.05, 0.3))
+    assert 0 < small < large < 2
+
+
+def test_depth_distortion_is_the_mean_in_metres() -> None:
+    given = torch.tensor([[0.0, 0.001], [0.002, 0.005]])[..., None]
+    assert float(losses.depth_distortion(buffers(distortion=given))) == pytest.approx(0.002)
+    assert losses.depth_distortion(buffers()) == 0
+
+
+@pytest.mark.parametrize("degrees", [0, 30, 90, 180])
+def test_normal_consistency_of_one_surfel_per_pixel(degrees: float) -> None:
+    angle, weight = math.radians(degrees), 0.7
+    rendered = weight * torch.tensor([0.0, 0.0, 1.0]).expand(2, 2, 3)
+    of_depth = torch.tensor([math.sin(angle), 0.0, math.cos(angle)]).expand(2, 2, 3)
+    given = buffers(alpha=torch.full((2, 2, 1), weight), normal=rendered, normal_from_depth=of_depth)
+    assert float(losses.normal_consistency(given)) == pytest.approx(weight * (1 - math.cos(angle)), abs=1e-6)
+
+
+def test_silhouette_is_the_mean_coverage_error() -> None:
+    mask = (random_image(3, 1) > 0.5).float()
+    assert losses.silhouette(mask, mask) == 0
+    assert float(losses.silhouette(1 - mask, mask)) == pytest.approx(1.0)
+    assert float(losses.silhouette(torch.full_like(mask, 0.5), mask)) == pytest.approx(0.5)
+
+
+def test_position_hinge_lets_surfels_move_within_reach() -> None:
+    means = torch.tensor([[0.0, 0.0, 0.0], [0.6, 0.8, 0.0], [0.0, 0.0, 3.0], [0.0, 0.0, 3.0]])
+    reach = torch.tensor([1.0, 1.0, 1.0, 4.0])
+    assert float(losses.position_hinge(means, reach)) == pytest.approx(2.0 / 4)
+    pull = gradient(lambda given: losses.position_hinge(given, reach), means)
+    assert torch.equal(pull[[0, 3]], torch.zeros(2, 3)), "no pull within reach, none at the centre either"
+    assert torch.allclose(pull[2], torch.tensor([0.0, 0.0, 0.25]))
+
+
+def test_scale_hinge_is_the_norm_of_the_excess() -> None:
+    scales = torch.tensor([[0.1, 0.6], [0.9, 1.0], [0.2, 1.6]])
+    expected = (0 + math.hypot(0.3, 0.4) + 1.0) / 3
+    assert float(losses.scale_hinge(scales.log(), 0.6)) == pytest.approx(expected, abs=1e-4)
+    pull = gradient(lambda given: losses.scale_hinge(given, 0.6), scales.log())
+    assert torch.equal(pull[0], torch.zeros(2)) and (pull[1] > 0).all()
+    assert pull[2, 0] == 0 and pull[2, 1] > 0
+    still = losses.scale_hinge(torch.full((5, 2), -3.0), 0.6)
+    assert float(still) == pytest.approx(0.0, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda image: losses.l1(image, image.detach()),
+        lambda image: losses.dissimilarity(image, image.detach()),
+        lambda image: losses.dissimilarity(0 * image, torch.zeros_like(image)),
+        lambda image: losses.silhouette(image[..., :1], image[..., :1].detach()),
+        lambda image: losses.position_hinge(0 * image.reshape(-1, 3), torch.ones(320)),
+        lambda image: losses.scale_hinge(-50 * image[..., :2].reshape(-1, 2), 0.6),
+        lambda image: losses.scale_hinge(0 * image[..., :2].reshape(-1, 2), 1.0),
+    ],
+)
+def test_gradients_are_finite_where_a_loss_is_zero(loss: Callable[[Tensor], Tensor]) -> None:
+    assert torch.isfinite(gradient(loss, random_image(4))).all()
