@@ -43,7 +43,7 @@ class LossWeights:
     it is pressed flat, which costs a decibel of novel view"""
     normal_consistency: float = 0.05
     """2DGS' weight"""
-    silhouette: float = 0.5
+    silhouette: float = 1.0
     """keeps surfels from growing over the silhouette where the background's colour would not tell"""
     position_hinge: float = 0.01
     """GaussianAvatars' weight"""
@@ -70,7 +70,7 @@ class SageModelConfig(ModelConfig):
     """how far hair may stand off scalp and neck [metres]; 0 = hold all surfels to the rig as GaussianAvatars does"""
     scale_limit: float = 0.6
     """scales above this are pulled back, in triangle scales (GaussianAvatars)"""
-    rebind_every: int = 500
+    rebind_every: int = 200
     """steps between rebindings of surfels to the triangle that is nearest by then; 0 = never"""
     rebind_until: float = 0.6
     """fraction of the training after which bindings stay"""
