@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -18,6 +18,7 @@ from torchvision.utils import save_image
 
 from sage_ns.capture.datamanager import CaptureDatamanager
 from sage_ns.capture.images import recomposite
+from sage_ns.errors import SageError
 from sage_ns.ffmpeg import put_ffmpeg_on_path
 from sage_ns.model import SageModel
 from sage_ns.raster.supersampling import averaged
@@ -140,6 +141,22 @@ class SagePipeline(VanillaPipeline):
         self.front_view = FrontView(self.model)
         self.phase = Reconstruct(self.model, self.datamanager, max(config.reconstruct_steps, 1), config.seed)
 
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool | None = None) -> None:
+        """Load a checkpoint, all of it; nerfstudio would leave out in silence what does not match.
+
+        Raises:
+            SageError: something is missing or left over.
+        """
+        try:
+            super().load_state_dict(state_dict, strict=True)
+        except RuntimeError as error:
+            raise SageError(f"The checkpoint is not one of this method and version: {error}") from error
+
+    @property
+    def model(self) -> SageModel:
+        """The avatar."""
+        return cast(SageModel, self._model)
+
     def get_train_loss_dict(self, step: int) -> tuple[dict[str, Any], Losses, dict[str, Tensor]]:
         """Losses of the phase that ``step`` belongs to."""
         return self.phase.losses(step)
@@ -155,7 +172,8 @@ class SagePipeline(VanillaPipeline):
         """
         self.eval()
         figures: dict[str, float] = {}
-        for split, prefix in (("test", ""), ("val", "novel_view_")):
+        splits: tuple[tuple[Literal["test", "val"], str], ...] = (("test", ""), ("val", "novel_view_"))
+        for split, prefix in splits:
             if split == "test" and self.test_mode == "val":
                 continue
             pairs = self.datamanager.evaluation_pairs(split)

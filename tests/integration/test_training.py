@@ -74,6 +74,52 @@ def test_killed_and_resumed_training_equals_an_unbroken_one(tmp_path: Path) -> N
     assert all(abs(loss - losses[step]) < 1e-5 for step, loss in again.items())
 
 
+def test_more_steps_than_before_can_be_asked_for(tiny_run: Run, tmp_path: Path) -> None:
+    # The checkpoint's number of surfels counts, not the preset's 30,000.
+    run_here(
+        *("ns-train", "sage-multiview", "--data", tiny_run.capture, "--output-dir", tmp_path),
+        *("--experiment-name", "e", "--timestamp", "t", "--load-dir", tiny_run.checkpoints),
+        *("--max-num-iterations", NUM_STEPS + 4, "--vis", "tensorboard"),
+    )
+    before, after = _checkpoint(tiny_run.folder), _checkpoint(tmp_path / "e" / "sage-multiview" / "t")
+    assert after["step"] == NUM_STEPS + 3
+    means = "_model.surfels.means"
+    assert after["pipeline"][means].shape == before["pipeline"][means].shape
+    assert not torch.equal(after["pipeline"][means], before["pipeline"][means])
+
+
+def test_a_kill_while_saving_leaves_the_last_checkpoint_whole(
+    tiny_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = torch.save
+
+    def save_half_of_the_second(content: dict, path: Path) -> None:
+        save(content, path)
+        if content["step"] > 2:
+            path.write_bytes(path.read_bytes()[:1000])
+            raise KeyboardInterrupt  # what ns-train lets through at any place
+
+    monkeypatch.setattr(torch, "save", save_half_of_the_second)
+    run_here(
+        *("ns-train", "surfels", "--data", tiny_run.capture, "--output-dir", tmp_path, "--experiment-name", "e"),
+        *("--timestamp", "t", "--max-num-iterations", 9, "--pipeline.model.num-surfels", 50),
+        *("--steps-per-save", 2, "--vis", "tensorboard"),
+    )
+    assert _checkpoint(tmp_path / "e" / "surfels" / "t")["step"] == 2
+
+
+def test_a_checkpoint_of_something_else_is_refused(tiny_run: Run, tmp_path: Path) -> None:
+    content = _checkpoint(tiny_run.folder)
+    content["step"] = 1
+    del content["pipeline"]["_model.motion.motion"]
+    torch.save(content, tmp_path / "other.ckpt")
+    with pytest.raises(SageError, match=r"(?s)not one of this method and version.*motion\.motion"):
+        run_here(
+            *("ns-train", "sage-multiview", "--data", tiny_run.capture, "--output-dir", tmp_path),
+            *("--load-checkpoint", tmp_path / "other.ckpt", "--max-num-iterations", 5, "--vis", "tensorboard"),
+        )
+
+
 def test_resuming_a_finished_training_does_nothing(tiny_run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     run_here(
         *("ns-train", "sage-multiview", "--data", tiny_run.capture, "--output-dir", tiny_run.folder / "more"),
