@@ -27,10 +27,12 @@ def rebind_surfels(
     """
     triangles = head_model.triangles
     frames = triangle_frames(vertices, triangles)
-    world = to_world(surfels.means, surfels.quaternions, surfels.log_scales.exp(), frames[surfels.triangle])
-    nearest = rebind(world[0], vertices, triangles, surfels.triangle, rebinding_labels(head_model))
+    means, quaternions, scales = to_world(
+        surfels.means, surfels.quaternions, surfels.log_scales.exp(), frames[surfels.triangle]
+    )
+    nearest = rebind(means, vertices, triangles, surfels.triangle, rebinding_labels(head_model))
     moved = nearest != surfels.triangle
-    means, quaternions, scales = to_local(*(each[moved] for each in world), frames[nearest[moved]])
+    means, quaternions, scales = to_local(means[moved], quaternions[moved], scales[moved], frames[nearest[moved]])
     surfels.means[moved] = means
     surfels.quaternions[moved] = quaternions
     surfels.log_scales[moved] = scales.clamp_min(1e-9).log()

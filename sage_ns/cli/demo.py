@@ -18,7 +18,7 @@ from sage_ns.errors import SageError
 
 if TYPE_CHECKING:
     import torch
-    from nerfstudio.utils.rich_utils import Console
+    from rich.console import Console
 
     from sage_ns.pipeline import SagePipeline
 
@@ -119,8 +119,8 @@ def _write_sheet(pipeline: SagePipeline, path: Path) -> None:
     strongest: dict[int, tuple] = {}
     # Each moment by another camera, so that the sheet also shows the head from several sides.
     for pair in sorted(unseen, key=strength, reverse=True):
-        moment, camera = (int(pair[0].metadata[name]) for name in ("timestep", "camera_index"))
-        used = {int(other[0].metadata["camera_index"]) for other in strongest.values()}
+        moment, camera = _moment(pair), _camera_index(pair)
+        used = {_camera_index(other) for other in strongest.values()}
         if moment not in strongest and camera not in used and len(strongest) < 3:
             strongest[moment] = pair
     chosen += [(f"unseen expression (timestep {moment})", pair) for moment, pair in strongest.items()]
@@ -133,6 +133,14 @@ def _write_sheet(pipeline: SagePipeline, path: Path) -> None:
         box = head_box(truth, model.background)
         rows.append(SheetRow(title, [each[box] for each in (truth, outputs["rgb"], outputs["normal"], error)]))
     write_contact_sheet(path, ("truth", "render", "normals", "error (x4)"), rows)
+
+
+def _moment(pair: tuple) -> int:
+    return int(pair[0].metadata["timestep"])
+
+
+def _camera_index(pair: tuple) -> int:
+    return int(pair[0].metadata["camera_index"])
 
 
 def _write_reenactment(pipeline: SagePipeline, capture: Path, path: Path, fps: int = 24) -> None:

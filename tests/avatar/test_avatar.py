@@ -141,7 +141,7 @@ def test_a_rigid_motion_of_the_head_moves_surfels_rigidly(head_model: HeadModel)
 def test_rebinding_changes_the_triangle_but_not_the_surfel(head_model: HeadModel) -> None:
     surfels = start(head_model, [])
     with torch.no_grad():
-        surfels.means += 2.0 * torch.randn(surfels.means.shape, generator=torch.Generator().manual_seed(3))
+        surfels.means.add_(2.0 * torch.randn(surfels.means.shape, generator=torch.Generator().manual_seed(3)))
         surfels.means[:, 1] = 0.0
     frames = triangle_frames(head_model.v_template, head_model.triangles)
     before, bound_before = surfels.place(frames, CENTER), surfels.triangle.clone()

@@ -179,7 +179,7 @@ def test_impossible_requests_are_refused_before_anything_is_written(
 
 def test_without_data_the_working_directory_is_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(CaptureError, match="as --data"):
+    with pytest.raises(CaptureError, match="is not a capture"):
         run_here("ns-train", "surfels", "--vis", "tensorboard")
 
 
