@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from sage_ns.avatar.interior import interior_shade
 from sage_ns.avatar.placement import place_surfels
 from sage_ns.geometry.spherical_harmonics import sh_colors
 from sage_ns.geometry.triangles import TriangleFrames
@@ -63,6 +64,7 @@ class BoundSurfels(nn.Module):
             self.means, self.quaternions, self.log_scales, self.opacity_logits, self.triangle, frames
         )
         colors = sh_colors(self.sh_dc, means, camera_center, self.sh_rest)
+        colors = colors * interior_shade(self.means, self.triangle, frames, camera_center)[:, None]
         return Surfels(means, quaternions, scales, opacities, colors)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from sage_ns.avatar.initialise import carries_hair, initialise_surfels, surfel_reach
+from sage_ns.avatar.interior import interior_shade
 from sage_ns.avatar.personal_rig import PersonalRig
 from sage_ns.avatar.rebinding import rebind_surfels
 from sage_ns.avatar.surfels import BoundSurfels
@@ -79,7 +80,8 @@ def test_without_pictures_surfels_start_on_the_surface(head_model: HeadModel) ->
     normals = frames.normal[surfels.triangle]
     surfel_normals = rotated_z(placed.quaternions)
     torch.testing.assert_close((surfel_normals * normals).sum(-1), torch.ones(500), rtol=0, atol=1e-4)
-    torch.testing.assert_close(placed.colors, torch.full((500, 3), 0.5), rtol=0, atol=1e-3)
+    outside = placed.colors[normals[:, 2] > 0.2]  # what turns its inside to the camera is dark
+    torch.testing.assert_close(outside, torch.full_like(outside, 0.5), rtol=0, atol=1e-3)
 
 
 def rotated_z(wxyz: torch.Tensor) -> torch.Tensor:
@@ -112,6 +114,18 @@ def test_colours_are_what_the_pictures_show(head_model: HeadModel) -> None:
     facing = frames.normal[surfels.triangle, 2] > 0.7
     colors = surfels.place(frames, CENTER).colors[facing]
     torch.testing.assert_close(colors, torch.full_like(colors, 0.3), rtol=0, atol=0.01)
+
+
+def test_the_inside_of_the_head_is_dark_and_its_outside_is_not(head_model: HeadModel) -> None:
+    surfels = start(head_model, [])
+    frames = triangle_frames(head_model.v_template, head_model.triangles)
+    shade = interior_shade(surfels.means, surfels.triangle, frames, CENTER)
+    towards = torch.nn.functional.normalize(CENTER - frames.origin, dim=-1)
+    facing = (frames.normal * towards).sum(-1)[surfels.triangle]
+    assert (shade[facing > -0.2] == 1.0).all()
+    assert shade[facing < -0.5].max() < 0.1
+    lifted = surfels.means.detach() + torch.tensor([0.0, 2.0, 0.0])  # hair stands over its triangle
+    assert (interior_shade(lifted, surfels.triangle, frames, CENTER) == 1.0).all()
 
 
 def test_reach_is_one_triangle_on_the_face_and_metres_in_the_hair(head_model: HeadModel) -> None:
