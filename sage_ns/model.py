@@ -18,6 +18,7 @@ from torch.nn import Parameter
 
 from sage_ns import losses
 from sage_ns.avatar.initialise import initialise_surfels, surfel_reach
+from sage_ns.avatar.interior import interior_shade, interior_triangles
 from sage_ns.avatar.personal_rig import PersonalRig
 from sage_ns.avatar.rebinding import rebind_surfels
 from sage_ns.capture.cameras import View, pinhole_camera, pixel_rays
@@ -70,6 +71,8 @@ class SageModelConfig(ModelConfig):
     """how far hair may stand off scalp and neck [metres]; 0 = hold all surfels to the rig as GaussianAvatars does"""
     scale_limit: float = 0.6
     """scales above this are pulled back, in triangle scales (GaussianAvatars)"""
+    dark_interior: bool = True
+    """darken what comes into view through an opening mouth; a stand-in for a mouth that no picture has shown"""
     rebind_every: int = 200
     """steps between rebindings of surfels to the triangle that is nearest by then; 0 = never"""
     rebind_until: float = 0.6
@@ -91,6 +94,7 @@ class SageModel(Model):
 
     config: SageModelConfig
     background: Tensor
+    interior: Tensor
 
     def populate_modules(self) -> None:
         """Build the rig, the motion and the surfels."""
@@ -101,13 +105,16 @@ class SageModel(Model):
         self.motion = MotionSource(params, metadata["timesteps"], metadata["canonical_row"])
         self.rig = PersonalRig(head_model, params)
         views: Callable[[], Sequence[View]] = self.kwargs.get("views", list)
-        canonical = self.rig.vertices(self.motion.canonical())
+        canonical = self.motion.canonical()
+        pictures = views()
+        cameras = [view.camera for view in pictures]
+        self.register_buffer("interior", interior_triangles(self.rig, canonical, cameras))
         self.surfels = initialise_surfels(
             self.rig.head_model,
-            canonical,
+            self.rig.vertices(canonical),
             self.config.num_surfels,
             self.config.sh_degree,
-            views(),
+            pictures,
             self.config.hair_reach,
             torch.Generator().manual_seed(self.kwargs.get("seed", 0)),
         )
@@ -137,7 +144,10 @@ class SageModel(Model):
 
     def draw_fine(self, camera: PinholeCamera, motion: Float[Tensor, "num_coefficients"]) -> Buffers:
         """Rasterise the avatar under ``motion`` for ``camera``, supersampled and not yet averaged."""
-        surfels = self.surfels.place(self.frames(motion), camera.center)
+        frames = self.frames(motion)
+        with torch.no_grad():
+            shade = interior_shade(self.interior, frames, camera.center) if self.config.dark_interior else None
+        surfels = self.surfels.place(frames, camera.center, shade)
         return rasterize(surfels, enlarged(camera, self.config.supersampling))
 
     def draw(self, camera: PinholeCamera, motion: Float[Tensor, "num_coefficients"]) -> Buffers:
@@ -277,4 +287,6 @@ class SageModel(Model):
         """Load a checkpoint whatever its number of surfels, timesteps and vertices."""
         self._frames.clear()
         self._reach = None
+        if "interior" in state_dict:
+            self.interior = torch.empty_like(state_dict["interior"], device=self.device)
         return super().load_state_dict(state_dict, strict, assign)

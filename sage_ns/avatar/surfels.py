@@ -8,7 +8,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from sage_ns.avatar.interior import interior_shade
 from sage_ns.avatar.placement import place_surfels
 from sage_ns.geometry.spherical_harmonics import sh_colors
 from sage_ns.geometry.triangles import TriangleFrames
@@ -58,13 +57,22 @@ class BoundSurfels(nn.Module):
         """How many surfels there are; fixed over training (no densification)."""
         return self.means.shape[0]
 
-    def place(self, frames: TriangleFrames, camera_center: Float[Tensor, "3"]) -> Surfels:
-        """Surfels in the world at the moment of ``frames``, coloured as seen from ``camera_center`` [metres]."""
+    def place(
+        self,
+        frames: TriangleFrames,
+        camera_center: Float[Tensor, "3"],
+        shade: Float[Tensor, "num_triangles"] | None = None,
+    ) -> Surfels:
+        """Surfels in the world at the moment of ``frames``, coloured as seen from ``camera_center`` [metres].
+
+        ``shade`` is a factor on the colour of each triangle's surfels.
+        """
         means, quaternions, scales, opacities = place_surfels(
             self.means, self.quaternions, self.log_scales, self.opacity_logits, self.triangle, frames
         )
         colors = sh_colors(self.sh_dc, means, camera_center, self.sh_rest)
-        colors = colors * interior_shade(self.means, self.triangle, frames, camera_center)[:, None]
+        if shade is not None:
+            colors = colors * shade[self.triangle, None]
         return Surfels(means, quaternions, scales, opacities, colors)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:

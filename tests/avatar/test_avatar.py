@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from sage_ns.avatar.initialise import carries_hair, initialise_surfels, surfel_reach
-from sage_ns.avatar.interior import interior_shade
+from sage_ns.avatar.interior import interior_shade, interior_triangles
 from sage_ns.avatar.personal_rig import PersonalRig
 from sage_ns.avatar.rebinding import rebind_surfels
 from sage_ns.avatar.surfels import BoundSurfels
@@ -16,6 +16,7 @@ from sage_ns.capture.cameras import View
 from sage_ns.geometry.triangles import triangle_frames
 from sage_ns.raster import PinholeCamera
 from sage_ns.rig import FlameParams, HeadModel, pose_vertices
+from sage_ns.rig.builtin import builtin_head
 from tests.tiny import tiny_head_model
 
 CENTER = torch.tensor([0.0, 0.0, 1.0])
@@ -80,8 +81,7 @@ def test_without_pictures_surfels_start_on_the_surface(head_model: HeadModel) ->
     normals = frames.normal[surfels.triangle]
     surfel_normals = rotated_z(placed.quaternions)
     torch.testing.assert_close((surfel_normals * normals).sum(-1), torch.ones(500), rtol=0, atol=1e-4)
-    outside = placed.colors[normals[:, 2] > 0.2]  # what turns its inside to the camera is dark
-    torch.testing.assert_close(outside, torch.full_like(outside, 0.5), rtol=0, atol=1e-3)
+    torch.testing.assert_close(placed.colors, torch.full((500, 3), 0.5), rtol=0, atol=1e-3)
 
 
 def rotated_z(wxyz: torch.Tensor) -> torch.Tensor:
@@ -116,16 +116,30 @@ def test_colours_are_what_the_pictures_show(head_model: HeadModel) -> None:
     torch.testing.assert_close(colors, torch.full_like(colors, 0.3), rtol=0, atol=0.01)
 
 
-def test_the_inside_of_the_head_is_dark_and_its_outside_is_not(head_model: HeadModel) -> None:
-    surfels = start(head_model, [])
+def test_only_what_turns_its_inside_to_the_camera_is_shaded(head_model: HeadModel) -> None:
     frames = triangle_frames(head_model.v_template, head_model.triangles)
-    shade = interior_shade(surfels.means, surfels.triangle, frames, CENTER)
     towards = torch.nn.functional.normalize(CENTER - frames.origin, dim=-1)
-    facing = (frames.normal * towards).sum(-1)[surfels.triangle]
-    assert (shade[facing > -0.2] == 1.0).all()
-    assert shade[facing < -0.5].max() < 0.1
-    lifted = surfels.means.detach() + torch.tensor([0.0, 2.0, 0.0])  # hair stands over its triangle
-    assert (interior_shade(lifted, surfels.triangle, frames, CENTER) == 1.0).all()
+    facing = (frames.normal * towards).sum(-1)
+    everywhere = torch.ones(len(facing), dtype=torch.bool)
+    shade = interior_shade(everywhere, frames, CENTER)
+    assert (shade[facing > -0.1] == 1.0).all()
+    assert shade[facing < -0.4].max() < 0.1
+    assert (interior_shade(~everywhere, frames, CENTER) == 1.0).all()
+
+
+def test_the_back_of_the_head_is_seen_through_an_open_mouth_and_the_ears_are_not() -> None:
+    head = builtin_head()
+    neutral = FlameParams.neutral(head)
+    camera_to_world = torch.eye(4)
+    camera_to_world[2, 3] = 1.0
+    camera = PinholeCamera.from_opengl(camera_to_world, 450.0, 450.0, 60.0, 75.0, 120, 150)
+    interior = interior_triangles(PersonalRig(head, neutral), neutral.motion_vector()[0], [camera])
+    centroids = head.v_template[head.triangles].mean(dim=1)
+    assert (centroids[interior, 2] < -0.03).any()
+    ears = head.regions.triangle_mask("left_ear", head.triangles)
+    assert not (interior & ears).any()
+    # Nothing but the mouth lets a camera in: without an opening jaw there is no interior to see.
+    assert interior.float().mean() < 0.3
 
 
 def test_reach_is_one_triangle_on_the_face_and_metres_in_the_hair(head_model: HeadModel) -> None:
