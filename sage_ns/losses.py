@@ -52,8 +52,10 @@ def position_hinge(
     return torch.relu(torch.linalg.vector_norm(local_means, dim=-1) - reach).mean()
 
 
-def scale_hinge(log_scales: Float[Tensor, "num_surfels 2"], limit: float) -> Float[Tensor, ""]:
-    """``mean_i | max(s_i - limit, 0) |_2`` in triangle scales (GaussianAvatars; limit 0.6)."""
+def scale_hinge(
+    log_scales: Float[Tensor, "num_surfels 2"], limit: float | Float[Tensor, "num_surfels 1"]
+) -> Float[Tensor, ""]:
+    """``mean_i | max(s_i - limit_i, 0) |_2`` in triangle scales (GaussianAvatars; theirs is 0.6 everywhere)."""
     excess = torch.relu(log_scales.exp() - limit)
     # The norm's gradient at 0 is not defined; nearly all surfels sit there.
     return (excess.square().sum(dim=-1) + 1e-12).sqrt().mean() - 1e-6

@@ -24,7 +24,7 @@ def _optimizers() -> dict:
     Nothing is densified here: surfels have to travel to where hair is, within a tenth of the iterations.
     """
     return {
-        "means": {"optimizer": FusedAdamConfig(lr=2e-2), "scheduler": DecayConfig(lr_final=1e-4)},
+        "means": {"optimizer": FusedAdamConfig(lr=4e-2), "scheduler": DecayConfig(lr_final=1e-4)},
         "quaternions": {"optimizer": FusedAdamConfig(lr=1e-2), "scheduler": DecayConfig(lr_final=1e-3)},
         "log_scales": {"optimizer": FusedAdamConfig(lr=1.7e-2), "scheduler": DecayConfig(lr_final=1.7e-3)},
         "opacity_logits": {"optimizer": FusedAdamConfig(lr=5e-2), "scheduler": None},

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from sage_ns import losses
-from sage_ns.avatar.initialise import initialise_surfels, surfel_reach
+from sage_ns.avatar.initialise import carries_hair, initialise_surfels, surfel_reach
 from sage_ns.avatar.interior import interior_shade, interior_triangles
 from sage_ns.avatar.personal_rig import PersonalRig
 from sage_ns.avatar.rebinding import rebind_surfels
@@ -71,6 +71,8 @@ class SageModelConfig(ModelConfig):
     """how far hair may stand off scalp and neck [metres]; 0 = hold all surfels to the rig as GaussianAvatars does"""
     scale_limit: float = 0.6
     """scales above this are pulled back, in triangle scales (GaussianAvatars)"""
+    hair_scale_limit: float = 2.0
+    """the same where hair may be: a surfel can be as long as a strand of hair is straight"""
     dark_interior: bool = True
     """darken what comes into view through an opening mouth; a stand-in for a mouth that no picture has shown"""
     rebind_every: int = 200
@@ -122,7 +124,7 @@ class SageModel(Model):
         # Not modules and not checkpointed: they can be rebuilt.
         self._frames: OrderedDict[bytes, TriangleFrames] = OrderedDict()
         self._metrics = ImageMetrics(self.config.lpips_weights)
-        self._reach: Tensor | None = None
+        self._limits: tuple[Tensor, Tensor] | None = None
 
     # ---- drawing -----------------------------------------------------------------------------------------------
 
@@ -224,14 +226,17 @@ class SageModel(Model):
 
     def binding_losses(self) -> dict[str, Float[Tensor, ""]]:
         """Hinges that hold surfels to their triangles, weighted."""
-        if self._reach is None:
-            canonical = self.frames(self.motion.canonical())
-            self._reach = surfel_reach(self.rig.head_model, canonical, self.config.hair_reach)[self.surfels.triangle]
-        reach = self._reach
+        if self._limits is None:
+            head_model, bound = self.rig.head_model, self.surfels.triangle
+            reach = surfel_reach(head_model, self.frames(self.motion.canonical()), self.config.hair_reach)
+            hair = carries_hair(head_model)[bound, None]
+            limit = torch.where(hair, self.config.hair_scale_limit, self.config.scale_limit)
+            self._limits = reach[bound], limit
+        reach, limit = self._limits
         return self._weighted(
             {
                 "position_hinge": lambda: losses.position_hinge(self.surfels.means, reach),
-                "scale_hinge": lambda: losses.scale_hinge(self.surfels.log_scales, self.config.scale_limit),
+                "scale_hinge": lambda: losses.scale_hinge(self.surfels.log_scales, limit),
             }
         )
 
@@ -248,7 +253,7 @@ class SageModel(Model):
     @torch.no_grad()
     def rebind(self) -> Bool[Tensor, "num_surfels"]:
         """Rebind surfels to the nearest triangle at the canonical moment; returns which ones moved."""
-        self._reach = None
+        self._limits = None
         canonical = self.motion.canonical()
         return rebind_surfels(self.surfels, self.rig.head_model, self.rig.vertices(canonical))
 
@@ -286,7 +291,7 @@ class SageModel(Model):
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """Load a checkpoint whatever its number of surfels, timesteps and vertices."""
         self._frames.clear()
-        self._reach = None
+        self._limits = None
         if "interior" in state_dict:
             self.interior = torch.empty_like(state_dict["interior"], device=self.device)
         return super().load_state_dict(state_dict, strict, assign)

@@ -16,6 +16,9 @@ from sage_ns.geometry.triangles import TriangleFrames, triangle_areas, triangle_
 from sage_ns.raster import PinholeCamera
 from sage_ns.rig import HeadModel, sample_binding
 
+_ROOM_THAT_DOUBLES = 0.01
+"""Metres of room over the surface for which a triangle gets twice the surfels: hair fills a volume."""
+
 # The local frame's y axis is the triangle's normal, a surfel's normal is its z axis: turn z onto y.
 _NORMAL_TO_Y = (0.7071067811865476, -0.7071067811865476, 0.0, 0.0)
 
@@ -56,7 +59,8 @@ def initialise_surfels(
 
     Triangles are drawn by area, face triangles and those nearer the cameras more often (method Sec. 1).
     On scalp and neck surfels are spread outward to at most ``hair_reach`` [metres], as far as all silhouettes
-    allow (the visual hull), so that hair has surfels to be made of. Colours are what the pictures show there.
+    allow (the visual hull), and the more of them the more room there is, so that hair has surfels to be made of.
+    Colours are what the pictures show there.
 
     Args:
         vertices: the rig at the canonical moment [metres].
@@ -66,13 +70,19 @@ def initialise_surfels(
     triangles = head_model.triangles
     frames = triangle_frames(vertices, triangles)
     centers = torch.stack([view.camera.center for view in views]) if views else torch.zeros(0, 3)
-    binding = sample_binding(vertices, head_model, num_surfels, centers, generator)
+    hair = carries_hair(head_model)
+    room = _room_for_hair(frames.origin, frames.normal, hair, views, hair_reach)
+    binding = sample_binding(
+        vertices, head_model, num_surfels, centers, generator, density=1.0 + room / _ROOM_THAT_DOUBLES
+    )
     bound = binding.triangle
 
     corners = vertices[triangles[bound]]
     on_surface = (corners * binding.barycentric[..., None]).sum(dim=1)
     normals = frames.rotation[bound, :, 1]
-    height = _hair_heights(on_surface, normals, carries_hair(head_model)[bound], views, hair_reach, generator)
+    room = _room_for_hair(on_surface, normals, hair[bound], views, hair_reach)
+    # The outer hair is what is seen: more of it.
+    height = room * torch.rand(room.shape, generator=generator).sqrt()
     world = on_surface + height[:, None] * normals
 
     scale = frames.scale[bound]
@@ -118,28 +128,27 @@ def _in_all_silhouettes(points: Float[Tensor, "n 3"], views: Sequence[View]) -> 
     return allowed
 
 
-def _hair_heights(
-    on_surface: Float[Tensor, "n 3"],
+def _room_for_hair(
+    points: Float[Tensor, "n 3"],
     normals: Float[Tensor, "n 3"],
     hair: Bool[Tensor, "n"],
     views: Sequence[View],
     hair_reach: float,
-    generator: torch.Generator,
     num_levels: int = 16,
 ) -> Float[Tensor, "n"]:
-    """Start height over the surface [metres]: uniform up to where the hull ends along the normal; 0 off hair."""
-    height = torch.zeros(on_surface.shape[0])
+    """How far the visual hull goes on over the surface along the normal [metres], at most the reach; 0 off hair."""
+    room = torch.zeros(points.shape[0])
     if not views or hair_reach <= 0:
-        return height
+        return room
     step = hair_reach / num_levels
     still_inside = hair.clone()
     for level in range(1, num_levels + 1):
         candidates = torch.nonzero(still_inside)[:, 0]
-        points = on_surface[candidates] + level * step * normals[candidates]
-        allowed = _in_all_silhouettes(points, views)
+        lifted = points[candidates] + level * step * normals[candidates]
+        allowed = _in_all_silhouettes(lifted, views)
         still_inside[candidates[~allowed]] = False
-        height[candidates[allowed]] = level * step
-    return height * torch.rand(height.shape, generator=generator)
+        room[candidates[allowed]] = level * step
+    return room
 
 
 def _seen_colors(

@@ -38,6 +38,7 @@ def sample_binding(
     camera_centers: Float[Tensor, "num_cameras 3"] | None = None,
     generator: torch.Generator | None = None,
     face_weight: float = 2.0,
+    density: Float[Tensor, "num_triangles"] | None = None,
 ) -> Binding:
     """Draw surfels uniformly on the posed mesh, more densely on the face and where cameras are near.
 
@@ -52,6 +53,7 @@ def sample_binding(
         camera_centers: World positions, metres; None or empty: nearness does not count.
         generator: Makes the draw repeatable; on the CPU.
         face_weight: How much more densely the face is covered.
+        density: A further factor per triangle.
 
     Raises:
         ValueError: No triangle has an area.
@@ -61,6 +63,8 @@ def sample_binding(
     weights = areas * torch.where(model.regions.triangle_mask("face", triangles), face_weight, 1.0)
     if camera_centers is not None and len(camera_centers) > 0:
         weights = weights * _seen_closely(vertices.detach(), triangles, camera_centers)
+    if density is not None:
+        weights = weights * density
     with_area = (areas > 0).nonzero().flatten()
     if num_surfels >= len(with_area) > 0:
         # one each, and the rest so that the totals still follow the weights
