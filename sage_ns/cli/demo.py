@@ -6,6 +6,7 @@ import json
 import math
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -206,6 +207,9 @@ def _summarise(
 def main() -> None:
     """Entry point of ``sage-demo``."""
     demo = tyro.cli(Demo)
+    # Deprecations inside nerfstudio, and its logging of losses that still carry gradients: not for a user to mend.
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    warnings.filterwarnings("ignore", message="Converting a tensor with requires_grad")
     try:
         demo.run()
     except SageError as error:

@@ -193,7 +193,7 @@ def grow_hair(
         num_points, stiff, flow = 20, 0.45, _long_flow
         length = (225.0 + 40.0 * draw[:, 0]) * np.clip(0.72 + 0.28 * (roots[:, 1] + 60) / 190.0, 0.55, 1.0)
         lift = 3.0 + 15.0 * draw[:, 1] + 2.5 * clump
-        width = 1.15
+        width = 0.8
     start = normals + 0.22 * rng.normal(size=normals.shape)
     swirl = 0.25 * np.stack([noise(roots, 18.0, seed + 40 + k) for k in range(3)], -1) + 0.10 * rng.normal(
         size=roots.shape
