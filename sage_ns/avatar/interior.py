@@ -20,38 +20,41 @@ _JAW = 9
 """Where a motion vector has the jaw's first angle, which opens the mouth."""
 _RAY_ROWS = 160
 """About how many rows of rays a camera casts."""
-_AROUND = 0.02
+_AROUND = 0.05
 """Metres; other cameras and poses look past the found triangles by about this."""
+_RIM = 0.03
+"""Metres from the border of the neck that low cameras may see the inside of."""
 _DARK = 0.06
 """Share of its colour that a surfel keeps when it is seen from inside the head."""
-_GRAZING, _INSIDE = -0.1, -0.4
+_GRAZING, _INSIDE = -0.3, -0.6
 """Cosine between outward normal and direction to the camera: untouched above the first, dark below the second."""
 
 
 def interior_triangles(
     rig: PersonalRig, canonical: Float[Tensor, "num_coefficients"], cameras: Sequence[PinholeCamera]
 ) -> Bool[Tensor, "num_triangles"]:
-    """Triangles whose inside the cameras see through an open mouth, and not while it is as at the canonical moment.
+    """Triangles whose inside the cameras see through an open mouth.
 
-    What they see from inside at the canonical moment too (the rim of the neck from below) is pictured and stays as
-    it is; so do the ears, which are too thin to have an inside.
+    Left out are the rim of the neck, whose inside low cameras see and picture from below, and the ears, which are
+    too thin to have an inside.
     """
     head_model = rig.head_model
     triangles, regions = head_model.triangles, head_model.regions
-    pictured = _seen_from_inside(rig.vertices(canonical), triangles, cameras)
-    opened = torch.zeros_like(pictured)
+    found = torch.zeros(triangles.shape[0], dtype=torch.bool, device=triangles.device)
     for angle in _JAW_OPENINGS:
         motion = canonical.clone()
         motion[_JAW] += angle
-        opened |= _seen_from_inside(rig.vertices(motion), triangles, cameras)
-    ears = regions.triangle_mask("left_ear", triangles) | regions.triangle_mask("right_ear", triangles)
-    kept = pictured | ears
-    found = opened & ~kept
+        found |= _seen_from_inside(rig.vertices(motion), triangles, cameras)
+    vertices = rig.vertices(canonical)
+    centroids = vertices[triangles].mean(dim=1)
+    kept = regions.triangle_mask("left_ear", triangles) | regions.triangle_mask("right_ear", triangles)
+    rim = vertices[regions.vertices("boundary")]
+    if len(rim) > 0:
+        kept |= torch.cdist(centroids, rim).amin(dim=1) < _RIM
+    found &= ~kept
     if not bool(found.any()):
         return found
-    centroids = rig.vertices(canonical)[triangles].mean(dim=1)
-    near = torch.cdist(centroids, centroids[found]).amin(dim=1) < _AROUND
-    return near & ~kept
+    return (torch.cdist(centroids, centroids[found]).amin(dim=1) < _AROUND) & ~kept
 
 
 def interior_shade(
