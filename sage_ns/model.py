@@ -182,7 +182,7 @@ class SageModel(Model):
 
     @torch.no_grad()
     def get_outputs_for_camera(self, camera: Cameras, obb_box: OrientedBox | None = None) -> dict[str, Tensor]:
-        """Images by name for one camera, and ``face`` (where the rig's face is in view) as a 0/1 image."""
+        """Images by name for one camera on any device, without gradients; see :meth:`get_outputs`."""
         camera = camera.to(self.device)
         return cast("dict[str, Tensor]", self.get_outputs(camera))
 

@@ -40,14 +40,12 @@ class Reconstruct:
         seed: seed of the background colours.
     """
 
-    name = "reconstruct"
-
     def __init__(self, model: SageModel, datamanager: CaptureDatamanager, num_steps: int, seed: int) -> None:
         self.model = model
         self.datamanager = datamanager
         self.num_steps = num_steps
         self.seed = seed
-        self.last_psnr = float("nan")
+        self.last_psnr = torch.tensor(float("nan"))
 
     def losses(self, step: int) -> tuple[dict[str, Any], Losses, dict[str, Tensor]]:
         """Outputs, losses and metrics of one step (Eq. 12, the part that images supervise)."""
@@ -62,9 +60,9 @@ class Reconstruct:
         if "mask" in batch:
             terms |= model.silhouette_losses(alpha, batch["mask"])
         with torch.no_grad():
-            psnr = -10.0 * torch.log10((rendered - truth).square().mean().clamp_min(1e-10))
-        self.last_psnr = float(psnr)
-        return {"rgb": rendered.detach()}, terms, {"psnr": psnr}
+            # Stays a tensor: turning it into a number would make every step wait for the device.
+            self.last_psnr = -10.0 * torch.log10((rendered - truth).square().mean().clamp_min(1e-10))
+        return {"rgb": rendered.detach()}, terms, {"psnr": self.last_psnr}
 
     def _on_one_background(
         self, color: Tensor, alpha: Tensor, batch: dict[str, Tensor], step: int

@@ -37,7 +37,7 @@ def train(config: SageTrainerConfig) -> Path:
 
         def advance(step: int) -> None:
             if step % 20 == 0 or step + 1 == config.max_num_iterations:
-                psnr = trainer.pipeline.phase.last_psnr  # type: ignore[attr-defined]
+                psnr = float(trainer.pipeline.phase.last_psnr)  # type: ignore[attr-defined]
                 progress.update(task, completed=step + 1, figures=f"PSNR {psnr:.1f} dB")
 
         trainer.callbacks.append(TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN_ITERATION], advance))
