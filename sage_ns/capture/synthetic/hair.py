@@ -34,7 +34,7 @@ class Strands:
     color: Float[np.ndarray, "num_strands num_points 3"]
     """Linear albedo."""
     side: Float[np.ndarray, "num_strands 3"]
-    """Direction that the ribbons are wide in, in the frame of the triangle; made orthogonal to the strand."""
+    """Wide direction of a strand's first ribbon, in the frame of the triangle; made orthogonal to the strand."""
 
     def posed(
         self, vertices: Float[np.ndarray, "num_vertices 3"], triangles: Int[np.ndarray, "num_triangles 3"]
@@ -48,20 +48,24 @@ class Strands:
         return line, np.einsum("nij,nj->ni", rotation, self.side)
 
 
-def ribbons(
+def blades(
     line: Float[np.ndarray, "n p 3"], side: Float[np.ndarray, "n 3"], width: Float[np.ndarray, "n p"]
-) -> tuple[Float[np.ndarray, "n*p*2 3"], Int[np.ndarray, "t 3"], Float[np.ndarray, "n p 3"]]:
-    """Flat ribbons along the polylines: vertices (two per point), triangles and the unit tangents."""
+) -> tuple[Float[np.ndarray, "n*p*4 3"], Int[np.ndarray, "t 3"], Float[np.ndarray, "n p 3"]]:
+    """Two crossing ribbons along each polyline: vertices (four per point), triangles and the unit tangents.
+
+    Two, because hair is round: a single ribbon vanishes where it is seen edge-on, as it would all along the outline.
+    """
     tangent = np.gradient(line, axis=1)
     tangent /= np.maximum(np.linalg.norm(tangent, axis=-1, keepdims=True), 1e-12)
     across = side[:, None] - (side[:, None] * tangent).sum(-1, keepdims=True) * tangent
     across /= np.maximum(np.linalg.norm(across, axis=-1, keepdims=True), 1e-12)
     edge = 0.5 * width[..., None] * across
-    vertices = np.stack([line - edge, line + edge], axis=2)
+    other_edge = np.cross(tangent, edge)
+    vertices = np.stack([line - edge, line + edge, line - other_edge, line + other_edge], axis=2)
     num, points = line.shape[:2]
-    index = np.arange(num * points * 2).reshape(num, points, 2)
-    a, b, c, d = index[:, :-1, 0], index[:, :-1, 1], index[:, 1:, 0], index[:, 1:, 1]
-    triangles = np.stack([np.stack([a, b, d], -1), np.stack([a, d, c], -1)], axis=2).reshape(-1, 3)
+    index = np.arange(num * points * 4).reshape(num, points, 2, 2)
+    a, b, c, d = index[:, :-1, :, 0], index[:, :-1, :, 1], index[:, 1:, :, 0], index[:, 1:, :, 1]
+    triangles = np.stack([np.stack([a, b, d], -1), np.stack([a, d, c], -1)], axis=-2).reshape(-1, 3)
     return vertices.reshape(-1, 3), triangles, tangent
 
 
@@ -188,20 +192,20 @@ def grow_hair(
         on_top = np.clip((roots[:, 1] - 40.0) / 60.0, 0.0, 1.0)
         length = (16.0 + 24.0 * on_top) * (0.75 + 0.5 * draw[:, 0])
         lift = (2.0 + 7.0 * on_top) * (0.25 + draw[:, 1] + 0.15 * clump)
-        width = 1.05
+        width = 0.55
     else:
         num_points, stiff, flow = 20, 0.45, _long_flow
         length = (225.0 + 40.0 * draw[:, 0]) * np.clip(0.72 + 0.28 * (roots[:, 1] + 60) / 190.0, 0.55, 1.0)
         lift = 3.0 + 15.0 * draw[:, 1] + 2.5 * clump
-        width = 0.8
-    start = normals + 0.22 * rng.normal(size=normals.shape)
-    swirl = 0.25 * np.stack([noise(roots, 18.0, seed + 40 + k) for k in range(3)], -1) + 0.10 * rng.normal(
+        width = 0.42
+    start = normals + 0.15 * rng.normal(size=normals.shape)
+    swirl = 0.25 * np.stack([noise(roots, 18.0, seed + 40 + k) for k in range(3)], -1) + 0.03 * rng.normal(
         size=roots.shape
     )
     line = _grow(roots, start, lambda p, part: flow(p, part) + swirl, np.maximum(lift, 0.6), length, num_points, stiff)
     line[:, 0] = roots - 0.5 * normals
     if style == "long":
-        line = _cut(line, -106.0 + 10.0 * rng.normal(size=num_strands).clip(-1.5, 2.0) + 6.0 * clump)
+        line = _cut(line, -106.0 + 4.0 * rng.normal(size=num_strands).clip(-1.5, 2.0) + 3.0 * clump)
     side = np.cross(line[:, -1] - line[:, 0], normals) + 0.6 * rng.normal(size=normals.shape) * length[:, None]
     along = np.linspace(0.0, 1.0, num_points)
     in_face = (np.abs(line[..., 0]) < 52.0) & (line[..., 2] > 30.0) & (line[..., 1] < 66.0)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from sage_ns.capture.synthetic.hair import Strands, ribbons
+from sage_ns.capture.synthetic.hair import Strands, blades
 from sage_ns.capture.synthetic.light import Caster, Studio, ambient, lit_hair, lit_skin, visibility
 from sage_ns.capture.synthetic.skin import Material
 from sage_ns.capture.synthetic.surface import TrueSkin, vertex_normals
@@ -28,10 +28,10 @@ class StudioCamera:
     height: int
 
     def rays(
-        self, columns: Float[np.ndarray, "n"], rows: Float[np.ndarray, "m"]
+        self, columns: Float[np.ndarray, "m n"], rows: Float[np.ndarray, "m n"]
     ) -> tuple[Float[np.ndarray, "m*n 3"], Float[np.ndarray, "m*n 3"]]:
         """Origins and unit directions through image positions (pixels; pixel centres at +0.5), row by row."""
-        x, y = np.meshgrid((columns - 0.5 * self.width) / self.focal, -(rows - 0.5 * self.height) / self.focal)
+        x, y = (columns - 0.5 * self.width) / self.focal, -(rows - 0.5 * self.height) / self.focal
         local = np.stack([x, y, -np.ones_like(x)], axis=-1).reshape(-1, 3)
         world = local @ self.camera_to_world[:3, :3].T
         world /= np.linalg.norm(world, axis=-1, keepdims=True)
@@ -92,7 +92,7 @@ def build_scene(
     surface = person.skin.vertices(posed, expr)
     normals = vertex_normals(surface, refinement.fine_triangles)
     cap = person.skin.cap
-    hair = [(s, *ribbons(*s.posed(posed, person.rig_triangles), s.width)) for s in person.strands]
+    hair = [(s, *blades(*s.posed(posed, person.rig_triangles), s.width)) for s in person.strands]
     vertices, triangles = [surface], [refinement.fine_triangles, cap]
     start = len(surface)
     for _, hair_vertices, hair_triangles, _ in hair:
@@ -132,8 +132,8 @@ def _skin_attributes(person: Person, caster: Caster, surface: np.ndarray, normal
 def _hair_attributes(
     person: Person, caster: Caster, strands: Strands, points: np.ndarray, tangent: np.ndarray, center: np.ndarray
 ) -> np.ndarray:
-    """One gathering per strand point, shared by both edges of the ribbon."""
-    middle = points.reshape(-1, 2, 3).mean(axis=1)
+    """One gathering per strand point, shared by all edges of its ribbons."""
+    middle = points.reshape(-1, 4, 3).mean(axis=1)
     flat_tangent = tangent.reshape(-1, 3)
     outward = middle - center
     outward -= (outward * flat_tangent).sum(-1, keepdims=True) * flat_tangent
@@ -143,8 +143,8 @@ def _hair_attributes(
     visible = visibility(caster, person.studio, lifted, outward, max(2, person.quality.hair_rays // 3))
     radiance = lit_hair(person.studio, strands.color.reshape(-1, 3), flat_tangent, outward, around, visible)
     rest = np.broadcast_to([0.35, 22.0], (len(middle), 2))
-    both = np.concatenate([radiance, flat_tangent, rest, visible[:, :1]], axis=-1)
-    return np.repeat(both, 2, axis=0)
+    each = np.concatenate([radiance, flat_tangent, rest, visible[:, :1]], axis=-1)
+    return np.repeat(each, 4, axis=0)
 
 
 def render(
@@ -159,9 +159,13 @@ def render(
     alpha = np.zeros((camera.height, camera.width))
     num_columns, num_rows = high - low
     if num_columns and num_rows:
-        columns = low[0] + (np.arange(num_columns * factor) + 0.5) / factor
-        rows = low[1] + (np.arange(num_rows * factor) + 0.5) / factor
-        origins, directions = camera.rays(columns, rows)
+        column, row = np.meshgrid(np.arange(num_columns * factor), np.arange(num_rows * factor))
+        # Each ray of a pixel has a column and a row to itself: strands of hair are often nearly upright, and a plain
+        # grid would find a thin one with all rays of a column or with none.
+        origins, directions = camera.rays(
+            low[0] + (column + (row % factor + 0.5) / factor) / factor,
+            low[1] + (row + (column % factor + 0.5) / factor) / factor,
+        )
         samples, hit = _shade(scene, person, origins, directions)
         shape = (num_rows, factor, num_columns, factor)
         window = np.s_[low[1] : high[1], low[0] : high[0]]

@@ -195,7 +195,7 @@ def create_person(settings: SyntheticCapture) -> tuple[Person, HeadModel, Float[
     skin = TrueSkin.of(rig, 2 if height >= 160 else 1, seed, is_skin)
     colors = Colors.of(seed, settings.hair == "long")
     share = float(np.clip(height / 401.0, 0.15, 2.0))
-    num_strands = round((10_000 if settings.hair == "long" else 5200) * share)
+    num_strands = round((24_000 if settings.hair == "long" else 13_000) * share)
     strands = (
         grow_hair(model, shape, settings.hair, colors.hair, num_strands, seed),
         grow_brows_and_lashes(model, shape, colors.hair, seed),
