@@ -29,6 +29,10 @@ class RasterError(SageError):
     """Surfels or a camera cannot be drawn: wrong shapes, mixed types or devices, a backend that is not available."""
 
 
+class FieldError(SageError):
+    """A signed distance field does not fit: another grid in its checkpoint, a backend that is not available."""
+
+
 def show_as_panels() -> None:
     """From now on a :class:`SageError` that nobody catches ends the process as a panel, not as a stack trace.
 

@@ -7,36 +7,17 @@ import math
 import numpy as np
 from numba import njit
 
-ZERO, HALF, ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
+from sage_ns.geometry._numba_rotations import matrix_quaternion
+
+ONE = np.float32(1.0)
 TINY = np.float32(1e-12)
-
-
-@njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")
-def _quaternion(r):
-    """Unit quaternion (wxyz, w >= 0) of a rotation, from the largest of its four squared components."""
-    trace = r[0, 0] + r[1, 1] + r[2, 2]
-    if trace >= max(r[0, 0], r[1, 1], r[2, 2]):
-        w, x, y, z = ONE + trace, r[2, 1] - r[1, 2], r[0, 2] - r[2, 0], r[1, 0] - r[0, 1]
-    elif r[0, 0] >= max(r[1, 1], r[2, 2]):
-        w, x = r[2, 1] - r[1, 2], ONE + r[0, 0] - r[1, 1] - r[2, 2]
-        y, z = r[0, 1] + r[1, 0], r[0, 2] + r[2, 0]
-    elif r[1, 1] >= r[2, 2]:
-        w, x = r[0, 2] - r[2, 0], r[0, 1] + r[1, 0]
-        y, z = ONE - r[0, 0] + r[1, 1] - r[2, 2], r[1, 2] + r[2, 1]
-    else:
-        w, x = r[1, 0] - r[0, 1], r[0, 2] + r[2, 0]
-        y, z = r[1, 2] + r[2, 1], ONE - r[0, 0] - r[1, 1] + r[2, 2]
-    share = ONE / math.sqrt(w * w + x * x + y * y + z * z)
-    if w < ZERO:
-        share = -share
-    return w * share, x * share, y * share, z * share
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def frame_quaternions(start, stop, rotation, result):
     """Quaternions of the frames of triangles start..stop."""
     for i in range(start, stop):
-        result[i, 0], result[i, 1], result[i, 2], result[i, 3] = _quaternion(rotation[i])
+        result[i, 0], result[i, 1], result[i, 2], result[i, 3] = matrix_quaternion(rotation[i])
 
 
 @njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")

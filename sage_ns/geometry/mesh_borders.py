@@ -1,0 +1,57 @@
+"""The open borders of a triangle mesh."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+import torch
+from jaxtyping import Int, Int64
+from torch import Tensor
+
+
+def border_loops(triangles: Int[Tensor, "num_triangles 3"]) -> list[Int64[Tensor, "num_loop"]]:
+    """The closed loops of vertices along which a mesh is open, in the order in which its triangles run along them.
+
+    An edge is open when triangles run along it more often one way than the other: on a well-formed mesh, where it has
+    one triangle only. Counted like this, as many open edges enter a vertex as leave it, so that there are only loops,
+    whatever the mesh: edges with more than two triangles and contradicting neighbours included. Where a border meets
+    itself in a vertex it is cut into loops that visit each vertex once.
+
+    Returns:
+        One tensor of vertex indices for each loop, on the triangles' device; the loop with the lowest index first.
+    """
+    following: dict[int, list[int]] = defaultdict(list)
+    for start, stop in _open_edges(triangles.cpu().numpy()):
+        following[int(start)].append(int(stop))
+    loops: list[list[int]] = []
+    for first in sorted(following):
+        while following[first]:
+            loops += _walk(first, following)
+    return [torch.tensor(loop, dtype=torch.int64, device=triangles.device) for loop in loops]
+
+
+def _open_edges(triangles: np.ndarray) -> np.ndarray:
+    """Directed edges [num_edges, 2] (as often as needed) that no edge the other way makes up for."""
+    edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
+    edges = edges[edges[:, 0] != edges[:, 1]]  # of a triangle that names a vertex twice
+    forward = edges[:, 0] < edges[:, 1]
+    pairs, position = np.unique(np.sort(edges, axis=1), axis=0, return_inverse=True)
+    surplus = np.bincount(position.ravel(), weights=np.where(forward, 1.0, -1.0), minlength=len(pairs)).astype(np.int64)
+    directed = np.where((surplus > 0)[:, None], pairs, pairs[:, ::-1])
+    return np.repeat(directed, np.abs(surplus), axis=0)
+
+
+def _walk(first: int, following: dict[int, list[int]]) -> list[list[int]]:
+    """Follow open edges from a vertex until they return to it, using them up; cut a loop off at every crossing."""
+    loops: list[list[int]] = []
+    path = [first]
+    while following[path[-1]]:
+        vertex = following[path[-1]].pop()
+        if vertex in path:
+            at = path.index(vertex)
+            loops.append(path[at:])
+            del path[at + 1 :]
+        else:
+            path.append(vertex)
+    return loops
