@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,6 +14,17 @@ from sage_ns.avatar.placement import place_surfels
 from sage_ns.geometry.spherical_harmonics import sh_colors
 from sage_ns.geometry.triangles import TriangleFrames
 from sage_ns.raster import Surfels
+
+
+@dataclass(frozen=True)
+class SurfelAttributes:
+    """All of a surfel but its centre, in the frame of its triangle; fields as in :class:`BoundSurfels`."""
+
+    quaternions: Float[Tensor, "num_surfels 4"]
+    log_scales: Float[Tensor, "num_surfels 2"]
+    opacity_logits: Float[Tensor, "num_surfels"]
+    sh_dc: Float[Tensor, "num_surfels 1 3"]
+    sh_rest: Float[Tensor, "num_surfels num_rest 3"]
 
 
 class BoundSurfels(nn.Module):
@@ -57,32 +70,49 @@ class BoundSurfels(nn.Module):
         """How many surfels there are; fixed over training (no densification)."""
         return self.means.shape[0]
 
+    @property
+    def attributes(self) -> SurfelAttributes:
+        """The surfels' own attributes."""
+        return SurfelAttributes(self.quaternions, self.log_scales, self.opacity_logits, self.sh_dc, self.sh_rest)
+
+    @torch.no_grad()
+    def keep(self, attributes: SurfelAttributes) -> None:
+        """Make ``attributes`` the surfels' own: what networks predicted is baked."""
+        for name in self.PARAMETERS[1:]:
+            getattr(self, name).copy_(getattr(attributes, name))
+
     def place(
         self,
         frames: TriangleFrames,
         camera_center: Float[Tensor, "3"],
         shade: Float[Tensor, "num_triangles"] | None = None,
+        attributes: SurfelAttributes | None = None,
     ) -> Surfels:
         """Surfels in the world at the moment of ``frames``, coloured as seen from ``camera_center`` [metres].
 
-        ``shade`` is a factor on the colour of each triangle's surfels.
+        ``shade`` is a factor on the colour of each triangle's surfels; ``attributes`` stand in for the surfels' own.
         """
+        own = attributes or self.attributes
         means, quaternions, scales, opacities = place_surfels(
-            self.means, self.quaternions, self.log_scales, self.opacity_logits, self.triangle, frames
+            self.means, own.quaternions, own.log_scales, own.opacity_logits, self.triangle, frames
         )
-        colors = sh_colors(self.sh_dc, means, camera_center, self.sh_rest)
+        colors = sh_colors(own.sh_dc, means, camera_center, own.sh_rest)
         if shade is not None:
             colors = colors * shade[self.triangle, None]
         return Surfels(means, quaternions, scales, opacities, colors)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        # A checkpoint may hold another number of surfels than the config asks for. Parameters keep their
-        # identity (only their storage is replaced), so that an optimiser built before stays attached.
-        for name in self.PARAMETERS:
-            stored = state_dict.get(prefix + name)
-            if stored is not None:
-                parameter = getattr(self, name)
-                parameter.data = torch.empty_like(stored, device=parameter.device)
-        if prefix + "triangle" in state_dict:
-            self.triangle = torch.empty_like(state_dict[prefix + "triangle"], device=self.triangle.device)
+        take_sizes(self, (*self.PARAMETERS, "triangle"), state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def take_sizes(module: nn.Module, names: Iterable[str], state_dict: Mapping[str, Tensor], prefix: str) -> None:
+    """Before loading: give tensors per surfel the sizes of the checkpoint, which may hold another number of them.
+
+    Tensors keep their identity (only their storage is replaced), so that an optimiser built before stays attached.
+    """
+    for name in names:
+        stored = state_dict.get(prefix + name)
+        if stored is not None:
+            tensor = getattr(module, name)
+            tensor.data = torch.empty_like(stored, device=tensor.device)

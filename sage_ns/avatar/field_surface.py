@@ -1,0 +1,285 @@
+"""The surface of the signed distance field as a mesh: extracted, posed, saved and looked at."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from sage_ns.capture.cameras import pixel_rays
+from sage_ns.errors import SageError
+from sage_ns.geometry.ray_casting import RayCaster
+from sage_ns.raster import PinholeCamera
+from sage_ns.rig.carry import CarriedPoints
+
+if TYPE_CHECKING:
+    from sage_ns.avatar.appearance_network import AppearanceNetwork
+    from sage_ns.field.sdf import SignedDistanceField
+
+CELL_SIZE = 0.0015
+"""Metres; what an extracted surface resolves unless told otherwise."""
+FORMATS = ("ply", "glb")
+_CHUNK = 1 << 16
+"""Points that the field is asked for at a time."""
+_COARSEST = 8
+"""Cells along the edge of the blocks that the search begins with."""
+_STEEPEST = 2.0
+"""The field's gradient is about 1 long; blocks are left out only where even this slope would not reach zero."""
+_MOST_POINTS = 1 << 28
+"""A lattice beyond this does not fit into memory."""
+
+
+class SurfaceView(NamedTuple):
+    """What a camera sees of a surface; colour, normal and depth are zero where nothing was hit."""
+
+    color: Float[Tensor, "h w 3"]
+    normal: Float[Tensor, "h w 3"]
+    """Unit, world."""
+    depth: Float[Tensor, "h w 1"]
+    """Along the camera's z axis, metres."""
+    hit: Bool[Tensor, "h w 1"]
+    triangle: Int[Tensor, "h w 1"]
+    """Index of the triangle, -1 where nothing was hit."""
+
+
+@dataclass(frozen=True, eq=False)
+class SurfaceMesh:
+    """A coloured triangle mesh in the world: metres, y up, triangles counter-clockwise from outside."""
+
+    vertices: Float[Tensor, "num_vertices 3"]
+    triangles: Int[Tensor, "num_triangles 3"]
+    normals: Float[Tensor, "num_vertices 3"]
+    """Unit, outwards."""
+    colors: Float[Tensor, "num_vertices 3"]
+    """RGB, 0..1."""
+
+    @cached_property
+    def caster(self) -> RayCaster:
+        """For rays at this mesh; made when first asked for."""
+        return RayCaster(self.vertices, self.triangles)
+
+    def posed(self, carry: CarriedPoints, vertices: Float[Tensor, "num_rig_vertices 3"]) -> SurfaceMesh:
+        """This canonical surface under a pose of the rig.
+
+        Args:
+            carry: The mesh's vertices, bound to the canonical rig.
+            vertices: The posed rig, metres.
+        """
+        carried = carry.at(vertices)
+        return replace(self, vertices=carried.points, normals=carried.turned(self.normals))
+
+    def to(self, device: torch.device | str) -> SurfaceMesh:
+        """The same mesh on another device."""
+        return SurfaceMesh(*(getattr(self, each.name).to(device) for each in fields(self)))
+
+    def save(self, path: Path | str) -> None:
+        """Write a binary .ply, or a .glb for browsers and 3D programs; vertex colours have 8 bits.
+
+        Raises:
+            SageError: The path ends in neither.
+        """
+        import trimesh
+
+        path = Path(path)
+        kind = path.suffix.removeprefix(".").lower()
+        if kind not in FORMATS:
+            raise SageError(f"{path}: a mesh is written as .{' or .'.join(FORMATS)}, not as '{path.suffix}'")
+        mesh = trimesh.Trimesh(
+            self.vertices.detach().cpu().numpy(),
+            self.triangles.cpu().numpy(),
+            vertex_normals=self.normals.detach().cpu().numpy(),
+            vertex_colors=(self.colors.detach().cpu().clamp(0, 1) * 255).round().byte().numpy(),
+            process=False,
+        )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            unfinished.write_bytes(_encoded(mesh, kind))
+            os.replace(unfinished, path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+
+def _encoded(mesh: Any, kind: str) -> bytes:
+    options = {"vertex_normal": True} if kind == "ply" else {"include_normals": True}
+    return mesh.export(file_type=kind, **options)
+
+
+def render_surface(mesh: SurfaceMesh, camera: PinholeCamera) -> SurfaceView:
+    """The mesh as ``camera`` sees it: first hit of every pixel's ray, attributes interpolated over the triangle."""
+    origins, directions = pixel_rays(camera)
+    origins, directions = (rays.reshape(-1, 3) for rays in (origins, directions))
+    triangle = mesh.caster.first_triangles(origins, directions).to(mesh.vertices.device)
+    hit = triangle >= 0
+    corners = mesh.triangles[triangle[hit]]
+    barycentric = _barycentric(
+        mesh.vertices[corners].double(),
+        origins.to(hit.device)[hit].double(),
+        directions.to(hit.device)[hit].double(),
+    ).to(mesh.vertices)
+
+    def image(values: Tensor, at_hits: Callable[[Tensor], Tensor] = lambda interpolated: interpolated) -> Tensor:
+        pixels = values.new_zeros(len(hit), values.shape[1])
+        pixels[hit] = at_hits((values[corners] * barycentric[..., None]).sum(dim=1))
+        return pixels.reshape(camera.height, camera.width, -1)
+
+    to_camera = camera.T_camera_world.to(mesh.vertices)
+    depth = (mesh.vertices @ to_camera[2, :3] + to_camera[2, 3])[:, None]
+    return SurfaceView(
+        color=image(mesh.colors),
+        normal=image(mesh.normals, lambda normals: F.normalize(normals, dim=-1)),
+        depth=image(depth),
+        hit=hit.reshape(camera.height, camera.width, 1),
+        triangle=triangle.reshape(camera.height, camera.width, 1),
+    )
+
+
+def _barycentric(
+    corners: Float[Tensor, "num 3 3"], origins: Float[Tensor, "num 3"], directions: Float[Tensor, "num 3"]
+) -> Float[Tensor, "num 3"]:
+    """Where rays pierce their triangles (Moeller and Trumbore 1997), kept inside them."""
+    v0, v1, v2 = corners.unbind(dim=1)
+    edge1, edge2, offset = v1 - v0, v2 - v0, origins - v0
+    across = torch.linalg.cross(directions, edge2)
+    determinant = (edge1 * across).sum(dim=-1)
+    determinant = torch.where(determinant == 0, 1.0, determinant)
+    second = (offset * across).sum(dim=-1) / determinant
+    third = (directions * torch.linalg.cross(offset, edge1)).sum(dim=-1) / determinant
+    weights = torch.stack([1 - second - third, second, third], dim=-1).clamp(0, 1)
+    return weights / weights.sum(dim=-1, keepdim=True)
+
+
+@torch.no_grad()
+def extract_surface(
+    field: SignedDistanceField,
+    appearance: AppearanceNetwork,
+    cell_size: float = CELL_SIZE,
+    bounds: Float[Tensor, "2 3"] | None = None,
+) -> SurfaceMesh:
+    """The zero set of a signed distance field, by marching cubes; only its largest connected part.
+
+    Colours are those that the canonical appearance shows to somebody who looks straight at the surface.
+
+    Args:
+        field: Distances in metres, negative inside, in canonical world space.
+        appearance: The canonical appearance.
+        cell_size: Of the lattice, metres.
+        bounds: Two opposite corners of the box to search, metres; by default the field's cube.
+
+    Raises:
+        SageError: There is no surface in the box, or the lattice would be too large.
+    """
+    from skimage.measure import marching_cubes
+
+    if bounds is None:
+        bounds = torch.stack([field.center - field.half_size, field.center + field.half_size])
+    low, high = bounds.to(field.center)
+    volume = sampled_near_surface(field.distance, low, high, cell_size)
+    if not bool((volume.amin() < 0) & (volume.amax() > 0)):
+        raise SageError(
+            f"the signed distance field has no surface between {low.tolist()} and {high.tolist()}: was it trained?"
+        )
+    corners, triangles, _, _ = marching_cubes(volume.cpu().numpy(), 0.0, gradient_direction="descent")
+    corners, triangles = _largest_part(torch.from_numpy(corners.copy()), torch.from_numpy(triangles.astype("int64")))
+    vertices = low + cell_size * corners.to(low)
+    normals, colors = _attributes(field, appearance, vertices)
+    return SurfaceMesh(vertices, triangles.to(vertices.device), normals, colors)
+
+
+def sampled_near_surface(
+    distance: Callable[[Float[Tensor, "num_points 3"]], Float[Tensor, "num_points"]],
+    low: Float[Tensor, "3"],
+    high: Float[Tensor, "3"],
+    cell_size: float,
+) -> Float[Tensor, "nx ny nz"]:
+    """A distance function on a lattice from ``low`` to ``high`` or a little beyond [metres].
+
+    Asked for only where blocks of cells, halved from step to step, may hold a piece of the surface; interpolated
+    elsewhere, where only the sign is of use.
+
+    Raises:
+        SageError: The lattice would not fit into memory.
+    """
+    blocks = [max(1, math.ceil(float(extent) / (cell_size * _COARSEST) - 1e-6)) for extent in high - low]
+    if math.prod(_COARSEST * num + 1 for num in blocks) > _MOST_POINTS:
+        size = [round(1e3 * float(extent)) for extent in high - low]
+        raise SageError(
+            f"cells of {1e3 * cell_size:g} mm are too small for a box of {size} mm: give a larger cell size"
+        )
+    stride = _COARSEST
+    wanted = torch.ones([num + 1 for num in blocks], dtype=torch.bool, device=low.device)
+    values = torch.zeros(wanted.shape, dtype=low.dtype, device=low.device)
+    while True:
+        index = wanted.nonzero()
+        for part in index.split(_CHUNK):
+            values[tuple(part.T)] = distance(low + part.to(low) * (cell_size * stride))
+        if stride == 1:
+            return values
+        reach = _STEEPEST * math.sqrt(3) / 2 * cell_size * stride
+        wanted = _lattice_of(_near_zero(values, reach))
+        values = F.interpolate(
+            values[None, None], size=tuple(wanted.shape), mode="trilinear", align_corners=True
+        ).squeeze(0, 1)
+        stride //= 2
+
+
+def _near_zero(values: Float[Tensor, "nx ny nz"], reach: float) -> Bool[Tensor, "..."]:
+    """Blocks with a corner that is nearer to zero than ``reach``, or with corners on both sides of it."""
+    least = -F.max_pool3d(-values[None, None].abs(), 2, stride=1)[0, 0]
+    highest = F.max_pool3d(values[None, None], 2, stride=1)[0, 0]
+    lowest = -F.max_pool3d(-values[None, None], 2, stride=1)[0, 0]
+    return (least <= reach) | ((highest > 0) & (lowest < 0))
+
+
+def _lattice_of(blocks: Bool[Tensor, "nx ny nz"]) -> Bool[Tensor, "..."]:
+    """Points of the lattice of half the spacing that lie in the blocks or on their borders."""
+    points = torch.zeros([2 * num + 1 for num in blocks.shape], dtype=torch.bool, device=blocks.device)
+    for x, y, z in product(range(3), repeat=3):
+        nx, ny, nz = blocks.shape
+        points[x : x + 2 * nx : 2, y : y + 2 * ny : 2, z : z + 2 * nz : 2] |= blocks
+    return points
+
+
+def _largest_part(
+    vertices: Float[Tensor, "num_vertices 3"], triangles: Int[Tensor, "num_triangles 3"]
+) -> tuple[Float[Tensor, "num_kept 3"], Int[Tensor, "num_kept_triangles 3"]]:
+    """The connected part with most triangles, with its vertices numbered anew."""
+    import numpy as np
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    first, second = triangles[:, [0, 1]].reshape(-1), triangles[:, [1, 2]].reshape(-1)
+    size = (len(vertices), len(vertices))
+    edges = coo_matrix((np.ones(len(first), dtype=bool), (first.numpy(), second.numpy())), shape=size)
+    part = torch.from_numpy(connected_components(edges, directed=False)[1].astype("int64"))
+    sizes = part[triangles[:, 0]].bincount()
+    kept = part == sizes.argmax()
+    renumbered = kept.cumsum(0) - 1
+    return vertices[kept], renumbered[triangles[kept[triangles[:, 0]]]]
+
+
+def _attributes(
+    field: SignedDistanceField, appearance: AppearanceNetwork, vertices: Float[Tensor, "num_vertices 3"]
+) -> tuple[Float[Tensor, "num_vertices 3"], Float[Tensor, "num_vertices 3"]]:
+    """Unit normals and colours, the latter as seen along the inward normal."""
+    from sage_ns.avatar.appearance_network import radiance
+
+    normals, colors = [], []
+    for part in vertices.split(_CHUNK):
+        sample = field.evaluate(part, gradient="detached")
+        assert sample.gradient is not None
+        normal = F.normalize(sample.gradient, dim=-1)
+        shown = appearance(field.normalised(part), sample.gradient, sample.feature)
+        normals.append(normal)
+        colors.append(radiance(shown, -normal).clamp(0, 1))
+    return torch.cat(normals), torch.cat(colors)

@@ -1,0 +1,126 @@
+"""Surfel attributes predicted at canonical positions (method Eq. 8 and Sec. VII) and carried into their triangles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from sage_ns.avatar.canonical import Canonical, canonical_means
+from sage_ns.avatar.shape_network import ShapeNetwork
+from sage_ns.avatar.surfels import BoundSurfels, SurfelAttributes, take_sizes
+from sage_ns.geometry.rotations import quaternion_conjugate, quaternion_multiply, quaternion_to_matrix
+from sage_ns.geometry.spherical_harmonics import C0
+from sage_ns.geometry.triangles import TriangleFrames
+from sage_ns.progress import tracked
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Attributes of all surfels for one training step."""
+
+    attributes: SurfelAttributes
+    """Local, as the surfels' own."""
+    flatness: Float[Tensor, "num_surfels"]
+    """Smallest eigenvalue of the shape network's matrix, relative to the largest."""
+
+
+class SurfelNetworks(nn.Module):
+    """Predicts colour, opacity, rotation and scales of surfels from the canonical field.
+
+    [reading] The paper's surfels have no attributes of their own. In thousands of steps instead of tens of thousands,
+    networks alone blur strands of hair and cost a decibel; so each surfel may deviate from what is predicted. These
+    details start at 0: what neighbours share, the networks tell. Shapes deviate before the eigen-decomposition, in the
+    matrix: where a surfel is nearly round, its axes are arbitrary, and nothing can be added to them.
+
+    Args:
+        canonical: whose field and appearance are asked; owned by the model, not by this module.
+        num_surfels: surfels with details.
+        sh_degree: of the view-dependent colour, the appearance network's.
+        hidden: width of the shape network.
+    """
+
+    DETAILS = ("detail_dc", "detail_rest", "detail_opacity", "detail_shape")
+
+    def __init__(self, canonical: Canonical, num_surfels: int, sh_degree: int, hidden: int) -> None:
+        super().__init__()
+        self.shape = ShapeNetwork(canonical.field.num_encoded, hidden)
+        self.detail_dc = nn.Parameter(torch.zeros(num_surfels, 1, 3))
+        self.detail_rest = nn.Parameter(torch.zeros(num_surfels, (sh_degree + 1) ** 2 - 1, 3))
+        self.detail_opacity = nn.Parameter(torch.zeros(num_surfels))
+        self.detail_shape = nn.Parameter(torch.zeros(num_surfels, 7))
+
+    def get_param_groups(self) -> dict[str, list[nn.Parameter]]:
+        """Parameters by optimiser group."""
+        details = {name: [getattr(self, name)] for name in self.DETAILS}
+        return {"shape": list(self.shape.parameters())} | details
+
+    def forward(self, canonical: Canonical, surfels: BoundSurfels, frames: TriangleFrames) -> Prediction:
+        """Attributes of all surfels, each predicted once.
+
+        Positions are constants here: a surfel is not moved to where the networks would colour it better; images
+        and the surface move it.
+
+        Args:
+            frames: of the rig at the canonical moment.
+        """
+        field = canonical.field
+        positions = canonical_means(surfels, frames).detach()
+        sample = field.evaluate(positions, gradient="detached")
+        assert sample.gradient is not None
+        local = field.normalised(positions)
+        appearance = canonical.appearance(local, sample.gradient, sample.feature)
+        shape = self.shape(sample.encoding, local, self.detail_shape)
+        triangle = surfels.triangle
+        attributes = SurfelAttributes(
+            quaternions=quaternion_multiply(quaternion_conjugate(frames.quaternion)[triangle], shape.quaternions),
+            log_scales=shape.scales.log() - frames.scale.log()[triangle, None],
+            opacity_logits=appearance.opacity_logits + self.detail_opacity,
+            sh_dc=appearance.sh[:, :1] + self.detail_dc,
+            sh_rest=appearance.sh[:, 1:] + self.detail_rest,
+        )
+        return Prediction(attributes, shape.flatness)
+
+    def imitate(
+        self,
+        canonical: Canonical,
+        surfels: BoundSurfels,
+        frames: TriangleFrames,
+        generator: torch.Generator,
+        num_steps: int = 300,
+        batch_size: int = 4096,
+    ) -> None:
+        """Fit shape and appearance network to surfels as they are, so that training starts where it would without.
+
+        The field is not touched; fine differences between neighbours are left to training.
+        """
+        field = canonical.field
+        with torch.no_grad():
+            positions = canonical_means(surfels, frames)
+            local = field.normalised(positions)
+            rotations = quaternion_to_matrix(
+                quaternion_multiply(frames.quaternion[surfels.triangle], surfels.quaternions)
+            )
+            scales = surfels.log_scales.exp().mean(dim=-1) * frames.scale[surfels.triangle]
+            self.shape.typical_scale.copy_(scales.log().mean().exp())
+            sample = field.evaluate(positions, gradient="detached")
+        encoding, gradient, feature = sample.encoding, sample.gradient, sample.feature
+        assert gradient is not None
+        optimizer = torch.optim.Adam([*self.shape.parameters(), *canonical.appearance.parameters()], lr=3e-3)
+        for _ in tracked(range(num_steps), "Starting the networks"):
+            chosen = torch.randint(len(positions), (batch_size,), generator=generator).to(positions.device)
+            appearance = canonical.appearance(local[chosen], gradient[chosen], feature[chosen])
+            shape = self.shape(encoding[chosen], local[chosen])
+            colors = C0 * (appearance.sh[:, :1] - surfels.sh_dc[chosen]).abs().mean()
+            opacities = (appearance.opacity_logits - surfels.opacity_logits[chosen]).square().mean()
+            loss = colors + 0.1 * opacities + self.shape.target_loss(shape, rotations[chosen, :, 2], scales[chosen])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        take_sizes(self, self.DETAILS, state_dict, prefix)
+        super()._load_from_state_dict(state_dict, prefix, *args)
