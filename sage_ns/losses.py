@@ -1,9 +1,8 @@
-"""Losses as short pure functions, and the table that gives each its name in config, log and checkpoint.
-
-Weights are in :class:`sage_ns.model.LossWeights`; a loss whose weight is 0 is not computed.
-"""
+"""Losses as short pure functions, and the table that gives each its name in config, log and checkpoint."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -11,6 +10,51 @@ from torch import Tensor
 
 from sage_ns.image import ssim
 from sage_ns.raster import Buffers
+
+_DEPTH_BEND = 0.002
+"""Metres; errors of depth beyond this count linearly."""
+
+
+@dataclass
+class LossWeights:
+    """Weight of each loss of the first phase (Eq. 12); named as in the log. What weighs 0 is not computed."""
+
+    l1: float = 0.8
+    """1 - a, with a = 0.2 as in 3DGS"""
+    dissimilarity: float = 0.2
+    """a; weighs 1 - SSIM"""
+    depth_distortion: float = 1.0
+    """per metre of w_i w_j |z_i - z_j|: 1 cm of spread weighs like 0.01 of colour. Hair is a volume: at ten times this
+    it is pressed flat, which costs a decibel of novel view"""
+    normal_consistency: float = 0.05
+    """2DGS' weight"""
+    silhouette: float = 1.0
+    """keeps surfels from growing over the silhouette where the background's colour would not tell"""
+    position_hinge: float = 0.01
+    """GaussianAvatars' weight"""
+    scale_hinge: float = 1.0
+    """GaussianAvatars' weight"""
+    surface_distance: float = 2.0
+    """per metre, on the field; a tenth of it on the surfels (`surfel_share`). At ten times this the field follows
+    surfels that lie hidden under others, half a millimetre too deep"""
+    normal_alignment: float = 0.05
+    """that of normal consistency, which asks for the same of the rendered surface"""
+    tracked_normal: float = 0.2
+    """four times the surfels' say; tracked meshes are off by a millimetre, but their normals are good"""
+    eikonal: float = 0.1
+    """MonoSDF's weight"""
+    smoothness: float = 0.02
+    """four times MonoSDF's: fewer rays, more noise"""
+    field_color: float = 0.05
+    """teaches the appearance; with some hundred rays per step it is too noisy to shape the surface"""
+    field_depth: float = 20.0
+    """per metre, as the surface's distance from surfels"""
+    field_normal: float = 0.02
+    """2/5 of MonoSDF's: the surfels' normals are noisier than a network's"""
+    field_silhouette: float = 0.02
+    """that the field fills the silhouette; gentler than the surfels', its surface is closed"""
+    flatness: float = 0.01
+    """pushes the smallest eigenvalue to 0; it is met within a few hundred steps at any weight"""
 
 
 def l1(rendered: Float[Tensor, "h w 3"], truth: Float[Tensor, "h w 3"]) -> Float[Tensor, ""]:
@@ -59,3 +103,77 @@ def scale_hinge(
     excess = torch.relu(log_scales.exp() - limit)
     # The norm's gradient at 0 is not defined; nearly all surfels sit there.
     return (excess.square().sum(dim=-1) + 1e-12).sqrt().mean() - 1e-6
+
+
+def surface_distance(distance: Float[Tensor, "num_points"], weight: Float[Tensor, "num_points"]) -> Float[Tensor, ""]:
+    """``mean_i w_i |f(x_i)|`` [metres] at surfel centres (Eq. 6): surfels lie on the zero level, the two meet.
+
+    [reading] ``weight`` is the surfels' opacity: those that are hardly seen do not say where the surface is.
+    """
+    return (weight * distance.abs()).mean()
+
+
+def normal_alignment(
+    normals: Float[Tensor, "num_points 3"],
+    gradient: Float[Tensor, "num_points 3"],
+    weight: Float[Tensor, "num_points"],
+) -> Float[Tensor, ""]:
+    """``mean_i w_i (1 - |n_i . g_i|)`` (Eq. 7), g = the gradient made unit; either side of a surfel will do.
+
+    ``weight`` as for :func:`surface_distance`.
+    """
+    direction = torch.nn.functional.normalize(gradient, dim=-1)
+    return (weight * (1.0 - (normals * direction).sum(dim=-1).abs())).mean()
+
+
+def tracked_normal(
+    normals: Float[Tensor, "num_points 3"], gradient: Float[Tensor, "num_points 3"]
+) -> Float[Tensor, ""]:
+    """``mean_i (1 - m_i . g_i)``, m = the outward normal of the tracked mesh [reading].
+
+    Where images do not tell, on smooth cheeks seen at low resolution, the surface runs along the tracked mesh, at
+    whatever distance. Unlike a pull to the mesh itself this does not inherit its misplacement.
+    """
+    return (1.0 - (normals * torch.nn.functional.normalize(gradient, dim=-1)).sum(dim=-1)).mean()
+
+
+def eikonal(gradients: Float[Tensor, "num_points 3"]) -> Float[Tensor, ""]:
+    """``mean (|grad f| - 1)^2`` (part of Eq. 12): the field is a distance."""
+    return (torch.linalg.vector_norm(gradients, dim=-1) - 1.0).square().mean()
+
+
+def smoothness(
+    gradient: Float[Tensor, "num_points 3"], gradient_nearby: Float[Tensor, "num_points 3"]
+) -> Float[Tensor, ""]:
+    """``mean |grad f(x) - grad f(x + eps)|`` (part of Eq. 12): keeps over-cluttered regions calm."""
+    return torch.linalg.vector_norm(gradient - gradient_nearby, dim=-1).mean()
+
+
+def field_color(rendered: Float[Tensor, "num_rays 3"], truth: Float[Tensor, "num_rays 3"]) -> Float[Tensor, ""]:
+    """``mean |C^ - C|_1`` (L_C of Eq. 12): the volume rendering shows what the picture shows."""
+    return (rendered - truth).abs().mean()
+
+
+def field_depth(
+    depth: Float[Tensor, "num_rays"], target: Float[Tensor, "num_rays"], weight: Float[Tensor, "num_rays"]
+) -> Float[Tensor, ""]:
+    """Huber's ``|D^ - D|`` [metres], weighted mean over foreground rays (L_D of Eq. 12); D is the surfels' depth.
+
+    [reading] ``|D^ - D|^2`` within 2 mm, over twice that; beyond, linear: rays past an edge are off by centimetres, and
+    squared they would be all that counts.
+    """
+    error = torch.nn.functional.huber_loss(depth, target, reduction="none", delta=_DEPTH_BEND) / _DEPTH_BEND
+    return (weight * error).sum() / weight.sum().clamp_min(1.0)
+
+
+def field_normal(
+    normal: Float[Tensor, "num_rays 3"], target: Float[Tensor, "num_rays 3"], weight: Float[Tensor, "num_rays"]
+) -> Float[Tensor, ""]:
+    """``|N^ - N|_1 + |1 - N^ . N|``, weighted mean over foreground rays (L_N of Eq. 12); N is the surfels' normal."""
+    difference = (normal - target).abs().sum(dim=-1) + (1.0 - (normal * target).sum(dim=-1)).abs()
+    return (weight * difference).sum() / weight.sum().clamp_min(1.0)
+
+
+def flatness(smallest: Float[Tensor, "num_surfels"]) -> Float[Tensor, ""]:
+    """Mean of the smallest eigenvalue's share of the largest (Sec. VII): the predicted matrices become flat."""
+    return smallest.mean()

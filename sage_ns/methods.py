@@ -30,6 +30,14 @@ def _optimizers() -> dict:
         "opacity_logits": {"optimizer": FusedAdamConfig(lr=5e-2), "scheduler": None},
         "sh_dc": {"optimizer": FusedAdamConfig(lr=2.5e-3), "scheduler": None},
         "sh_rest": {"optimizer": FusedAdamConfig(lr=2.5e-3 / 20), "scheduler": None},
+        "field_grid": {"optimizer": FusedAdamConfig(lr=3e-3), "scheduler": DecayConfig(lr_final=3e-4)},
+        "field_network": {"optimizer": FusedAdamConfig(lr=1e-3), "scheduler": DecayConfig(lr_final=1e-4)},
+        "appearance": {"optimizer": FusedAdamConfig(lr=1e-3), "scheduler": DecayConfig(lr_final=3e-4)},
+        "shape": {"optimizer": FusedAdamConfig(lr=3e-4), "scheduler": DecayConfig(lr_final=1e-4)},
+        "detail_dc": {"optimizer": FusedAdamConfig(lr=2.5e-3), "scheduler": None},
+        "detail_rest": {"optimizer": FusedAdamConfig(lr=2.5e-3 / 20), "scheduler": None},
+        "detail_opacity": {"optimizer": FusedAdamConfig(lr=5e-2), "scheduler": None},
+        "detail_shape": {"optimizer": FusedAdamConfig(lr=1e-2), "scheduler": DecayConfig(lr_final=1e-3)},
     }
 
 
@@ -56,7 +64,7 @@ sage_multiview = MethodSpecification(
 )
 
 surfels = MethodSpecification(
-    config=_trainer("surfels", SageModelConfig()),
+    config=_trainer("surfels", SageModelConfig(with_sdf=False)),
     description="Ablation: rigged 2D Gaussian surfels trained on images only.",
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -17,39 +18,29 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from sage_ns import losses
+from sage_ns.avatar.canonical import Canonical
 from sage_ns.avatar.initialise import carries_hair, initialise_surfels, surfel_reach
 from sage_ns.avatar.interior import interior_shade, interior_triangles
 from sage_ns.avatar.personal_rig import PersonalRig
+from sage_ns.avatar.prediction import Prediction, SurfelNetworks
 from sage_ns.avatar.rebinding import rebind_surfels
+from sage_ns.avatar.surfels import SurfelAttributes
 from sage_ns.capture.cameras import View, pinhole_camera, pixel_rays
 from sage_ns.capture.motion import MotionSource
+from sage_ns.field.pretraining import pretrain
+from sage_ns.field.sdf import FieldConfig
+from sage_ns.field_view import FieldView, LazyOutputs
 from sage_ns.geometry.ray_casting import first_triangles
 from sage_ns.geometry.triangles import TriangleFrames
+from sage_ns.losses import LossWeights
 from sage_ns.metrics import ImageMetrics
+from sage_ns.parallel import cores_for_kernels
 from sage_ns.raster import Buffers, PinholeCamera, rasterize
 from sage_ns.raster.supersampling import downsampled, enlarged
 from sage_ns.rig import FlameParams, HeadModel
 
-
-@dataclass
-class LossWeights:
-    """Weight of each loss of the first phase (Eq. 12); the names are those in the log."""
-
-    l1: float = 0.8
-    """1 - a, with a = 0.2 as in 3DGS"""
-    dissimilarity: float = 0.2
-    """a; weighs 1 - SSIM"""
-    depth_distortion: float = 1.0
-    """per metre of w_i w_j |z_i - z_j|: 1 cm of spread weighs like 0.01 of colour. Hair is a volume: at ten times this
-    it is pressed flat, which costs a decibel of novel view"""
-    normal_consistency: float = 0.05
-    """2DGS' weight"""
-    silhouette: float = 1.0
-    """keeps surfels from growing over the silhouette where the background's colour would not tell"""
-    position_hinge: float = 0.01
-    """GaussianAvatars' weight"""
-    scale_hinge: float = 1.0
-    """GaussianAvatars' weight"""
+_ROOM_AROUND = 0.02
+"""Metres between the farthest hair and the border of the field's cube."""
 
 
 @dataclass
@@ -81,6 +72,26 @@ class SageModelConfig(ModelConfig):
     """fraction of the training after which bindings stay"""
     regularise_from: float = 0.1
     """fraction of the training after which distortion and normal consistency act"""
+    with_sdf: bool = True
+    """optimise a signed distance field together with the surfels"""
+    networks: bool | None = None
+    """predict the surfels' attributes by networks over the field; False = each surfel has its own; None = as the preset
+    says (paper: predict, small: own)"""
+    sdf: FieldConfig = field(default_factory=FieldConfig)
+    """the field's grid and network"""
+    levels_at_start: float = 6.0
+    """levels of the field's grid that are open at first: coarse to fine"""
+    levels_open_by: float = 0.4
+    """fraction of the training after which all of them are"""
+    num_rays: int = 0
+    """rays through the field per step; 0 = as the preset says"""
+    num_surface_points: int = 0
+    """surfels per step that are held to the field's surface; 0 = as the preset says"""
+    surfel_share: float = 0.1
+    """of the pull between surfels and surface, what acts on the surfels: images place them better than a surface that
+    is still to be found, and the surface is to follow"""
+    ray_samples: tuple[int, int] = (48, 16)
+    """samples per ray: that find the surface, that are rendered"""
     losses: LossWeights = field(default_factory=LossWeights)
     """weight of each loss"""
     lpips_weights: Path | None = None
@@ -91,12 +102,15 @@ class SageModel(Model):
     """Surfels on a personal rig, drawn for any camera at the moment that the motion source says.
 
     Keyword arguments from the pipeline: ``metadata`` of the training dataset (head model, FLAME parameters,
-    canonical row) and ``views``, a function that returns the pictures of the canonical moment.
+    canonical row) and, where an avatar begins, ``views``: a function that returns the pictures of the canonical moment.
+    Without it nothing is fitted to anything: a checkpoint is about to be loaded.
     """
 
     config: SageModelConfig
     background: Tensor
     interior: Tensor
+    canonical: Canonical | None
+    networks: SurfelNetworks | None
 
     def populate_modules(self) -> None:
         """Build the rig, the motion and the surfels."""
@@ -106,9 +120,9 @@ class SageModel(Model):
         params: FlameParams = metadata["flame_params"]
         self.motion = MotionSource(params, metadata["timesteps"], metadata["canonical_row"])
         self.rig = PersonalRig(head_model, params)
-        views: Callable[[], Sequence[View]] = self.kwargs.get("views", list)
+        views: Callable[[], Sequence[View]] | None = self.kwargs.get("views")
         canonical = self.motion.canonical()
-        pictures = views()
+        pictures = views() if views is not None else []
         cameras = [view.camera for view in pictures]
         self.register_buffer("interior", interior_triangles(self.rig, canonical, cameras))
         self.surfels = initialise_surfels(
@@ -118,13 +132,45 @@ class SageModel(Model):
             self.config.sh_degree,
             pictures,
             self.config.hair_reach,
-            torch.Generator().manual_seed(self.kwargs.get("seed", 0)),
+            torch.Generator().manual_seed(self.seed),
         )
+        self.canonical, self.networks = self._believe(canonical, fresh=views is not None)
         self.register_buffer("background", metadata["background"].clone())
         # Not modules and not checkpointed: they can be rebuilt.
         self._frames: OrderedDict[bytes, TriangleFrames] = OrderedDict()
         self._metrics = ImageMetrics(self.config.lpips_weights)
         self._limits: tuple[Tensor, Tensor] | None = None
+        self._baked = True
+        self._field_view: FieldView | None = None
+
+    @property
+    def seed(self) -> int:
+        """Seed of all that training draws at random."""
+        return self.kwargs.get("seed", 0)
+
+    def _believe(
+        self, motion: Float[Tensor, "num_coefficients"], fresh: bool
+    ) -> tuple[Canonical | None, SurfelNetworks | None]:
+        """Field around the canonical rig and networks over it, starting as rig and surfels where an avatar begins."""
+        config = self.config
+        if not config.with_sdf:
+            return None, None
+        vertices = self.rig.vertices(motion)
+        low, high = vertices.aminmax(dim=0)
+        half_size = float((high - low).max()) / 2 + config.hair_reach + _ROOM_AROUND
+        canonical = Canonical(config.sdf, (low + high) / 2, half_size, config.sh_degree, *config.ray_samples)
+        if fresh:
+            pretrain(canonical.field, vertices, self.rig.head_model.triangles, self.seed)
+        if not config.networks:
+            return canonical, None
+        networks = SurfelNetworks(canonical, self.surfels.num_surfels, config.sh_degree, config.sdf.hidden)
+        if fresh:
+            generator = torch.Generator().manual_seed(self.seed)
+            with cores_for_kernels() if motion.device.type == "cpu" else nullcontext():
+                networks.imitate(canonical, self.surfels, self.rig.frames(motion), generator)
+        for name in self.surfels.PARAMETERS[1:]:
+            getattr(self.surfels, name).requires_grad_(False)
+        return canonical, networks
 
     # ---- drawing -----------------------------------------------------------------------------------------------
 
@@ -144,34 +190,65 @@ class SageModel(Model):
             self._frames.popitem(last=False)
         return self._frames[key]
 
-    def draw_fine(self, camera: PinholeCamera, motion: Float[Tensor, "num_coefficients"]) -> Buffers:
-        """Rasterise the avatar under ``motion`` for ``camera``, supersampled and not yet averaged."""
+    def predict(self) -> Prediction | None:
+        """Attributes of all surfels from the networks; None where the surfels have their own. Once per step."""
+        if self.canonical is None or self.networks is None:
+            return None
+        self._baked = False
+        return self.networks(self.canonical, self.surfels, self.frames(self.motion.canonical()))
+
+    @torch.no_grad()
+    def bake(self) -> None:
+        """Make the networks' predictions the surfels' own, where training has left them behind.
+
+        Drawing and checkpoints call this: playing back costs no network evaluation, and loses nothing, since the
+        networks predict the very attributes that surfels have.
+        """
+        if not self._baked:
+            prediction = self.predict()
+            assert prediction is not None
+            self.surfels.keep(prediction.attributes)
+            self._baked = True
+
+    def draw_fine(
+        self,
+        camera: PinholeCamera,
+        motion: Float[Tensor, "num_coefficients"],
+        attributes: SurfelAttributes | None = None,
+    ) -> Buffers:
+        """Rasterise the avatar under ``motion`` for ``camera``, supersampled and not yet averaged.
+
+        ``attributes`` stand in for the surfels' own.
+        """
         frames = self.frames(motion)
         with torch.no_grad():
             shade = interior_shade(self.interior, frames, camera.center) if self.config.dark_interior else None
-        surfels = self.surfels.place(frames, camera.center, shade)
+        surfels = self.surfels.place(frames, camera.center, shade, attributes)
         return rasterize(surfels, enlarged(camera, self.config.supersampling))
 
     def draw(self, camera: PinholeCamera, motion: Float[Tensor, "num_coefficients"]) -> Buffers:
-        """Rasterise the avatar under ``motion`` for ``camera``."""
+        """Rasterise the avatar, as it is by now, under ``motion`` for ``camera``."""
+        self.bake()
         return downsampled(self.draw_fine(camera, motion), self.config.supersampling)
 
     def get_outputs(self, ray_bundle: Any) -> dict[str, Tensor | list]:
         """Images by name for one camera: rgb, accumulation, depth, normal, normal_from_depth, distortion.
 
+        Where there is a field, also sdf_rgb, sdf_normal and sdf_depth, made when they are asked for.
         Normals are shown as ``(n + 1) / 2`` in world axes, distortion relative to 1 cm; depth is in metres, and
         as far as the farthest surface where nothing was hit (the viewer composites by depth).
         """
         if not isinstance(ray_bundle, Cameras):
             raise TypeError(f"{type(self).__name__} renders whole cameras, not {type(ray_bundle).__name__}")
-        buffers = self.draw(self.pinhole(ray_bundle), self.motion.at(ray_bundle))
+        pinhole, motion = self.pinhole(ray_bundle), self.motion.at(ray_bundle)
+        buffers = self.draw(pinhole, motion)
         empty = buffers.alpha < 0.5
         far = buffers.depth.amax()
 
         def shown(normal: Tensor) -> Tensor:
             return (normal + buffers.alpha) / 2 + (1 - buffers.alpha)
 
-        return {
+        images = {
             "rgb": buffers.composite(self.background).clamp(0.0, 1.0),
             "accumulation": buffers.alpha,
             "depth": torch.where(empty, far, buffers.depth),
@@ -179,6 +256,11 @@ class SageModel(Model):
             "normal_from_depth": shown(buffers.normal_from_depth * buffers.alpha).clamp(0.0, 1.0),
             "distortion": (buffers.distortion / 0.01).clamp(0.0, 1.0),
         }
+        if self.canonical is None:
+            return cast("dict[str, Tensor | list]", images)
+        if self._field_view is None:
+            self._field_view = FieldView(self.canonical, self.rig, self.motion.canonical())
+        return LazyOutputs(images, self._field_view.outputs(pinhole, motion, self.background))  # type: ignore[return-value]
 
     @torch.no_grad()
     def get_outputs_for_camera(self, camera: Cameras, obb_box: OrientedBox | None = None) -> dict[str, Tensor]:
@@ -195,14 +277,18 @@ class SageModel(Model):
     # ---- training ----------------------------------------------------------------------------------------------
 
     def get_param_groups(self) -> dict[str, list[Parameter]]:
-        """One group for each kind of surfel attribute."""
-        return {name: [getattr(self.surfels, name)] for name in self.surfels.PARAMETERS}
+        """One group for each kind of surfel attribute; where there are networks, theirs instead."""
+        own = self.surfels.PARAMETERS[:1] if self.networks is not None else self.surfels.PARAMETERS
+        groups = {name: [getattr(self.surfels, name)] for name in own}
+        for part in (self.canonical, self.networks):
+            groups |= part.get_param_groups() if part is not None else {}
+        return groups
 
     def photometric_losses(
         self, rendered: Float[Tensor, "h w 3"], truth: Float[Tensor, "h w 3"]
     ) -> dict[str, Float[Tensor, ""]]:
         """L1 and SSIM, weighted."""
-        return self._weighted(
+        return self.weighted(
             {
                 "l1": lambda: losses.l1(rendered, truth),
                 "dissimilarity": lambda: losses.dissimilarity(rendered, truth),
@@ -211,7 +297,7 @@ class SageModel(Model):
 
     def surface_losses(self, buffers: Buffers) -> dict[str, Float[Tensor, ""]]:
         """Distortion and normal consistency, weighted."""
-        return self._weighted(
+        return self.weighted(
             {
                 "depth_distortion": lambda: losses.depth_distortion(buffers),
                 "normal_consistency": lambda: losses.normal_consistency(buffers),
@@ -222,9 +308,9 @@ class SageModel(Model):
         self, alpha: Float[Tensor, "h w 1"], mask: Float[Tensor, "h w 1"]
     ) -> dict[str, Float[Tensor, ""]]:
         """Coverage against the mask, weighted."""
-        return self._weighted({"silhouette": lambda: losses.silhouette(alpha, mask)})
+        return self.weighted({"silhouette": lambda: losses.silhouette(alpha, mask)})
 
-    def binding_losses(self) -> dict[str, Float[Tensor, ""]]:
+    def binding_losses(self, attributes: SurfelAttributes) -> dict[str, Float[Tensor, ""]]:
         """Hinges that hold surfels to their triangles, weighted."""
         if self._limits is None:
             head_model, bound = self.rig.head_model, self.surfels.triangle
@@ -233,14 +319,15 @@ class SageModel(Model):
             limit = torch.where(hair, self.config.hair_scale_limit, self.config.scale_limit)
             self._limits = reach[bound], limit
         reach, limit = self._limits
-        return self._weighted(
+        return self.weighted(
             {
                 "position_hinge": lambda: losses.position_hinge(self.surfels.means, reach),
-                "scale_hinge": lambda: losses.scale_hinge(self.surfels.log_scales, limit),
+                "scale_hinge": lambda: losses.scale_hinge(attributes.log_scales, limit),
             }
         )
 
-    def _weighted(self, terms: dict[str, Callable[[], Tensor]]) -> dict[str, Tensor]:
+    def weighted(self, terms: Mapping[str, Callable[[], Tensor]]) -> dict[str, Float[Tensor, ""]]:
+        """Losses by name, times their weights; those that weigh nothing are not computed."""
         weights = self.config.losses
         return {name: getattr(weights, name) * term() for name, term in terms.items() if getattr(weights, name) > 0}
 
@@ -288,10 +375,16 @@ class SageModel(Model):
 
     # ---- checkpoints -------------------------------------------------------------------------------------------
 
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """As torch's, with baked surfels: a checkpoint can be drawn without its networks."""
+        self.bake()
+        return super().state_dict(*args, **kwargs)
+
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """Load a checkpoint whatever its number of surfels, timesteps and vertices."""
         self._frames.clear()
         self._limits = None
+        self._field_view = None
         if "interior" in state_dict:
             self.interior = torch.empty_like(state_dict["interior"], device=self.device)
         return super().load_state_dict(state_dict, strict, assign)

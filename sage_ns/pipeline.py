@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -12,76 +12,16 @@ import torch
 from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineConfig
 from nerfstudio.utils.rich_utils import CONSOLE
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 from torchvision.utils import save_image
 
 from sage_ns.capture.datamanager import CaptureDatamanager
-from sage_ns.capture.images import recomposite
 from sage_ns.errors import SageError
 from sage_ns.ffmpeg import put_ffmpeg_on_path
 from sage_ns.model import SageModel
-from sage_ns.raster.supersampling import averaged
+from sage_ns.progress import tracked
+from sage_ns.reconstruct import Losses, Reconstruct
 from sage_ns.viewer import FrontView
-
-Losses = dict[str, Tensor]
-
-
-class Reconstruct:
-    """Phase 1: surfels are fitted to the pictures of the training timesteps.
-
-    Everything that a step draws at random is a function of seed and step, so that a run that was stopped and
-    resumed equals an unbroken one.
-
-    Args:
-        model: the avatar.
-        datamanager: where pictures come from.
-        num_steps: length of the phase.
-        seed: seed of the background colours.
-    """
-
-    def __init__(self, model: SageModel, datamanager: CaptureDatamanager, num_steps: int, seed: int) -> None:
-        self.model = model
-        self.datamanager = datamanager
-        self.num_steps = num_steps
-        self.seed = seed
-        self.last_psnr = torch.tensor(float("nan"))
-
-    def losses(self, step: int) -> tuple[dict[str, Any], Losses, dict[str, Tensor]]:
-        """Outputs, losses and metrics of one step (Eq. 12, the part that images supervise)."""
-        camera, batch = self.datamanager.next_train(step)
-        model = self.model
-        buffers = model.draw_fine(model.pinhole(camera), model.motion.at(camera))
-        color, alpha = (averaged(each, model.config.supersampling) for each in (buffers.color, buffers.alpha))
-        rendered, truth = self._on_one_background(color, alpha, batch, step)
-        terms = model.photometric_losses(rendered, truth) | model.binding_losses()
-        if step >= model.config.regularise_from * self.num_steps:
-            terms |= model.surface_losses(buffers)
-        if "mask" in batch:
-            terms |= model.silhouette_losses(alpha, batch["mask"])
-        with torch.no_grad():
-            # Stays a tensor: turning it into a number would make every step wait for the device.
-            self.last_psnr = -10.0 * torch.log10((rendered - truth).square().mean().clamp_min(1e-10))
-        return {"rgb": rendered.detach()}, terms, {"psnr": self.last_psnr}
-
-    def _on_one_background(
-        self, color: Tensor, alpha: Tensor, batch: dict[str, Tensor], step: int
-    ) -> tuple[Tensor, Tensor]:
-        """Render and picture over the same background; a random one where the mask allows it."""
-        fixed = self.model.background
-        truth = batch["image"]
-        if "mask" not in batch or not self.model.config.random_background:
-            return color + (1 - alpha) * fixed, truth
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
-        background = torch.rand(3, generator=generator).to(color.device)
-        return color + (1 - alpha) * background, recomposite(truth, batch["mask"], fixed, background)
-
-    def after_step(self, step: int) -> Tensor | None:
-        """Rebind surfels when it is time; returns which ones moved to another triangle."""
-        every = self.model.config.rebind_every
-        if every <= 0 or (step + 1) % every or step + 1 > self.model.config.rebind_until * self.num_steps:
-            return None
-        return self.model.rebind()
 
 
 @dataclass
@@ -132,7 +72,7 @@ class SagePipeline(VanillaPipeline):
             num_train_data=len(dataset),
             metadata=dataset.metadata,
             # Pictures are only looked at where an avatar begins, not where one is loaded.
-            views=self.datamanager.canonical_views if test_mode == "val" else list,
+            views=self.datamanager.canonical_views if test_mode == "val" else None,
             seed=config.seed,
         )
         self.model.to(device)
@@ -193,7 +133,7 @@ class SagePipeline(VanillaPipeline):
         per_image: dict[str, list[float]] = {}
         if output_path is not None:
             output_path.mkdir(parents=True, exist_ok=True)
-        for index, (camera, batch) in enumerate(_tracked(pairs, f"Evaluating {split} images")):
+        for index, (camera, batch) in enumerate(tracked(pairs, f"Evaluating {split} images")):
             start = perf_counter()
             outputs = self.model.get_outputs_for_camera(camera)
             seconds = perf_counter() - start
@@ -213,9 +153,3 @@ class SagePipeline(VanillaPipeline):
             if get_std:
                 figures[f"{name}_std"] = float(samples.std(correction=0))
         return figures
-
-
-def _tracked(pairs: list[Any], description: str) -> Iterable[Any]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=CONSOLE, transient=True) as progress:
-        yield from progress.track(pairs, description=description)

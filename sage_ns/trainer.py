@@ -19,6 +19,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from sage_ns.errors import SageError
+from sage_ns.field.sdf import FieldConfig
 from sage_ns.metrics import load_lpips
 from sage_ns.parallel import cores_for_kernels
 
@@ -29,11 +30,30 @@ class Preset:
 
     num_surfels: int
     num_iterations: int
+    num_rays: int
+    num_surface_points: int
+    field: FieldConfig
+    networks: bool
 
 
 PRESETS = {
-    "paper": Preset(num_surfels=150_000, num_iterations=30_000),
-    "small": Preset(num_surfels=30_000, num_iterations=2_000),
+    "paper": Preset(
+        num_surfels=150_000,
+        num_iterations=30_000,
+        num_rays=1024,
+        num_surface_points=16_384,
+        field=FieldConfig(num_levels=14, log2_table_size=19, finest=900),
+        networks=True,
+    ),
+    "small": Preset(
+        num_surfels=30_000,
+        num_iterations=2_000,
+        num_rays=192,
+        num_surface_points=3072,
+        field=FieldConfig(num_levels=8, log2_table_size=17, finest=224),
+        # In 2,000 steps they cost more than they bring: docs/benchmarks.md.
+        networks=False,
+    ),
 }
 
 
@@ -91,7 +111,13 @@ class SageTrainerConfig(TrainerConfig):
         preset = PRESETS[self.preset]
         self.max_num_iterations = self.max_num_iterations or preset.num_iterations
         pipeline: Any = self.pipeline
-        pipeline.model.num_surfels = pipeline.model.num_surfels or preset.num_surfels
+        model: Any = pipeline.model
+        for name in ("num_surfels", "num_rays", "num_surface_points"):
+            setattr(model, name, getattr(model, name) or getattr(preset, name))
+        if model.sdf == FieldConfig():
+            model.sdf = preset.field
+        if model.networks is None:
+            model.networks = preset.networks
         pipeline.reconstruct_steps = pipeline.reconstruct_steps or self.max_num_iterations
         pipeline.seed = self.machine.seed
         for group in self.optimizers.values():
@@ -217,7 +243,9 @@ class SageTrainer(Trainer):
             return
         # The moments of a rebound surfel belong to a frame that it has left.
         for name in ("means", "quaternions"):
-            optimizer = self.optimizers.optimizers[name]
+            optimizer = self.optimizers.optimizers.get(name)
+            if optimizer is None:  # networks predict the rotations
+                continue
             for state in optimizer.state.values():
                 state["exp_avg"][moved] = 0.0
                 state["exp_avg_sq"][moved] = 0.0

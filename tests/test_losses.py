@@ -86,6 +86,51 @@ def test_scale_hinge_is_the_norm_of_the_excess() -> None:
     assert float(still) == pytest.approx(0.0, abs=1e-9)
 
 
+def test_surfels_on_the_zero_level_along_its_normal_cost_nothing() -> None:
+    distance, opaque = torch.tensor([0.0, 0.002, -0.004]), torch.ones(3)
+    assert float(losses.surface_distance(distance, opaque)) == pytest.approx(0.002)
+    assert float(losses.surface_distance(distance, torch.tensor([1.0, 1.0, 0.0]))) == pytest.approx(0.002 / 3)
+    normals = torch.nn.functional.normalize(torch.randn(5, 3, generator=torch.Generator().manual_seed(0)), dim=-1)
+    assert float(losses.normal_alignment(normals, 3.0 * normals, torch.ones(5))) == pytest.approx(0.0, abs=1e-6)
+    assert float(losses.normal_alignment(normals, -0.5 * normals, torch.ones(5))) == pytest.approx(0.0, abs=1e-6), (
+        "either side"
+    )
+    x, y = torch.eye(3)[:1], torch.eye(3)[1:2]
+    assert float(losses.normal_alignment(x, y, torch.ones(1))) == pytest.approx(1.0)
+    assert float(losses.normal_alignment(x, x + y, torch.full((1,), 1.0))) == pytest.approx(1 - 0.5**0.5)
+
+
+def test_the_field_runs_along_the_tracked_mesh_outside_out() -> None:
+    up = torch.tensor([[0.0, 1.0, 0.0]])
+    assert float(losses.tracked_normal(up, 0.3 * up)) == pytest.approx(0.0)
+    assert float(losses.tracked_normal(up, -up)) == pytest.approx(2.0), "inside out is as wrong as can be"
+
+
+def test_a_field_with_slope_one_is_a_distance() -> None:
+    gradients = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.6, 0.8], [0.0, 0.0, 3.0]])
+    assert float(losses.eikonal(gradients)) == pytest.approx(4.0 / 3.0)
+    assert float(losses.smoothness(gradients, gradients)) == 0.0
+    assert float(losses.smoothness(gradients[:1], gradients[1:2])) == pytest.approx((1 + 0.36 + 0.64) ** 0.5)
+
+
+def test_field_depth_and_normal_count_only_weighted_rays() -> None:
+    weight = torch.tensor([1.0, 1.0, 0.0])
+    depth, target = torch.tensor([1.001, 1.02, 9.0]), torch.tensor([1.0, 1.0, 1.0])
+    within, beyond = 0.001**2 / (2 * 0.002), 0.02 - 0.001
+    assert float(losses.field_depth(depth, target, weight)) == pytest.approx((within + beyond) / 2, rel=1e-3)
+    normal = torch.tensor([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    facing = torch.tensor([[0.0, 0.0, 1.0]]).expand(3, 3)
+    assert float(losses.field_normal(normal, facing, weight)) == pytest.approx((0 + 2 + 1) / 2)
+    nothing = torch.zeros(3)
+    assert float(losses.field_depth(depth, target, nothing)) == 0.0
+    assert float(losses.field_normal(normal, facing, nothing)) == 0.0
+
+
+def test_field_color_and_flatness_are_means() -> None:
+    assert float(losses.field_color(torch.full((4, 3), 0.75), torch.full((4, 3), 0.25))) == pytest.approx(0.5)
+    assert float(losses.flatness(torch.tensor([0.0, 0.5, 1.0]))) == pytest.approx(0.5)
+
+
 @pytest.mark.parametrize(
     "loss",
     [
@@ -96,6 +141,10 @@ def test_scale_hinge_is_the_norm_of_the_excess() -> None:
         lambda image: losses.position_hinge(0 * image.reshape(-1, 3), torch.ones(320)),
         lambda image: losses.scale_hinge(-50 * image[..., :2].reshape(-1, 2), 0.6),
         lambda image: losses.scale_hinge(0 * image[..., :2].reshape(-1, 2), 1.0),
+        lambda image: losses.surface_distance(0 * image.reshape(-1), torch.ones(960)),
+        lambda image: losses.normal_alignment(image.reshape(-1, 3).detach(), 0 * image.reshape(-1, 3), torch.ones(320)),
+        lambda image: losses.eikonal(0 * image.reshape(-1, 3)),
+        lambda image: losses.smoothness(image.reshape(-1, 3), image.reshape(-1, 3).detach()),
     ],
 )
 def test_gradients_are_finite_where_a_loss_is_zero(loss: Callable[[Tensor], Tensor]) -> None:

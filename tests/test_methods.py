@@ -43,9 +43,11 @@ def test_importing_the_methods_stays_cheap() -> None:
 
 @pytest.mark.parametrize("method", NAMES)
 def test_every_parameter_group_has_an_optimizer(method: str) -> None:
+    from sage_ns.avatar.prediction import SurfelNetworks
     from sage_ns.avatar.surfels import BoundSurfels
 
-    assert set(METHODS[method].optimizers) == set(BoundSurfels.PARAMETERS)
+    over_the_field = {"field_grid", "field_network", "appearance", "shape"}
+    assert set(METHODS[method].optimizers) == {*BoundSurfels.PARAMETERS, *SurfelNetworks.DETAILS} | over_the_field
 
 
 def test_configured_sets_fields_of_a_copy(tmp_path: Path) -> None:

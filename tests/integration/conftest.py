@@ -54,7 +54,7 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     run_here(
         *("ns-train", "sage-multiview", "--data", capture, "--output-dir", root / "runs"),
         *("--experiment-name", "tiny", "--timestamp", "first", "--max-num-iterations", NUM_STEPS),
-        *("--pipeline.model.num-surfels", NUM_SURFELS, "--steps-per-save", 10),
+        *("--pipeline.model.num-surfels", NUM_SURFELS, "--pipeline.model.networks", True, "--steps-per-save", 10),
         *("--steps-per-eval-image", 5, "--steps-per-eval-batch", 7, "--steps-per-eval-all-images", 10),
         *("--vis", "viewer+tensorboard", "--viewer.websocket-port", free_port()),
         *("--viewer.websocket-host", "127.0.0.1"),
