@@ -1,21 +1,25 @@
-"""``sage-capture``: make a synthetic capture, or look into one."""
+"""``sage-capture``: make a synthetic capture, look into one, or gather motion that drives avatars."""
 
 from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 from rich.console import Console
 from rich.markup import escape
 
 from sage_ns.capture.synthetic import SyntheticCapture, synthesize_capture
-from sage_ns.errors import SageError
+from sage_ns.errors import CaptureError, SageError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from sage_ns.capture import Capture, Frame
+    from sage_ns.capture.motion import MotionSource
+    from sage_ns.rig import HeadModel
 
 _COLUMNS = 5
 
@@ -51,6 +55,69 @@ class Inspect:
         sheet = self.sheet or capture.folder / "contact_sheet.png"
         _write_sheet(capture, sheet)
         console.print(f"contact sheet  {escape(str(sheet))}", soft_wrap=True)
+
+
+@dataclass
+class Bank:
+    """Gather motion of sequences (or make some up) as a bank of expressions for the self-supervised phase.
+
+    Put it into a capture's folder as driving_bank.npz, and training on that capture takes it.
+    """
+
+    out: Annotated[Path, tyro.conf.Positional]
+    """npz file to write"""
+    sources: tuple[Path, ...] = ()
+    """VHAP or LAM export folders, npz sequences, metrical-tracker folders; none: the built-in generator"""
+    data: Path | None = None
+    """capture that the bank is for: gives the head model, and its test moments are refused"""
+    head_model: Path | None = None
+    """head model that the motion has to fit; by default the capture's"""
+    split: Literal["all", "train"] = "all"
+    """train: leave out what sources that are captures list for testing alone"""
+    seed: int = 0
+    """of the generator"""
+    overwrite: bool = False
+    """replace an existing file"""
+
+    def run(self, console: Console) -> None:
+        """Read or generate, check, write, then say what is in it."""
+        from sage_ns.capture.driving_bank import DrivingBank
+        from sage_ns.rig import FlameParams, find_head_model, load_head_model
+
+        if self.out.suffix != ".npz":
+            raise CaptureError(f"{self.out}: a bank is an npz file; give a name that ends in .npz")
+        if self.out.exists() and not self.overwrite:
+            raise CaptureError(f"{self.out} exists; give another name, or --overwrite to replace it")
+        model = load_head_model(find_head_model(self.head_model, self.data))
+        canonical = FlameParams.neutral(model).motion_vector()[0]
+        if self.sources:
+            bank = DrivingBank.from_sources(self.sources, canonical, model, self.split)
+        else:
+            bank = DrivingBank.generated(canonical, model, self.seed)
+        if self.data is not None:
+            bank.refuse_test_timesteps(*_motion_of(self.data, model))
+        bank.save(self.out)
+        console.print(f"bank        {escape(bank.summary())}", soft_wrap=True)
+        for name, (low, high) in bank.ranges().items():
+            console.print(f"  {name:<13} {low:+.2f} .. {high:+.2f}{'' if name == 'expression' else ' rad'}")
+        for note in bank.notes:
+            console.print(f"[yellow]{escape(note)}", soft_wrap=True)
+        console.print(f"written     {escape(str(self.out))}", soft_wrap=True)
+
+
+def _motion_of(folder: Path, model: HeadModel) -> tuple[MotionSource, Tensor]:
+    """A capture's motion, and the timestep ids of its test split."""
+    import torch
+
+    from sage_ns.capture import read_capture
+    from sage_ns.capture.motion import MotionSource
+    from sage_ns.capture.motion_files import load_motion
+
+    capture = read_capture(folder)
+    motion = load_motion(folder, model)
+    first = int((motion.timesteps == capture.train_multiframe[0].timestep).nonzero()[0])
+    tested = torch.tensor(sorted({frame.timestep for frame in capture.test}), dtype=torch.int64)
+    return MotionSource(motion.params, motion.timesteps, first), tested
 
 
 def _show(console: Console, folder: Path) -> Capture:
@@ -144,7 +211,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Entry point of ``sage-capture``."""
     console = Console()
     command = tyro.extras.subcommand_cli_from_dict(
-        {"synthesize": Synthesize, "inspect": Inspect}, args=arguments, description=__doc__
+        {"synthesize": Synthesize, "inspect": Inspect, "bank": Bank}, args=arguments, description=__doc__
     )
     try:
         command.run(console)

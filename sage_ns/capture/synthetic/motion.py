@@ -8,34 +8,10 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from sage_ns.capture.expression_tables import EXPRESSIONS, VISEMES, combine, named_moves
+from sage_ns.capture.motion_curves import bump, smooth_curve
 from sage_ns.rig import FlameParams, HeadModel
 
-_TWO_SIDED = ("left", "right")
-# (jaw opening in radians, expressions): mouth shapes of speech
-_VISEMES: tuple[tuple[float, dict[str, float]], ...] = (
-    (0.02, {"lips_press": 0.6}),  # m, b, p
-    (0.20, {"lips_part": 0.4}),  # a
-    (0.08, {"mouth_stretch": 0.45, "lips_part": 0.5}),  # e, i
-    (0.11, {"mouth_funnel": 0.75}),  # o
-    (0.05, {"mouth_pucker": 0.8}),  # u
-    (0.04, {"lower_lip_depress": -0.25, "upper_lip_raise": 0.3}),  # f, v
-    (0.07, {"lips_part": 0.6}),  # s, t
-)
-# (jaw opening, expressions): what the face does between words
-_EVENTS: dict[str, tuple[float, dict[str, float]]] = {
-    "smile": (0.03, {"mouth_smile": 0.95, "cheek_raise": 0.5, "squint": 0.25, "lips_part": 0.5}),
-    "surprise": (0.20, {"brow_inner_raise": 1.0, "brow_outer_raise": 1.0, "eye_wide": 0.7}),
-    "wide_open": (0.33, {"brow_inner_raise": 0.3}),
-    "frown": (0.0, {"brow_lower": 1.0, "squint": 0.45, "lips_press": 0.5, "mouth_frown": 0.3}),
-    "pucker": (0.03, {"mouth_pucker": 1.0}),
-    "sneer": (0.03, {"nose_sneer": 0.9, "upper_lip_raise": 0.55, "brow_lower": 0.4}),
-    "puff": (0.0, {"cheek_puff": 0.9, "lips_press": 0.4}),
-    "sad": (0.01, {"mouth_frown": 0.9, "brow_inner_raise": 0.8, "chin_raise": 0.6}),
-    "laugh": (0.22, {"mouth_smile": 1.0, "cheek_raise": 0.8, "squint": 0.5, "upper_lip_raise": 0.3}),
-    "smirk": (0.0, {"mouth_smile_left": 0.9, "brow_outer_raise_left": 0.5}),
-    "jaw_side": (0.05, {"jaw_left": 0.9, "mouth_left": 0.4}),
-    "closed_eyes": (0.02, {"blink": 1.0}),
-}
 SEQUENCES: dict[str, tuple[str, ...]] = {
     "train": ("smirk", "frown", "puff", "closed_eyes", "sad"),
     "test": ("surprise", "smile", "wide_open", "closed_eyes", "pucker", "laugh", "sneer"),
@@ -69,27 +45,7 @@ class Motion:
 
 def _columns(model: HeadModel, expressions: dict[str, float]) -> Float[np.ndarray, "num_expression"]:
     """Expression coefficients from names; a name without a side sets both."""
-    row = np.zeros(model.num_expression)
-    for name, value in expressions.items():
-        for full in (name, *(f"{name}_{side}" for side in _TWO_SIDED)):
-            if full in model.expression_names:
-                row[model.expression_names.index(full)] += value
-    return row
-
-
-def _smooth_curve(position: np.ndarray, knots: int, rng: np.random.Generator, width: int) -> np.ndarray:
-    """Random curves [t, width] of about unit size through `knots` values, smooth in `position` (0..1)."""
-    values = rng.normal(size=(knots + 3, width))
-    x = position * knots
-    left = np.minimum(x.astype(int), knots - 1)
-    u = (x - left)[:, None]
-    a, b, c, d = (values[left + k] for k in range(4))
-    return ((1 - u) ** 3 * a + (3 * u**3 - 6 * u**2 + 4) * b + (-3 * u**3 + 3 * u**2 + 3 * u + 1) * c + u**3 * d) / 6
-
-
-def _bump(position: np.ndarray, center: float, half_width: float) -> np.ndarray:
-    u = np.clip(np.abs(position - center) / half_width, 0.0, 1.0)
-    return 0.5 + 0.5 * np.cos(np.pi * u)
+    return combine(named_moves(model.expression_names, model.num_expression), expressions, model.num_expression)
 
 
 def perform(model: HeadModel, sequence: str, num_timesteps: int, seed: int) -> Motion:
@@ -108,21 +64,21 @@ def perform(model: HeadModel, sequence: str, num_timesteps: int, seed: int) -> M
     talking = np.ones(num_timesteps)
     span = 1.0 / len(events)
     for index, name in enumerate(events):
-        opening, expressions = _EVENTS[name]
-        envelope = _bump(t, (index + 0.5 + rng.uniform(-0.1, 0.1)) * span, 0.62 * span) ** 0.8
+        opening, expressions = EXPRESSIONS[name]
+        envelope = bump(t, (index + 0.5 + rng.uniform(-0.1, 0.1)) * span, 0.62 * span) ** 0.8
         strength = rng.uniform(0.85, 1.05)
         expr += envelope[:, None] * strength * _columns(model, expressions)
         jaw += envelope * opening * strength
         talking -= 0.85 * envelope
     syllables = max(6, 4 * len(events))
     for index in range(syllables):
-        opening, expressions = _VISEMES[rng.integers(len(_VISEMES))]
-        envelope = _bump(t, (index + 0.5) / syllables, 1.0 / syllables) * np.clip(talking, 0.0, 1.0)
+        opening, expressions = VISEMES[rng.integers(len(VISEMES))]
+        envelope = bump(t, (index + 0.5) / syllables, 1.0 / syllables) * np.clip(talking, 0.0, 1.0)
         expr += envelope[:, None] * _columns(model, expressions)
         jaw += envelope * opening
     for center in rng.uniform(0.0, 1.0, size=max(1, len(events) // 3)):
         blink = _columns(model, {"blink": 1.0})
-        envelope = _bump(t, center, 0.25 * span)[:, None]
+        envelope = bump(t, center, 0.25 * span)[:, None]
         expr = np.where(blink > 0, np.maximum(expr, envelope * blink), expr)
     return _with_head_motion(model, t, expr, jaw, len(events), rng)
 
@@ -131,21 +87,21 @@ def _with_head_motion(
     model: HeadModel, t: np.ndarray, expr: np.ndarray, jaw: np.ndarray, knots: int, rng: np.random.Generator
 ) -> Motion:
     """Adds head turns (shared by neck and global rotation), sway and gaze; lids follow the eyes down."""
-    turn = _smooth_curve(t, knots, rng, 3) * (0.10, 0.20, 0.06)
-    gaze = _smooth_curve(t, 2 * knots, rng, 2) * (0.14, 0.26)
+    turn = smooth_curve(t, knots, rng, 3) * (0.10, 0.20, 0.06)
+    gaze = smooth_curve(t, 2 * knots, rng, 2) * (0.14, 0.26)
     eyes = np.zeros((len(t), 6))
     eyes[:, [0, 3]], eyes[:, [1, 4]] = gaze[:, :1], gaze[:, 1:]
     down = np.clip(gaze[:, 0], 0.0, 0.4)[:, None]
     lids = _columns(model, {"blink": 1.0})
     expr = np.where(lids > 0, np.minimum(expr + 1.4 * down * lids, 1.0), expr)
-    jaw_pose = np.stack([np.clip(jaw, 0.0, 0.40), 0.015 * _smooth_curve(t, knots, rng, 1)[:, 0], 0.0 * t], axis=-1)
+    jaw_pose = np.stack([np.clip(jaw, 0.0, 0.40), 0.015 * smooth_curve(t, knots, rng, 1)[:, 0], 0.0 * t], axis=-1)
     return Motion(
         expr=expr,
         rotation=0.4 * turn,
         neck_pose=0.6 * turn,
         jaw_pose=jaw_pose,
         eyes_pose=eyes,
-        translation=_smooth_curve(t, knots, rng, 3) * (0.006, 0.004, 0.006),
+        translation=smooth_curve(t, knots, rng, 3) * (0.006, 0.004, 0.006),
     )
 
 
@@ -169,7 +125,7 @@ def mistracked(motion: Motion, amount: float, seed: int) -> Motion:
     knots = max(2, num // 5)
 
     def drift(width: int, size: float) -> np.ndarray:
-        return amount * size * (0.75 * _smooth_curve(t, knots, rng, width) + 0.25 * rng.normal(size=(num, width)))
+        return amount * size * (0.75 * smooth_curve(t, knots, rng, width) + 0.25 * rng.normal(size=(num, width)))
 
     used = np.abs(motion.expr).max(axis=0) > 0
     return Motion(

@@ -1,0 +1,100 @@
+"""FLAME motion from the checkpoints of metrical-tracker, which INSTA, FlashAvatar and others build on.
+
+`<actor>/checkpoint/{id:05d}.frame` is what `torch.save` makes of a dict of numpy arrays: a zip archive with a pickle.
+The pickle is read as data (`sage_ns.rig.safe_pickle`), never executed. Of its key "flame" are used: "exp" [1, E],
+"jaw" [1, 6] and "eyes" [1, 12] (left, right) as 6D rotations in PyTorch3D's convention (first two rows of the matrix).
+The tracker keeps the head still in FLAME's space and moves the camera instead: global rotation, neck and translation
+are zero. It closes eyes with two blendshapes of its own ("eyelids"), which FLAME's expressions do not have.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sage_ns.errors import CaptureError, HeadModelError
+from sage_ns.geometry.rotations import matrix_to_axis_angle, rotation_6d_to_matrix
+from sage_ns.rig import FlameParams
+from sage_ns.rig.array_fields import ArrayFields
+from sage_ns.rig.safe_pickle import load_pickle
+
+SUFFIX = ".frame"
+EYELIDS_IN_USE = 0.2
+"""Eyelid coefficients (0 open, 1 closed) below this are the tracker's noise."""
+_HINT = "Give metrical-tracker's own checkpoints (<actor>/checkpoint/*.frame)."
+
+
+def load_tracker_checkpoints(paths: Sequence[Path]) -> tuple[FlameParams, int]:
+    """Motion of a sequence of checkpoints, one timestep each.
+
+    Args:
+        paths: The `.frame` files in the order of time, at least one.
+
+    Returns:
+        The motion (without identity), and at how many timesteps eyelid blendshapes were in use and got lost.
+
+    Raises:
+        CaptureError: A file is no checkpoint, holds more than arrays, or a field is missing, misshapen or not finite.
+    """
+    rows = [_read(path) for path in paths]
+    sizes = [len(expr) for expr, _, _ in rows]
+    other = next((index for index, size in enumerate(sizes) if size != sizes[0]), None)
+    if other is not None:
+        raise CaptureError(
+            f"{paths[other]}: 'flame.exp' has {sizes[other]} coefficients, but {paths[0]} has {sizes[0]}. {_HINT}"
+        )
+    turns = matrix_to_axis_angle(rotation_6d_to_matrix(torch.stack([turn for _, turn, _ in rows])))
+    num = len(rows)
+    params = FlameParams(
+        shape=torch.zeros(0),
+        expr=torch.stack([expr for expr, _, _ in rows]),
+        rotation=torch.zeros(num, 3),
+        neck_pose=torch.zeros(num, 3),
+        jaw_pose=turns[:, 0],
+        eyes_pose=turns[:, 1:].flatten(1),
+        translation=torch.zeros(num, 3),
+    )
+    return params, sum(closed for _, _, closed in rows)
+
+
+def _read(path: Path) -> tuple[Float[Tensor, "num_expression"], Float[Tensor, "3 6"], bool]:
+    """Expression, 6D rotations of jaw, left and right eye, and whether the eyelid blendshapes are in use."""
+    flame = _contents(path).get("flame")
+    if not isinstance(flame, Mapping):
+        raise CaptureError(f"{path}: 'flame': found {type(flame).__name__}, expected a dict of arrays. {_HINT}")
+    read = ArrayFields(str(path), {f"flame.{key}": value for key, value in flame.items()}, CaptureError, _HINT)
+    expr = read.floats("flame.exp", "1 num_expression")[0]
+    turns = torch.cat([read.floats("flame.jaw", "1 6"), read.floats("flame.eyes", "1 12").reshape(2, 6)])
+    if bool((torch.linalg.cross(turns[:, :3], turns[:, 3:]).norm(dim=-1) < 1e-6).any()):
+        raise CaptureError(
+            f"{path}: 'flame.jaw' or 'flame.eyes' is no 6D rotation (its two rows are parallel). {_HINT}"
+        )
+    lids = read.floats("flame.eyelids", "1 2") if "flame.eyelids" in read else torch.zeros(1, 2)
+    return expr, turns, bool((lids.abs() > EYELIDS_IN_USE).any())
+
+
+def _contents(path: Path) -> Mapping[str, Any]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            inner = next((name for name in archive.namelist() if name.rpartition("/")[2] == "data.pkl"), None)
+            if inner is None:
+                raise CaptureError(f"{path}: no 'data.pkl' in the archive: not written by torch.save. {_HINT}")
+            pickled = archive.read(inner)
+    except FileNotFoundError as error:
+        raise CaptureError(f"{path}: no such file. {_HINT}") from error
+    except (OSError, zipfile.BadZipFile, RuntimeError) as error:
+        raise CaptureError(f"{path}: not a checkpoint of torch.save ({error}). {_HINT}") from error
+    with tempfile.TemporaryDirectory() as folder:
+        unpacked = Path(folder) / "data.pkl"
+        unpacked.write_bytes(pickled)
+        try:
+            return load_pickle(unpacked)
+        except HeadModelError as error:
+            raise CaptureError(f"{path}: {str(error).removeprefix(f'{unpacked}: ')}") from error
