@@ -1,0 +1,205 @@
+"""Stretch and curvature of a surface around a point, and what they do to a disc that lies in its tangent plane.
+
+Symmetric 2x2 matrices are three numbers (m00, m01, m11) in the basis of two tangents. Angles turn the first tangent
+towards the second.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from sage_ns.geometry.triangles import TriangleFrames
+from sage_ns.geometry.vertex_means import vertex_normals
+
+MAX_STRETCH = 4.0
+"""Skin is stretched by less than 2. What is measured beyond this factor (or its inverse) is a triangle that has
+collapsed, as in the folds of eyelids and the corners of the mouth, and would draw as a spike."""
+
+# ---- symmetric 2x2 matrices ----------------------------------------------------------------------------------------
+
+
+def principal(symmetric: Float[Tensor, "*batch 3"]) -> tuple[Float[Tensor, "*batch 2"], Float[Tensor, "*batch"]]:
+    """Eigenvalues of symmetric 2x2 matrices, and the turn from the axes to the eigenvectors [rad, at most pi / 4].
+
+    The first value belongs to the eigenvector nearer to the first axis, so that values and turn follow the matrix
+    continuously while no eigenvector is half way between the axes. Equal eigenvalues have turn 0. With
+    d = (m00 - m11) / 2: turn = atan2(+-m01, |d|) / 2, values = mean +- sqrt(d^2 + m01^2), + where d >= 0: one Jacobi
+    rotation.
+    """
+    m00, m01, m11 = symmetric.unbind(-1)
+    mean, half = (m00 + m11) / 2, (m00 - m11) / 2
+    sign = torch.where(half < 0, -1.0, 1.0).to(half)
+    radius = sign * torch.hypot(half, m01)
+    return torch.stack([mean + radius, mean - radius], dim=-1), 0.5 * torch.atan2(sign * m01, half.abs())
+
+
+def from_principal(values: Float[Tensor, "*batch 2"], turn: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch 3"]:
+    """The symmetric matrix with these eigenvalues, of eigenvectors turned from the axes [rad]; undoes `principal`."""
+    first, second = values.unbind(-1)
+    mean, half = (first + second) / 2, (first - second) / 2
+    across = half * (2 * turn).cos()
+    return torch.stack([mean + across, half * (2 * turn).sin(), mean - across], dim=-1)
+
+
+def along_turned_axes(symmetric: Float[Tensor, "*batch 3"], turn: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch 2"]:
+    """x^T m x for the two axes turned by ``turn`` [rad]."""
+    m00, m01, m11 = symmetric.unbind(-1)
+    mean = (m00 + m11) / 2
+    change = (m00 - m11) / 2 * (2 * turn).cos() + m01 * (2 * turn).sin()
+    return torch.stack([mean + change, mean - change], dim=-1)
+
+
+def in_tangent_plane(
+    tensor: Float[Tensor, "*batch 3 3"], first: Float[Tensor, "*batch 3"], second: Float[Tensor, "*batch 3"]
+) -> Float[Tensor, "*batch 3"]:
+    """P^T m P of a symmetric tensor m, with the two tangents as the columns of P (the projection in Eq. 14)."""
+    with_first = (tensor * first[..., None, :]).sum(-1)
+    with_second = (tensor * second[..., None, :]).sum(-1)
+    products = ((first * with_first), (second * with_first), (second * with_second))
+    return torch.stack([product.sum(-1) for product in products], dim=-1)
+
+
+# ---- curvature -----------------------------------------------------------------------------------------------------
+
+
+def shape_operator(
+    offsets: Float[Tensor, "*batch num_neighbours 2"],
+    normal_changes: Float[Tensor, "*batch num_neighbours 2"],
+    weights: Float[Tensor, "*batch num_neighbours"],
+) -> Float[Tensor, "*batch 3"]:
+    """Symmetric H that minimises sum_j w_j |H dx_j - dn_j|^2 in the tangent plane (Eq. 15); 1 / metres.
+
+    Its eigenvalues are the principal curvatures, positive where the surface bends away from its normal (a sphere with
+    outward normals). The minimum is at H B + B H = A + A^T with B = sum w dx dx^T and A = sum w dn dx^T, which for 2x2
+    matrices is solved by H = (det(B) C + adj(B) C adj(B)) / (2 tr(B) det(B)), C = A + A^T. Zero where the neighbours
+    lie on one line.
+
+    Args:
+        offsets: dx_j, where the neighbours are [metres].
+        normal_changes: dn_j, how their unit normals differ from the one here.
+        weights: w_j, not negative.
+    """
+    weighted = weights[..., None] * offsets
+    spread = weighted.mT @ offsets
+    turned = normal_changes.mT @ weighted
+    turned = turned + turned.mT
+    trace = spread[..., 0, 0] + spread[..., 1, 1]
+    determinant = spread[..., 0, 0] * spread[..., 1, 1] - spread[..., 0, 1] ** 2
+    adjugate = trace[..., None, None] * torch.eye(2).to(spread) - spread
+    on_line = determinant <= 1e-6 * trace**2
+    divisor = torch.where(on_line, 1.0, 2 * trace * determinant)
+    solved = (determinant[..., None, None] * turned + adjugate @ turned @ adjugate) / divisor[..., None, None]
+    solved = torch.where(on_line[..., None, None], 0.0, solved)
+    return torch.stack([solved[..., 0, 0], solved[..., 0, 1], solved[..., 1, 1]], dim=-1)
+
+
+def triangle_curvatures(
+    vertices: Float[Tensor, "num_vertices 3"], triangles: Int[Tensor, "num_triangles 3"], frames: TriangleFrames
+) -> Float[Tensor, "num_triangles 3 3"]:
+    """Shape operator of each triangle from the normals of its corners, as a tensor in world axes; 1 / metres.
+
+    The least squares of Eq. 15 over the three edges (as Rusinkiewicz 2004 takes it): what depends on the mesh alone is
+    measured on the mesh, once per triangle, instead of once per surfel.
+
+    Args:
+        vertices: metres.
+        triangles: of the mesh.
+        frames: `triangle_frames` of the two.
+    """
+    following = [1, 2, 0]
+    in_plane = frames.rotation[..., [0, 2]]
+    corners, normals = vertices[triangles], vertex_normals(vertices, triangles)[triangles]
+    offsets = (corners[:, following] - corners) @ in_plane
+    changes = (normals[:, following] - normals) @ in_plane
+    h00, h01, h11 = shape_operator(offsets, changes, torch.ones_like(offsets[..., 0])).unbind(-1)
+    local = torch.stack([h00, h01, h01, h11], dim=-1).unflatten(-1, (2, 2))
+    return in_plane @ local @ in_plane.mT
+
+
+# ---- discs ---------------------------------------------------------------------------------------------------------
+
+
+def transported_disc(
+    squared_stretch: Float[Tensor, "*batch 3"], scales: Float[Tensor, "*batch 2"]
+) -> tuple[Float[Tensor, "*batch 2"], Float[Tensor, "*batch"]]:
+    """Factors on the scales of a disc and turn of its axes [rad] that carry it with its tangent plane.
+
+    The stretch U = S^1/2 maps the Gaussian with covariance D = diag(scales^2) to U D U; its new scales are the roots of
+    that matrix's eigenvalues, its new axes the eigenvectors. Each axis is paired with the nearer eigenvector, so that
+    none has to be ranked, and a disc that is or becomes round does not matter: its axes are free.
+
+    Args:
+        squared_stretch: S (Eq. 14), in the basis of the disc's axes.
+        scales: standard deviations along the axes; > 0.
+    """
+    values, turn = principal(squared_stretch)
+    root = from_principal(bounded(values).sqrt(), turn)
+    u00, u01, u11 = root.unbind(-1)
+    # Relative to the larger scale, whose square may be too small for float32.
+    first, second = (scales / scales.amax(dim=-1, keepdim=True)).unbind(-1)
+    covariance = torch.stack(
+        [
+            (u00 * first) ** 2 + (u01 * second) ** 2,
+            u01 * (u00 * first**2 + u11 * second**2),
+            (u01 * first) ** 2 + (u11 * second) ** 2,
+        ],
+        dim=-1,
+    )
+    values, turn = principal(covariance)
+    # The smaller eigenvalue as difference of two large numbers would have no correct digit for a needle.
+    area = ((u00 * u11 - u01**2) * first * second).square()
+    largest = values.amax(dim=-1)
+    values = torch.where(values >= largest[..., None], values, (area / largest)[..., None])
+    return values.sqrt() / torch.stack([first, second], dim=-1), turn
+
+
+def aligned_disc(
+    squared_stretch: Float[Tensor, "*batch 3"], scales: Float[Tensor, "*batch 2"]
+) -> tuple[Float[Tensor, "*batch 2"], Float[Tensor, "*batch"]]:
+    """Factors on the scales of a disc and turn of its axes [rad] as the paper has them (Eq. 16-19).
+
+    The longer axis turns towards the larger principal stretch, by the smaller of the two ways, and is multiplied by it;
+    the shorter axis by the other. Ranking makes the turn jump where stretches are equal; it is therefore multiplied by
+    (sigma_1^2 - sigma_2^2) / (sigma_1^2 + sigma_2^2), which leaves an isotropic stretch without a turn.
+
+    Args:
+        squared_stretch: S (Eq. 14), in the basis of the disc's axes.
+        scales: standard deviations along the axes; > 0.
+    """
+    values, turn = principal(squared_stretch)
+    values = bounded(values)
+    high, low = values.amax(dim=-1), values.amin(dim=-1)
+    first_is_longer, first_stretches_more = scales[..., 0] >= scales[..., 1], values[..., 0] >= values[..., 1]
+    quarter = torch.pi / 2
+    turn = torch.where(
+        first_is_longer == first_stretches_more, turn, torch.where(turn > 0, turn - quarter, turn + quarter)
+    )
+    ranked = torch.where(first_is_longer[..., None], torch.stack([high, low], dim=-1), torch.stack([low, high], dim=-1))
+    return ranked.sqrt(), turn * (high - low) / (high + low)
+
+
+def shortened_by_bending(
+    curvature_before: Float[Tensor, "*batch 2"],
+    scales_before: Float[Tensor, "*batch 2"],
+    curvature_after: Float[Tensor, "*batch 2"],
+    scales_after: Float[Tensor, "*batch 2"],
+    gamma: float,
+) -> Float[Tensor, "*batch 2"]:
+    """Factors (1 + gamma |kappa_0| s_0) / (1 + gamma |kappa| s) on scales: a flat disc stands off a surface that bends.
+
+    The denominator is Eq. 16's. The numerator is the same for the canonical moment, at which the disc was fitted to a
+    surface that is curved already: without it ears and nose would shrink with no expression at all.
+
+    Args:
+        curvature_before, curvature_after: along the disc's axes [1 / metres].
+        scales_before, scales_after: of the disc [metres].
+        gamma: of Eq. 16.
+    """
+    return (1 + gamma * curvature_before.abs() * scales_before) / (1 + gamma * curvature_after.abs() * scales_after)
+
+
+def bounded(squared_stretch: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+    """Squared stretches held between 1 / `MAX_STRETCH`^2 and `MAX_STRETCH`^2."""
+    return squared_stretch.clamp(MAX_STRETCH**-2, MAX_STRETCH**2)
