@@ -45,7 +45,9 @@ def _teeth(edge: float, root: float, depth: float, follows_jaw: float) -> _Part:
         bulge = (tooth - 1.0) * 1.1 * (0.4 + 0.6 * part)
         height = root + (edge - root) * (part - 0.07 * part * (1.0 - tooth))
         rows.append(np.stack([across, np.broadcast_to(height, across.shape), arch + forward + bulge], axis=-1))
-    return _sheet(np.stack(rows), follows_jaw)
+    # From the left where the edge is above the root, so that both rows face the lips.
+    grid = np.stack(rows)
+    return _sheet(grid if edge < root else grid[:, ::-1], follows_jaw)
 
 
 def _dome(center: tuple, radii: tuple, reach: float, num: int) -> Float[np.ndarray, "rows columns 3"]:

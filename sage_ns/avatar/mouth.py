@@ -1,0 +1,248 @@
+"""The inside of the mouth as surfels: on a rig of its own, in the colours of a prior that was learned beforehand.
+
+One instant shows no teeth. What an opening mouth shows is the same for everyone but for its light, so it is learned
+once, from synthetic people (`sage_ns.mouth_training`), and put behind every avatar's lips.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from sage_ns.avatar.personal_rig import PersonalRig
+from sage_ns.avatar.surfels import BoundSurfels, take_sizes
+from sage_ns.errors import SageError
+from sage_ns.geometry.spherical_harmonics import C0
+from sage_ns.geometry.triangles import TriangleFrames, triangle_frames, triangle_normals
+from sage_ns.raster import Surfels
+from sage_ns.rig import FlameParams, HeadModel
+from sage_ns.rig.array_fields import ArrayFields, read_npz, write_npz
+from sage_ns.rig.mouth import find_mouth, mouth_model, mouth_opening
+from sage_ns.rig.mouth_shape import PARTS, mouth_shape
+
+SHIPPED_PRIOR = Path(__file__).with_name("mouth_prior.npz")
+SURROUNDINGS = 0.045
+"""Metres around the mouth within which skin and lips tell the light that the teeth are in."""
+_TINT_LIMITS = (0.5, 1.6)
+_TURNED_AWAY = -0.05
+"""Cosine between a triangle's outward normal and the direction to the camera."""
+_LIGHT_SHARE = 0.5
+"""Of the difference in brightness between two people's skin, what is put down to light; the rest is complexion, which
+teeth and tongue do not share."""
+
+
+class MouthPriorError(SageError):
+    """A mouth prior is missing, broken, or made for another mouth mesh."""
+
+
+@dataclass(frozen=True, eq=False)
+class MouthPrior:
+    """Surfels on the triangles of `sage_ns.rig.mouth_shape`, as in :class:`BoundSurfels`, and the light they are in."""
+
+    triangle: Int[Tensor, "num_surfels"]
+    means: Float[Tensor, "num_surfels 3"]
+    quaternions: Float[Tensor, "num_surfels 4"]
+    log_scales: Float[Tensor, "num_surfels 2"]
+    opacity_logits: Float[Tensor, "num_surfels"]
+    sh_dc: Float[Tensor, "num_surfels 1 3"]
+    sh_rest: Float[Tensor, "num_surfels num_rest 3"]
+    openings: Float[Tensor, "num_openings"]
+    """Ascending openings of the mouth, as `mouth_opening` measures them."""
+    shade: Float[Tensor, "num_parts num_openings"]
+    """Factor on the colours of each part (`PARTS`) at these openings: light comes in through the lips."""
+    skin: Float[Tensor, "3"]
+    """Mean colour of skin and lips around the mouths that the prior was learned from."""
+
+    def save(self, path: Path) -> None:
+        """Write as npz in half precision, triangles excepted."""
+        arrays = {f.name: getattr(self, f.name).detach().cpu().numpy() for f in fields(self)}
+        stored = {name: a.astype(np.int32 if name == "triangle" else np.float16) for name, a in arrays.items()}
+        write_npz(path, {**stored, "mesh": np.array(_mesh_size(), dtype=np.int64)}, compress=True)
+
+
+def load_mouth_prior(path: Path | None = None) -> MouthPrior:
+    """Read a mouth prior; the shipped one by default.
+
+    Raises:
+        MouthPriorError: The file is missing, broken, or for another mouth mesh; names file and field.
+    """
+    path = path or SHIPPED_PRIOR
+    read = ArrayFields(str(path), read_npz(path, MouthPriorError), MouthPriorError, "Make one with sage-mouth-prior.")
+    mesh = read.indices("mesh", "2").tolist()
+    if tuple(mesh) != _mesh_size():
+        raise read.fail("mesh", f"{mesh[0]} vertices and {mesh[1]} triangles", "{} and {}".format(*_mesh_size()))
+    per_surfel = {"means": "3", "quaternions": "4", "log_scales": "2", "opacity_logits": "", "sh_dc": "1 3"}
+    values = {name: read.floats(name, f"num_surfels {rest}".strip()) for name, rest in per_surfel.items()}
+    prior = MouthPrior(
+        triangle=read.indices("triangle", "num_surfels", _mesh_size()[1]),
+        **values,
+        sh_rest=read.floats("sh_rest", "num_surfels num_rest 3"),
+        openings=read.floats("openings", "num_openings"),
+        shade=read.floats("shade", f"{len(PARTS)} num_openings"),
+        skin=read.floats("skin", "3"),
+    )
+    if prior.sh_rest.shape[1] not in (0, 3, 8, 15):
+        raise read.fail("sh_rest", f"{prior.sh_rest.shape[1]} coefficients", "0, 3, 8 or 15 (degree 0 to 3)")
+    if len(prior.openings) < 1 or bool((prior.openings.diff() <= 0).any()):
+        raise read.fail("openings", str(prior.openings.tolist()), "one or more, ascending")
+    if bool((prior.skin <= 0).any()):
+        raise read.fail("skin", str(prior.skin.tolist()), "a colour, each channel above 0")
+    return prior
+
+
+class Mouth(nn.Module):
+    """The inside of one person's mouth: a rig that the head's motion moves, and surfels on it. Nothing is trained.
+
+    Args:
+        head_model: the person's (identity folded into the template).
+        prior: what the inside of a mouth looks like.
+        skin: the person's mean colour around the mouth, see :func:`skin_color`; None leaves the prior's light.
+
+    Raises:
+        HeadModelError: the head model has no mouth that a jaw opens.
+    """
+
+    openings: Tensor
+    shade: Tensor
+
+    def __init__(self, head_model: HeadModel, prior: MouthPrior, skin: Float[Tensor, "3"] | None = None) -> None:
+        super().__init__()
+        model = mouth_model(head_model)
+        self.rig = PersonalRig(model, FlameParams.neutral(model))
+        self.surfels = tinted(prior, _tint(prior, skin)).requires_grad_(False)
+        self.register_buffer("openings", prior.openings.clone())
+        self.register_buffer("shade", prior.shade.clone())
+        self._last: tuple[bytes, TriangleFrames, Tensor] | None = None
+
+    @torch.no_grad()
+    def place(self, motion: Float[Tensor, "num_coefficients"], camera_center: Float[Tensor, "3"]) -> Surfels:
+        """Surfels in the world under ``motion``, coloured as seen from ``camera_center`` [metres]."""
+        # A moving camera asks for one moment again and again.
+        key = motion.detach().cpu().numpy().tobytes()
+        if self._last is None or self._last[0] != key:
+            model = self.rig.head_model
+            vertices = self.rig.vertices(motion)
+            factor = part_shade(model, vertices, self.openings, self.shade)
+            self._last = (key, triangle_frames(vertices, model.triangles), factor)
+        _, frames, factor = self._last
+        return self.surfels.place(frames, camera_center, factor)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Mouth:
+        self._last = None
+        return super()._apply(fn, recurse)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        self._last = None
+        take_sizes(self, ("openings", "shade"), state_dict, prefix)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def tinted(prior: MouthPrior, tint: Float[Tensor, "3"] | float = 1.0) -> BoundSurfels:
+    """The prior's surfels with all colours multiplied by ``tint``."""
+    scaled = (0.5 + C0 * prior.sh_dc) * tint
+    return BoundSurfels(
+        prior.triangle.clone(),
+        *(getattr(prior, name).clone() for name in BoundSurfels.PARAMETERS[:4]),
+        sh_dc=(scaled - 0.5) / C0,
+        sh_rest=prior.sh_rest * tint,
+    )
+
+
+def part_shade(
+    model: HeadModel,
+    vertices: Float[Tensor, "num_vertices 3"],
+    openings: Float[Tensor, "num_openings"],
+    shade: Float[Tensor, "num_parts num_openings"],
+) -> Float[Tensor, "num_triangles"]:
+    """Factor on the colour of every triangle's surfels as far as the mouth is open: linear between ``openings``.
+
+    Args:
+        model: the mouth's.
+        vertices: its vertices at the moment.
+        openings: ascending.
+        shade: factor of each part at these.
+    """
+    opening = mouth_opening(model, vertices).clamp(openings[0], openings[-1])
+    after = int(torch.searchsorted(openings, opening).clamp(min(1, len(openings) - 1), len(openings) - 1))
+    before = max(after - 1, 0)
+    span = (openings[after] - openings[before]).clamp_min(1e-9)
+    by_part = torch.lerp(shade[:, before], shade[:, after], (opening - openings[before]) / span)
+    part = torch.from_numpy(mouth_shape().part).to(vertices.device)
+    return by_part[part[model.triangles[:, 0]]]
+
+
+def skin_color(
+    head_model: HeadModel, triangle: Int[Tensor, "n"], colors: Float[Tensor, "n 3"], weights: Float[Tensor, "n"]
+) -> Float[Tensor, "3"]:
+    """Mean colour around the mouth.
+
+    Args:
+        head_model: the person's (identity folded into the template).
+        triangle: which triangle of the head each colour was seen on.
+        colors: 0..1.
+        weights: of each; opacities, for instance.
+    """
+    chosen = weights * around_mouth(head_model)[triangle]
+    return (colors * chosen[:, None]).sum(dim=0) / chosen.sum().clamp_min(1e-9)
+
+
+def around_mouth(head_model: HeadModel) -> Tensor:
+    """Which triangles are skin or lips around the mouth and face the front."""
+    vertices, triangles = head_model.v_template, head_model.triangles
+    center = find_mouth(head_model).center
+    near = (vertices[triangles].mean(dim=1) - center).norm(dim=-1) < SURROUNDINGS
+    return near & (triangle_normals(vertices, triangles)[:, 2] > 0.3)
+
+
+def without_insides(
+    placed: Surfels,
+    triangle: Int[Tensor, "num_surfels"],
+    interior: Bool[Tensor, "num_triangles"],
+    frames: TriangleFrames,
+    camera_center: Float[Tensor, "3"],
+) -> Surfels:
+    """The avatar's surfels without those that an open mouth would show from inside.
+
+    Cheeks and back of the head are behind the mouth's own walls anyway; but surfels on the lips' border reach over
+    the teeth, and in truth nobody sees the inner side of skin.
+
+    Args:
+        placed: the avatar's surfels in the world.
+        triangle: the head's triangle that each is bound to.
+        interior: the triangles whose inside cameras see, from `interior_triangles`.
+        frames: of the head's triangles at the moment.
+        camera_center: metres.
+    """
+    towards = torch.nn.functional.normalize(camera_center - frames.origin, dim=-1)
+    turned = interior & ((frames.normal * towards).sum(dim=-1) < _TURNED_AWAY)
+    return replace(placed, opacities=torch.where(turned[triangle], 0.0, placed.opacities))
+
+
+def joined(*parts: Surfels) -> Surfels:
+    """All surfels as one set, drawn together."""
+    return Surfels(*(torch.cat([getattr(part, f.name) for part in parts]) for f in fields(Surfels)))
+
+
+def _tint(prior: MouthPrior, skin: Float[Tensor, "3"] | None) -> Float[Tensor, "3"]:
+    if skin is None:
+        return torch.ones(3)
+    ratio = (skin.cpu().float() / prior.skin).clamp_min(1e-3) ** _LIGHT_SHARE
+    return ratio.clamp(*_TINT_LIMITS)
+
+
+def _mesh_size() -> tuple[int, int]:
+    shape = mouth_shape()
+    return len(shape.vertices), len(shape.triangles)
+
+
+def prior_of(surfels: BoundSurfels, light: Mapping[str, Tensor]) -> MouthPrior:
+    """A prior of learned surfels and of the fields ``openings``, ``shade`` and ``skin``."""
+    learned = {name: getattr(surfels, name).detach() for name in ("triangle", *BoundSurfels.PARAMETERS)}
+    return MouthPrior(**learned, **{name: light[name].detach() for name in ("openings", "shade", "skin")})

@@ -1,0 +1,80 @@
+"""``sage-mouth-prior``: learn what the inside of a mouth looks like, from people who do not exist."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from rich.markup import escape
+
+from sage_ns.errors import SageError
+
+
+@dataclass
+class LearnMouthPrior:
+    """Synthesise people with open mouths, fit the mouth's surfels to the pictures, and write the prior.
+
+    Give it to avatars with --pipeline.model.mouth-prior FILE.
+    """
+
+    out: Annotated[Path, tyro.conf.Positional]
+    """npz file to write"""
+    first_person: int = 101
+    """seed of the first person; captures of the same seed show the same person"""
+    num_people: int = 4
+    """how many people"""
+    num_cameras: int = 5
+    """cameras per person and pose"""
+    size: int = 128
+    """width and height of the pictures in pixels"""
+    num_surfels: int = 3500
+    """surfels on the mouth"""
+    num_steps: int = 1500
+    """optimiser steps, one picture each"""
+    seed: int = 0
+    """of surfels and the pictures' order"""
+
+    def run(self, console: Console) -> None:
+        """Film, learn, write."""
+        from sage_ns.avatar.mouth import around_mouth
+        from sage_ns.capture.synthetic.open_mouths import film_mouth
+        from sage_ns.mouth_training import learn_mouth_prior
+        from sage_ns.progress import tracked
+        from sage_ns.rig.builtin import builtin_head
+
+        self.check()
+        around = around_mouth(builtin_head())
+        people = list(range(self.first_person, self.first_person + self.num_people))
+        sitters = [film_mouth(p, self.size, self.num_cameras, around) for p in tracked(people, "Filming open mouths")]
+        prior = learn_mouth_prior(sitters, self.num_surfels, self.num_steps, self.seed)
+        prior.save(self.out)
+        console.print(f"mouth prior  {escape(str(self.out))}: {len(prior.triangle)} surfels", soft_wrap=True)
+
+    def check(self) -> None:
+        """Refuses settings that cannot work.
+
+        Raises:
+            SageError: Names the setting, what was found and what is possible.
+        """
+        limits = (("num_people", 1, 100), ("num_cameras", 1, 100), ("size", 32, 1024), ("num_surfels", 100, 100_000),
+                  ("num_steps", 1, 1_000_000), ("first_person", 0, 2**31))  # fmt: skip
+        for name, low, high in limits:
+            found = getattr(self, name)
+            if not low <= found <= high:
+                raise SageError(f"--{name.replace('_', '-')} is {found}; give something from {low} to {high}")
+        if self.out.suffix != ".npz":
+            raise SageError(f"{self.out}: the prior is an npz file; give a name that ends in .npz")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of ``sage-mouth-prior``."""
+    console = Console()
+    try:
+        tyro.cli(LearnMouthPrior, args=arguments).run(console)
+    except SageError as error:
+        console.print(f"[red]{type(error).__name__}:[/red] {escape(str(error))}", soft_wrap=True)
+        sys.exit(1)

@@ -1,0 +1,220 @@
+"""The inside of the mouth as a rig of its own: found and placed by the head's geometry, moved by its joints.
+
+FLAME has no teeth. GaussianAvatars (Qian et al. 2024) hangs two bent strips behind FLAME's numbered lip vertices, the
+upper on the neck joint and the lower on the jaw joint. The joints are the same here; but where the mouth is, is read
+off any head model by opening its jaw, and the strips are teeth, gums, a tongue and a cavity.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from sage_ns.errors import HeadModelError
+from sage_ns.geometry.ray_casting import RayCaster
+from sage_ns.rig.flame_params import FlameParams
+from sage_ns.rig.head_model import JOINT_NAMES, HeadModel
+from sage_ns.rig.mouth_shape import PARTS, mouth_shape
+from sage_ns.rig.regions import Regions
+from sage_ns.rig.skinning import joints, pose_vertices
+
+_NECK, _JAW, _LEFT_EYE, _RIGHT_EYE = (JOINT_NAMES.index(name) for name in ("neck", "jaw", "left_eye", "right_eye"))
+_OPENING = 0.3
+"""Radians that the jaw is opened by to see where the skin parts."""
+_HALF_WIDTH, _EYE_DISTANCE = 0.0245, 0.062
+"""Metres on the head that the shape is drawn for: from the middle to a corner of the mouth, and between the eyes."""
+_SCALES = (0.75, 1.35)
+_WINDOW = (0.05, 0.095, 0.02)
+"""Where the mouth is looked for, metres: to both sides of the eyes' middle, and down to this and from this below."""
+_STEP = 5e-4
+_BEHIND_LIPS = 9.5e-3
+"""Metres from where the lips meet back to the upper teeth."""
+_UNDER_SKIN = 3e-3
+"""Metres that everything stays behind the skin."""
+_NEIGHBOURHOOD = 2e-3
+_HINT = "Only a jaw joint that opens the lips makes a mouth; switch the mouth interior off for this head model."
+
+
+@dataclass(frozen=True)
+class MouthPlacement:
+    """Where the closed mouth of an unposed head is."""
+
+    center: Float[Tensor, "3"]
+    """Metres: between the corners, at the height where the lips meet, on the front of the upper middle teeth."""
+    half_width: float
+    """Metres from the middle to a corner."""
+    scale: float
+    """Of teeth and tongue, relative to an average adult's."""
+
+
+def find_mouth(head_model: HeadModel) -> MouthPlacement:
+    """Find where the lips of an unposed head meet: where points close to each other part as the jaw opens.
+
+    Rays from the front meet the skin; down every column of them, the lips meet where the skin's vertical move under an
+    opening jaw changes most. No regions are needed, and no numbered vertices.
+
+    Args:
+        head_model: One person's (identity folded into the template), lips closed, in FLAME's axes.
+
+    Raises:
+        HeadModelError: Opening the jaw parts nothing below the eyes.
+    """
+    vertices = head_model.v_template
+    neutral = FlameParams.neutral(head_model)
+    eyes = joints(head_model, neutral)[0, [_LEFT_EYE, _RIGHT_EYE]].cpu()
+    size = float((eyes[0] - eyes[1]).norm()) / _EYE_DISTANCE
+    middle = eyes.mean(dim=0)
+    side, low, high = (size * length for length in _WINDOW)
+    columns = torch.arange(-side, side, 2 * _STEP * size) + middle[0]
+    rows = middle[1] - torch.arange(high, low, _STEP * size)
+    y, x = torch.meshgrid(rows, columns, indexing="ij")
+    front = _SkinFront(head_model)
+    depth, triangle, barycentric = front.at(torch.stack([x, y], dim=-1).reshape(-1, 2))
+    opened = pose_vertices(head_model, replace(neutral, jaw_pose=neutral.jaw_pose + _opening(vertices)))[0]
+    moved = (opened - vertices)[:, 1].cpu()
+    drop = -(moved[head_model.triangles.cpu()[triangle]] * barycentric).sum(dim=-1)
+    drop, depth = drop.reshape(y.shape), depth.reshape(y.shape)
+
+    window = 4
+    parting = torch.nan_to_num(drop[window:] - drop[:-window], nan=0.0)
+    # between two rays of one smooth surface the move changes little; where lips meet it jumps
+    most = parting.amax(dim=0)
+    steps = torch.arange(len(parting), dtype=parting.dtype)[:, None]
+    weight = (parting - 0.8 * most).clamp_min(0.0)
+    row = ((weight * steps).sum(dim=0) / weight.sum(dim=0).clamp_min(1e-12)).round().long() + window // 2
+    is_open = most > max(0.2 * float(most.max()), 2e-3 * size)
+    center_column = int((columns - middle[0]).abs().argmin())
+    start, stop = _run_around(is_open, center_column)
+    if stop - start < 5:
+        raise HeadModelError(f"head model '{head_model.name}': no mouth found. {_HINT}")
+    half_width = 0.5 * float(columns[stop - 1] - columns[start])
+    inner = torch.arange(len(columns))[start:stop]
+    quarter = len(inner) // 4
+    inner = inner[quarter : len(inner) - quarter]
+    heights = rows[row[inner]]
+    # lips roll inwards: where they meet is the deepest of the rows around
+    nearby = torch.stack([depth[(row[inner] + offset).clamp(0, len(rows) - 1), inner] for offset in (-4, 4)])
+    lips = float(torch.nan_to_num(nearby, nan=-1e9).amax(dim=0).median())
+    scale = ((half_width / _HALF_WIDTH) * size) ** 0.5
+    scale = min(max(scale, _SCALES[0]), _SCALES[1])
+    center = torch.tensor(
+        [0.5 * float(columns[start] + columns[stop - 1]), float(heights.median()), lips - _BEHIND_LIPS * scale]
+    )
+    return MouthPlacement(center.to(vertices), half_width, scale)
+
+
+def mouth_model(head_model: HeadModel) -> HeadModel:
+    """The inside of a person's mouth, as a head model that the person's own parameters move.
+
+    Upper teeth and gums follow the neck joint, lower ones and the tongue the jaw joint, the cavity's walls both. Its
+    regions are the parts (`sage_ns.rig.mouth_shape.PARTS`). The last five vertices, in no triangle, are the head's
+    joints before posing: the joint regressor reads them off, so that expressions move them as they move the head's.
+
+    Args:
+        head_model: One person's (identity folded into the template).
+
+    Raises:
+        HeadModelError: The head model has no mouth that a jaw opens.
+    """
+    placement, shape = find_mouth(head_model), mouth_shape()
+    like = head_model.v_template
+    local = torch.from_numpy(shape.vertices).float() * (1e-3 * placement.scale)
+    vertices = _tucked_in(local + placement.center.cpu(), placement, head_model).to(like)
+    follows = torch.from_numpy(shape.follows_jaw).to(like)
+    num, num_joints = len(vertices), len(JOINT_NAMES)
+    weights = like.new_zeros(num + num_joints, num_joints)
+    weights[:num, _JAW], weights[:num, _NECK] = follows, 1.0 - follows
+    weights[num:, 0] = 1.0
+    regressor = like.new_zeros(num_joints, num + num_joints)
+    regressor[:, num:] = torch.eye(num_joints).to(like)
+    joint_moves = torch.einsum("jv,vkc->jkc", head_model.joint_regressor, head_model.expression_basis)
+    part = torch.from_numpy(shape.part)
+    return HeadModel(
+        name=f"mouth of {head_model.name}",
+        v_template=torch.cat([vertices, head_model.joint_regressor @ like]),
+        triangles=torch.from_numpy(shape.triangles).to(like.device),
+        shape_basis=like.new_zeros(num + num_joints, 3, 0),
+        expression_basis=torch.cat([like.new_zeros(num, *joint_moves.shape[1:]), joint_moves]),
+        pose_basis=like.new_zeros(36, 3 * (num + num_joints)),
+        joint_regressor=regressor,
+        skinning_weights=weights,
+        parents=head_model.parents,
+        regions=Regions({name: torch.nonzero(part == i)[:, 0] for i, name in enumerate(PARTS)}).to(like.device),
+        expression_names=head_model.expression_names,
+    )
+
+
+def mouth_opening(model: HeadModel, posed: Float[Tensor, "num_vertices 3"]) -> Float[Tensor, ""]:
+    """How far the jaw has opened: the way of the lower front teeth relative to the upper, in widths of the upper row.
+
+    Args:
+        model: What `mouth_model` returned.
+        posed: Its vertices at some moment.
+    """
+    upper, lower = (model.regions.vertices(name) for name in ("upper_teeth", "lower_teeth"))
+
+    def state(vertices: Tensor) -> tuple[Tensor, Tensor]:
+        rows = vertices[upper], vertices[lower]
+        width = (rows[0].amax(dim=0) - rows[0].amin(dim=0)).norm()
+        return (rows[0].mean(dim=0) - rows[1].mean(dim=0)).norm(), width
+
+    (gap, _), (rest, width) = state(posed), state(model.v_template)
+    return (gap - rest).clamp_min(0.0) / width
+
+
+def _opening(like: Tensor) -> Float[Tensor, "3"]:
+    return like.new_tensor([_OPENING, 0.0, 0.0])
+
+
+def _run_around(mask: Bool[Tensor, "n"], start: int) -> tuple[int, int]:
+    """First and one past the last index of the run of true values around `start`; runs less than 3 apart are one."""
+    first = last = start
+    while first > 2 and bool(mask[first - 3 : first].any()):
+        first -= 1
+    while last < len(mask) - 3 and bool(mask[last + 1 : last + 4].any()):
+        last += 1
+    return (first, last + 1) if bool(mask[first : last + 1].any()) else (start, start)
+
+
+def _tucked_in(
+    vertices: Float[Tensor, "n 3"], placement: MouthPlacement, head_model: HeadModel
+) -> Float[Tensor, "n 3"]:
+    """The vertices, moved back where they would come within a few millimetres of the skin in front of them."""
+    front = _SkinFront(head_model)
+    deepest = torch.full((len(vertices),), float("inf"))
+    reach = _NEIGHBOURHOOD * placement.scale
+    for right, up in ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)):
+        depth, _, _ = front.at(vertices[:, :2] + reach * torch.tensor([right, up]))
+        # a ray through a slit between lips that do not quite touch says nothing about the skin
+        depth = torch.where(depth < placement.center[2].cpu() - 0.03 * placement.scale, torch.inf, depth)
+        deepest = torch.minimum(deepest, torch.nan_to_num(depth, nan=torch.inf))
+    limit = deepest - _UNDER_SKIN * placement.scale
+    return torch.cat([vertices[:, :2], torch.minimum(vertices[:, 2], limit)[:, None]], dim=-1)
+
+
+class _SkinFront:
+    """An unposed head seen from the front, along -z."""
+
+    def __init__(self, head_model: HeadModel) -> None:
+        self._vertices, self._triangles = head_model.v_template.cpu(), head_model.triangles.cpu()
+        self._caster = RayCaster(self._vertices, self._triangles)
+        self._start = float(self._vertices[:, 2].max()) + 0.1
+
+    def at(self, points: Float[Tensor, "n 2"]) -> tuple[Float[Tensor, "n"], Int[Tensor, "n"], Float[Tensor, "n 3"]]:
+        """z of the skin in front of positions (x, y), its triangle and the point on it; z is NaN beside the head."""
+        origins = torch.cat([points, points.new_full((len(points), 1), self._start)], dim=-1)
+        directions = points.new_tensor([0.0, 0.0, -1.0]).expand_as(origins)
+        hits = self._caster.first_triangles(origins, directions)
+        triangle = hits.clamp_min(0)
+        a, b, c = self._vertices[self._triangles[triangle]].unbind(dim=1)
+        ab, ac, ap = (b - a)[:, :2], (c - a)[:, :2], points - a[:, :2]
+        area = ab[:, 0] * ac[:, 1] - ab[:, 1] * ac[:, 0]
+        area = torch.where(area.abs() < 1e-14, 1e-14, area)
+        second = (ap[:, 0] * ac[:, 1] - ap[:, 1] * ac[:, 0]) / area
+        third = (ab[:, 0] * ap[:, 1] - ab[:, 1] * ap[:, 0]) / area
+        barycentric = torch.stack([1.0 - second - third, second, third], dim=-1).clamp(0.0, 1.0)
+        depth = (torch.stack([a, b, c], dim=1)[..., 2] * barycentric).sum(dim=-1)
+        return torch.where(hits >= 0, depth, torch.nan), triangle, barycentric
