@@ -29,6 +29,12 @@ def to_image(picture: Float[Tensor, "h w 3"]) -> Image.Image:
     return Image.fromarray((picture.detach().cpu().clamp(0, 1).numpy() * 255).round().astype(np.uint8))
 
 
+def error_map(rendered: Float[Tensor, "h w 3"], truth: Float[Tensor, "h w 3"]) -> Float[Tensor, "h w 3"]:
+    """Mean absolute error of the channels, times 4: white where nothing is wrong, black from an error of 1/4 on."""
+    error = (rendered - truth).abs().mean(dim=-1, keepdim=True)
+    return (1 - 4 * error).clamp(0, 1).expand_as(truth)
+
+
 def head_box(
     picture: Float[Tensor, "h w 3"], background: Float[Tensor, "3"], margin: float = 0.06
 ) -> tuple[slice, slice]:
@@ -44,9 +50,11 @@ def head_box(
     )
 
 
-def write_contact_sheet(path: Path, columns: Sequence[str], rows: Sequence[SheetRow]) -> None:
-    """Write rows of labelled pictures as one PNG; pictures of other sizes are fitted to the first one's height."""
-    height = rows[0].pictures[0].shape[0]
+def write_contact_sheet(
+    path: Path, columns: Sequence[str], rows: Sequence[SheetRow], height: int | None = None
+) -> None:
+    """Write rows of labelled pictures as one PNG, all fitted to ``height`` pixels, by default the first one's."""
+    height = rows[0].pictures[0].shape[0] if height is None else height
     images = [[_fit(to_image(picture), height) for picture in row.pictures] for row in rows]
     widths = [max(row[column].width for row in images) for column in range(len(columns))]
     sheet = Image.new(

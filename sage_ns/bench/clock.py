@@ -1,0 +1,127 @@
+"""What a training costs: seconds of each phase and peak memory, across interruptions."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Literal
+
+import torch
+
+from sage_ns.bench.files import read_json, write_json
+from sage_ns.trainer import SageTrainer, SageTrainerConfig
+
+CLOCK_FILE = "clock.json"
+
+SETUP = "setup"
+"""The time before the first step (reading the capture, placing the surfels, pre-training), and the first step itself,
+in which kernels are compiled."""
+
+
+@dataclass
+class Clock:
+    """Costs of a training so far, kept in a file beside it."""
+
+    path: Path
+    step: int = 0
+    """steps that are done"""
+    num_steps: int = 0
+    """steps in all"""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """by name of the phase, in the order of the phases"""
+    peak_bytes: int = 0
+    """most memory that the process held; on CUDA, that tensors took on the card"""
+    at_checkpoint: dict[str, dict[str, float]] = field(default_factory=dict)
+    """seconds by the number of steps that a checkpoint was written after"""
+
+    def __post_init__(self) -> None:
+        self._written = 0.0
+        self._running = False
+
+    @classmethod
+    def read(cls, folder: Path) -> Clock | None:
+        """The clock that lies in ``folder``; None where there is none."""
+        content = read_json(folder / CLOCK_FILE)
+        return None if content is None else cls(folder / CLOCK_FILE, **content)
+
+    def begin(self, step: int, num_steps: int, setup: float) -> None:
+        """Start, or go on after ``step`` steps: what was lost between checkpoint and stop does not count."""
+        earlier = Clock.read(self.path.parent)
+        if step and earlier is not None:
+            self.at_checkpoint = {key: each for key, each in earlier.at_checkpoint.items() if int(key) <= step}
+            self.seconds = dict(self.at_checkpoint[max(self.at_checkpoint, key=int)]) if self.at_checkpoint else {}
+            self.peak_bytes = earlier.peak_bytes
+        self.seconds.setdefault(SETUP, setup)
+        self.step, self.num_steps = step, num_steps
+        self.write()
+
+    def add(self, phase: str, seconds: float) -> None:
+        """One more step, of this phase."""
+        self.step += 1
+        counted = phase if self._running else SETUP
+        self._running = True
+        self.seconds[counted] = self.seconds.get(counted, 0.0) + seconds
+        if perf_counter() - self._written > 1.0:
+            self.write()
+
+    def mark(self) -> None:
+        """A checkpoint was written."""
+        self.at_checkpoint[str(self.step)] = dict(self.seconds)
+        self.write()
+
+    def write(self) -> None:
+        """Write the file, with the peak memory by now."""
+        self.peak_bytes = max(self.peak_bytes, peak_memory())
+        self._written = perf_counter()
+        write_json(self.path, {name: value for name, value in asdict(self).items() if name != "path"})
+
+
+def peak_memory() -> int:
+    """Bytes that this process held at most, program included; with CUDA, that tensors took on the card."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    try:
+        # Linux counts a parent's peak in getrusage's figure, but not here.
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else 1024 * peak
+
+
+class ClockedTrainer(SageTrainer):
+    """The trainer, with a clock beside the run's folder."""
+
+    def __init__(self, config: SageTrainerConfig, local_rank: int = 0, world_size: int = 1) -> None:
+        config._target = SageTrainer  # what is saved with the avatar is a plain training
+        super().__init__(config, local_rank, world_size)
+        self.clock = Clock(config.output_dir / str(config.experiment_name) / CLOCK_FILE)
+
+    def setup(self, test_mode: Literal["test", "val", "inference"] = "val") -> None:
+        """As the trainer's; where nothing is left to train, the clock stays as it is."""
+        start = perf_counter()
+        super().setup(test_mode)
+        if self._start_step < self.config.max_num_iterations:
+            self.clock.begin(self._start_step, self.config.max_num_iterations, perf_counter() - start)
+
+    def train_iteration(self, step: int) -> Any:
+        """As nerfstudio's, timed."""
+        start = perf_counter()
+        result = super().train_iteration(step)
+        self.clock.add(type(self.pipeline.phase).__name__, perf_counter() - start)  # type: ignore[attr-defined]
+        return result
+
+    def save_checkpoint(self, step: int) -> None:
+        """As the trainer's, and the seconds until here."""
+        super().save_checkpoint(step)
+        self.clock.mark()
+
+
+def clocked(config: SageTrainerConfig) -> SageTrainerConfig:
+    """``config``, to be trained with a clock."""
+    config._target = ClockedTrainer
+    return config

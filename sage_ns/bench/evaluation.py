@@ -1,0 +1,55 @@
+"""Figures of every held-out picture of a capture."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sage_ns.bench.result import ImageFigures
+from sage_ns.capture.cameras import pinhole_camera
+from sage_ns.geometry.rotations import axis_angle_to_matrix
+from sage_ns.model import SageModel
+from sage_ns.pipeline import SagePipeline
+from sage_ns.progress import tracked
+from sage_ns.rig import FlameParams
+
+
+@torch.no_grad()
+def image_figures(pipeline: SagePipeline, split: Literal["val", "test"]) -> tuple[ImageFigures, ...]:
+    """The figures that ns-eval averages, picture by picture; none where the capture does not have the split."""
+    model = pipeline.model
+    measured = []
+    for camera, batch in tracked(pipeline.datamanager.evaluation_pairs(split), f"Measuring {split} images"):
+        outputs = model.get_outputs_for_camera(camera)
+        figures, _ = model.get_image_metrics_and_images(outputs, {**batch, "face": model.face_pixels(camera)})
+        metadata = camera.metadata or {}
+        measured.append(ImageFigures(int(metadata["timestep"]), int(metadata["camera_index"]), figures))
+    return tuple(measured)
+
+
+@torch.no_grad()
+def frontal_camera(pipeline: SagePipeline) -> int:
+    """Index of the test camera that sees the canonical face most from the front; -1 without a test split.
+
+    A camera that moved counts by its mean direction.
+    """
+    model = pipeline.model
+    center, forward = face_axis(model)
+    directions: dict[int, list[Tensor]] = {}
+    for camera, _ in pipeline.datamanager.evaluation_pairs("test"):
+        towards = pinhole_camera(camera).center.to(center) - center
+        index = int((camera.metadata or {})["camera_index"])
+        directions.setdefault(index, []).append(towards / towards.norm())
+    frontness = {index: float(torch.stack(each).mean(dim=0) @ forward) for index, each in directions.items()}
+    return max(sorted(frontness), key=lambda index: frontness[index], default=-1)
+
+
+def face_axis(model: SageModel) -> tuple[Float[Tensor, "3"], Float[Tensor, "3"]]:
+    """Centre of the canonical head [metres] and the unit direction that its face looks in."""
+    motion = model.motion.canonical()
+    params = FlameParams.from_motion_vector(motion[None])
+    turned = axis_angle_to_matrix(params.rotation[0]) @ axis_angle_to_matrix(params.neck_pose[0])
+    return model.rig.vertices(motion).mean(dim=0), turned[:, 2]

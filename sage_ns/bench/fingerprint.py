@@ -1,0 +1,80 @@
+"""Fingerprints of settings and captures: figures are made again when anything that they came from has changed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nerfstudio.data.dataparsers.base_dataparser import DataParser
+from torch import Tensor
+
+_CAMERA_FIELDS = ("camera_to_worlds", "fx", "fy", "cx", "cy", "width", "height", "metadata")
+
+
+def fingerprint(*values: Any) -> str:
+    """Sixteen hexadecimal digits that tell values apart.
+
+    Args:
+        values: numbers, strings, paths, tensors, arrays, types and functions, and dataclasses, mappings and
+            sequences of them. Mappings count as the same in any order.
+
+    Raises:
+        TypeError: a value is something else.
+    """
+    digest = hashlib.sha256()
+    for value in values:
+        _feed(digest, value)
+    return digest.hexdigest()[:16]
+
+
+def _feed(digest: Any, value: Any) -> None:
+    def say(*parts: object) -> None:
+        digest.update("\0".join(map(str, (*parts, ""))).encode())
+
+    if isinstance(value, Tensor):
+        value = value.detach().cpu().numpy()
+    if isinstance(value, np.ndarray):
+        say("array", value.dtype, value.shape)
+        digest.update(np.ascontiguousarray(value).tobytes())
+    elif value is None or isinstance(value, (bool, int, float, str, Path)):
+        say(type(value).__name__ if not isinstance(value, Path) else "path", repr(str(value)))
+    elif isinstance(value, type) or (callable(value) and hasattr(value, "__qualname__")):
+        say("name", value.__module__, value.__qualname__)
+    elif is_dataclass(value):
+        say("dataclass", type(value).__qualname__)
+        _feed(digest, {each.name: getattr(value, each.name) for each in fields(value)})
+    elif isinstance(value, Mapping):
+        say("mapping", len(value))
+        for name in sorted(value, key=str):
+            _feed(digest, name)
+            _feed(digest, value[name])
+    elif isinstance(value, (list, tuple)):
+        say("sequence", len(value))
+        for each in value:
+            _feed(digest, each)
+    else:
+        raise TypeError(f"a {type(value).__name__} has no fingerprint")
+
+
+def capture_fingerprint(dataparser: DataParser) -> str:
+    """Fingerprint of a capture as a training gets it: cameras, motion, head model, and pictures by name and size.
+
+    Pictures are not read. Where the folder lies does not matter.
+
+    Raises:
+        SageError: the capture cannot be used.
+    """
+    parts: list[Any] = []
+    for split in ("train", "val", "test"):
+        outputs = dataparser.get_dataparser_outputs(split=split)
+        pictures = [*outputs.image_filenames, *outputs.metadata["fg_mask_filenames"]]
+        parts.append([(path.name, path.stat().st_size) for path in pictures if path is not None])
+        parts.append({name: getattr(outputs.cameras, name) for name in _CAMERA_FIELDS})
+        if split == "train":
+            shared = ("head_model", "flame_params", "timesteps", "canonical_row", "background")
+            parts += [outputs.metadata[name] for name in shared]
+    return fingerprint(parts)

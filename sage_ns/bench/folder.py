@@ -1,0 +1,90 @@
+"""The folder of a benchmark: one set of settings, and captures that are told apart by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sage_ns.bench.files import read_json, write_json
+from sage_ns.bench.job import Settings
+from sage_ns.errors import SageError
+
+BENCHMARK_FILE = "benchmark.json"
+
+
+@dataclass(frozen=True)
+class BenchmarkFolder:
+    """Says whose folder it is, in ``benchmark.json``."""
+
+    path: Path
+
+    def check_captures(self, captures: Sequence[Path]) -> None:
+        """Checks that captures can be told apart by their names.
+
+        Raises:
+            SageError: there are none, or two have the same name.
+        """
+        if not captures:
+            raise SageError("There is no capture to run on. Name at least one folder.")
+        names = [capture.name for capture in captures]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise SageError(
+                f"Two captures are called '{twice[0]}'. Rename one, or run them with an --out of their own."
+            )
+
+    def claim(self, captures: Sequence[Path], settings: Settings) -> None:
+        """Take the folder for a benchmark with these settings.
+
+        Args:
+            captures: absolute folders.
+            settings: with the preset that was decided on.
+
+        Raises:
+            SageError: it belongs to something else; nothing was written.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise SageError(f"--out {self.path} is a file. Name a folder.")
+        mine = {name: getattr(settings, name) for name in ("preset", "steps", "downscale_factor")}
+        content = read_json(self.path / BENCHMARK_FILE)
+        if content is None:
+            if self.path.is_dir() and any(self.path.iterdir()):
+                raise SageError(f"--out {self.path} is not empty and not of sage-bench. Name another folder.")
+            content = {"settings": mine, "captures": {}, "comparisons": {}}
+        different = [
+            f"{name} {content['settings'][name]}, not {mine[name]}"
+            for name in mine
+            if content["settings"][name] != mine[name]
+        ]
+        if different:
+            raise SageError(
+                f"--out {self.path} is of another benchmark: {'; '.join(different)}. "
+                "Give the same settings to go on with it, or another folder."
+            )
+        for capture in captures:
+            known = Path(content["captures"].get(capture.name, capture))
+            if known != capture and known.is_dir():
+                raise SageError(
+                    f"--out {self.path} has a capture '{capture.name}' already, from {known}, not {capture}. "
+                    "Name another folder."
+                )
+            content["captures"][capture.name] = str(capture)
+        self._write(content)
+
+    def comparison_key(self, capture: Path) -> str | None:
+        """What the capture's comparison was drawn from; None where there is none."""
+        return self._content()["comparisons"].get(capture.name)
+
+    def keep_comparison_key(self, capture: Path, key: str) -> None:
+        """Remember what the capture's comparison was drawn from."""
+        content = self._content()
+        content["comparisons"][capture.name] = key
+        self._write(content)
+
+    def _content(self) -> dict[str, Any]:
+        return read_json(self.path / BENCHMARK_FILE)
+
+    def _write(self, content: dict[str, Any]) -> None:
+        write_json(self.path / BENCHMARK_FILE, content)

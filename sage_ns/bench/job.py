@@ -1,0 +1,141 @@
+"""One row of one capture with one seed: where it lies, its config, and what its figures depend on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sage_ns.bench.files import read_json, write_json
+from sage_ns.bench.rows import ROWS
+from sage_ns.errors import SageError
+from sage_ns.methods import configured
+from sage_ns.trainer import SageTrainerConfig
+
+JOB_FILE = "job.json"
+
+RUN_NAME = "training"
+"""nerfstudio calls it the time stamp of a run; a fixed one lets a stopped training go on in its folder."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all rows of a benchmark have in common."""
+
+    preset: str = "auto"
+    """sizes: paper, small; auto = paper with CUDA, small without"""
+    steps: int = 0
+    """training steps; 0 = the preset's"""
+    downscale_factor: int = 1
+    """shrink the pictures by this factor"""
+    head_model: Path | None = None
+    """head model file; None = looked for near each capture"""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One row of one capture with one seed. Paths are absolute."""
+
+    out: Path
+    """folder of the benchmark"""
+    capture: Path
+    row: str
+    seed: int
+    settings: Settings
+    trained_as: str
+    """the row in whose folder the training lies: several rows may share one"""
+    training_key: str = ""
+    """fingerprint of all that the training depends on"""
+    key: str = ""
+    """fingerprint of all that the figures depend on"""
+
+    @property
+    def folder(self) -> Path:
+        """Where the figures go."""
+        return self.out / self.capture.name / self.row / f"seed-{self.seed}"
+
+    @property
+    def training_folder(self) -> Path:
+        """Where the training lies, with its clock."""
+        return self.out / self.capture.name / self.trained_as / f"seed-{self.seed}"
+
+    @property
+    def run_folder(self) -> Path:
+        """The training's run, as nerfstudio's commands take it (``config.yml``, ``nerfstudio_models``)."""
+        return self.training_folder / ROWS[self.row].method / RUN_NAME
+
+    def training_config(self) -> SageTrainerConfig:
+        """Config of the training, as ns-train would begin with it.
+
+        Raises:
+            SageError: the row names a setting that the method does not have.
+        """
+        return self._config(ROWS[self.row].trained_with)
+
+    def drawing_config(self) -> SageTrainerConfig:
+        """Config to load the trained avatar with: settled, and with what only acts when it is drawn.
+
+        Raises:
+            SageError: as for the training, or a setting is out of its range.
+        """
+        row = ROWS[self.row]
+        return settled(self._config({**row.trained_with, **row.drawn_with}))
+
+    def _config(self, of_row: Mapping[str, Any]) -> SageTrainerConfig:
+        row = ROWS[self.row]
+        overrides = {
+            "output_dir": self.training_folder.parent,
+            "experiment_name": self.training_folder.name,
+            "timestamp": RUN_NAME,
+            "vis": "tensorboard",
+            "machine.seed": self.seed,
+            "machine.device_type": "cuda" if torch.cuda.is_available() else "cpu",
+            "max_num_iterations": self.settings.steps,
+            "steps_per_eval_image": 0,
+            "pipeline.datamanager.dataparser.downscale_factor": self.settings.downscale_factor,
+            "pipeline.datamanager.dataparser.frames": row.frames,
+        }
+        try:
+            return configured(
+                row.method, self.capture, self.settings.head_model, self.settings.preset, {**overrides, **of_row}
+            )
+        except SageError as error:
+            raise SageError(f"The row '{self.row}' cannot be set up: {error}") from error
+
+    def save(self) -> None:
+        """Write the job into its folder, for the process that does it."""
+        content: dict[str, Any] = asdict(self)
+        content |= {"out": str(self.out), "capture": str(self.capture)}
+        if self.settings.head_model is not None:
+            content["settings"]["head_model"] = str(self.settings.head_model)
+        write_json(self.folder / JOB_FILE, content)
+
+    @classmethod
+    def load(cls, folder: Path) -> Job:
+        """Read a job back.
+
+        Raises:
+            SageError: there is none in ``folder``.
+        """
+        content = read_json(folder / JOB_FILE)
+        if content is None:
+            raise SageError(f"{folder / JOB_FILE} is not a job of a benchmark; sage-bench writes and starts those.")
+        settings = content.pop("settings")
+        head_model = settings.pop("head_model")
+        return cls(
+            out=Path(content.pop("out")),
+            capture=Path(content.pop("capture")),
+            settings=Settings(**settings, head_model=None if head_model is None else Path(head_model)),
+            **content,
+        )
+
+
+def settled(config: SageTrainerConfig) -> SageTrainerConfig:
+    """A copy of ``config`` with all that the preset and the machine decide."""
+    config = deepcopy(config)
+    config.set_timestamp()
+    return config

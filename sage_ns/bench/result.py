@@ -1,0 +1,80 @@
+"""What one row of one capture with one seed came out as, image by image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Literal
+
+from sage_ns.bench.files import read_json, write_json
+
+RESULT_FILE = "metrics.json"
+
+View = Literal["novel_view", "frontal", "all"]
+VIEWS: tuple[View, ...] = ("novel_view", "frontal", "all")
+"""The canonical moment from a held-out camera; held-out moments from the frontal camera, and from all."""
+
+
+@dataclass(frozen=True)
+class ImageFigures:
+    """Figures of one picture by name (psnr, ssim, lpips, and each ``_face``)."""
+
+    timestep: int
+    camera: int
+    figures: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Result:
+    """Figures of one trained avatar and what it cost."""
+
+    key: str
+    """fingerprint of all that the figures depend on"""
+    row: str
+    capture: str
+    seed: int
+    canonical_timestep: int
+    frontal_camera: int
+    """index of the test camera that is nearest to the face's front; -1 without a test split"""
+    num_surfels: int
+    num_steps: int
+    seconds: Mapping[str, float]
+    """of the training, by phase"""
+    peak_bytes: int
+    """most memory that the training took"""
+    novel_view: tuple[ImageFigures, ...]
+    """held-out cameras at moments that were trained on"""
+    reenactment: tuple[ImageFigures, ...]
+    """held-out moments"""
+    made_by: Mapping[str, Any]
+    """version, commit, date and machine"""
+
+    def figures(self, view: View) -> dict[str, float]:
+        """Means over the images of a view, by name; empty where there are none.
+
+        Novel views count at the canonical moment (all of them if it has none), so that a row that has trained on more
+        moments is measured on the same pictures.
+        """
+        if view == "novel_view":
+            images = [each for each in self.novel_view if each.timestep == self.canonical_timestep] or self.novel_view
+        else:
+            images = [each for each in self.reenactment if view == "all" or each.camera == self.frontal_camera]
+        names = dict.fromkeys(name for each in images for name in each.figures)
+        return {name: fmean(each.figures[name] for each in images if name in each.figures) for name in names}
+
+    def save(self, folder: Path) -> None:
+        """Write the result into the row's folder."""
+        write_json(folder / RESULT_FILE, asdict(self))
+
+    @classmethod
+    def load(cls, folder: Path) -> Result | None:
+        """Read the result of a row's folder; None where there is none that can be read."""
+        content = read_json(folder / RESULT_FILE)
+        try:
+            for name in ("novel_view", "reenactment"):
+                content[name] = tuple(ImageFigures(**each) for each in content[name])
+            return cls(**content)
+        except (TypeError, KeyError):
+            return None

@@ -1,0 +1,52 @@
+"""What each row of the benchmark is: a method, the moments it sees, and the settings that differ from its preset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sage_ns.capture.splits import FramesMode
+from sage_ns.errors import SageError
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row. Settings are values by dotted name, as :func:`sage_ns.methods.configured` takes them."""
+
+    title: str
+    method: str = "sage-multiview"
+    frames: FramesMode = "single"
+    """moments to train on"""
+    trained_with: Mapping[str, Any] = field(default_factory=dict)
+    """settings of the training"""
+    drawn_with: Mapping[str, Any] = field(default_factory=dict)
+    """settings that only act when the avatar is drawn: rows that differ in nothing else share one training"""
+
+
+SINGLE, MULTI, SAGE = "surfels-single", "surfels-multi", "sage"
+
+ROWS: Mapping[str, Row] = {
+    SINGLE: Row("surfels, one moment", "surfels"),
+    MULTI: Row("surfels, all moments", "surfels", "multi"),
+    SAGE: Row("SAGE, one moment"),
+    "sage-networks": Row("SAGE with networks", trained_with={"pipeline.model.networks": True}),
+    "sage-no-networks": Row("SAGE without networks", trained_with={"pipeline.model.networks": False}),
+    "sage-no-self-supervision": Row("SAGE without self-supervision", trained_with={"pipeline.self_supervise": False}),
+    "sage-no-anchor": Row("SAGE, pictures unseen in self-supervision", trained_with={"pipeline.anchor": 0.0}),
+    "sage-no-correction": Row("SAGE without correction", trained_with={"pipeline.model.correction": False}),
+    "sage-no-wrinkles": Row("SAGE without wrinkles", drawn_with={"pipeline.model.wrinkles": 0.0}),
+    "sage-no-mouth": Row("SAGE without mouth", drawn_with={"pipeline.model.mouth": False}),
+}
+"""In the order of the table. Of the two rows about networks, one equals ``sage``, which one is up to the preset."""
+
+
+def check_rows(names: Sequence[str]) -> None:
+    """Checks that all names are rows.
+
+    Raises:
+        SageError: some are not; lists those that are.
+    """
+    unknown = [name for name in names if name not in ROWS]
+    if unknown:
+        raise SageError(f"There is no row {', '.join(map(repr, unknown))}. Rows: {', '.join(ROWS)}.")

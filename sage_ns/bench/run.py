@@ -1,0 +1,99 @@
+"""Trains and evaluates one job, in a process of its own.
+
+    python -m sage_ns.bench.run FOLDER
+
+FOLDER holds the ``job.json`` that sage-bench has written. A training that is there already is gone on with if it was
+made with the same settings, and begun again if not.
+"""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from pathlib import Path
+from typing import Annotated, cast
+
+import tyro
+
+from sage_ns.bench.clock import CLOCK_FILE, Clock, clocked
+from sage_ns.bench.evaluation import frontal_camera, image_figures
+from sage_ns.bench.files import read_json, write_json
+from sage_ns.bench.job import Job
+from sage_ns.bench.provenance import provenance
+from sage_ns.bench.result import Result
+from sage_ns.errors import SageError
+from sage_ns.pipeline import SagePipeline
+
+TRAINING_FILE = "training.json"
+"""Key of the training in a folder, written when it begins."""
+
+
+def run_job(job: Job) -> Result:
+    """Train as far as that is still to be done, evaluate, and write the result.
+
+    Raises:
+        SageError: the capture or a setting cannot be used.
+    """
+    _train(job)
+    clock = Clock.read(job.training_folder)
+    if clock is None:
+        raise SageError(f"{job.training_folder / CLOCK_FILE} is gone. Delete {job.training_folder} and start again.")
+    pipeline = load_avatar(job)
+    result = Result(
+        key=job.key,
+        row=job.row,
+        capture=job.capture.name,
+        seed=job.seed,
+        canonical_timestep=int(pipeline.model.motion.timesteps[pipeline.model.motion.canonical_row]),
+        frontal_camera=frontal_camera(pipeline),
+        num_surfels=pipeline.model.surfels.num_surfels,
+        num_steps=clock.num_steps,
+        seconds=clock.seconds,
+        peak_bytes=clock.peak_bytes,
+        novel_view=image_figures(pipeline, "val"),
+        reenactment=image_figures(pipeline, "test"),
+        made_by=provenance(),
+    )
+    result.save(job.folder)
+    return result
+
+
+def _train(job: Job) -> None:
+    """Begin the training or go on with it; nothing where it is finished."""
+    from sage_ns.cli.training import train
+
+    config = job.training_config()
+    key = {"key": job.training_key}
+    if read_json(job.training_folder / TRAINING_FILE) != key:
+        shutil.rmtree(job.run_folder, ignore_errors=True)
+        (job.training_folder / CLOCK_FILE).unlink(missing_ok=True)
+        write_json(job.training_folder / TRAINING_FILE, key)
+    checkpoints = job.run_folder / config.relative_model_dir
+    if any(checkpoints.glob("*.ckpt")):
+        config.load_dir = checkpoints
+    train(clocked(config))
+
+
+def load_avatar(job: Job) -> SagePipeline:
+    """The trained avatar as the job's row draws it, with the capture's held-out pictures."""
+    from nerfstudio.utils.eval_utils import eval_setup
+
+    config = job.drawing_config()
+    pipeline = eval_setup(job.run_folder / "config.yml", test_mode="test", update_config_callback=lambda _: config)[1]
+    return cast(SagePipeline, pipeline)
+
+
+def main(folder: Annotated[Path, tyro.conf.Positional]) -> None:
+    """Do the job that lies in a folder.
+
+    Args:
+        folder: with ``job.json``.
+    """
+    # Deprecations inside nerfstudio, and its logging of losses that still carry gradients: not for a user to mend.
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    warnings.filterwarnings("ignore", message="Converting a tensor with requires_grad")
+    run_job(Job.load(folder))
+
+
+if __name__ == "__main__":
+    tyro.cli(main)

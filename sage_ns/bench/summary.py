@@ -1,0 +1,111 @@
+"""Figures of the rows over seeds, the share of the gap that SAGE closes, and the paper's figures to compare with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+from sage_ns.bench.result import VIEWS, Result, View
+from sage_ns.bench.rows import MULTI, ROWS, SAGE, SINGLE
+
+FIGURES = ("psnr", "ssim", "lpips")
+
+PAPER_EXPRESSIONS: Mapping[View, Mapping[str, tuple[float, float, float]]] = {
+    "frontal": {SINGLE: (17.75, 0.825, 0.200), MULTI: (25.94, 0.922, 0.079), SAGE: (25.41, 0.896, 0.085)},
+    "all": {SINGLE: (17.23, 0.823, 0.215), MULTI: (25.32, 0.903, 0.084), SAGE: (24.27, 0.879, 0.094)},
+}
+"""Novel expressions in arXiv 2606.05912, Table I: PSNR, SSIM, LPIPS; its surfels are GaussianAvatars."""
+
+PAPER_ABLATIONS: Mapping[str, tuple[float, float]] = {
+    SAGE: (33.79, 26.64),
+    "sage-no-networks": (33.95, 24.72),
+    "sage-no-self-supervision": (34.14, 22.18),
+    "sage-no-correction": (33.79, 25.42),
+}
+"""Table III: PSNR of novel view and self-reenactment."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure over seeds."""
+
+    mean: float
+    deviation: float | None
+    """standard deviation (of a sample); None with a single seed"""
+
+
+@dataclass(frozen=True)
+class RowSummary:
+    """One row of one capture over all seeds."""
+
+    row: str
+    figures: Mapping[View, Mapping[str, Figure]]
+    """by view and name"""
+    seconds: Figure
+    """of the training"""
+    phase_seconds: Mapping[str, Figure]
+    peak_bytes: int
+    """the most of all seeds"""
+    num_surfels: int
+
+
+def summarise(results: Sequence[Result]) -> list[RowSummary]:
+    """One summary for each row that has results, in the order of :data:`ROWS`."""
+    summaries = []
+    for row in ROWS:
+        chosen = [each for each in results if each.row == row]
+        if not chosen:
+            continue
+        summaries.append(
+            RowSummary(
+                row=row,
+                figures={view: _over_seeds([each.figures(view) for each in chosen]) for view in VIEWS},
+                seconds=_figure([sum(each.seconds.values()) for each in chosen]),
+                phase_seconds=_over_seeds([each.seconds for each in chosen]),
+                peak_bytes=max(each.peak_bytes for each in chosen),
+                num_surfels=chosen[0].num_surfels,
+            )
+        )
+    return summaries
+
+
+def _over_seeds(samples: Sequence[Mapping[str, float]]) -> dict[str, Figure]:
+    names = dict.fromkeys(name for sample in samples for name in sample)
+    return {name: _figure([sample[name] for sample in samples if name in sample]) for name in names}
+
+
+def _figure(values: Sequence[float]) -> Figure:
+    return Figure(fmean(values), stdev(values) if len(values) > 1 else None)
+
+
+def gap_closed(single: float, multi: float, sage: float, larger_is_better: bool = True) -> float | None:
+    """``(sage - single) / (multi - single)``: how much of what one moment loses against all of them SAGE wins back.
+
+    1 = one moment is as good as all. None where one moment loses nothing: there is no gap to close.
+    """
+    gap = multi - single if larger_is_better else single - multi
+    return (sage - single) / (multi - single) if gap > 0 else None
+
+
+def gaps_closed(summaries: Sequence[RowSummary]) -> dict[View, dict[str, float | None]]:
+    """Gap closed by view and figure, from means over seeds; empty unless all three rows are there."""
+    by_row = {each.row: each.figures for each in summaries}
+    if not {SINGLE, MULTI, SAGE} <= set(by_row):
+        return {}
+    gaps: dict[View, dict[str, float | None]] = {"frontal": {}, "all": {}}
+    for view, closed in gaps.items():
+        single, multi, sage = (by_row[row][view] for row in (SINGLE, MULTI, SAGE))
+        for name in single:
+            larger = not name.startswith("lpips")
+            closed[name] = gap_closed(single[name].mean, multi[name].mean, sage[name].mean, larger)
+    return gaps
+
+
+def paper_gap_closed(view: View, figure: str) -> float | None:
+    """The paper's, of its Table I; None for what that does not have (face regions)."""
+    if view not in PAPER_EXPRESSIONS or figure not in FIGURES:
+        return None
+    column = FIGURES.index(figure)
+    single, multi, sage = (PAPER_EXPRESSIONS[view][row][column] for row in (SINGLE, MULTI, SAGE))
+    return gap_closed(single, multi, sage, figure != "lpips")

@@ -1,0 +1,202 @@
+"""The benchmark as tables for the console, for Markdown, and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from sage_ns.bench.job import Settings
+from sage_ns.bench.result import Result, View
+from sage_ns.bench.rows import ROWS, SAGE
+from sage_ns.bench.summary import (
+    FIGURES,
+    PAPER_ABLATIONS,
+    Figure,
+    RowSummary,
+    gaps_closed,
+    paper_gap_closed,
+    summarise,
+)
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_NAMES = {"psnr": "PSNR", "ssim": "SSIM", "lpips": "LPIPS"}
+_DIGITS = {"psnr": 2, "ssim": 3, "lpips": 3}
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table: plain text, the first column to the left, all others to the right."""
+
+    title: str
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def sheets(capture: str, results: Sequence[Result]) -> list[Sheet]:
+    """All tables about one capture.
+
+    Args:
+        capture: its name, for the titles.
+        results: of all rows and seeds that are there.
+    """
+    summaries = summarise(results)
+    seeds = len({each.seed for each in results})
+    over = f", mean ± standard deviation over {seeds} seeds" if seeds > 1 else ""
+    shown = [name for name in FIGURES if any(name in view for row in summaries for view in row.figures.values())]
+    units = " / ".join(_NAMES[name] for name in shown)
+
+    def cells(summary: RowSummary, views: Sequence[View]) -> list[str]:
+        figures = [(summary.figures[view], suffix) for view in views for suffix in ("", "_face")]
+        return [" / ".join(_cell(each.get(name + suffix), _DIGITS[name]) for name in shown) for each, suffix in figures]
+
+    expressions = Sheet(
+        f"{capture}: self-reenactment at moments that were not trained on, {units}{over}",
+        ("row", "frontal camera", "its face", "all cameras", "their faces"),
+        [(each.row, *cells(each, ("frontal", "all"))) for each in summaries],
+    )
+    costs = Sheet(
+        f"{capture}: novel view of the canonical moment, {units}{over}, and costs",
+        ("row", "novel view", "its face", "training", "by phase", "surfels", "peak memory"),
+        [(each.row, *cells(each, ("novel_view",)), *_costs(each)) for each in summaries],
+    )
+    return [expressions, costs, *_gaps(capture, summaries), *_ablations(capture, summaries)]
+
+
+def _gaps(capture: str, summaries: Sequence[RowSummary]) -> list[Sheet]:
+    gaps = gaps_closed(summaries)
+    if not gaps:
+        return []
+    rows = []
+    for name in gaps["all"]:
+        figure, _, region = name.partition("_")
+        line = [_NAMES[figure] + (f", {region}" if region else "")]
+        for view, closed in gaps.items():
+            paper = paper_gap_closed(view, name)
+            line += [_share(closed.get(name)), "" if paper is None else f"{paper:.2f}"]
+        rows.append(line)
+    title = f"{capture}: gap closed = (SAGE - surfels single) / (surfels multi - surfels single), self-reenactment"
+    return [Sheet(title, ("figure", "frontal camera", "the paper's", "all cameras", "the paper's"), rows)]
+
+
+def _share(closed: float | None) -> str:
+    return "no gap" if closed is None else f"{round(closed, 2) + 0.0:.2f}"
+
+
+def _ablations(capture: str, summaries: Sequence[RowSummary]) -> list[Sheet]:
+    """What each variant of SAGE changes, beside the paper's Table III."""
+    by_row = {each.row: each for each in summaries}
+    variants = [each for each in summaries if each.row.startswith(SAGE) and each.row != SAGE]
+    if SAGE not in by_row or not variants:
+        return []
+
+    def changes(summary: RowSummary, view: View) -> list[str]:
+        before, after = by_row[SAGE].figures[view], summary.figures[view]
+        names = ("psnr", "psnr_face")
+        return [f"{after[n].mean - before[n].mean:+.2f}" if n in after and n in before else "-" for n in names]
+
+    rows = []
+    for each in variants:
+        paper = PAPER_ABLATIONS.get(each.row)
+        differences = [
+            "" if paper is None else f"{value - full:+.2f}"
+            for value, full in zip(paper or PAPER_ABLATIONS[SAGE], PAPER_ABLATIONS[SAGE], strict=True)
+        ]
+        novel, posed = changes(each, "novel_view"), changes(each, "all")
+        rows.append([each.row, *novel, differences[0], *posed, differences[1]])
+    headings = ("row", "novel view", "its face", "the paper's", "self-reenactment", "its faces", "the paper's")
+    return [Sheet(f"{capture}: change against {SAGE}, PSNR in dB", headings, rows)]
+
+
+def _costs(summary: RowSummary) -> list[str]:
+    phases = ", ".join(f"{name} {each.mean:.0f} s" for name, each in summary.phase_seconds.items())
+    return [
+        _cell(summary.seconds, 0) + " s",
+        phases,
+        f"{summary.num_surfels:,}",
+        f"{summary.peak_bytes / 2**30:.2f} GiB",
+    ]
+
+
+def _cell(figure: Figure | None, digits: int) -> str:
+    if figure is None:
+        return "-"
+    spread = "" if figure.deviation is None else f" ± {figure.deviation:.{digits}f}"
+    return f"{figure.mean:.{digits}f}{spread}"
+
+
+def as_rich(sheet: Sheet) -> Table:
+    """For the console."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=escape(sheet.title), title_justify="left")
+    for index, heading in enumerate(sheet.headings):
+        table.add_column(heading, justify="right" if index else "left")
+    for row in sheet.rows:
+        table.add_row(*map(escape, row))
+    return table
+
+
+def as_markdown(sheet: Sheet) -> str:
+    """A paragraph and a table in GitHub's Markdown."""
+    lines = [tuple(cell.replace("|", "\\|") for cell in row) for row in (sheet.headings, *sheet.rows)]
+    border = ("---", *["---:"] * (len(sheet.headings) - 1))
+    body = "\n".join("| " + " | ".join(line) + " |" for line in (lines[0], border, *lines[1:]))
+    return f"{sheet.title}\n\n{body}\n"
+
+
+def origin(results: Sequence[Result], settings: Settings) -> str:
+    """One line: settings, and the machines, versions and days that figures come from."""
+    made = [each.made_by for each in results]
+    machines = dict.fromkeys(f"{each['gpu'] or each['processor']}, {each['cores']} cores" for each in made)
+    versions = dict.fromkeys(f"{each['version']} ({each['commit'] or 'no commit'})" for each in made)
+    days = sorted({each["date"][:10] for each in made})
+    steps = dict.fromkeys(f"{each.num_steps:,}" for each in results)
+    size = f"1/{settings.downscale_factor} of the resolution" if settings.downscale_factor > 1 else "full resolution"
+    return (
+        f"{' and '.join(steps)} steps, preset {settings.preset}, {size}; {' and '.join(machines)}; "
+        f"sage_ns {' and '.join(versions)}, {' to '.join(days[:: max(1, len(days) - 1)])}."
+    )
+
+
+def markdown(results: Sequence[Result], settings: Settings) -> str:
+    """All tables of all captures as one Markdown file."""
+    parts = ["# sage-bench\n", origin(results, settings) + "\n"]
+    for capture in dict.fromkeys(each.capture for each in results):
+        parts += [as_markdown(sheet) for sheet in sheets(capture, [r for r in results if r.capture == capture])]
+    titles = ["row | what it is", "--- | ---", *(f"{name} | {ROWS[name].title}" for name in _rows(results))]
+    parts.append("\n".join(f"| {line} |" for line in titles) + "\n")
+    return "\n".join(parts)
+
+
+def _rows(results: Sequence[Result]) -> list[str]:
+    there = {each.row for each in results}
+    return [name for name in ROWS if name in there]
+
+
+def as_json(results: Sequence[Result], settings: Settings, provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """All figures but those of single images, which are in each row's own file."""
+    captures: dict[str, Any] = {}
+    for capture in dict.fromkeys(each.capture for each in results):
+        chosen = [each for each in results if each.capture == capture]
+        summaries = summarise(chosen)
+        captures[capture] = {
+            "rows": {each.row: asdict(each) for each in summaries},
+            "gap_closed": gaps_closed(summaries),
+            "runs": [_run(each) for each in chosen],
+        }
+    return {
+        **provenance,
+        "settings": asdict(settings) | {"head_model": settings.head_model and str(settings.head_model)},
+        "captures": captures,
+    }
+
+
+def _run(result: Result) -> dict[str, Any]:
+    content = asdict(result)
+    for name in ("novel_view", "reenactment"):
+        del content[name]
+    return content | {"figures": {view: result.figures(view) for view in ("novel_view", "frontal", "all")}}

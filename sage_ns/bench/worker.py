@@ -1,0 +1,110 @@
+"""Starts jobs in processes of their own, and shows how far they are."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from sage_ns.bench.clock import Clock
+from sage_ns.bench.job import Job
+
+LOG_FILE = "log.txt"
+
+_POLL_SECONDS = 0.3
+_LINES_OF_LOG = 15
+
+
+class Display:
+    """Two bars: rows that are done, and steps of the one at work; and a line for each that came to its end.
+
+    Args:
+        console: where to.
+        num_jobs: of the benchmark.
+    """
+
+    def __init__(self, console: Console, num_jobs: int) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self._progress = Progress(*columns, console=console, transient=True)
+        self._rows = self._progress.add_task("rows", total=num_jobs)
+        self._steps = self._progress.add_task("", total=None, visible=False)
+
+    def __enter__(self) -> Display:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def say(self, job: Job, text: str) -> None:
+        """Print a line about ``job``."""
+        number, total = self._progress.tasks[self._rows].completed + 1, self._progress.tasks[self._rows].total
+        self._progress.console.print(
+            f"row {number:.0f} of {total:.0f}: [bold]{escape(job.row)}[/bold], {escape(job.capture.name)}, "
+            f"seed {job.seed}: {text}",
+            soft_wrap=True,
+        )
+
+    def begin(self, job: Job) -> None:
+        """``job`` was started."""
+        self._progress.reset(self._steps, description=f"{job.row}: preparing", total=None, visible=True)
+
+    def show(self, job: Job) -> None:
+        """Show how far ``job`` is by now."""
+        clock = Clock.read(job.training_folder)
+        if clock is not None:
+            doing = "training" if clock.step < clock.num_steps else "evaluating"
+            description = f"{job.row}: {doing}"
+            self._progress.update(self._steps, description=description, completed=clock.step, total=clock.num_steps)
+
+    def advance(self) -> None:
+        """One more row came to its end."""
+        self._progress.update(self._steps, visible=False)
+        self._progress.advance(self._rows)
+
+
+def run_apart(job: Job, display: Display) -> bool:
+    """Do ``job`` in a process of its own, whose output goes to ``log.txt`` in the job's folder.
+
+    Returns:
+        whether it came to a good end; if not, the end of its log was shown.
+    """
+    job.save()
+    log = job.folder / LOG_FILE
+    start = time.perf_counter()
+    display.begin(job)
+    with log.open("a", encoding="utf-8") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "sage_ns.bench.run", str(job.folder)],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "COLUMNS": "120", "NO_COLOR": "1"},
+        )
+        try:
+            while process.poll() is None:
+                display.show(job)
+                time.sleep(_POLL_SECONDS)
+        finally:
+            if process.poll() is None:  # this process was interrupted: the training goes on from its checkpoint later
+                process.terminate()
+                process.wait()
+    if process.returncode == 0:
+        display.say(job, f"{time.perf_counter() - start:.0f} s")
+        return True
+    display.say(job, f"[red]failed[/red] (exit code {process.returncode}); the end of {escape(str(log))}:\n{_end(log)}")
+    return False
+
+
+def _end(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return escape("\n".join(lines[-_LINES_OF_LOG:]))

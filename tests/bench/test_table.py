@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import json
+
+from sage_ns.bench.job import Settings
+from sage_ns.bench.table import Sheet, as_json, as_markdown, as_rich, markdown, origin, sheets
+from tests.bench.results import MADE_BY, result
+
+SETTINGS = Settings("small", downscale_factor=4)
+THREE = [result("surfels-single", 20.0), result("surfels-multi", 30.0), result("sage", 28.0)]
+
+
+def test_markdown() -> None:
+    sheet = Sheet("About", ("row", "a|b"), [("x", "1"), ("y", "2")])
+    assert as_markdown(sheet) == "About\n\n| row | a\\|b |\n| --- | ---: |\n| x | 1 |\n| y | 2 |\n"
+
+
+def test_the_console_shows_brackets_as_they_are() -> None:
+    table = as_rich(Sheet("[x]", ("row", "b"), [("[red]", "[1]")]))
+    assert list(table.columns[0].cells) == ["\\[red]"] and table.columns[1].justify == "right"
+
+
+def test_figures_of_one_seed() -> None:
+    expressions, costs, gaps = sheets("head", THREE)
+    assert expressions.rows[2] == ("sage", "28.00 / 0.280", "- / -", "27.00 / 0.270", "- / -")
+    assert "±" not in expressions.title
+    assert costs.rows[0] == (
+        *("surfels-single", "25.00 / 0.250", "- / -"),
+        *("11 s", "setup 1 s, Reconstruct 10 s", "1,000", "1.00 GiB"),
+    )
+    assert gaps.rows == [["PSNR", "0.80", "0.94", "0.80", "0.87"], ["SSIM", "0.80", "0.73", "0.80", "0.70"]]
+
+
+def test_several_seeds_show_their_spread() -> None:
+    expressions = sheets("head", [result("sage", 30.0, seed=1), result("sage", 32.0, seed=2)])[0]
+    assert expressions.rows[0][1] == "31.00 ± 1.41 / 0.310 ± 0.014"
+    assert "2 seeds" in expressions.title
+
+
+def test_without_a_gap_there_is_none_to_close() -> None:
+    made = [result("surfels-single", 30.0), result("surfels-multi", 30.0), result("sage", 28.0)]
+    assert sheets("head", made)[2].rows[0] == ["PSNR", "no gap", "0.94", "no gap", "0.87"]
+
+
+def test_ablations_beside_the_papers() -> None:
+    made = [result("sage", 28.0), result("sage-no-self-supervision", 25.0), result("sage-no-mouth", 28.5)]
+    rows = sheets("head", made)[-1].rows
+    assert rows[0] == ["sage-no-self-supervision", "-3.00", "-", "+0.35", "-3.00", "-", "-4.46"]
+    assert rows[1] == ["sage-no-mouth", "+0.50", "-", "", "+0.50", "-", ""]
+
+
+def test_the_file_says_where_figures_come_from() -> None:
+    text = markdown(THREE, SETTINGS)
+    assert "2,000 steps, preset small, 1/4 of the resolution; P, 2 cores; sage_ns 1 (abc), 2026-01-02." in text
+    assert "| sage | SAGE, one moment |" in text
+    other = result("sage", 20.0, made_by={**MADE_BY, "cores": 2, "commit": None, "date": "2026-01-05T00:00:00"})
+    assert "1 (abc) and 1 (no commit), 2026-01-02 to 2026-01-05" in origin([THREE[0], other], SETTINGS)
+
+
+def test_json() -> None:
+    content = json.loads(json.dumps(as_json(THREE, SETTINGS, {"version": "1"})))
+    head = content["captures"]["head"]
+    assert content["version"] == "1" and content["settings"]["downscale_factor"] == 4
+    assert head["rows"]["sage"]["figures"]["frontal"]["psnr"] == {"mean": 28.0, "deviation": None}
+    assert head["gap_closed"]["all"]["psnr"] == 0.8
+    assert head["runs"][0]["figures"]["all"]["psnr"] == 19.0

@@ -1,0 +1,111 @@
+"""``sage-bench`` end to end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from sage_ns.cli.bench import main
+from tests.tiny_capture import write_tiny_capture
+
+
+@pytest.fixture(scope="module")
+def capture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_capture(tmp_path_factory.mktemp("bench") / "head", width=24, height=32)
+
+
+def refuse(*_: object, **__: object) -> None:
+    raise AssertionError("a row was run")
+
+
+def test_two_rows_then_nothing_left_to_do(
+    capture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "bench"
+    common = [str(capture), "--out", str(out), "--steps", "4", "--preset", "small"]
+    main([*common, "--rows", "surfels-single", "surfels-multi"])
+    printed = capsys.readouterr().out
+    assert "row 2 of 2: surfels-multi" in printed and "frontal camera" in printed
+    figures = json.loads((out / "results.json").read_text())
+    rows = figures["captures"]["head"]["rows"]
+    assert list(rows) == ["surfels-single", "surfels-multi"]
+    assert all(10 < row["figures"]["all"]["psnr"]["mean"] < 60 for row in rows.values())
+    assert "| surfels-multi |" in (out / "table.md").read_text()
+    with Image.open(out / "head" / "comparison.png") as picture:
+        assert picture.height > 320 and picture.width > 5 * 200
+    folder = out / "head" / "surfels-single" / "seed-42"
+    assert len(json.loads((folder / "metrics.json").read_text())["reenactment"]) == 3
+    assert "Training Finished" in (folder / "log.txt").read_text()
+
+    monkeypatch.setattr("sage_ns.bench.benchmark.run_apart", refuse)
+    monkeypatch.setattr("sage_ns.bench.comparison.load_avatar", refuse)
+    main([*common, "--rows", "surfels-single"])
+    printed = capsys.readouterr().out
+    assert "row 1 of 1: surfels-single, head, seed 42: done before" in printed
+    assert printed.count("surfels-multi") >= 2  # what was done earlier stays in the tables
+
+    for arguments, message in (
+        (["--steps", "5"], "is of another benchmark: steps 4, not 5"),
+        (["--downscale-factor", "2"], "is of another benchmark"),
+    ):
+        with pytest.raises(SystemExit):
+            main([*common, "--rows", "surfels-single", *arguments])
+        assert message in capsys.readouterr().out
+    moved = write_tiny_capture(tmp_path / "other" / "head", width=24, height=32)
+    with pytest.raises(SystemExit):
+        main([str(moved), *common[1:], "--rows", "surfels-single"])
+    assert "has a capture 'head' already" in capsys.readouterr().out
+
+
+def test_a_row_that_fails_is_reported(
+    capture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program = tmp_path / "python"
+    program.write_text("#!/bin/sh\necho something is broken\nexit 3\n")
+    program.chmod(0o755)
+    monkeypatch.setattr("sage_ns.bench.worker.sys.executable", str(program))
+    with pytest.raises(SystemExit) as stopped:
+        main([str(capture), "--out", str(tmp_path / "out"), "--rows", "surfels-single", "surfels-multi"])
+    assert stopped.value.code == 1
+    printed = capsys.readouterr().out
+    assert printed.count("failed (exit code 3)") == 2 and "something is broken" in printed
+    assert "surfels-single (head, seed 42), surfels-multi (head, seed 42)" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["{tmp}"], "is not a capture"),
+        (["{tmp}/nowhere"], "is not a folder"),
+        ([], "There is no capture"),
+        (["{capture}", "{capture}"], "Two captures are called 'head'"),
+        (["{capture}", "--rows", "surfels-single", "sagge"], "There is no row 'sagge'. Rows: surfels-single, "),
+        (["{capture}", "--seeds", "-1"], "--seeds is [-1]"),
+        (["{capture}", "--rows", "surfels-single", "--steps", "-1"], "--max-num-iterations is -1"),
+        (["{capture}", "--rows", "surfels-single", "--downscale-factor", "0"], "downscale"),
+        (["{capture}", "--rows", "surfels-single", "--head-model", "{tmp}/no.npz"], "no.npz"),
+        (["{capture}", "--rows", "surfels-single", "--out", "{capture}"], "is not empty and not of sage-bench"),
+        (["{capture}", "--rows", "surfels-single", "--out", "{capture}/head_model.npz"], "is a file"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_is_done(
+    arguments: list[str],
+    message: str,
+    capture: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("sage_ns.bench.benchmark.run_apart", refuse)
+    given = [each.format(tmp=tmp_path, capture=capture) for each in arguments]
+    if "--out" not in given:
+        given += ["--out", str(tmp_path / "out")]
+    before = sorted(capture.rglob("*"))
+    with pytest.raises(SystemExit) as stopped:
+        main(given)
+    assert stopped.value.code == 1
+    assert message in " ".join(capsys.readouterr().out.split())
+    assert not (tmp_path / "out").exists() and sorted(capture.rglob("*")) == before
