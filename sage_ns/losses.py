@@ -17,7 +17,7 @@ _DEPTH_BEND = 0.002
 
 @dataclass
 class LossWeights:
-    """Weight of each loss of the first phase (Eq. 12); named as in the log. What weighs 0 is not computed."""
+    """Weight of each loss (Eq. 12 and 21); named as in the log. What weighs 0 is not computed."""
 
     l1: float = 0.8
     """1 - a, with a = 0.2 as in 3DGS"""
@@ -53,6 +53,8 @@ class LossWeights:
     """2/5 of MonoSDF's: the surfels' normals are noisier than a network's"""
     field_silhouette: float = 0.02
     """that the field fills the silhouette; gentler than the surfels', its surface is closed"""
+    appearance: float = 0.3
+    """phase 2 only; at the weight of l1, what the tracked mesh is off by blurs the canonical head"""
     flatness: float = 0.01
     """pushes the smallest eigenvalue to 0; it is met within a few hundred steps at any weight"""
 
@@ -152,6 +154,11 @@ def smoothness(
 def field_color(rendered: Float[Tensor, "num_rays 3"], truth: Float[Tensor, "num_rays 3"]) -> Float[Tensor, ""]:
     """``mean |C^ - C|_1`` (L_C of Eq. 12): the volume rendering shows what the picture shows."""
     return (rendered - truth).abs().mean()
+
+
+def appearance(shown: Float[Tensor, "num_rays 3"], expected: Float[Tensor, "num_rays 3"]) -> Float[Tensor, ""]:
+    """``mean |C_gs(p) - C^(warp(p))|_1`` (Eq. 20): a posed head looks as the canonical one does; 0 without rays."""
+    return (shown - expected).abs().sum() / max(3 * len(shown), 1)
 
 
 def field_depth(

@@ -13,7 +13,7 @@ from nerfstudio.plugins.types import MethodSpecification
 from sage_ns.capture.datamanager import CaptureDatamanagerConfig
 from sage_ns.capture.dataparser import FlameCaptureDataParserConfig
 from sage_ns.errors import SageError, show_as_panels
-from sage_ns.model import SageModelConfig
+from sage_ns.model_config import SageModelConfig
 from sage_ns.pipeline import SagePipelineConfig
 from sage_ns.trainer import DecayConfig, FusedAdamConfig, SageTrainerConfig
 
@@ -41,11 +41,13 @@ def _optimizers() -> dict:
     }
 
 
-def _trainer(method_name: str, model: SageModelConfig) -> SageTrainerConfig:
+def _trainer(method_name: str, model: SageModelConfig, self_supervise: bool = True) -> SageTrainerConfig:
     return SageTrainerConfig(
         method_name=method_name,
         pipeline=SagePipelineConfig(
-            datamanager=CaptureDatamanagerConfig(dataparser=FlameCaptureDataParserConfig()), model=model
+            datamanager=CaptureDatamanagerConfig(dataparser=FlameCaptureDataParserConfig()),
+            model=model,
+            self_supervise=self_supervise,
         ),
         optimizers=_optimizers(),
         steps_per_save=500,
@@ -64,7 +66,9 @@ sage_multiview = MethodSpecification(
 )
 
 surfels = MethodSpecification(
-    config=_trainer("surfels", SageModelConfig(with_sdf=False)),
+    config=_trainer(
+        "surfels", SageModelConfig(with_sdf=False, correction=False, mouth=False, wrinkles=0.0), self_supervise=False
+    ),
     description="Ablation: rigged 2D Gaussian surfels trained on images only.",
 )
 

@@ -2,38 +2,43 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, cast
 
 import torch
 from jaxtyping import Bool, Float
 from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.data.scene_box import OrientedBox
-from nerfstudio.models.base_model import Model, ModelConfig
+from nerfstudio.models.base_model import Model
+from nerfstudio.utils.rich_utils import CONSOLE
+from rich.markup import escape
 from torch import Tensor
 from torch.nn import Parameter
 
 from sage_ns import losses
-from sage_ns.avatar.canonical import Canonical
-from sage_ns.avatar.initialise import carries_hair, initialise_surfels, surfel_reach
+from sage_ns.avatar.canonical import Canonical, canonical_means
+from sage_ns.avatar.correction import SurfelCorrection
+from sage_ns.avatar.initialise import initialise_surfels
 from sage_ns.avatar.interior import interior_shade, interior_triangles
+from sage_ns.avatar.mouth import Mouth, joined, load_mouth_prior, skin_color, without_insides
 from sage_ns.avatar.personal_rig import PersonalRig
+from sage_ns.avatar.poses import Poses
 from sage_ns.avatar.prediction import Prediction, SurfelNetworks
-from sage_ns.avatar.rebinding import rebind_surfels
-from sage_ns.avatar.surfels import SurfelAttributes
+from sage_ns.avatar.rebinding import carry_over, rebind_surfels
+from sage_ns.avatar.surfels import SurfelAttributes, take_sizes
+from sage_ns.avatar.tracking_refinement import refined_motion
+from sage_ns.avatar.wrinkles import wrinkle_shade
 from sage_ns.capture.cameras import View, pinhole_camera, pixel_rays
 from sage_ns.capture.motion import MotionSource
+from sage_ns.errors import HeadModelError
 from sage_ns.field.pretraining import pretrain
-from sage_ns.field.sdf import FieldConfig
 from sage_ns.field_view import FieldView, LazyOutputs
 from sage_ns.geometry.ray_casting import first_triangles
+from sage_ns.geometry.spherical_harmonics import C0
 from sage_ns.geometry.triangles import TriangleFrames
-from sage_ns.losses import LossWeights
 from sage_ns.metrics import ImageMetrics
+from sage_ns.model_config import SageModelConfig
 from sage_ns.parallel import cores_for_kernels
 from sage_ns.raster import Buffers, PinholeCamera, rasterize
 from sage_ns.raster.supersampling import downsampled, enlarged
@@ -41,61 +46,6 @@ from sage_ns.rig import FlameParams, HeadModel
 
 _ROOM_AROUND = 0.02
 """Metres between the farthest hair and the border of the field's cube."""
-
-
-@dataclass
-class SageModelConfig(ModelConfig):
-    """What is drawn and what it is asked to look like."""
-
-    _target: type = field(default_factory=lambda: SageModel)
-    enable_collider: bool = False
-    """cameras are rendered whole; there are no rays to clip"""
-    num_surfels: int = 0
-    """how many surfels; 0 = as the preset says (paper 150,000, small 30,000)"""
-    sh_degree: int = 1
-    """degree of the view-dependent colour, 0 to 3"""
-    random_background: bool = True
-    """train on a random background colour per step; needs masks, otherwise the capture's is used"""
-    supersampling: int = 2
-    """draw at this many times the resolution and average: edges cover pixels in part, as a camera sees them"""
-    hair_reach: float = 0.08
-    """how far hair may stand off scalp and neck [metres]; 0 = hold all surfels to the rig as GaussianAvatars does"""
-    scale_limit: float = 0.6
-    """scales above this are pulled back, in triangle scales (GaussianAvatars)"""
-    hair_scale_limit: float = 2.0
-    """the same where hair may be: a surfel can be as long as a strand of hair is straight"""
-    dark_interior: bool = True
-    """darken what comes into view through an opening mouth; a stand-in for a mouth that no picture has shown"""
-    rebind_every: int = 200
-    """steps between rebindings of surfels to the triangle that is nearest by then; 0 = never"""
-    rebind_until: float = 0.6
-    """fraction of the training after which bindings stay"""
-    regularise_from: float = 0.1
-    """fraction of the training after which distortion and normal consistency act"""
-    with_sdf: bool = True
-    """optimise a signed distance field together with the surfels"""
-    networks: bool | None = None
-    """predict the surfels' attributes by networks over the field; False = each surfel has its own; None = as the preset
-    says (paper: predict, small: own)"""
-    sdf: FieldConfig = field(default_factory=FieldConfig)
-    """the field's grid and network"""
-    levels_at_start: float = 6.0
-    """levels of the field's grid that are open at first: coarse to fine"""
-    levels_open_by: float = 0.4
-    """fraction of the training after which all of them are"""
-    num_rays: int = 0
-    """rays through the field per step; 0 = as the preset says"""
-    num_surface_points: int = 0
-    """surfels per step that are held to the field's surface; 0 = as the preset says"""
-    surfel_share: float = 0.1
-    """of the pull between surfels and surface, what acts on the surfels: images place them better than a surface that
-    is still to be found, and the surface is to follow"""
-    ray_samples: tuple[int, int] = (48, 16)
-    """samples per ray: that find the surface, that are rendered"""
-    losses: LossWeights = field(default_factory=LossWeights)
-    """weight of each loss"""
-    lpips_weights: Path | None = None
-    """torchvision's AlexNet weights for the LPIPS metric; torch.hub's cache is searched when not given"""
 
 
 class SageModel(Model):
@@ -109,6 +59,7 @@ class SageModel(Model):
     config: SageModelConfig
     background: Tensor
     interior: Tensor
+    settled: Tensor
     canonical: Canonical | None
     networks: SurfelNetworks | None
 
@@ -134,12 +85,15 @@ class SageModel(Model):
             self.config.hair_reach,
             torch.Generator().manual_seed(self.seed),
         )
+        self.mouth = self._mouth(with_light=bool(pictures)) if self.config.mouth else None
         self.canonical, self.networks = self._believe(canonical, fresh=views is not None)
         self.register_buffer("background", metadata["background"].clone())
+        # Canonical centres that the correction goes by from phase 2 on; before it, those of the moment.
+        self.register_buffer("settled", torch.zeros(0, 3))
         # Not modules and not checkpointed: they can be rebuilt.
-        self._frames: OrderedDict[bytes, TriangleFrames] = OrderedDict()
+        self.poses = Poses(self.rig)
+        self._correction: SurfelCorrection | None = None
         self._metrics = ImageMetrics(self.config.lpips_weights)
-        self._limits: tuple[Tensor, Tensor] | None = None
         self._baked = True
         self._field_view: FieldView | None = None
 
@@ -147,6 +101,17 @@ class SageModel(Model):
     def seed(self) -> int:
         """Seed of all that training draws at random."""
         return self.kwargs.get("seed", 0)
+
+    def _mouth(self, with_light: bool) -> Mouth | None:
+        """The inside of the mouth, in the light of this person's skin where pictures have shown that."""
+        head_model, surfels = self.rig.head_model, self.surfels
+        try:
+            seen = (0.5 + C0 * surfels.sh_dc[:, 0]).detach()
+            skin = skin_color(head_model, surfels.triangle, seen, surfels.opacity_logits.detach().sigmoid())
+            return Mouth(head_model, load_mouth_prior(self.config.mouth_prior), skin if with_light else None)
+        except HeadModelError as error:
+            CONSOLE.print(f"[yellow]No mouth interior: {escape(str(error))}[/yellow]")
+            return None
 
     def _believe(
         self, motion: Float[Tensor, "num_coefficients"], fresh: bool
@@ -179,16 +144,8 @@ class SageModel(Model):
         return pinhole_camera(camera).to(self.device)
 
     def frames(self, motion: Float[Tensor, "num_coefficients"]) -> TriangleFrames:
-        """Triangle frames of the rig under ``motion``; the last ones are kept, since training asks again and again."""
-        key = motion.detach().cpu().numpy().tobytes()
-        if key in self._frames:
-            self._frames.move_to_end(key)
-            return self._frames[key]
-        with torch.no_grad():
-            self._frames[key] = self.rig.frames(motion)
-        if len(self._frames) > 64:
-            self._frames.popitem(last=False)
-        return self._frames[key]
+        """Triangle frames of the rig under ``motion``."""
+        return self.poses.at(motion).frames
 
     def predict(self) -> Prediction | None:
         """Attributes of all surfels from the networks; None where the surfels have their own. Once per step."""
@@ -210,26 +167,95 @@ class SageModel(Model):
             self.surfels.keep(prediction.attributes)
             self._baked = True
 
+    @torch.no_grad()
+    def settle(self) -> None:
+        """From here on the correction goes by where surfels are now, wherever training moves them; once, for phase 2.
+
+        Kept in checkpoints: neighbourhoods are looked for once, and a resumed training has the same.
+        """
+        if not self.is_settled:
+            self.settled = canonical_means(self.surfels, self.frames(self.motion.canonical()))
+            self.forget()
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether phase 2 has begun."""
+        return len(self.settled) > 0
+
+    @torch.no_grad()
+    def refine_tracking(self) -> None:
+        """Lay the canonical rig onto the field's surface; surfels stay where they are, and ride on it from there."""
+        if self.canonical is None or self.config.tracking_prior <= 0:
+            return
+        head_model, motion = self.rig.head_model, self.motion.canonical().clone()
+        before = self.frames(motion)
+        refined = refined_motion(self.canonical.field, head_model, motion, self.config.tracking_prior)
+        self.motion.refine(refined)
+        carry_over(self.surfels, before, self.frames(refined))
+        self._field_view = None  # its mesh rides on the rig as that was
+        self.forget()
+
+    def forget(self) -> None:
+        """Surfels or rig are others: what was derived from them is made anew when asked for."""
+        self._correction = None
+        self.poses.clear()
+
+    @property
+    def correction(self) -> SurfelCorrection | None:
+        """Corrects posed surfels; None where the config leaves that out."""
+        if self._correction is None and self.config.correction:
+            pose = self.poses.at(self.motion.canonical())
+            means = self.settled if self.is_settled else canonical_means(self.surfels, pose.frames)
+            self._correction = SurfelCorrection(means, self.surfels.triangle, self.rig.head_model, pose.vertices)
+        return self._correction
+
     def draw_fine(
         self,
         camera: PinholeCamera,
         motion: Float[Tensor, "num_coefficients"],
         attributes: SurfelAttributes | None = None,
+        corrected: bool = True,
+        wrinkles: float = 0.0,
     ) -> Buffers:
         """Rasterise the avatar under ``motion`` for ``camera``, supersampled and not yet averaged.
 
-        ``attributes`` stand in for the surfels' own.
+        Args:
+            camera: before supersampling.
+            motion: the moment.
+            attributes: stand in for the surfels' own.
+            corrected: for surfels that have found their places.
+            wrinkles: strength of what darkens folding skin; nothing learns from that.
         """
         frames = self.frames(motion)
-        with torch.no_grad():
-            shade = interior_shade(self.interior, frames, camera.center) if self.config.dark_interior else None
-        surfels = self.surfels.place(frames, camera.center, shade, attributes)
+        surfels = self.surfels.place(frames, camera.center, self._shade(motion, camera, wrinkles), attributes)
+        if corrected and self.correction is not None:
+            surfels = self.correction.apply(surfels, self.poses.deformation(motion, self.correction))
+        if self.mouth is not None:
+            unseen = self.interior & self.mouth.around
+            surfels = without_insides(surfels, self.surfels.triangle, unseen, frames, camera.center)
+            surfels = joined(surfels, self.mouth.place(motion, camera.center))
         return rasterize(surfels, enlarged(camera, self.config.supersampling))
 
+    @torch.no_grad()
+    def _shade(
+        self, motion: Float[Tensor, "num_coefficients"], camera: PinholeCamera, wrinkles: float
+    ) -> Float[Tensor, "num_triangles"]:
+        """Factor on the colours of each triangle's surfels."""
+        pose, rest = self.poses.at(motion), self.poses.at(self.motion.canonical())
+        shade = torch.ones_like(pose.frames.scale)
+        if self.config.dark_interior:
+            shade = interior_shade(self.interior, pose.frames, camera.center)
+        if wrinkles > 0:
+            triangles = self.rig.head_model.triangles
+            face = self.rig.head_model.regions.triangle_mask("face", triangles)
+            shade = shade * wrinkle_shade(rest.vertices, pose.vertices, triangles, face, wrinkles)
+        return shade
+
     def draw(self, camera: PinholeCamera, motion: Float[Tensor, "num_coefficients"]) -> Buffers:
-        """Rasterise the avatar, as it is by now, under ``motion`` for ``camera``."""
+        """Rasterise the avatar, as it is by now and with its wrinkles, under ``motion`` for ``camera``."""
         self.bake()
-        return downsampled(self.draw_fine(camera, motion), self.config.supersampling)
+        buffers = self.draw_fine(camera, motion, wrinkles=self.config.wrinkles)
+        return downsampled(buffers, self.config.supersampling)
 
     def get_outputs(self, ray_bundle: Any) -> dict[str, Tensor | list]:
         """Images by name for one camera: rgb, accumulation, depth, normal, normal_from_depth, distortion.
@@ -304,28 +330,6 @@ class SageModel(Model):
             }
         )
 
-    def silhouette_losses(
-        self, alpha: Float[Tensor, "h w 1"], mask: Float[Tensor, "h w 1"]
-    ) -> dict[str, Float[Tensor, ""]]:
-        """Coverage against the mask, weighted."""
-        return self.weighted({"silhouette": lambda: losses.silhouette(alpha, mask)})
-
-    def binding_losses(self, attributes: SurfelAttributes) -> dict[str, Float[Tensor, ""]]:
-        """Hinges that hold surfels to their triangles, weighted."""
-        if self._limits is None:
-            head_model, bound = self.rig.head_model, self.surfels.triangle
-            reach = surfel_reach(head_model, self.frames(self.motion.canonical()), self.config.hair_reach)
-            hair = carries_hair(head_model)[bound, None]
-            limit = torch.where(hair, self.config.hair_scale_limit, self.config.scale_limit)
-            self._limits = reach[bound], limit
-        reach, limit = self._limits
-        return self.weighted(
-            {
-                "position_hinge": lambda: losses.position_hinge(self.surfels.means, reach),
-                "scale_hinge": lambda: losses.scale_hinge(attributes.log_scales, limit),
-            }
-        )
-
     def weighted(self, terms: Mapping[str, Callable[[], Tensor]]) -> dict[str, Float[Tensor, ""]]:
         """Losses by name, times their weights; those that weigh nothing are not computed."""
         weights = self.config.losses
@@ -340,8 +344,8 @@ class SageModel(Model):
     @torch.no_grad()
     def rebind(self) -> Bool[Tensor, "num_surfels"]:
         """Rebind surfels to the nearest triangle at the canonical moment; returns which ones moved."""
-        self._limits = None
         canonical = self.motion.canonical()
+        self.forget()
         return rebind_surfels(self.surfels, self.rig.head_model, self.rig.vertices(canonical))
 
     # ---- evaluation --------------------------------------------------------------------------------------------
@@ -381,10 +385,14 @@ class SageModel(Model):
         return super().state_dict(*args, **kwargs)
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
-        """Load a checkpoint whatever its number of surfels, timesteps and vertices."""
-        self._frames.clear()
-        self._limits = None
+        """Load a checkpoint whatever its number of surfels, timesteps and vertices, with or without a mouth."""
+        if self.mouth is None:
+            state_dict = {name: value for name, value in state_dict.items() if not name.startswith("mouth.")}
+        elif not any(name.startswith("mouth.") for name in state_dict):
+            state_dict = {**state_dict, **self.mouth.state_dict(prefix="mouth.")}
+        self.forget()
         self._field_view = None
+        take_sizes(self, ("settled",), state_dict, "")
         if "interior" in state_dict:
             self.interior = torch.empty_like(state_dict["interior"], device=self.device)
         return super().load_state_dict(state_dict, strict, assign)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal, cast
@@ -15,13 +16,18 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 from torchvision.utils import save_image
 
+from sage_ns.appearance_consistency import AppearanceSource
 from sage_ns.capture.datamanager import CaptureDatamanager
+from sage_ns.capture.driving_bank import DrivingBank
 from sage_ns.errors import SageError
 from sage_ns.ffmpeg import put_ffmpeg_on_path
 from sage_ns.model import SageModel
 from sage_ns.progress import tracked
 from sage_ns.reconstruct import Losses, Reconstruct
-from sage_ns.viewer import FrontView
+from sage_ns.self_supervise import SelfSupervise
+from sage_ns.viewer import FrontView, wrinkle_slider
+
+Phase = Reconstruct | SelfSupervise
 
 
 @dataclass
@@ -30,7 +36,18 @@ class SagePipelineConfig(VanillaPipelineConfig):
 
     _target: type = field(default_factory=lambda: SagePipeline)
     reconstruct_steps: int = 0
-    """length of phase 1; 0 = all training iterations (set when training starts)"""
+    """length of phase 1; 0 = as the preset says (set when training starts)"""
+    self_supervise: bool = True
+    """phase 2: expressions of a driving bank are drawn and held to what the pictures have shown"""
+    driving_bank: Path | None = None
+    """motion to teach: a VHAP, LAM or metrical-tracker folder, or an .npz; the capture's own driver, or else made-up
+    expressions, where none is given"""
+    appearance_rays: int = 2048
+    """pixels per step of phase 2 that are held to the canonical appearance; 0 = none"""
+    appearance_source: AppearanceSource = "pictures"
+    """what is there: looked up in the pictures of the canonical moment, or rendered from the field as in the paper"""
+    anchor: float = 1.0
+    """weight of the real pictures' losses, which every second step of phase 2 is about; 0 = none, all steps teach"""
     seed: int = 42
     """seed of all that training draws at random (set from --machine.seed)"""
 
@@ -77,7 +94,11 @@ class SagePipeline(VanillaPipeline):
         )
         self.model.to(device)
         self.front_view = FrontView(self.model)
-        self.phase = Reconstruct(self.model, self.datamanager, max(config.reconstruct_steps, 1), config.seed)
+        self.wrinkles = wrinkle_slider(self.model)
+        # Read before training starts: a bank that cannot be used is to be known of by then.
+        self._bank = self._driving_bank() if config.self_supervise and test_mode == "val" else None
+        self._reconstruct = Reconstruct(self.model, self.datamanager, max(config.reconstruct_steps, 1), config.seed)
+        self.phase: Phase = self._reconstruct
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool | None = None) -> None:
         """Load a checkpoint, all of it; nerfstudio would leave out in silence what does not match.
@@ -97,7 +118,39 @@ class SagePipeline(VanillaPipeline):
 
     def get_train_loss_dict(self, step: int) -> tuple[dict[str, Any], Losses, dict[str, Tensor]]:
         """Losses of the phase that ``step`` belongs to."""
+        self.phase = self._phase_at(step)
         return self.phase.losses(step)
+
+    def _phase_at(self, step: int) -> Phase:
+        teaches = self.config.self_supervise and step >= self.config.reconstruct_steps
+        return self._self_supervise if teaches else self._reconstruct
+
+    @cached_property
+    def _self_supervise(self) -> SelfSupervise:
+        """Phase 2, made when it is first asked for."""
+        config = self.config
+        assert self._bank is not None
+        return SelfSupervise(
+            self.model,
+            self.datamanager,
+            self._reconstruct,
+            self._bank,
+            config.appearance_rays,
+            config.appearance_source,
+            config.anchor,
+            config.seed,
+        )
+
+    def _driving_bank(self) -> DrivingBank:
+        sources = [self.config.driving_bank] if self.config.driving_bank is not None else []
+        return DrivingBank.for_capture(
+            self.datamanager.capture_dir,
+            self.model.rig.head_model,
+            self.model.motion,
+            self.datamanager.train_dataset.metadata["test_timesteps"],
+            sources,
+            self.config.seed,
+        )
 
     @torch.no_grad()
     def get_average_eval_image_metrics(

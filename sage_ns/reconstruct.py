@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from sage_ns import losses
+from sage_ns.avatar.initialise import carries_hair, surfel_reach
+from sage_ns.avatar.surfels import SurfelAttributes
 from sage_ns.capture.datamanager import CaptureDatamanager
 from sage_ns.capture.images import recomposite
 from sage_ns.field_supervision import FieldSupervision
@@ -30,12 +32,17 @@ class Reconstruct:
         seed: seed of the background colours.
     """
 
+    title = "Fitting the pictures"
+
     def __init__(self, model: SageModel, datamanager: CaptureDatamanager, num_steps: int, seed: int) -> None:
         self.model = model
         self.datamanager = datamanager
         self.num_steps = num_steps
         self.seed = seed
         self.last_psnr = torch.tensor(float("nan"))
+        # Many moments average out what the tracker has wrong in each of them.
+        self.single_moment = len(datamanager.train_dataset.metadata["train_timesteps"]) == 1
+        self._limits: tuple[Tensor, Tensor] | None = None
         config = model.config
         self.supervision = (
             FieldSupervision(
@@ -52,37 +59,62 @@ class Reconstruct:
 
     def losses(self, step: int) -> tuple[dict[str, Any], Losses, dict[str, Tensor]]:
         """Outputs, losses and metrics of one step."""
-        camera, batch = self.datamanager.next_train(step)
-        model = self.model
         self._open_levels(step)
+        return self._fit(step, self.supervision)
+
+    def anchor(self, step: int) -> tuple[dict[str, Any], Losses, dict[str, Tensor]]:
+        """The same on the pictures alone: the field is left as it is."""
+        return self._fit(step, None)
+
+    def _fit(self, step: int, supervision: FieldSupervision | None) -> tuple[dict[str, Any], Losses, dict[str, Tensor]]:
+        model = self.model
+        camera, batch = self.datamanager.next_train(step)
         prediction = model.predict()
         attributes = model.surfels.attributes if prediction is None else prediction.attributes
         pinhole, motion = model.pinhole(camera), model.motion.at(camera)
-        buffers = model.draw_fine(pinhole, motion, attributes)
+        # Surfels that still look for their places are not corrected for how those deform.
+        corrected = supervision is None and model.is_settled
+        buffers = model.draw_fine(pinhole, motion, attributes, corrected)
         factor = model.config.supersampling
         color, alpha = averaged(buffers.color, factor), averaged(buffers.alpha, factor)
         background = self._background(batch, step)
         rendered = color + (1 - alpha) * background
         truth, mask = self._over(background, batch), batch.get("mask")
-        terms = model.photometric_losses(rendered, truth) | model.binding_losses(attributes)
+        terms = model.photometric_losses(rendered, truth) | self._binding_losses(attributes)
         if step >= model.config.regularise_from * self.num_steps:
             terms |= model.surface_losses(buffers)
         if mask is not None:
-            terms |= model.silhouette_losses(alpha, mask)
+            terms |= model.weighted({"silhouette": lambda: losses.silhouette(alpha, mask)})
         if prediction is not None:
             terms |= model.weighted({"flatness": lambda: losses.flatness(prediction.flatness)})
-        if self.supervision is not None:
+        if supervision is not None:
             frames = model.frames(model.motion.canonical())
-            terms |= model.weighted(self.supervision.point_terms(step, model.surfels, attributes, frames))
+            terms |= model.weighted(supervision.point_terms(step, model.surfels, attributes, frames))
             # Rays of other moments would have to be bent back; a single timestep has no others.
             if torch.equal(motion, model.motion.canonical()):
                 with torch.no_grad():  # what the surfels show is a constant to the field
                     small = downsampled(buffers, factor)
-                terms |= model.weighted(self.supervision.ray_terms(step, pinhole, truth, mask, background, small))
+                terms |= model.weighted(supervision.ray_terms(step, pinhole, truth, mask, background, small))
         with torch.no_grad():
             # Stays a tensor: turning it into a number would make every step wait for the device.
             self.last_psnr = -10.0 * torch.log10((rendered - truth).square().mean().clamp_min(1e-10))
         return {"rgb": rendered.detach()}, terms, {"psnr": self.last_psnr}
+
+    def _binding_losses(self, attributes: SurfelAttributes) -> Losses:
+        """Hinges that hold surfels to their triangles, weighted."""
+        model = self.model
+        if self._limits is None:
+            head_model, bound, config = model.rig.head_model, model.surfels.triangle, model.config
+            reach = surfel_reach(head_model, model.frames(model.motion.canonical()), config.hair_reach)
+            hair = carries_hair(head_model)[bound, None]
+            self._limits = reach[bound], torch.where(hair, config.hair_scale_limit, config.scale_limit)
+        reach, limit = self._limits
+        return model.weighted(
+            {
+                "position_hinge": lambda: losses.position_hinge(model.surfels.means, reach),
+                "scale_hinge": lambda: losses.scale_hinge(attributes.log_scales, limit),
+            }
+        )
 
     def _open_levels(self, step: int) -> None:
         """Coarse to fine: the field's grid opens level by level over the first part of the phase."""
@@ -108,8 +140,16 @@ class Reconstruct:
         return recomposite(batch["image"], batch["mask"], self.model.background, background)
 
     def after_step(self, step: int) -> Tensor | None:
-        """Rebind surfels when it is time; returns which ones moved to another triangle."""
+        """Rebind surfels when it is time, and refine the tracking at the end of the phase.
+
+        Returns:
+            Which surfels moved to another triangle, if any could.
+        """
+        if step + 1 == self.num_steps and self.single_moment:
+            self._limits = None
+            self.model.refine_tracking()
         every = self.model.config.rebind_every
         if every <= 0 or (step + 1) % every or step + 1 > self.model.config.rebind_until * self.num_steps:
             return None
+        self._limits = None
         return self.model.rebind()

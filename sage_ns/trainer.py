@@ -29,7 +29,10 @@ class Preset:
     """Sizes that belong together."""
 
     num_surfels: int
-    num_iterations: int
+    num_reconstruct: int
+    """Steps of phase 1."""
+    num_self_supervise: int
+    """Steps of phase 2."""
     num_rays: int
     num_surface_points: int
     field: FieldConfig
@@ -39,7 +42,8 @@ class Preset:
 PRESETS = {
     "paper": Preset(
         num_surfels=150_000,
-        num_iterations=30_000,
+        num_reconstruct=30_000,
+        num_self_supervise=10_000,
         num_rays=1024,
         num_surface_points=16_384,
         field=FieldConfig(num_levels=14, log2_table_size=19, finest=900),
@@ -47,7 +51,8 @@ PRESETS = {
     ),
     "small": Preset(
         num_surfels=30_000,
-        num_iterations=2_000,
+        num_reconstruct=2_000,
+        num_self_supervise=800,
         num_rays=192,
         num_surface_points=3072,
         field=FieldConfig(num_levels=8, log2_table_size=17, finest=224),
@@ -70,11 +75,11 @@ class FusedAdamConfig(OptimizerConfig):
 
 @dataclass
 class DecayConfig(ExponentialDecaySchedulerConfig):
-    """nerfstudio's exponential decay, over the whole training unless max_steps says otherwise."""
+    """nerfstudio's exponential decay, over phase 1 unless max_steps says otherwise."""
 
     _target: type = field(default_factory=lambda: Decay)
     max_steps: int = 0
-    """steps until lr_final; 0 = the training's length (set when training starts)"""
+    """steps until lr_final; 0 = phase 1 (set when training starts)"""
 
 
 class Decay(ExponentialDecayScheduler):
@@ -109,7 +114,7 @@ class SageTrainerConfig(TrainerConfig):
         if self.preset == "auto":
             self.preset = "paper" if self.machine.device_type == "cuda" else "small"
         preset = PRESETS[self.preset]
-        self.max_num_iterations = self.max_num_iterations or preset.num_iterations
+        self._settle_phases(preset)
         pipeline: Any = self.pipeline
         model: Any = pipeline.model
         for name in ("num_surfels", "num_rays", "num_surface_points"):
@@ -118,11 +123,21 @@ class SageTrainerConfig(TrainerConfig):
             model.sdf = preset.field
         if model.networks is None:
             model.networks = preset.networks
-        pipeline.reconstruct_steps = pipeline.reconstruct_steps or self.max_num_iterations
         pipeline.seed = self.machine.seed
         for group in self.optimizers.values():
             if group["scheduler"] is not None and not group["scheduler"].max_steps:
-                group["scheduler"].max_steps = self.max_num_iterations
+                group["scheduler"].max_steps = pipeline.reconstruct_steps
+
+    def _settle_phases(self, preset: Preset) -> None:
+        """How many steps there are, and how many of them belong to phase 1; of a given total, the preset's share."""
+        pipeline: Any = self.pipeline
+        teaches = pipeline.self_supervise
+        both = preset.num_reconstruct + preset.num_self_supervise
+        if not self.max_num_iterations:
+            first = pipeline.reconstruct_steps or preset.num_reconstruct
+            self.max_num_iterations = first + (preset.num_self_supervise if teaches else 0)
+        share = preset.num_reconstruct / both if teaches else 1.0
+        pipeline.reconstruct_steps = pipeline.reconstruct_steps or round(share * self.max_num_iterations)
 
     def _settle_device(self) -> None:
         asked = self.machine.device_type
@@ -163,6 +178,7 @@ class SageTrainerConfig(TrainerConfig):
             (self, "load_dir"),
             (self, "load_checkpoint"),
             (dataparser, "head_model"),
+            (self.pipeline, "driving_bank"),
             (self.pipeline.model, "lpips_weights"),
         ):
             value = getattr(holder, name)

@@ -7,7 +7,7 @@ import math
 import torch
 import viser
 from nerfstudio.viewer.viewer import VISER_NERFSTUDIO_SCALE_RATIO, Viewer
-from nerfstudio.viewer.viewer_elements import ViewerControl
+from nerfstudio.viewer.viewer_elements import ViewerControl, ViewerSlider
 
 from sage_ns.geometry.rotations import axis_angle_to_matrix
 from sage_ns.model import SageModel
@@ -17,6 +17,17 @@ HEAD_FRACTION = 0.65
 
 FIELD_OF_VIEW = math.radians(30)
 """Vertical; that of a portrait lens. With nerfstudio's 75 degrees a camera comes so near that noses grow."""
+
+
+def wrinkle_slider(model: SageModel) -> ViewerSlider:
+    """How much folding skin darkens; what is rendered follows at once."""
+
+    def follow(slider: ViewerSlider) -> None:
+        model.config.wrinkles = float(slider.value)
+
+    return ViewerSlider(
+        "Wrinkles", model.config.wrinkles, 0.0, 1.0, 0.05, cb_hook=follow, hint="darkens skin that is pushed together"
+    )
 
 
 class FrontView(ViewerControl):

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from sage_ns.avatar.surfels import BoundSurfels
-from sage_ns.capture.cameras import View
+from sage_ns.capture.cameras import View, project
 from sage_ns.geometry.rotations import quaternion_multiply
 from sage_ns.geometry.spherical_harmonics import C0
 from sage_ns.geometry.triangles import TriangleFrames, triangle_areas, triangle_frames
-from sage_ns.raster import PinholeCamera
 from sage_ns.rig import HeadModel, sample_binding
 
 _ROOM_THAT_DOUBLES = 0.01
@@ -107,24 +106,12 @@ def initialise_surfels(
     )
 
 
-def _project(
-    points: Float[Tensor, "n 3"], camera: PinholeCamera
-) -> tuple[Float[Tensor, "n"], Int[Tensor, "n"], Int[Tensor, "n"], Bool[Tensor, "n"]]:
-    """Camera depth, pixel column and row of world points, and whether they fall into the picture."""
-    in_camera = points @ camera.T_camera_world[:3, :3].T + camera.T_camera_world[:3, 3]
-    depth = in_camera[:, 2]
-    pixels = (in_camera @ camera.intrinsics.T)[:, :2] / depth.clamp_min(1e-6)[:, None]
-    column, row = pixels.floor().long().unbind(-1)
-    inside = (depth > 1e-6) & (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
-    return depth, column.clamp(0, camera.width - 1), row.clamp(0, camera.height - 1), inside
-
-
 def _in_all_silhouettes(points: Float[Tensor, "n 3"], views: Sequence[View]) -> Bool[Tensor, "n"]:
     """Whether no picture that has the point in view shows background there."""
     allowed = torch.ones(points.shape[0], dtype=torch.bool)
     for view in views:
-        _, column, row, inside = _project(points, view.camera)
-        allowed &= ~inside | (view.mask[row, column, 0] > 0.5)
+        at = project(points, view.camera)
+        allowed &= ~at.inside | (view.mask[at.row, at.column, 0] > 0.5)
     return allowed
 
 
@@ -158,10 +145,10 @@ def _seen_colors(
     total = torch.full((points.shape[0], 3), 0.5e-3)
     weight = torch.full((points.shape[0], 1), 1e-3)
     for view in views:
-        _, column, row, inside = _project(points, view.camera)
+        at = project(points, view.camera)
         towards = torch.nn.functional.normalize(view.camera.center - points, dim=-1)
         frontal = (normals * towards).sum(dim=-1).clamp_min(0.0).square()
-        seen = (frontal * inside * view.mask[row, column, 0])[:, None]
-        total += seen * view.image[row, column]
+        seen = (frontal * at.inside * view.mask[at.row, at.column, 0])[:, None]
+        total += seen * view.image[at.row, at.column]
         weight += seen
     return (total / weight).clamp(0.02, 0.98)

@@ -33,6 +33,7 @@ SURROUNDINGS = 0.045
 _TINT_LIMITS = (0.5, 1.6)
 _TURNED_AWAY = -0.05
 """Cosine between a triangle's outward normal and the direction to the camera."""
+_FACING_FRONT = 0.3
 _LIGHT_SHARE = 0.5
 """Of the difference in brightness between two people's skin, what is put down to light; the rest is complexion, which
 teeth and tongue do not share."""
@@ -109,6 +110,7 @@ class Mouth(nn.Module):
         HeadModelError: the head model has no mouth that a jaw opens.
     """
 
+    around: Tensor
     openings: Tensor
     shade: Tensor
 
@@ -117,6 +119,7 @@ class Mouth(nn.Module):
         model = mouth_model(head_model)
         self.rig = PersonalRig(model, FlameParams.neutral(model))
         self.surfels = tinted(prior, _tint(prior, skin)).requires_grad_(False)
+        self.register_buffer("around", around_mouth(head_model), persistent=False)
         self.register_buffer("openings", prior.openings.clone())
         self.register_buffer("shade", prior.shade.clone())
         self._last: tuple[bytes, TriangleFrames, Tensor] | None = None
@@ -189,39 +192,38 @@ def skin_color(
         colors: 0..1.
         weights: of each; opacities, for instance.
     """
-    chosen = weights * around_mouth(head_model)[triangle]
+    facing = triangle_normals(head_model.v_template, head_model.triangles)[:, 2] > _FACING_FRONT
+    chosen = weights * (around_mouth(head_model) & facing)[triangle]
     return (colors * chosen[:, None]).sum(dim=0) / chosen.sum().clamp_min(1e-9)
 
 
-def around_mouth(head_model: HeadModel) -> Tensor:
-    """Which triangles are skin or lips around the mouth and face the front."""
+def around_mouth(head_model: HeadModel) -> Bool[Tensor, "num_triangles"]:
+    """Which triangles are lips, or skin within `SURROUNDINGS` of the mouth."""
     vertices, triangles = head_model.v_template, head_model.triangles
     center = find_mouth(head_model).center
-    near = (vertices[triangles].mean(dim=1) - center).norm(dim=-1) < SURROUNDINGS
-    return near & (triangle_normals(vertices, triangles)[:, 2] > 0.3)
+    return (vertices[triangles].mean(dim=1) - center).norm(dim=-1) < SURROUNDINGS
 
 
 def without_insides(
     placed: Surfels,
     triangle: Int[Tensor, "num_surfels"],
-    interior: Bool[Tensor, "num_triangles"],
+    around: Bool[Tensor, "num_triangles"],
     frames: TriangleFrames,
     camera_center: Float[Tensor, "3"],
 ) -> Surfels:
-    """The avatar's surfels without those that an open mouth would show from inside.
+    """The avatar's surfels without those around the mouth that are seen from inside the head.
 
-    Cheeks and back of the head are behind the mouth's own walls anyway; but surfels on the lips' border reach over
-    the teeth, and in truth nobody sees the inner side of skin.
+    Surfels on the lips' border reach over the teeth, and in truth nobody sees the inner side of skin.
 
     Args:
         placed: the avatar's surfels in the world.
         triangle: the head's triangle that each is bound to.
-        interior: the triangles whose inside cameras see, from `interior_triangles`.
+        around: the triangles around the mouth, from `around_mouth`.
         frames: of the head's triangles at the moment.
         camera_center: metres.
     """
     towards = torch.nn.functional.normalize(camera_center - frames.origin, dim=-1)
-    turned = interior & ((frames.normal * towards).sum(dim=-1) < _TURNED_AWAY)
+    turned = around & ((frames.normal * towards).sum(dim=-1) < _TURNED_AWAY)
     return replace(placed, opacities=torch.where(turned[triangle], 0.0, placed.opacities))
 
 

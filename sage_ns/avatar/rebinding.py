@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from sage_ns.avatar.surfels import BoundSurfels
-from sage_ns.geometry.triangles import triangle_frames
+from sage_ns.geometry.triangles import TriangleFrames, triangle_frames
 from sage_ns.rig import HeadModel, rebind, rebinding_labels, to_local, to_world
 
 
@@ -38,3 +38,14 @@ def rebind_surfels(
     surfels.log_scales[moved] = scales.clamp_min(1e-9).log()
     surfels.triangle[moved] = nearest[moved]
     return moved
+
+
+@torch.no_grad()
+def carry_over(surfels: BoundSurfels, before: TriangleFrames, after: TriangleFrames) -> None:
+    """Say where surfels are in the frames ``after`` instead of ``before``; in the world they stay as they are."""
+    bound = surfels.triangle
+    placed = to_world(surfels.means, surfels.quaternions, surfels.log_scales.exp(), before[bound])
+    means, quaternions, scales = to_local(*placed, after[bound])
+    surfels.means.copy_(means)
+    surfels.quaternions.copy_(quaternions)
+    surfels.log_scales.copy_(scales.clamp_min(1e-9).log())

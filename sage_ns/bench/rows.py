@@ -36,7 +36,8 @@ ROWS: Mapping[str, Row] = {
     "sage-no-anchor": Row("SAGE, pictures unseen in self-supervision", trained_with={"pipeline.anchor": 0.0}),
     "sage-no-correction": Row("SAGE without correction", trained_with={"pipeline.model.correction": False}),
     "sage-no-wrinkles": Row("SAGE without wrinkles", drawn_with={"pipeline.model.wrinkles": 0.0}),
-    "sage-no-mouth": Row("SAGE without mouth", drawn_with={"pipeline.model.mouth": False}),
+    "sage-no-mouth": Row("SAGE without mouth", trained_with={"pipeline.model.mouth": False}),
+    "sage-no-refinement": Row("SAGE with tracking as it is", trained_with={"pipeline.model.tracking_prior": 0.0}),
 }
 """In the order of the table. Of the two rows about networks, one equals ``sage``, which one is up to the preset."""
 

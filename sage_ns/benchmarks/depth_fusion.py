@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from sage_ns.capture.cameras import project
 from sage_ns.raster import Buffers, PinholeCamera
 
 _CHUNK = 1 << 19
@@ -61,10 +62,5 @@ def _seen_from(
     camera: PinholeCamera, depth: Float[Tensor, "h w"], points: Float[Tensor, "num_points 3"]
 ) -> tuple[Tensor, Tensor]:
     """How far points lie before the surface of their pixel [metres], and whether they fall into the picture."""
-    local = points @ camera.T_camera_world[:3, :3].T + camera.T_camera_world[:3, 3]
-    z = local[:, 2]
-    pixel = (local / z.clamp_min(1e-6)[:, None]) @ camera.intrinsics.T
-    column, row = pixel[:, 0].floor().long(), pixel[:, 1].floor().long()
-    inside = (z > 0) & (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
-    shown = depth[row.clamp(0, camera.height - 1), column.clamp(0, camera.width - 1)]
-    return shown - z, inside
+    at = project(points, camera)
+    return depth[at.row, at.column] - at.depth, at.inside

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sage_ns.raster import PinholeCamera
@@ -48,6 +48,31 @@ def pixel_rays(camera: PinholeCamera) -> tuple[Float[Tensor, "h w 3"], Float[Ten
     pixels = torch.stack([x, y, torch.ones_like(x)], dim=-1)
     directions = pixels @ torch.linalg.inv(camera.intrinsics).T @ camera.T_camera_world[:3, :3]
     return camera.center.expand_as(directions), directions
+
+
+@dataclass(frozen=True)
+class Projected:
+    """Where points fall in a picture."""
+
+    depth: Float[Tensor, "n"]
+    """Along the optical axis, metres."""
+    pixels: Float[Tensor, "n 2"]
+    """x, y; pixel centres at +0.5."""
+    column: Int[Tensor, "n"]
+    row: Int[Tensor, "n"]
+    """Of the pixel; those of the nearest one where a point falls outside."""
+    inside: Bool[Tensor, "n"]
+    """Whether the point is in front of the camera and falls into the picture."""
+
+
+def project(points: Float[Tensor, "n 3"], camera: PinholeCamera) -> Projected:
+    """World points [metres] in the picture of ``camera``."""
+    in_camera = points @ camera.T_camera_world[:3, :3].T + camera.T_camera_world[:3, 3]
+    depth = in_camera[:, 2]
+    pixels = (in_camera @ camera.intrinsics.T)[:, :2] / depth.clamp_min(1e-6)[:, None]
+    column, row = pixels.floor().long().unbind(-1)
+    inside = (depth > 1e-6) & (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
+    return Projected(depth, pixels, column.clamp(0, camera.width - 1), row.clamp(0, camera.height - 1), inside)
 
 
 def orbit(camera: PinholeCamera, target: Float[Tensor, "3"], angle: float) -> PinholeCamera:

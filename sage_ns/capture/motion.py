@@ -34,12 +34,14 @@ class MotionSource(nn.Module):
     motion: Tensor
     timesteps: Tensor
     canonical_row: Tensor
+    tracked: Tensor
 
     def __init__(self, params: FlameParams, timesteps: Int[Tensor, "num_timesteps"], canonical_row: int) -> None:
         super().__init__()
         self.register_buffer("motion", params.motion_vector())
         self.register_buffer("timesteps", timesteps.to(torch.int64))
         self.register_buffer("canonical_row", torch.tensor(canonical_row))
+        self.register_buffer("tracked", self.motion[canonical_row].clone())
 
     @property
     def num_coefficients(self) -> int:
@@ -49,6 +51,10 @@ class MotionSource(nn.Module):
     def canonical(self) -> Float[Tensor, "num_coefficients"]:
         """The motion vector of the canonical timestep."""
         return self.motion[self.canonical_row]
+
+    def refine(self, motion: Float[Tensor, "num_coefficients"]) -> None:
+        """Put ``motion`` in the place of the canonical moment's: whoever asks for that moment gets it from now on."""
+        self.motion[self.canonical_row] = motion
 
     def at_time(self, time: float) -> Float[Tensor, "num_coefficients"]:
         """Motion at ``time`` in 0..1 along the stored rows, rotations by spherical interpolation."""
@@ -63,7 +69,8 @@ class MotionSource(nn.Module):
         """The motion vector that ``camera`` (a single one) asks for, see the class."""
         metadata = camera.metadata or {}
         if "motion" in metadata:
-            return self.fit(metadata["motion"].reshape(1, -1).to(self.motion))[0]
+            motion = self.fit(metadata["motion"].reshape(1, -1).to(self.motion))[0]
+            return self.canonical() if torch.equal(motion, self.tracked) else motion
         if camera.times is not None:
             return self.at_time(float(camera.times.reshape(-1)[0]))
         return self.canonical()
@@ -78,7 +85,7 @@ class MotionSource(nn.Module):
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         # The checkpoint's motion counts, whatever capture this was built from.
-        for name in ("motion", "timesteps"):
+        for name in ("motion", "timesteps", "tracked"):
             stored = state_dict.get(prefix + name)
             if stored is not None:
                 setattr(self, name, torch.empty_like(stored, device=self.motion.device))

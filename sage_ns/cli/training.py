@@ -26,19 +26,20 @@ def train(config: SageTrainerConfig) -> Path:
     trainer: SageTrainer = config.setup(local_rank=0, world_size=1)
     trainer.setup()
     columns = (
-        TextColumn("Training"),
+        TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[figures]}"),
     )
     with Progress(*columns, console=CONSOLE) as progress:
-        task = progress.add_task("", total=config.max_num_iterations, figures="")
+        task = progress.add_task("Training", total=config.max_num_iterations, figures="")
 
         def advance(step: int) -> None:
             if step % 20 == 0 or step + 1 == config.max_num_iterations:
-                psnr = float(trainer.pipeline.phase.last_psnr)  # type: ignore[attr-defined]
-                progress.update(task, completed=step + 1, figures=f"PSNR {psnr:.1f} dB")
+                phase = trainer.pipeline.phase  # type: ignore[attr-defined]
+                figures = f"PSNR {float(phase.last_psnr):.1f} dB"
+                progress.update(task, description=phase.title, completed=step + 1, figures=figures)
 
         trainer.callbacks.append(TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN_ITERATION], advance))
         trainer.train()

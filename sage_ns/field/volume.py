@@ -74,6 +74,7 @@ class VolumeRenderer(nn.Module):
         origins: Float[Tensor, "num_rays 3"],
         directions: Float[Tensor, "num_rays 3"],
         jitter: Float[Tensor, "num_rays"],
+        reach: tuple[Float[Tensor, "num_rays"], Float[Tensor, "num_rays"]] | None = None,
     ) -> RayBuffers:
         """Colour, alpha, depth and normal along rays.
 
@@ -83,8 +84,9 @@ class VolumeRenderer(nn.Module):
             origins: metres.
             directions: unit length.
             jitter: 0..1, by how much of their spacing the samples of a ray are shifted.
+            reach: from where to where the surface is looked for, metres; the whole cube where left out.
         """
-        samples = self._sample(field, origins, directions, jitter)
+        samples = self._sample(field, origins, directions, jitter, reach)
         positions = samples.frustums.get_positions()
         num_rays, num_samples = positions.shape[:2]
         flat, along = positions.reshape(-1, 3), samples.frustums.directions.reshape(-1, 3)
@@ -96,7 +98,7 @@ class VolumeRenderer(nn.Module):
         middle = (samples.frustums.starts + samples.frustums.ends) / 2
 
         def rendered(values: Tensor) -> Tensor:
-            return (weights * values.reshape(num_rays, num_samples, -1)).sum(dim=1)
+            return (weights * values.reshape(num_rays, num_samples, values.shape[-1])).sum(dim=1)
 
         return RayBuffers(
             color=rendered(radiance(flat, sample, along)),
@@ -107,12 +109,21 @@ class VolumeRenderer(nn.Module):
         )
 
     @torch.no_grad()
-    def _sample(self, field: SignedDistanceField, origins: Tensor, directions: Tensor, jitter: Tensor) -> RaySamples:
+    def _sample(
+        self,
+        field: SignedDistanceField,
+        origins: Tensor,
+        directions: Tensor,
+        jitter: Tensor,
+        reach: tuple[Tensor, Tensor] | None,
+    ) -> RaySamples:
         center, half = field.center, field.half_size
         box = torch.cat([center - half, center + half])
         # A ray within a face of the cube would divide zero by zero.
         slanted = torch.where(directions.abs() < 1e-7, 1e-7, directions)
         near, far = intersect_aabb(origins, slanted, box, max_bound=10.0)
+        if reach is not None:
+            near, far = torch.maximum(near, reach[0]), torch.minimum(far, reach[1])
         # Rays that miss the cube get a short way behind it, where the field is far from zero.
         missed = near >= far
         near, far = torch.where(missed, 9.0, near), torch.where(missed, 9.1, far)
