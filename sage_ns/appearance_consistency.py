@@ -26,6 +26,8 @@ _ABOUT_THE_MESH = 0.012
 """Metres before and behind the tracked mesh within which a bent ray looks for the field's surface."""
 _IN_FRONT = 0.01
 """Metres; what is drawn this far before the mesh is hair."""
+_OFF_THE_MESH, _SAME_SIDE = 0.003, 0.5
+"""Metres between tracked mesh and the surface that a ray came out at, at most; cosine of their normals, at least."""
 _REACHED = 0.9
 """Coverage from which on a bent ray has met the surface."""
 _EVERYWHERE = 0.3
@@ -50,7 +52,7 @@ class AppearanceConsistency:
     Rays that meet hair, leave the surface, or come out where no picture has looked, say nothing.
 
     Args:
-        canonical: field and appearance; frozen.
+        canonical: field and appearance; what they say is a constant.
         head_model: the personal rig's.
         vertices: of the rig at the canonical moment, metres.
         views: pictures of that moment.
@@ -120,7 +122,11 @@ class AppearanceConsistency:
         surface = start + (seen.depth / alpha - _ABOUT_THE_MESH) * gaze
         pictured = self.colors.look_up(surface, F.normalize(seen.normal, dim=-1), gaze)
         color = pictured.color if self.source == "pictures" else seen.color / alpha
-        told = pictured.seen & (seen.alpha[:, 0] > _REACHED)
+        # A bent ray may end on the other lip, or in a fold of the lid: neither its place nor its normal is this skin's.
+        skin = self.frames.normal[triangle]
+        height = ((surface - start) * skin).sum(dim=-1).abs()
+        told = pictured.seen & (seen.alpha[:, 0] > _REACHED) & (height < _OFF_THE_MESH)
+        told &= (F.normalize(seen.normal, dim=-1) * skin).sum(dim=-1) > _SAME_SIDE
         return Expected(pixel[told], color[told])
 
 
@@ -131,4 +137,5 @@ def _doubt(buffers: Buffers) -> Float[Tensor, "num_pixels"]:
     parts = (inside - agreement).clamp_min(0.0), buffers.distortion.reshape(-1)
     doubt = sum(part / part.mean().clamp_min(1e-9) for part in parts)
     assert isinstance(doubt, Tensor)
-    return (1 - _EVERYWHERE) * doubt / doubt.mean().clamp_min(1e-9) + _EVERYWHERE * inside + 1e-6
+    even = inside / inside.mean().clamp_min(1e-9)
+    return (1 - _EVERYWHERE) * doubt / doubt.mean().clamp_min(1e-9) + _EVERYWHERE * even + 1e-6

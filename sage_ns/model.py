@@ -192,12 +192,12 @@ class SageModel(Model):
         refined = refined_motion(self.canonical.field, head_model, motion, self.config.tracking_prior)
         self.motion.refine(refined)
         carry_over(self.surfels, before, self.frames(refined))
-        self._field_view = None  # its mesh rides on the rig as that was
         self.forget()
 
     def forget(self) -> None:
         """Surfels or rig are others: what was derived from them is made anew when asked for."""
         self._correction = None
+        self._field_view = None
         self.poses.clear()
 
     @property
@@ -362,7 +362,7 @@ class SageModel(Model):
             return None
         pinhole = self.pinhole(camera)
         origins, directions = pixel_rays(pinhole)
-        vertices = self.rig.vertices(self.motion.at(camera.to(self.device)))
+        vertices = self.rig.vertices(self.motion.at(camera.to(self.device), refined=False))
         hits = first_triangles(vertices, head_model.triangles, origins.reshape(-1, 3), directions.reshape(-1, 3))
         on_face = face.cpu()[hits.clamp_min(0)] & (hits >= 0)
         return on_face.reshape(pinhole.height, pinhole.width).to(self.device)
@@ -391,7 +391,6 @@ class SageModel(Model):
         elif not any(name.startswith("mouth.") for name in state_dict):
             state_dict = {**state_dict, **self.mouth.state_dict(prefix="mouth.")}
         self.forget()
-        self._field_view = None
         take_sizes(self, ("settled",), state_dict, "")
         if "interior" in state_dict:
             self.interior = torch.empty_like(state_dict["interior"], device=self.device)

@@ -44,7 +44,7 @@ class SageModelConfig(ModelConfig):
     """file of that prior (sage-mouth-prior makes one); the shipped one where none is given"""
     dark_interior: bool = True
     """darken the inside of the head, where it comes into view"""
-    tracking_prior: float = 10.0
+    tracking_prior: float = 0.75
     """how much the tracking of the canonical moment is believed when it is refined on the surface that phase 1 has
     found; 0 = it is not refined"""
     correction: bool = True

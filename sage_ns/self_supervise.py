@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
+from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 
 from sage_ns import losses
@@ -60,14 +61,24 @@ class SelfSupervise:
             # Networks over the field ask it for its features; what surfels learn must not move its surface.
             model.canonical.field.requires_grad_(False)
 
+    @property
+    def last_psnr(self) -> Tensor:
+        """Of the last step on a real picture."""
+        return self.reconstruct.last_psnr
+
     @cached_property
     def consistency(self) -> AppearanceConsistency | None:
         """The canonical head that posed ones are held to; made when phase 2 begins. None without a field."""
         model = self.model
         if model.canonical is None or self.num_rays == 0:
             return None
-        vertices = model.rig.vertices(model.motion.canonical())
         views = self.datamanager.canonical_views()
+        if not views:
+            CONSOLE.print(
+                "[yellow]No masks at the canonical moment: posed heads cannot be held to its pictures.[/yellow]"
+            )
+            return None
+        vertices = model.rig.vertices(model.motion.canonical())
         return AppearanceConsistency(model.canonical, model.rig.head_model, vertices, views, self.num_rays, self.source)
 
     def losses(self, step: int) -> tuple[dict[str, Any], Losses, dict[str, Tensor]]:
@@ -102,7 +113,7 @@ class SelfSupervise:
                 )
             shown = rendered.reshape(-1, 3)[expected.pixel]
             terms |= model.weighted({"appearance": lambda: losses.appearance(shown, expected.color)})
-        return {"rgb": rendered.detach()}, terms, {"psnr": self.reconstruct.last_psnr}
+        return {"rgb": rendered.detach()}, terms, {"psnr": self.last_psnr}
 
     def after_step(self, step: int) -> Tensor | None:
         """Nothing is rebound in this phase."""

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackLocation
@@ -97,7 +97,8 @@ class SageTrainerConfig(TrainerConfig):
 
     _target: type = field(default_factory=lambda: SageTrainer)
     preset: Literal["auto", "paper", "small"] = "auto"
-    """sizes: paper (150,000 surfels, 30,000 iterations), small (for CPUs); auto = paper with CUDA, small without"""
+    """sizes: paper (150,000 surfels, 30,000 and 10,000 steps of the two phases), small (for CPUs); auto = paper with
+    CUDA, small without"""
     max_num_iterations: int = 0
     """training steps in all, resumed ones included; 0 = as the preset says"""
 
@@ -129,9 +130,15 @@ class SageTrainerConfig(TrainerConfig):
                 group["scheduler"].max_steps = pipeline.reconstruct_steps
 
     def _settle_phases(self, preset: Preset) -> None:
-        """How many steps there are, and how many of them belong to phase 1; of a given total, the preset's share."""
+        """How many steps there are, and how many of them belong to phase 1; of a given total, the preset's share.
+
+        A training that is resumed, to more steps than before perhaps, has its border where it was.
+        """
         pipeline: Any = self.pipeline
         teaches = pipeline.self_supervise
+        resumed = _header(checkpoint_to_resume(self))
+        if teaches and not pipeline.reconstruct_steps and resumed is not None:
+            pipeline.reconstruct_steps = resumed["reconstruct_steps"]
         both = preset.num_reconstruct + preset.num_self_supervise
         if not self.max_num_iterations:
             first = pipeline.reconstruct_steps or preset.num_reconstruct
@@ -228,7 +235,8 @@ class SageTrainer(Trainer):
             SageError: the capture or another input cannot be used; nothing has been written by then.
         """
         self.callbacks = []
-        self._start_step = _next_step(checkpoint_to_resume(self.config))
+        resumed = _header(checkpoint_to_resume(self.config))
+        self._start_step = 0 if resumed is None else resumed["step"] + 1
         if self._start_step >= self.config.max_num_iterations:
             return
         super().setup(test_mode)
@@ -276,6 +284,7 @@ class SageTrainer(Trainer):
         torch.save(
             {
                 "step": step,
+                "reconstruct_steps": cast(Any, self.config.pipeline).reconstruct_steps,
                 "pipeline": self.pipeline.state_dict(),
                 "optimizers": {name: each.state_dict() for name, each in self.optimizers.optimizers.items()},
                 "schedulers": {name: each.state_dict() for name, each in self.optimizers.schedulers.items()},
@@ -290,10 +299,12 @@ class SageTrainer(Trainer):
                     other.unlink()
 
 
-def _next_step(checkpoint: Path | None) -> int:
+def _header(checkpoint: Path | None) -> dict[str, int] | None:
+    """Steps that a checkpoint has seen, and how many of its training are phase 1."""
     if checkpoint is None:
-        return 0
+        return None
     try:
-        return torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["step"] + 1
+        content = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+        return {name: int(content[name]) for name in ("step", "reconstruct_steps")}
     except (OSError, RuntimeError, KeyError, UnpicklingError) as error:
         raise SageError(f"{checkpoint} is not a checkpoint of a training: {error}") from error

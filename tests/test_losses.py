@@ -131,6 +131,24 @@ def test_field_color_and_flatness_are_means() -> None:
     assert float(losses.flatness(torch.tensor([0.0, 0.5, 1.0]))) == pytest.approx(0.5)
 
 
+def test_appearance_is_the_mean_difference_of_the_rays_that_say_something() -> None:
+    shown = torch.tensor([[0.2, 0.4, 0.6], [0.9, 1.0, 0.8]], requires_grad=True)
+    expected = torch.tensor([[0.5, 0.4, 0.6], [0.7, 1.0, 0.9]])
+    loss = losses.appearance(shown, expected)
+    assert float(loss.detach()) == pytest.approx((0.3 + 0.2 + 0.1) / 6)
+    loss.backward()
+    assert shown.grad is not None
+    assert torch.allclose(shown.grad, torch.tensor([[-1.0, 0.0, 0.0], [1.0, 0.0, -1.0]]) / 6)
+
+
+def test_appearance_without_rays_is_zero_and_can_be_differentiated() -> None:
+    image = random_image(5).requires_grad_()
+    none = torch.zeros(0, dtype=torch.int64)
+    loss = losses.appearance(image.reshape(-1, 3)[none], torch.zeros(0, 3))
+    loss.backward()
+    assert float(loss.detach()) == 0.0 and image.grad is not None and not image.grad.any()
+
+
 @pytest.mark.parametrize(
     "loss",
     [

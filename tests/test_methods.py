@@ -90,9 +90,45 @@ def test_presets_settle_what_was_left_open(preset: str, tmp_path: Path) -> None:
     config.set_timestamp()
     chosen = PRESETS[preset if preset != "auto" else ("paper" if torch.cuda.is_available() else "small")]
     assert config.pipeline.model.num_surfels == chosen.num_surfels
-    assert config.max_num_iterations == config.pipeline.reconstruct_steps == chosen.num_iterations
+    assert config.max_num_iterations == config.pipeline.reconstruct_steps == chosen.num_reconstruct
     schedulers = [group["scheduler"] for group in config.optimizers.values() if group["scheduler"]]
-    assert schedulers and all(each.max_steps == chosen.num_iterations for each in schedulers)
+    assert schedulers and all(each.max_steps == chosen.num_reconstruct for each in schedulers)
+
+
+@pytest.mark.parametrize(
+    ("given", "total", "first"),
+    [
+        ({}, 2800, 2000),  # the preset's
+        ({"max_num_iterations": 280}, 280, 200),  # the preset's share of a given total
+        ({"max_num_iterations": 80}, 80, 57),
+        ({"max_num_iterations": 1}, 1, 1),
+        ({"pipeline.reconstruct_steps": 500}, 1300, 500),
+        ({"pipeline.reconstruct_steps": 500, "max_num_iterations": 700}, 700, 500),
+        ({"pipeline.self_supervise": False}, 2000, 2000),
+        ({"pipeline.self_supervise": False, "max_num_iterations": 80}, 80, 80),
+        ({"pipeline.self_supervise": False, "pipeline.reconstruct_steps": 500}, 500, 500),
+    ],
+)
+def test_steps_are_divided_among_the_phases(given: dict[str, Any], total: int, first: int, tmp_path: Path) -> None:
+    config: Any = configured("sage-multiview", data=tmp_path, preset="small", overrides=given)
+    config.set_timestamp()
+    assert (config.max_num_iterations, config.pipeline.reconstruct_steps) == (total, first)
+    assert config.optimizers["means"]["scheduler"].max_steps == first, "rates decay over phase 1"
+    config.set_timestamp()  # as for a config that was read from a file
+    assert (config.max_num_iterations, config.pipeline.reconstruct_steps) == (total, first)
+
+
+def test_both_presets_teach_and_surfels_does_not(tmp_path: Path) -> None:
+    for preset, both in PRESETS.items():
+        config: Any = configured("sage-multiview", data=tmp_path, preset=preset)
+        config.set_timestamp()
+        assert config.pipeline.self_supervise and config.pipeline.reconstruct_steps == both.num_reconstruct
+        assert config.max_num_iterations == both.num_reconstruct + both.num_self_supervise
+    ablation: Any = configured("surfels", data=tmp_path, overrides={"max_num_iterations": 80})
+    ablation.set_timestamp()
+    model = ablation.pipeline.model
+    assert not (ablation.pipeline.self_supervise or model.with_sdf or model.correction or model.mouth)
+    assert ablation.pipeline.reconstruct_steps == 80
 
 
 def test_what_was_given_goes_before_the_preset(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from sage_ns.avatar.correction import SurfelCorrection, SurfelDeformation
 from sage_ns.avatar.personal_rig import PersonalRig
 from sage_ns.geometry.triangles import TriangleFrames, triangle_frames
 
-_KEPT = 64
+_KEPT, _KEPT_DEFORMATIONS = 64, 4
+"""Poses, and deformations, which weigh as much as the surfels themselves."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Poses:
     def __init__(self, rig: PersonalRig) -> None:
         self.rig = rig
         self._poses: OrderedDict[bytes, Pose] = OrderedDict()
-        self._deformations: dict[bytes, SurfelDeformation | None] = {}
+        self._deformations: OrderedDict[bytes, SurfelDeformation | None] = OrderedDict()
 
     @torch.no_grad()
     def at(self, motion: Float[Tensor, "num_coefficients"]) -> Pose:
@@ -45,7 +46,7 @@ class Poses:
             vertices = self.rig.vertices(motion)
             self._poses[key] = Pose(vertices, triangle_frames(vertices, self.rig.head_model.triangles))
             if len(self._poses) > _KEPT:
-                self._deformations.pop(self._poses.popitem(last=False)[0], None)
+                self._poses.popitem(last=False)
         self._poses.move_to_end(key)
         return self._poses[key]
 
@@ -56,6 +57,9 @@ class Poses:
         key, pose = _key(motion), self.at(motion)
         if key not in self._deformations:
             self._deformations[key] = correction.at(pose.vertices, pose.frames)
+            if len(self._deformations) > _KEPT_DEFORMATIONS:
+                self._deformations.popitem(last=False)
+        self._deformations.move_to_end(key)
         return self._deformations[key]
 
     def clear(self) -> None:

@@ -20,7 +20,7 @@ def refined_motion(
     field: SignedDistanceField,
     head_model: HeadModel,
     motion: Float[Tensor, "num_coefficients"],
-    prior: float = 10.0,
+    prior: float = 0.75,
     steps: int = 120,
 ) -> Float[Tensor, "num_coefficients"]:
     """The motion vector under which the rig lies closest to the field's surface; near the tracked one [reading].
@@ -40,21 +40,24 @@ def refined_motion(
     skin = _skin(head_model).to(motion.device)
     if len(skin) == 0:
         return motion
-    unit = torch.zeros_like(motion)
-    unit[:3], unit[3:9] = _MILLIMETRE, _ROTATION
+    unit = motion.new_tensor([_MILLIMETRE] * 3 + [_ROTATION] * 6)
+
+    def moved(delta: Tensor) -> Tensor:
+        return torch.cat([motion[: len(unit)] + unit * delta, motion[len(unit) :]])
+
     with torch.enable_grad():
-        delta = torch.zeros_like(motion).requires_grad_(True)
+        delta = torch.zeros_like(unit).requires_grad_(True)
         optimizer = torch.optim.Adam([delta], lr=0.1)
         schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.01 ** (1 / steps))
         for _ in range(steps):
-            posed = pose_vertices(head_model, FlameParams.from_motion_vector((motion + unit * delta)[None]))[0]
+            posed = pose_vertices(head_model, FlameParams.from_motion_vector(moved(delta)[None]))[0]
             distance = field.evaluate(posed[skin]).distance / _RESIDUAL
             loss = F.huber_loss(distance, torch.zeros_like(distance)) + prior * delta.square().mean()
             # Not backward(), which would leave gradients in the field, too.
             (delta.grad,) = torch.autograd.grad(loss, delta)
             optimizer.step()
             schedule.step()
-    return (motion + unit * delta).detach()
+    return moved(delta).detach()
 
 
 def _skin(head_model: HeadModel) -> Int[Tensor, "num_skin"]:

@@ -216,6 +216,7 @@ class Subject:
         if len(rows) == 0:
             raise SageError(f"the avatar has no motion of timestep {self.timestep}: it was not in its capture")
         self.motion = motion.motion[rows[0]]
+        self._tracked = motion.tracked if self.timestep == canonical else self.motion
         self.triangles = self.model.rig.head_model.triangles.cpu()
         datamanager = pipeline.datamanager
         self.train = _cameras(datamanager.train_dataset.cameras)
@@ -224,7 +225,13 @@ class Subject:
         self.held_out = _cameras(held_out.cameras) if own else []
 
     def tracked(self) -> SurfaceMesh:
-        """The rig's mesh."""
+        """The rig's mesh where the tracker has put it."""
+        return plain_mesh(self.model.rig.vertices(self._tracked).cpu(), self.triangles)
+
+    def refined(self) -> SurfaceMesh | None:
+        """The rig's mesh where it was laid onto the field's surface, if it was."""
+        if torch.equal(self._tracked, self.motion):
+            return None
         return plain_mesh(self.model.rig.vertices(self.motion).cpu(), self.triangles)
 
     def fused(self, cameras: list[PinholeCamera], low: Tensor, high: Tensor) -> SurfaceMesh:
@@ -281,6 +288,7 @@ def measure(
     low, high = face.amin(dim=0) - FUSION_MARGIN, face.amax(dim=0) + FUSION_MARGIN
     meshes = {
         "tracked mesh": subject.tracked(),
+        "tracked mesh, refined": subject.refined(),
         "surfels, depth fused": subject.fused(subject.train + between, low, high),
         "signed distance field": subject.of_field(cell_size),
     }

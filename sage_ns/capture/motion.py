@@ -65,12 +65,15 @@ class MotionSource(nn.Module):
         stored = FlameParams.from_motion_vector(self.motion)
         return stored.interpolate(torch.tensor([position], device=self.motion.device)).motion_vector()[0]
 
-    def at(self, camera: TimedCamera) -> Float[Tensor, "num_coefficients"]:
-        """The motion vector that ``camera`` (a single one) asks for, see the class."""
+    def at(self, camera: TimedCamera, refined: bool = True) -> Float[Tensor, "num_coefficients"]:
+        """The motion vector that ``camera`` (a single one) asks for, see the class.
+
+        Cameras of the canonical moment get it as refined, unless they ask for it as tracked.
+        """
         metadata = camera.metadata or {}
         if "motion" in metadata:
             motion = self.fit(metadata["motion"].reshape(1, -1).to(self.motion))[0]
-            return self.canonical() if torch.equal(motion, self.tracked) else motion
+            return self.canonical() if refined and torch.equal(motion, self.tracked) else motion
         if camera.times is not None:
             return self.at_time(float(camera.times.reshape(-1)[0]))
         return self.canonical()

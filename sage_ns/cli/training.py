@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackLocation
 from nerfstudio.scripts.train import _set_random_seed
@@ -11,6 +12,9 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from sage_ns.trainer import SageTrainer, SageTrainerConfig
+
+if TYPE_CHECKING:
+    from sage_ns.pipeline import SagePipeline
 
 
 def train(config: SageTrainerConfig) -> Path:
@@ -37,7 +41,7 @@ def train(config: SageTrainerConfig) -> Path:
 
         def advance(step: int) -> None:
             if step % 20 == 0 or step + 1 == config.max_num_iterations:
-                phase = trainer.pipeline.phase  # type: ignore[attr-defined]
+                phase = cast("SagePipeline", trainer.pipeline).phase
                 figures = f"PSNR {float(phase.last_psnr):.1f} dB"
                 progress.update(task, description=phase.title, completed=step + 1, figures=figures)
 

@@ -10,7 +10,7 @@ import torch
 from sage_ns.avatar.initialise import carries_hair, initialise_surfels, surfel_reach
 from sage_ns.avatar.interior import interior_shade, interior_triangles
 from sage_ns.avatar.personal_rig import PersonalRig
-from sage_ns.avatar.rebinding import rebind_surfels
+from sage_ns.avatar.rebinding import carry_over, rebind_surfels
 from sage_ns.avatar.surfels import BoundSurfels
 from sage_ns.capture.cameras import View
 from sage_ns.geometry.triangles import triangle_frames
@@ -181,6 +181,27 @@ def test_rebinding_changes_the_triangle_but_not_the_surfel(head_model: HeadModel
     torch.testing.assert_close(after.scales, before.scales, rtol=1e-4, atol=0)
     same = (after.quaternions * before.quaternions).sum(-1).abs()  # q and -q are one rotation
     torch.testing.assert_close(same, torch.ones_like(same), rtol=0, atol=1e-4)
+
+
+def test_surfels_are_carried_over_to_a_rig_that_lies_elsewhere(head_model: HeadModel) -> None:
+    surfels = start(head_model, [])
+    with torch.no_grad():
+        surfels.means.add_(torch.randn(surfels.means.shape, generator=torch.Generator().manual_seed(3)))
+        surfels.quaternions.mul_(3.0)  # as Adam leaves them
+    other = pose_vertices(head_model, replace(some_params(head_model), shape=torch.zeros(head_model.num_shape)))[0]
+    frames, elsewhere = (triangle_frames(each, head_model.triangles) for each in (head_model.v_template, other))
+    before, own = surfels.place(frames, CENTER), surfels.means.detach().clone()
+    parameter, bound = surfels.means, surfels.triangle.clone()
+    carry_over(surfels, frames, elsewhere)
+    after = surfels.place(elsewhere, CENTER)
+    assert (surfels.means.detach() - own).norm(dim=-1).max() > 0.1
+    torch.testing.assert_close(after.means, before.means, rtol=0, atol=1e-6)
+    torch.testing.assert_close(after.scales, before.scales, rtol=1e-4, atol=0)
+    same = (after.quaternions * before.quaternions).sum(-1).abs() / before.quaternions.norm(dim=-1)
+    torch.testing.assert_close(same / after.quaternions.norm(dim=-1), torch.ones(500), rtol=0, atol=1e-4)
+    assert surfels.means is parameter and parameter.requires_grad and torch.equal(surfels.triangle, bound)
+    carry_over(surfels, elsewhere, frames)
+    torch.testing.assert_close(surfels.means.detach(), own, rtol=0, atol=2e-4)
 
 
 def test_a_checkpoint_of_another_size_keeps_parameters_attached(head_model: HeadModel) -> None:

@@ -5,7 +5,7 @@ import math
 import torch
 from nerfstudio.cameras.cameras import Cameras
 
-from sage_ns.capture.cameras import orbit, pinhole_camera, pixel_rays
+from sage_ns.capture.cameras import orbit, pinhole_camera, pixel_rays, project
 
 WIDTH, HEIGHT = 30, 20
 
@@ -41,6 +41,34 @@ def test_rays_go_through_pixel_centres() -> None:
     assert torch.allclose(x / depth, columns, atol=1e-4)
     assert torch.allclose(y / depth, rows, atol=1e-4)
     assert (depth > 0).all()
+
+
+def test_points_fall_where_rays_come_from() -> None:
+    camera = pinhole_camera(camera_in_front())
+    origins, directions = pixel_rays(camera)
+    seen = project((origins + 1.7 * directions).reshape(-1, 3), camera)
+    rows, columns = torch.meshgrid(torch.arange(HEIGHT), torch.arange(WIDTH), indexing="ij")
+    assert torch.equal(seen.row, rows.reshape(-1)) and torch.equal(seen.column, columns.reshape(-1))
+    centres = torch.stack([columns, rows], dim=-1).reshape(-1, 2) + 0.5
+    assert torch.allclose(seen.pixels, centres, atol=1e-4)
+    assert torch.allclose(seen.depth, torch.tensor(1.7)) and seen.inside.all()
+
+
+def test_a_point_has_depth_and_place_in_closed_form() -> None:
+    camera = pinhole_camera(camera_in_front(distance=2.0))
+    seen = project(torch.tensor([[0.1, 0.2, 0.0], [0.0, 0.0, 1.0]]), camera)
+    assert torch.allclose(seen.depth, torch.tensor([2.0, 1.0]))
+    assert torch.allclose(seen.pixels, torch.tensor([[14 + 50 * 0.05, 11 - 60 * 0.1], [14.0, 11.0]]))
+    assert seen.column.tolist() == [16, 14] and seen.row.tolist() == [5, 11]
+
+
+def test_what_falls_outside_has_the_nearest_pixel() -> None:
+    camera = pinhole_camera(camera_in_front(distance=2.0))
+    right, above, behind, at_the_eye = (1.0, 0.0, 0.0), (0.0, 5.0, 0.0), (0.0, 0.0, 3.0), (0.0, 0.0, 2.0)
+    seen = project(torch.tensor([right, above, behind, at_the_eye]), camera)
+    assert not seen.inside.any()
+    assert seen.column[0] == WIDTH - 1 and seen.row[1] == 0 and seen.depth[2] == -1.0
+    assert ((seen.column >= 0) & (seen.column < WIDTH) & (seen.row >= 0) & (seen.row < HEIGHT)).all()
 
 
 def test_orbit_circles_the_target_and_keeps_looking_at_it() -> None:

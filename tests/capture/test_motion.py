@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -86,3 +86,46 @@ def test_a_checkpoint_brings_its_own_motion(source: MotionSource, params: FlameP
     assert torch.equal(other.motion, source.motion)
     assert other.timesteps.tolist() == [0, 1, 2, 7, 8]
     assert torch.equal(other.canonical(), source.canonical())
+
+
+def test_a_refined_moment_is_met_by_all_who_ask_for_it(source: MotionSource, params: FlameParams) -> None:
+    rows = params.motion_vector()
+    refined = rows[2] + 1e-3
+    source.refine(refined)
+    assert torch.equal(source.canonical(), refined)
+    assert torch.equal(source.at(camera()), refined)
+    # Cameras carry what was tracked; a capture's own are met as well as novel ones on the stored motion.
+    assert torch.equal(source.at(camera(motion=rows[2:3])), refined)
+    assert torch.allclose(source.at(camera(time=0.5)), refined, atol=1e-6)
+    for other in (0, 1, 3, 4):
+        assert torch.equal(source.at(camera(motion=rows[other : other + 1])), rows[other])
+        assert torch.equal(source.motion[other], rows[other])
+
+
+def test_before_it_is_refined_a_moment_is_as_tracked(source: MotionSource, params: FlameParams) -> None:
+    assert torch.equal(source.tracked, params.motion_vector()[2])
+    assert torch.equal(source.at(camera(motion=source.tracked[None])), source.canonical())
+
+
+def test_a_moment_can_be_refined_again(source: MotionSource, params: FlameParams) -> None:
+    tracked = params.motion_vector()[2]
+    for amount in (1e-3, 2e-3):
+        source.refine(tracked + amount)
+        assert torch.equal(source.at(camera(motion=tracked[None])), tracked + amount)
+
+
+def test_a_checkpoint_remembers_what_was_tracked(source: MotionSource, params: FlameParams) -> None:
+    tracked = params.motion_vector()[2]
+    source.refine(tracked + 1e-3)
+    narrow = replace(params[:2], expr=params.expr[:2, :4])
+    other = MotionSource(narrow, torch.tensor([3, 5]), canonical_row=0)
+    other.load_state_dict(source.state_dict())
+    assert torch.equal(other.at(camera(motion=tracked[None])), tracked + 1e-3)
+    assert torch.equal(other.at(camera(motion=params.motion_vector()[:1])), params.motion_vector()[0])
+
+
+def test_fewer_expressions_than_the_rig_has_are_still_the_tracked_moment(source: MotionSource) -> None:
+    source.refine(source.tracked + 1e-3)
+    used = int(source.tracked.nonzero().max()) + 1
+    assert used < source.num_coefficients
+    assert torch.equal(source.at(camera(motion=source.tracked[None, :used])), source.canonical())

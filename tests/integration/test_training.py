@@ -3,13 +3,14 @@ from __future__ import annotations
 import signal
 import time
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import pytest
 import torch
 from nerfstudio.utils.eval_utils import eval_setup
 
 from sage_ns.errors import CaptureError, SageError
+from sage_ns.model import SageModel
 from tests.integration.commands import run_here, run_program, start_program
 from tests.integration.conftest import NUM_STEPS, Run
 from tests.tiny_capture import write_tiny_capture
@@ -140,7 +141,7 @@ def test_an_avatar_that_is_loaded_is_not_begun(
 
     monkeypatch.setattr("sage_ns.model.pretrain", begin)
     monkeypatch.setattr("sage_ns.avatar.prediction.SurfelNetworks.imitate", begin)
-    model = eval_setup(tiny_run.config, test_mode=test_mode)[1].model
+    model = cast(SageModel, eval_setup(tiny_run.config, test_mode=test_mode)[1].model)
     assert torch.equal(model.surfels.means, _checkpoint(tiny_run.folder)["pipeline"]["_model.surfels.means"])
 
 

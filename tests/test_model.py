@@ -1,0 +1,205 @@
+"""The avatar between its phases: settled surfels, refined tracking, and checkpoints with and without a mouth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from sage_ns.avatar import tracking_refinement
+from sage_ns.avatar.canonical import canonical_means
+from sage_ns.capture.cameras import View
+from sage_ns.field.sdf import FieldConfig
+from sage_ns.model import SageModel
+from sage_ns.model_config import SageModelConfig
+from sage_ns.raster import PinholeCamera
+from sage_ns.rig import FlameParams, HeadModel
+from sage_ns.rig.builtin import builtin_head
+from tests.tiny import tiny_head_model
+from tests.tiny_capture import tiny_motion
+
+SMALL_FIELD = FieldConfig(num_levels=2, log2_table_size=8, coarsest=4, finest=9, hidden=16, num_features=2)
+CANONICAL = 1
+
+
+def build(head: HeadModel, views: list[View] | None = None, **given: Any) -> SageModel:
+    """An avatar on ``head`` that begins with these pictures; about to be loaded where none are given."""
+    params = tiny_motion(head, 4)
+    metadata = {
+        "head_model": head,
+        "flame_params": params,
+        "timesteps": torch.tensor([0, 3, 4, 9]),
+        "canonical_row": CANONICAL,
+        "background": torch.ones(3),
+    }
+    settings = {"num_surfels": 300, "sdf": SMALL_FIELD, "networks": False, "ray_samples": (8, 8)} | given
+    config = SageModelConfig(**settings)
+    kwargs = {} if views is None else {"views": lambda: views}
+    scene_box: Any = None
+    return config.setup(scene_box=scene_box, num_train_data=1, metadata=metadata, seed=0, **kwargs)
+
+
+@pytest.fixture(params=[False, True], ids=["own", "networks"])
+def avatar(request: pytest.FixtureRequest) -> Iterator[SageModel]:
+    """Its field is as it starts, about a sphere: the rig has somewhere to go."""
+    torch.manual_seed(0)
+    model = build(tiny_head_model(), networks=request.param)
+    if model.networks is not None:
+        model._baked = False  # as after a training step
+    yield model
+
+
+def camera() -> PinholeCamera:
+    pose = torch.eye(4)
+    pose[2, 3] = 1.0
+    return PinholeCamera.from_opengl(pose, 90.0, 90.0, 16.0, 20.0, 32, 40)
+
+
+class Asking:
+    """As much of nerfstudio's camera as the motion source looks at."""
+
+    def __init__(self, motion: Tensor | None = None) -> None:
+        self.metadata: dict[Any, Any] | None = None if motion is None else {"motion": motion[None]}
+        self.times: Tensor | None = None
+
+
+def placed(model: SageModel) -> tuple[Tensor, ...]:
+    """Centres, rotations up to their sign, and scales of all surfels in the world at the canonical moment."""
+    with torch.no_grad():
+        prediction = model.predict()
+        attributes = None if prediction is None else prediction.attributes
+        surfels = model.surfels.place(model.frames(model.motion.canonical()), torch.zeros(3), attributes=attributes)
+    turned = torch.einsum("ni,nj->nij", surfels.quaternions, surfels.quaternions)
+    return surfels.means, turned, surfels.scales
+
+
+def test_refined_tracking_leaves_surfels_where_they_are(avatar: SageModel) -> None:
+    before, tracked = placed(avatar), avatar.motion.canonical().clone()
+    vertices = avatar.rig.vertices(tracked)
+    avatar.refine_tracking()
+    refined = avatar.motion.canonical()
+    assert (avatar.rig.vertices(refined) - vertices).norm(dim=-1).max() > 1e-4, "the rig has moved"
+    for now, then in zip(placed(avatar), before, strict=True):
+        torch.testing.assert_close(now, then, rtol=0, atol=1e-6 if now.dim() == 2 else 1e-5)
+    # What is baked says the same as the networks.
+    avatar.bake()
+    baked = avatar.surfels.place(avatar.frames(refined), torch.zeros(3))
+    torch.testing.assert_close(baked.means, before[0], rtol=0, atol=1e-6)
+    torch.testing.assert_close(baked.scales, before[2], rtol=0, atol=1e-6)
+
+
+def test_all_cameras_of_the_moment_get_the_refined_motion_and_others_do_not(avatar: SageModel) -> None:
+    rows = avatar.motion.motion.clone()
+    avatar.refine_tracking()
+    refined = avatar.motion.canonical()
+    assert not torch.equal(refined, rows[CANONICAL])
+    assert torch.equal(refined[9:], rows[CANONICAL, 9:])
+    for asking in (Asking(), Asking(rows[CANONICAL])):
+        assert torch.equal(avatar.motion.at(asking), refined)
+    for row in (0, 2, 3):
+        assert torch.equal(avatar.motion.at(Asking(rows[row])), rows[row])
+
+
+def test_nothing_is_refined_where_tracking_is_believed_or_there_is_no_surface(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracking_refinement.torch.optim, "Adam", lambda *_, **__: pytest.fail("refined"))
+    for model in (build(tiny_head_model(), tracking_prior=0.0), build(tiny_head_model(), with_sdf=False)):
+        before = model.motion.canonical().clone()
+        model.refine_tracking()
+        assert torch.equal(model.motion.canonical(), before)
+
+
+def test_the_correction_follows_surfels_until_they_settle(avatar: SageModel) -> None:
+    assert not avatar.is_settled
+    first = avatar.correction
+    assert first is not None and avatar.correction is first, "made once"
+    avatar.settle()
+    assert avatar.is_settled and avatar.correction is not first
+    settled = avatar.settled.clone()
+    torch.testing.assert_close(
+        settled, canonical_means(avatar.surfels, avatar.frames(avatar.motion.canonical())).detach()
+    )
+    with torch.no_grad():
+        avatar.surfels.means.add_(0.5)
+    second = avatar.correction
+    avatar.settle()
+    assert torch.equal(avatar.settled, settled), "once"
+    assert avatar.correction is second
+
+
+def test_a_checkpoint_brings_settled_places_and_refined_motion(avatar: SageModel) -> None:
+    avatar.refine_tracking()
+    avatar.settle()
+    with torch.no_grad():
+        avatar.surfels.means.add_(0.1)
+    other = build(tiny_head_model(), networks=avatar.networks is not None, num_surfels=200)
+    tracked = other.motion.canonical().clone()
+    assert not other.is_settled
+    other.load_state_dict(avatar.state_dict())
+    assert other.is_settled and torch.equal(other.settled, avatar.settled)
+    other.settle()
+    assert torch.equal(other.settled, avatar.settled)
+    assert torch.equal(other.motion.at(Asking(tracked)), avatar.motion.canonical())
+    posed = avatar.motion.motion[3]
+    with torch.no_grad():
+        mine, theirs = (model.draw(camera(), posed).color for model in (avatar, other))
+    torch.testing.assert_close(theirs, mine, rtol=0, atol=1e-5)
+    unsettled = build(tiny_head_model(), networks=avatar.networks is not None)
+    avatar.load_state_dict(unsettled.state_dict())
+    assert not avatar.is_settled
+
+
+def test_a_config_without_correction_has_none() -> None:
+    model = build(tiny_head_model(), with_sdf=False, correction=False)
+    model.settle()
+    assert model.correction is None
+    assert model.draw(camera(), model.motion.motion[3]).alpha.amax() > 0.5
+
+
+@pytest.fixture(scope="module")
+def head_with_mouth() -> HeadModel:
+    return builtin_head(2)
+
+
+def grey_view() -> View:
+    return View(camera(), torch.full((40, 32, 3), 0.2), torch.ones(40, 32, 1))
+
+
+def test_checkpoints_fit_avatars_with_and_without_a_mouth(head_with_mouth: HeadModel) -> None:
+    with_mouth, without = (
+        build(head_with_mouth, [grey_view()], mouth=mouth, with_sdf=False, num_surfels=200) for mouth in (True, False)
+    )
+    assert with_mouth.mouth is not None and without.mouth is None
+    again, plain = (build(head_with_mouth, mouth=mouth, with_sdf=False, num_surfels=50) for mouth in (True, False))
+    assert again.mouth is not None
+    again.load_state_dict(with_mouth.state_dict())
+    assert torch.equal(again.mouth.surfels.sh_dc, with_mouth.mouth.surfels.sh_dc), "the mouth in this person's light"
+    plain.load_state_dict(with_mouth.state_dict())
+    assert plain.mouth is None and torch.equal(plain.surfels.means, with_mouth.surfels.means)
+    # An avatar that was trained without a mouth can be given one.
+    own = {name: value.clone() for name, value in again.mouth.state_dict().items()}
+    again.load_state_dict(without.state_dict())
+    assert torch.equal(again.surfels.means, without.surfels.means)
+    assert all(torch.equal(value, own[name]) for name, value in again.mouth.state_dict().items())
+
+
+def test_the_mouth_is_drawn_but_never_trained(head_with_mouth: HeadModel) -> None:
+    model = build(head_with_mouth, [grey_view()], with_sdf=False, num_surfels=200)
+    assert model.mouth is not None
+    given = {id(parameter) for group in model.get_param_groups().values() for parameter in group}
+    assert not any(parameter.requires_grad or id(parameter) in given for parameter in model.mouth.parameters())
+    motion = model.motion.canonical().clone()
+    motion[9] = 0.4  # the jaw
+    close = replace(camera(), intrinsics=camera().intrinsics * torch.tensor([[4.0], [4.0], [1.0]]))
+    model.draw(close, motion).color.sum().backward()
+    assert model.surfels.means.grad is not None and model.surfels.means.grad.any()
+    assert all(parameter.grad is None for parameter in model.mouth.parameters())
+
+
+def test_a_head_without_a_mouth_does_without(capsys: pytest.CaptureFixture[str]) -> None:
+    model = build(tiny_head_model(), with_sdf=False)
+    assert model.mouth is None and "No mouth interior" in capsys.readouterr().out
+    assert model.draw(camera(), FlameParams.neutral(tiny_head_model()).motion_vector()[0]).alpha.amax() > 0.5
