@@ -11,7 +11,6 @@ from rich.markup import escape
 
 from sage_ns.bench import table
 from sage_ns.bench.comparison import COMPARED, write_comparison
-from sage_ns.bench.files import write_json, write_text
 from sage_ns.bench.fingerprint import fingerprint
 from sage_ns.bench.folder import BenchmarkFolder
 from sage_ns.bench.job import Job, Settings, settled
@@ -21,6 +20,7 @@ from sage_ns.bench.result import RESULT_FILE, Result
 from sage_ns.bench.rows import ROWS
 from sage_ns.bench.worker import Display, run_apart
 from sage_ns.errors import SageError
+from sage_ns.files import write_json, write_text
 
 TABLE_FILE = "table.md"
 FIGURES_FILE = "results.json"

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import torch
 
-from sage_ns.bench.files import read_json, write_json
+from sage_ns.files import read_json, write_json
 from sage_ns.trainer import SageTrainer, SageTrainerConfig
 
 CLOCK_FILE = "clock.json"

@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from sage_ns.bench.files import read_json, write_json
 from sage_ns.bench.rows import ROWS
 from sage_ns.errors import SageError
+from sage_ns.files import read_json, write_json
 from sage_ns.methods import configured
 from sage_ns.trainer import SageTrainerConfig
 

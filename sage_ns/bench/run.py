@@ -17,11 +17,11 @@ import tyro
 
 from sage_ns.bench.clock import CLOCK_FILE, Clock, clocked
 from sage_ns.bench.evaluation import frontal_camera, image_figures
-from sage_ns.bench.files import read_json, write_json
 from sage_ns.bench.job import Job
 from sage_ns.bench.provenance import provenance
 from sage_ns.bench.result import Result
 from sage_ns.errors import SageError
+from sage_ns.files import read_json, write_json
 from sage_ns.pipeline import SagePipeline
 
 TRAINING_FILE = "training.json"

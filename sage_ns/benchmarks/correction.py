@@ -10,8 +10,6 @@ pictures whose motion is farthest from the canonical one.
 
 from __future__ import annotations
 
-import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -27,6 +25,7 @@ from sage_ns.avatar.canonical import canonical_means
 from sage_ns.avatar.correction import CorrectionSource, SurfelCorrection
 from sage_ns.avatar.interior import interior_shade
 from sage_ns.errors import SageError
+from sage_ns.files import write_json
 from sage_ns.metrics import ImageMetrics
 from sage_ns.progress import tracked
 from sage_ns.raster import PinholeCamera, rasterize
@@ -142,9 +141,7 @@ def main(load_config: Path, gammas: tuple[float, ...] = (0.0, 0.5), json_path: P
     report(Console(width=120), figures)
     if json_path is not None:
         plain = {"config": str(load_config)} | {name: asdict(each) for name, each in figures.items()}
-        temporary = json_path.with_name(f".{json_path.name}.{os.getpid()}")
-        temporary.write_text(json.dumps(plain, indent=2))
-        os.replace(temporary, json_path)
+        write_json(json_path, plain)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ training. Other programs disturb: rounds are interleaved, the fastest counts, an
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable
@@ -28,6 +27,7 @@ from torch import Tensor, nn
 
 from sage_ns.field.encoding import GridEncoding
 from sage_ns.field.sdf import FieldConfig, SignedDistanceField
+from sage_ns.files import write_json
 from sage_ns.parallel import cores_for_kernels, num_threads
 
 NUM_LEVELS, LOG2_TABLE_SIZE, COARSEST, FINEST = 8, 17, 16, 192
@@ -196,9 +196,7 @@ def main(
         report(console, timings, field, points, second_order_points)
     if json_path is not None:
         results = {"encodings": {name: asdict(timing) for name, timing in timings.items()}, "field_ms": field}
-        temporary = json_path.with_name(json_path.name + ".tmp")
-        temporary.write_text(json.dumps(results, indent=2))
-        os.replace(temporary, json_path)
+        write_json(json_path, results)
 
 
 if __name__ == "__main__":

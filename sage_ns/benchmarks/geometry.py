@@ -16,8 +16,6 @@ held-out cameras and from half way between neighbouring training cameras.
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -36,6 +34,7 @@ from sage_ns.avatar.field_surface import CELL_SIZE, SurfaceMesh, extract_surface
 from sage_ns.benchmarks.depth_fusion import fuse_depth
 from sage_ns.capture.cameras import pinhole_camera
 from sage_ns.errors import SageError
+from sage_ns.files import write_json
 from sage_ns.geometry import (
     barycentric_to_points,
     matrix_to_quaternion,
@@ -46,6 +45,7 @@ from sage_ns.geometry import (
     triangle_areas,
     triangle_normals,
 )
+from sage_ns.geometry.mesh_queries import uniform_barycentric
 from sage_ns.geometry.vertex_means import vertex_normals
 from sage_ns.raster import Buffers, PinholeCamera
 from sage_ns.raster.supersampling import enlarged
@@ -148,9 +148,7 @@ def visible_points(
     """Points spread over the triangles in proportion to ``weights``; only those that a camera sees from outside."""
     generator = torch.Generator().manual_seed(seed)
     triangle = sample_triangles(weights, NUM_SAMPLES, generator)
-    first, second = torch.rand(2, NUM_SAMPLES, generator=generator)
-    root = first.sqrt()  # evenly over the triangle: Osada et al. 2002, Eq. 1
-    barycentric = torch.stack([1 - root, root * (1 - second), root * second], dim=-1)
+    barycentric = uniform_barycentric(NUM_SAMPLES, generator)
     points = barycentric_to_points(mesh.vertices, mesh.triangles, triangle, barycentric)
     normals = triangle_normals(mesh.vertices, mesh.triangles)[triangle]
     seen = torch.zeros(len(points), dtype=torch.bool)
@@ -351,9 +349,7 @@ def main(
         plain = {"timestep": figures["timestep"], "config": str(load_config)}
         for kind in ("distances", "normals"):
             plain[kind] = {name: asdict(each) for name, each in figures[kind].items()}
-        temporary = json_path.with_name(f".{json_path.name}.{os.getpid()}")
-        temporary.write_text(json.dumps(plain, indent=2))
-        os.replace(temporary, json_path)
+        write_json(json_path, plain)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ again), and 105 for the gradient; 31 to blend it where it is drawn.
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable
@@ -34,6 +33,7 @@ from torch import Tensor
 
 from sage_ns.avatar.placement import place_surfels
 from sage_ns.benchmarks.head_scene import count_lanes, head_like, portrait_camera
+from sage_ns.files import write_json
 from sage_ns.geometry import TriangleFrames
 from sage_ns.geometry.spherical_harmonics import sh_colors
 from sage_ns.image import ssim
@@ -234,9 +234,7 @@ def main(large: bool = False, rounds: int = 40, reference: bool = True, json_pat
             f"= {slow / middle.total_ms:.0f} x rasteriser"
         )
     if json_path is not None:
-        temporary = json_path.with_name(json_path.name + ".tmp")
-        temporary.write_text(json.dumps(results, indent=2))
-        os.replace(temporary, json_path)
+        write_json(json_path, results)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,6 @@ is the picture, the hinges and the adding up of gradients; where it takes less, 
 
 from __future__ import annotations
 
-import json
-import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -27,6 +25,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from sage_ns.files import write_json
 from sage_ns.parallel import cores_for_kernels
 from sage_ns.progress import tracked
 from sage_ns.raster.supersampling import averaged, downsampled
@@ -62,9 +61,7 @@ def main(
         figures = measure(trainer, num_steps)
     report(Console(width=100), figures)
     if json_path is not None:
-        unfinished = json_path.with_name(f".{json_path.name}.{os.getpid()}")
-        unfinished.write_text(json.dumps(figures, indent=2))
-        os.replace(unfinished, json_path)
+        write_json(json_path, figures)
 
 
 def _trainer(

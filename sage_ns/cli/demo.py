@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 import time
@@ -16,6 +15,7 @@ import tyro
 from rich.markup import escape
 
 from sage_ns.errors import SageError
+from sage_ns.files import write_json
 
 if TYPE_CHECKING:
     import torch
@@ -63,7 +63,7 @@ class Demo:
         trained = time.perf_counter()
         pipeline = _load(config_path)
         metrics = pipeline.get_average_eval_image_metrics()
-        (self.out / "metrics.json").write_text(json.dumps(metrics, indent=2))
+        write_json(self.out / "metrics.json", metrics)
         _write_sheet(pipeline, self.out / "contact_sheet.png")
         _write_reenactment(pipeline, capture, self.out / "reenactment.mp4")
         _summarise(CONSOLE, self.out, config_path, metrics, trained_from - start, trained - trained_from, start)

@@ -85,3 +85,10 @@ def sample_triangles(
     marks = (torch.arange(num_samples, dtype=torch.float64) + offset) / num_samples * total
     last = int((weights > 0).nonzero().max())
     return torch.searchsorted(summed, marks, right=True).clamp_max(last).to(weights.device)
+
+
+def uniform_barycentric(num_points: int, generator: torch.Generator | None = None) -> Float[Tensor, "num_points 3"]:
+    """Barycentric coordinates of points spread evenly over a triangle (Osada et al. 2002, Eq. 1); on the CPU."""
+    first, second = torch.rand(2, num_points, generator=generator)
+    root = first.sqrt()
+    return torch.stack([1 - root, root * (1 - second), root * second], dim=-1)

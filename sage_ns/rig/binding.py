@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int, Int64
 from torch import Tensor
 
-from sage_ns.geometry.mesh_queries import nearest_triangles, sample_triangles
+from sage_ns.geometry.mesh_queries import nearest_triangles, sample_triangles, uniform_barycentric
 from sage_ns.geometry.rotations import quaternion_conjugate, quaternion_multiply
 from sage_ns.geometry.triangles import TriangleFrames, triangle_areas, triangle_normals
 from sage_ns.rig.head_model import JOINT_NAMES, HeadModel
@@ -74,7 +74,7 @@ def sample_binding(
         triangle = torch.cat([with_area, rest]).sort().values
     else:
         triangle = sample_triangles(weights, num_surfels, generator)
-    return Binding(triangle, _uniform_barycentric(num_surfels, generator).to(vertices))
+    return Binding(triangle, uniform_barycentric(num_surfels, generator).to(vertices))
 
 
 def to_world(
@@ -178,10 +178,3 @@ def _seen_closely(vertices: Tensor, triangles: Tensor, camera_centers: Tensor) -
     distance = toward.norm(dim=-1).clamp_min(_NEAREST_CAMERA)
     cosine = (toward * triangle_normals(vertices, triangles)).sum(-1) / distance
     return ((_TURNED_AWAY + (1 - _TURNED_AWAY) * cosine.clamp(0, 1)) / distance**2).mean(dim=0)
-
-
-def _uniform_barycentric(num_points: int, generator: torch.Generator | None) -> Float[Tensor, "num_points 3"]:
-    """Barycentric coordinates of points spread evenly over a triangle (Osada et al. 2002, Eq. 1)."""
-    first, second = torch.rand(2, num_points, generator=generator)
-    root = first.sqrt()
-    return torch.stack([1 - root, root * (1 - second), root * second], dim=-1)
