@@ -38,7 +38,7 @@ def test_geometry_against_the_rig_itself(tiny_run: Run, tmp_path: Path, monkeypa
     np.savez(
         truth,
         timesteps=np.array([0]),
-        vertices=model.rig.vertices(model.motion.canonical())[None].cpu().numpy(),
+        vertices=model.rig.vertices(model.motion.tracked)[None].cpu().numpy(),
         triangles=head_model.triangles.cpu().numpy(),
         face=head_model.regions.triangle_mask("face", head_model.triangles).cpu().numpy(),
     )
@@ -46,5 +46,10 @@ def test_geometry_against_the_rig_itself(tiny_run: Run, tmp_path: Path, monkeypa
     figures = json.loads((tmp_path / "figures.json").read_text())
     assert figures["distances"]["tracked mesh"]["truth_to_mesh_mean"] < 1e-3
     assert figures["normals"]["tracked mesh"]["mean_deg"] < 0.1
-    assert set(figures["distances"]) == {"tracked mesh", "surfels, depth fused", "signed distance field"}
+    assert set(figures["distances"]) == {
+        "tracked mesh",
+        "tracked mesh, refined",
+        "surfels, depth fused",
+        "signed distance field",
+    }
     assert figures["distances"]["signed distance field"]["truth_to_mesh_mean"] < 30

@@ -62,7 +62,8 @@ def test_viewer_opens_in_front_of_the_face(viewer: tuple[Any, Any]) -> None:
     client = types.SimpleNamespace(camera=camera, atomic=lambda: pytest.MonkeyPatch.context())
     pipeline.front_view._show_face(client)
     toward = (np.asarray(camera.position) - np.asarray(camera.look_at)) / VISER_NERFSTUDIO_SCALE_RATIO
-    assert toward[2] > 0.2 and np.abs(toward[:2]).max() < 1e-6, "the tiny head looks along +z"
+    # But for what the refinement of its tracking turns it by.
+    assert toward[2] > 0.2 and np.abs(toward[:2]).max() < 0.05, "the tiny head looks along +z"
     vertices = pipeline.model.rig.vertices(pipeline.model.motion.at_time(0.0))
     assert np.allclose(np.asarray(camera.look_at) / VISER_NERFSTUDIO_SCALE_RATIO, vertices.mean(0).numpy(), atol=0.02)
     assert camera.up_direction == (0.0, 1.0, 0.0)
