@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     from sage_ns.pipeline import SagePipeline
 
+DEMO_STEPS = 2000
+"""Of both phases together, where there is no CUDA; the preset's 2,800 bring a little more, and take longer than one
+likes to wait."""
 DEMO_SCALE = 0.6
 """Of the synthetic capture's 275x401 pixels: what two CPU cores train on in minutes."""
 
@@ -47,7 +50,7 @@ class Demo:
     seed: int = 0
     """which built-in person to make"""
     steps: int = 0
-    """training steps; 0 = the preset's"""
+    """training steps of both phases; 0 = 2,000 without CUDA, the preset's with it"""
     preset: Literal["auto", "paper", "small"] = "auto"
     """auto = paper with CUDA, small without"""
 
@@ -78,9 +81,12 @@ class Demo:
         return capture
 
     def _train(self, capture: Path) -> Path:
+        import torch
+
         from sage_ns.cli.training import train
         from sage_ns.methods import configured
 
+        small = self.preset == "small" or (self.preset == "auto" and not torch.cuda.is_available())
         config = configured(
             "sage-multiview",
             data=capture,
@@ -89,7 +95,7 @@ class Demo:
             overrides={
                 "output_dir": self.out / "runs",
                 "experiment_name": "demo",
-                "max_num_iterations": self.steps,
+                "max_num_iterations": self.steps or (DEMO_STEPS if small else 0),
                 "pipeline.datamanager.dataparser.downscale_factor": self.downscale_factor,
                 "vis": "tensorboard",
             },
