@@ -241,11 +241,12 @@ class SageModel(Model):
         self, motion: Float[Tensor, "num_coefficients"], camera: PinholeCamera, wrinkles: float
     ) -> Float[Tensor, "num_triangles"]:
         """Factor on the colours of each triangle's surfels."""
-        pose, rest = self.poses.at(motion), self.poses.at(self.motion.canonical())
+        pose = self.poses.at(motion)
         shade = torch.ones_like(pose.frames.scale)
         if self.config.dark_interior:
             shade = interior_shade(self.interior, pose.frames, camera.center)
         if wrinkles > 0:
+            rest = self.poses.at(self.motion.canonical())
             triangles = self.rig.head_model.triangles
             face = self.rig.head_model.regions.triangle_mask("face", triangles)
             shade = shade * wrinkle_shade(rest.vertices, pose.vertices, triangles, face, wrinkles)
