@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sage_ns import losses
-from sage_ns.avatar.canonical import Canonical, canonical_means
+from sage_ns.avatar.canonical import Canonical
 from sage_ns.avatar.surfels import BoundSurfels, SurfelAttributes
 from sage_ns.capture.cameras import pixel_rays
 from sage_ns.geometry.rotations import quaternion_multiply, quaternion_to_matrix
@@ -125,7 +125,7 @@ class FieldSupervision:
         """
         chosen = self._surface_surfels(step, surfels)
         triangle = surfels.triangle[chosen]
-        positions = _damped(canonical_means(surfels, frames)[chosen], self.surfel_share)
+        positions = _damped(surfels.centers(frames)[chosen], self.surfel_share)
         to_world = frames[triangle].quaternion
         local = torch.nn.functional.normalize(attributes.quaternions[chosen], dim=-1)
         normals = _damped(quaternion_to_matrix(quaternion_multiply(to_world, local))[..., 2], self.surfel_share)

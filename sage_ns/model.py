@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -17,18 +18,16 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from sage_ns import losses
-from sage_ns.avatar.canonical import Canonical, canonical_means
-from sage_ns.avatar.correction import SurfelCorrection
+from sage_ns.avatar.avatar import Avatar
+from sage_ns.avatar.canonical import Canonical
 from sage_ns.avatar.initialise import initialise_surfels
-from sage_ns.avatar.interior import interior_shade, interior_triangles
-from sage_ns.avatar.mouth import Mouth, joined, load_mouth_prior, skin_color, without_insides
+from sage_ns.avatar.interior import interior_triangles
+from sage_ns.avatar.mouth import Mouth, load_mouth_prior, skin_color
 from sage_ns.avatar.personal_rig import PersonalRig
-from sage_ns.avatar.poses import Poses
 from sage_ns.avatar.prediction import Prediction, SurfelNetworks
 from sage_ns.avatar.rebinding import carry_over, rebind_surfels
-from sage_ns.avatar.surfels import SurfelAttributes, take_sizes
+from sage_ns.avatar.surfels import BoundSurfels, SurfelAttributes
 from sage_ns.avatar.tracking_refinement import refined_motion
-from sage_ns.avatar.wrinkles import wrinkle_shade
 from sage_ns.capture.cameras import View, pinhole_camera, pixel_rays
 from sage_ns.capture.motion import MotionSource
 from sage_ns.errors import HeadModelError
@@ -40,8 +39,7 @@ from sage_ns.geometry.triangles import TriangleFrames
 from sage_ns.metrics import ImageMetrics
 from sage_ns.model_config import SageModelConfig
 from sage_ns.parallel import cores_for_kernels
-from sage_ns.raster import Buffers, PinholeCamera, rasterize
-from sage_ns.raster.supersampling import downsampled, enlarged
+from sage_ns.raster import Buffers, PinholeCamera
 from sage_ns.rig import FlameParams, HeadModel
 
 _ROOM_AROUND = 0.02
@@ -57,9 +55,6 @@ class SageModel(Model):
     """
 
     config: SageModelConfig
-    background: Tensor
-    interior: Tensor
-    settled: Tensor
     canonical: Canonical | None
     networks: SurfelNetworks | None
 
@@ -69,30 +64,30 @@ class SageModel(Model):
         metadata: Mapping[str, Any] = self.kwargs["metadata"]
         head_model: HeadModel = metadata["head_model"]
         params: FlameParams = metadata["flame_params"]
-        self.motion = MotionSource(params, metadata["timesteps"], metadata["canonical_row"])
-        self.rig = PersonalRig(head_model, params)
+        motion = MotionSource(params, metadata["timesteps"], metadata["canonical_row"])
+        rig = PersonalRig(head_model, params)
         views: Callable[[], Sequence[View]] | None = self.kwargs.get("views")
-        canonical = self.motion.canonical()
         pictures = views() if views is not None else []
-        cameras = [view.camera for view in pictures]
-        self.register_buffer("interior", interior_triangles(self.rig, canonical, cameras))
-        self.surfels = initialise_surfels(
-            self.rig.head_model,
-            self.rig.vertices(canonical),
+        surfels = initialise_surfels(
+            rig.head_model,
+            rig.vertices(motion.canonical()),
             self.config.num_surfels,
             self.config.sh_degree,
             pictures,
             self.config.hair_reach,
             torch.Generator().manual_seed(self.seed),
         )
-        self.mouth = self._mouth(with_light=bool(pictures)) if self.config.mouth else None
-        self.canonical, self.networks = self._believe(canonical, fresh=views is not None)
-        self.register_buffer("background", metadata["background"].clone())
-        # Canonical centres that the correction goes by from phase 2 on; before it, those of the moment.
-        self.register_buffer("settled", torch.zeros(0, 3))
+        self.avatar = Avatar(
+            rig,
+            surfels,
+            motion,
+            interior_triangles(rig, motion.canonical(), [view.camera for view in pictures]),
+            self._mouth(rig.head_model, surfels, with_light=bool(pictures)) if self.config.mouth else None,
+            metadata["background"],
+            self.config.look(),
+        )
+        self.canonical, self.networks = self._believe(motion.canonical(), fresh=views is not None)
         # Not modules and not checkpointed: they can be rebuilt.
-        self.poses = Poses(self.rig)
-        self._correction: SurfelCorrection | None = None
         self._metrics = ImageMetrics(self.config.lpips_weights)
         self._baked = True
         self._field_view: FieldView | None = None
@@ -102,9 +97,28 @@ class SageModel(Model):
         """Seed of all that training draws at random."""
         return self.kwargs.get("seed", 0)
 
-    def _mouth(self, with_light: bool) -> Mouth | None:
+    @property
+    def rig(self) -> PersonalRig:
+        """The person's rig."""
+        return self.avatar.rig
+
+    @property
+    def surfels(self) -> BoundSurfels:
+        """What is learned per surfel."""
+        return self.avatar.surfels
+
+    @property
+    def motion(self) -> MotionSource:
+        """Which FLAME parameters a camera is rendered with."""
+        return self.avatar.motion
+
+    @property
+    def background(self) -> Float[Tensor, "3"]:
+        """Colour that pictures are composited over."""
+        return self.avatar.background
+
+    def _mouth(self, head_model: HeadModel, surfels: BoundSurfels, with_light: bool) -> Mouth | None:
         """The inside of the mouth, in the light of this person's skin where pictures have shown that."""
-        head_model, surfels = self.rig.head_model, self.surfels
         try:
             seen = (0.5 + C0 * surfels.sh_dc[:, 0]).detach()
             skin = skin_color(head_model, surfels.triangle, seen, surfels.opacity_logits.detach().sigmoid())
@@ -145,7 +159,7 @@ class SageModel(Model):
 
     def frames(self, motion: Float[Tensor, "num_coefficients"]) -> TriangleFrames:
         """Triangle frames of the rig under ``motion``."""
-        return self.poses.at(motion).frames
+        return self.avatar.poses.at(motion).frames
 
     def predict(self) -> Prediction | None:
         """Attributes of all surfels from the networks; None where the surfels have their own. Once per step."""
@@ -168,21 +182,6 @@ class SageModel(Model):
             self._baked = True
 
     @torch.no_grad()
-    def settle(self) -> None:
-        """From here on the correction goes by where surfels are now, wherever training moves them; once, for phase 2.
-
-        Kept in checkpoints: neighbourhoods are looked for once, and a resumed training has the same.
-        """
-        if not self.is_settled:
-            self.settled = canonical_means(self.surfels, self.frames(self.motion.canonical()))
-            self.forget()
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether phase 2 has begun."""
-        return len(self.settled) > 0
-
-    @torch.no_grad()
     def refine_tracking(self) -> None:
         """Lay the canonical rig onto the field's surface; surfels stay where they are, and ride on it from there."""
         if self.canonical is None or self.config.tracking_prior <= 0:
@@ -196,18 +195,8 @@ class SageModel(Model):
 
     def forget(self) -> None:
         """Surfels or rig are others: what was derived from them is made anew when asked for."""
-        self._correction = None
+        self.avatar.forget()
         self._field_view = None
-        self.poses.clear()
-
-    @property
-    def correction(self) -> SurfelCorrection | None:
-        """Corrects posed surfels; None where the config leaves that out."""
-        if self._correction is None and self.config.correction:
-            pose = self.poses.at(self.motion.canonical())
-            means = self.settled if self.is_settled else canonical_means(self.surfels, pose.frames)
-            self._correction = SurfelCorrection(means, self.surfels.triangle, self.rig.head_model, pose.vertices)
-        return self._correction
 
     def draw_fine(
         self,
@@ -215,48 +204,21 @@ class SageModel(Model):
         motion: Float[Tensor, "num_coefficients"],
         attributes: SurfelAttributes | None = None,
         corrected: bool = True,
-        wrinkles: float = 0.0,
     ) -> Buffers:
-        """Rasterise the avatar under ``motion`` for ``camera``, supersampled and not yet averaged.
+        """Rasterise what training sees of the avatar under ``motion``, supersampled and not yet averaged.
 
         Args:
-            camera: before supersampling.
-            motion: the moment.
             attributes: stand in for the surfels' own.
             corrected: for surfels that have found their places.
-            wrinkles: strength of what darkens folding skin; nothing learns from that.
         """
-        frames = self.frames(motion)
-        surfels = self.surfels.place(frames, camera.center, self._shade(motion, camera, wrinkles), attributes)
-        if corrected and self.correction is not None:
-            surfels = self.correction.apply(surfels, self.poses.deformation(motion, self.correction))
-        if self.mouth is not None:
-            unseen = self.interior & self.mouth.around
-            surfels = without_insides(surfels, self.surfels.triangle, unseen, frames, camera.center)
-            surfels = joined(surfels, self.mouth.place(motion, camera.center))
-        return rasterize(surfels, enlarged(camera, self.config.supersampling))
-
-    @torch.no_grad()
-    def _shade(
-        self, motion: Float[Tensor, "num_coefficients"], camera: PinholeCamera, wrinkles: float
-    ) -> Float[Tensor, "num_triangles"]:
-        """Factor on the colours of each triangle's surfels."""
-        pose = self.poses.at(motion)
-        shade = torch.ones_like(pose.frames.scale)
-        if self.config.dark_interior:
-            shade = interior_shade(self.interior, pose.frames, camera.center)
-        if wrinkles > 0:
-            rest = self.poses.at(self.motion.canonical())
-            triangles = self.rig.head_model.triangles
-            face = self.rig.head_model.regions.triangle_mask("face", triangles)
-            shade = shade * wrinkle_shade(rest.vertices, pose.vertices, triangles, face, wrinkles)
-        return shade
+        # Not the avatar's own look: someone may be playing with that in the viewer.
+        look = replace(self.config.look(), wrinkles=0.0)
+        return self.avatar.draw_fine(camera, motion, look if corrected else replace(look, correction=False), attributes)
 
     def draw(self, camera: PinholeCamera, motion: Float[Tensor, "num_coefficients"]) -> Buffers:
-        """Rasterise the avatar, as it is by now and with its wrinkles, under ``motion`` for ``camera``."""
+        """The avatar, as it is by now and as its look says, under ``motion`` as ``camera`` sees it."""
         self.bake()
-        buffers = self.draw_fine(camera, motion, wrinkles=self.config.wrinkles)
-        return downsampled(buffers, self.config.supersampling)
+        return self.avatar.draw(camera, motion)
 
     def get_outputs(self, ray_bundle: Any) -> dict[str, Tensor | list]:
         """Images by name for one camera: rgb, accumulation, depth, normal, normal_from_depth, distortion.
@@ -387,12 +349,10 @@ class SageModel(Model):
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """Load a checkpoint whatever its number of surfels, timesteps and vertices, with or without a mouth."""
-        if self.mouth is None:
-            state_dict = {name: value for name, value in state_dict.items() if not name.startswith("mouth.")}
-        elif not any(name.startswith("mouth.") for name in state_dict):
-            state_dict = {**state_dict, **self.mouth.state_dict(prefix="mouth.")}
+        prefix, mouth = "avatar.mouth.", self.avatar.mouth
+        if mouth is None:
+            state_dict = {name: value for name, value in state_dict.items() if not name.startswith(prefix)}
+        elif not any(name.startswith(prefix) for name in state_dict):
+            state_dict = {**state_dict, **mouth.state_dict(prefix=prefix)}
         self.forget()
-        take_sizes(self, ("settled",), state_dict, "")
-        if "interior" in state_dict:
-            self.interior = torch.empty_like(state_dict["interior"], device=self.device)
         return super().load_state_dict(state_dict, strict, assign)

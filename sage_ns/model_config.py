@@ -7,6 +7,7 @@ from pathlib import Path
 
 from nerfstudio.models.base_model import ModelConfig
 
+from sage_ns.avatar.look import Look
 from sage_ns.field.sdf import FieldConfig
 from sage_ns.losses import LossWeights
 
@@ -81,3 +82,13 @@ class SageModelConfig(ModelConfig):
     """weight of each loss"""
     lpips_weights: Path | None = None
     """torchvision's AlexNet weights for the LPIPS metric; torch.hub's cache is searched when not given"""
+
+    def look(self) -> Look:
+        """What is drawn, as configured."""
+        return Look(
+            supersampling=self.supersampling,
+            correction=self.correction,
+            mouth=self.mouth,
+            dark_interior=self.dark_interior,
+            wrinkles=self.wrinkles,
+        )

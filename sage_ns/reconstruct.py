@@ -73,7 +73,7 @@ class Reconstruct:
         attributes = model.surfels.attributes if prediction is None else prediction.attributes
         pinhole, motion = model.pinhole(camera), model.motion.at(camera)
         # Surfels that still look for their places are not corrected for how those deform.
-        corrected = supervision is None and model.is_settled
+        corrected = supervision is None and model.avatar.is_settled
         buffers = model.draw_fine(pinhole, motion, attributes, corrected)
         factor = model.config.supersampling
         color, alpha = averaged(buffers.color, factor), averaged(buffers.alpha, factor)

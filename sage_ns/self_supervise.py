@@ -83,7 +83,7 @@ class SelfSupervise:
 
     def losses(self, step: int) -> tuple[dict[str, Any], Losses, dict[str, Tensor]]:
         """Outputs, losses and metrics of one step."""
-        self.model.settle()
+        self.model.avatar.settle()
         if self.anchor > 0 and step % 2:
             outputs, terms, metrics = self.reconstruct.anchor(step)
             return outputs, {name: self.anchor * term for name, term in terms.items()}, metrics
@@ -100,14 +100,14 @@ class SelfSupervise:
         buffers = model.draw_fine(pinhole, motion, attributes)
         terms = model.surface_losses(buffers)
         small = downsampled(buffers, model.config.supersampling)
-        pose = model.poses.at(motion)
+        pose = model.avatar.poses.at(motion)
         background = torch.rand(3, generator=generator).to(model.device)
         rendered = small.composite(background)
         if self.consistency is not None:
             expected = self.consistency(pinhole, pose.vertices, pose.frames, small, generator)
-            if model.mouth is not None:
+            if model.avatar.mouth is not None:
                 triangles, finer = model.rig.head_model.triangles, model.config.supersampling
-                within = open_mouth(model.mouth, motion, pose.vertices, triangles, pinhole, finer)
+                within = open_mouth(model.avatar.mouth, motion, pose.vertices, triangles, pinhole, finer)
                 expected = Expected(
                     torch.cat([expected.pixel, within.pixel]), torch.cat([expected.color, within.color])
                 )

@@ -23,10 +23,10 @@ def wrinkle_slider(model: SageModel) -> ViewerSlider:
     """How much folding skin darkens; what is rendered follows at once."""
 
     def follow(slider: ViewerSlider) -> None:
-        model.config.wrinkles = float(slider.value)
+        model.avatar.look.wrinkles = float(slider.value)
 
     return ViewerSlider(
-        "Wrinkles", model.config.wrinkles, 0.0, 1.0, 0.05, cb_hook=follow, hint="darkens skin that is pushed together"
+        "Wrinkles", model.avatar.look.wrinkles, 0.0, 1.0, 0.05, cb_hook=follow, hint="darkens skin that is pushed together"
     )
 
 

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from sage_ns.avatar import tracking_refinement
-from sage_ns.avatar.canonical import canonical_means
 from sage_ns.capture.cameras import View
 from sage_ns.field.sdf import FieldConfig
 from sage_ns.model import SageModel
@@ -44,7 +43,7 @@ def build(head: HeadModel, views: list[View] | None = None, **given: Any) -> Sag
 
 
 @pytest.fixture(params=[False, True], ids=["own", "networks"])
-def avatar(request: pytest.FixtureRequest) -> Iterator[SageModel]:
+def untrained(request: pytest.FixtureRequest) -> Iterator[SageModel]:
     """Its field is as it starts, about a sphere: the rig has somewhere to go."""
     torch.manual_seed(0)
     model = build(tiny_head_model(), networks=request.param)
@@ -77,31 +76,31 @@ def placed(model: SageModel) -> tuple[Tensor, ...]:
     return surfels.means, turned, surfels.scales
 
 
-def test_refined_tracking_leaves_surfels_where_they_are(avatar: SageModel) -> None:
-    before, tracked = placed(avatar), avatar.motion.canonical().clone()
-    vertices = avatar.rig.vertices(tracked)
-    avatar.refine_tracking()
-    refined = avatar.motion.canonical()
-    assert (avatar.rig.vertices(refined) - vertices).norm(dim=-1).max() > 1e-4, "the rig has moved"
-    for now, then in zip(placed(avatar), before, strict=True):
+def test_refined_tracking_leaves_surfels_where_they_are(untrained: SageModel) -> None:
+    before, tracked = placed(untrained), untrained.motion.canonical().clone()
+    vertices = untrained.rig.vertices(tracked)
+    untrained.refine_tracking()
+    refined = untrained.motion.canonical()
+    assert (untrained.rig.vertices(refined) - vertices).norm(dim=-1).max() > 1e-4, "the rig has moved"
+    for now, then in zip(placed(untrained), before, strict=True):
         torch.testing.assert_close(now, then, rtol=0, atol=1e-6 if now.dim() == 2 else 1e-5)
     # What is baked says the same as the networks.
-    avatar.bake()
-    baked = avatar.surfels.place(avatar.frames(refined), torch.zeros(3))
+    untrained.bake()
+    baked = untrained.surfels.place(untrained.frames(refined), torch.zeros(3))
     torch.testing.assert_close(baked.means, before[0], rtol=0, atol=1e-6)
     torch.testing.assert_close(baked.scales, before[2], rtol=0, atol=1e-6)
 
 
-def test_all_cameras_of_the_moment_get_the_refined_motion_and_others_do_not(avatar: SageModel) -> None:
-    rows = avatar.motion.motion.clone()
-    avatar.refine_tracking()
-    refined = avatar.motion.canonical()
+def test_all_cameras_of_the_moment_get_the_refined_motion_and_others_do_not(untrained: SageModel) -> None:
+    rows = untrained.motion.motion.clone()
+    untrained.refine_tracking()
+    refined = untrained.motion.canonical()
     assert not torch.equal(refined, rows[CANONICAL])
     assert torch.equal(refined[9:], rows[CANONICAL, 9:])
     for asking in (Asking(), Asking(rows[CANONICAL])):
-        assert torch.equal(avatar.motion.at(asking), refined)
+        assert torch.equal(untrained.motion.at(asking), refined)
     for row in (0, 2, 3):
-        assert torch.equal(avatar.motion.at(Asking(rows[row])), rows[row])
+        assert torch.equal(untrained.motion.at(Asking(rows[row])), rows[row])
 
 
 def test_nothing_is_refined_where_tracking_is_believed_or_there_is_no_surface(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,51 +111,52 @@ def test_nothing_is_refined_where_tracking_is_believed_or_there_is_no_surface(mo
         assert torch.equal(model.motion.canonical(), before)
 
 
-def test_the_correction_follows_surfels_until_they_settle(avatar: SageModel) -> None:
-    assert not avatar.is_settled
-    first = avatar.correction
-    assert first is not None and avatar.correction is first, "made once"
-    avatar.settle()
-    assert avatar.is_settled and avatar.correction is not first
-    settled = avatar.settled.clone()
+def test_the_correction_follows_surfels_until_they_settle(untrained: SageModel) -> None:
+    assert not untrained.avatar.is_settled
+    first = untrained.avatar.correction
+    assert first is not None and untrained.avatar.correction is first, "made once"
+    untrained.avatar.settle()
+    assert untrained.avatar.is_settled and untrained.avatar.correction is not first
+    settled = untrained.avatar.settled.clone()
     torch.testing.assert_close(
-        settled, canonical_means(avatar.surfels, avatar.frames(avatar.motion.canonical())).detach()
+        settled, untrained.surfels.centers(untrained.frames(untrained.motion.canonical())).detach()
     )
     with torch.no_grad():
-        avatar.surfels.means.add_(0.5)
-    second = avatar.correction
-    avatar.settle()
-    assert torch.equal(avatar.settled, settled), "once"
-    assert avatar.correction is second
+        untrained.surfels.means.add_(0.5)
+    second = untrained.avatar.correction
+    untrained.avatar.settle()
+    assert torch.equal(untrained.avatar.settled, settled), "once"
+    assert untrained.avatar.correction is second
 
 
-def test_a_checkpoint_brings_settled_places_and_refined_motion(avatar: SageModel) -> None:
-    avatar.refine_tracking()
-    avatar.settle()
+def test_a_checkpoint_brings_settled_places_and_refined_motion(untrained: SageModel) -> None:
+    untrained.refine_tracking()
+    untrained.avatar.settle()
     with torch.no_grad():
-        avatar.surfels.means.add_(0.1)
-    other = build(tiny_head_model(), networks=avatar.networks is not None, num_surfels=200)
+        untrained.surfels.means.add_(0.1)
+    other = build(tiny_head_model(), networks=untrained.networks is not None, num_surfels=200)
     tracked = other.motion.canonical().clone()
-    assert not other.is_settled
-    other.load_state_dict(avatar.state_dict())
-    assert other.is_settled and torch.equal(other.settled, avatar.settled)
-    other.settle()
-    assert torch.equal(other.settled, avatar.settled)
-    assert torch.equal(other.motion.at(Asking(tracked)), avatar.motion.canonical())
-    posed = avatar.motion.motion[3]
+    assert not other.avatar.is_settled
+    other.load_state_dict(untrained.state_dict())
+    assert other.avatar.is_settled and torch.equal(other.avatar.settled, untrained.avatar.settled)
+    other.avatar.settle()
+    assert torch.equal(other.avatar.settled, untrained.avatar.settled)
+    assert torch.equal(other.motion.at(Asking(tracked)), untrained.motion.canonical())
+    posed = untrained.motion.motion[3]
     with torch.no_grad():
-        mine, theirs = (model.draw(camera(), posed).color for model in (avatar, other))
+        mine, theirs = (model.draw(camera(), posed).color for model in (untrained, other))
     torch.testing.assert_close(theirs, mine, rtol=0, atol=1e-5)
-    unsettled = build(tiny_head_model(), networks=avatar.networks is not None)
-    avatar.load_state_dict(unsettled.state_dict())
-    assert not avatar.is_settled
+    unsettled = build(tiny_head_model(), networks=untrained.networks is not None)
+    untrained.load_state_dict(unsettled.state_dict())
+    assert not untrained.avatar.is_settled
 
 
 def test_a_config_without_correction_has_none() -> None:
     model = build(tiny_head_model(), with_sdf=False, correction=False)
-    model.settle()
-    assert model.correction is None
-    assert model.draw(camera(), model.motion.motion[3]).alpha.amax() > 0.5
+    model.avatar.settle()
+    for draw in (model.draw, model.draw_fine):
+        assert draw(camera(), model.motion.motion[3]).alpha.amax() > 0.5
+    assert model.avatar._correction is None, "nobody asked for it"
 
 
 @pytest.fixture(scope="module")
@@ -172,34 +172,36 @@ def test_checkpoints_fit_avatars_with_and_without_a_mouth(head_with_mouth: HeadM
     with_mouth, without = (
         build(head_with_mouth, [grey_view()], mouth=mouth, with_sdf=False, num_surfels=200) for mouth in (True, False)
     )
-    assert with_mouth.mouth is not None and without.mouth is None
+    assert with_mouth.avatar.mouth is not None and without.avatar.mouth is None
     again, plain = (build(head_with_mouth, mouth=mouth, with_sdf=False, num_surfels=50) for mouth in (True, False))
-    assert again.mouth is not None
+    assert again.avatar.mouth is not None
     again.load_state_dict(with_mouth.state_dict())
-    assert torch.equal(again.mouth.surfels.sh_dc, with_mouth.mouth.surfels.sh_dc), "the mouth in this person's light"
+    assert torch.equal(again.avatar.mouth.surfels.sh_dc, with_mouth.avatar.mouth.surfels.sh_dc), (
+        "the mouth in this person's light"
+    )
     plain.load_state_dict(with_mouth.state_dict())
-    assert plain.mouth is None and torch.equal(plain.surfels.means, with_mouth.surfels.means)
+    assert plain.avatar.mouth is None and torch.equal(plain.surfels.means, with_mouth.surfels.means)
     # An avatar that was trained without a mouth can be given one.
-    own = {name: value.clone() for name, value in again.mouth.state_dict().items()}
+    own = {name: value.clone() for name, value in again.avatar.mouth.state_dict().items()}
     again.load_state_dict(without.state_dict())
     assert torch.equal(again.surfels.means, without.surfels.means)
-    assert all(torch.equal(value, own[name]) for name, value in again.mouth.state_dict().items())
+    assert all(torch.equal(value, own[name]) for name, value in again.avatar.mouth.state_dict().items())
 
 
 def test_the_mouth_is_drawn_but_never_trained(head_with_mouth: HeadModel) -> None:
     model = build(head_with_mouth, [grey_view()], with_sdf=False, num_surfels=200)
-    assert model.mouth is not None
+    assert model.avatar.mouth is not None
     given = {id(parameter) for group in model.get_param_groups().values() for parameter in group}
-    assert not any(parameter.requires_grad or id(parameter) in given for parameter in model.mouth.parameters())
+    assert not any(parameter.requires_grad or id(parameter) in given for parameter in model.avatar.mouth.parameters())
     motion = model.motion.canonical().clone()
     motion[9] = 0.4  # the jaw
     close = replace(camera(), intrinsics=camera().intrinsics * torch.tensor([[4.0], [4.0], [1.0]]))
-    model.draw(close, motion).color.sum().backward()
+    model.draw_fine(close, motion).color.sum().backward()
     assert model.surfels.means.grad is not None and model.surfels.means.grad.any()
-    assert all(parameter.grad is None for parameter in model.mouth.parameters())
+    assert all(parameter.grad is None for parameter in model.avatar.mouth.parameters())
 
 
 def test_a_head_without_a_mouth_does_without(capsys: pytest.CaptureFixture[str]) -> None:
     model = build(tiny_head_model(), with_sdf=False)
-    assert model.mouth is None and "No mouth interior" in capsys.readouterr().out
+    assert model.avatar.mouth is None and "No mouth interior" in capsys.readouterr().out
     assert model.draw(camera(), FlameParams.neutral(tiny_head_model()).motion_vector()[0]).alpha.amax() > 0.5

@@ -148,14 +148,14 @@ def test_without_rays_nothing_is_looked_up(pipeline: SagePipeline) -> None:
 
 def test_surfels_settle_when_the_phase_begins_and_once(pipeline: SagePipeline) -> None:
     model = pipeline.model
-    assert not model.is_settled
+    assert not model.avatar.is_settled
     teacher(pipeline).losses(BORDER)
-    assert model.is_settled
-    settled = model.settled.clone()
+    assert model.avatar.is_settled
+    settled = model.avatar.settled.clone()
     with torch.no_grad():
         model.surfels.means.add_(0.01)
     teacher(pipeline).losses(BORDER + 2)
-    assert torch.equal(model.settled, settled)
+    assert torch.equal(model.avatar.settled, settled)
 
 
 def test_a_pipeline_loaded_in_phase_2_goes_on_with_the_same_steps(pipeline: SagePipeline) -> None:
@@ -181,7 +181,7 @@ def test_the_pipeline_passes_from_phase_to_phase(pipeline: SagePipeline) -> None
         names.append(set(terms))
         kind = Reconstruct if step < BORDER else SelfSupervise
         assert isinstance(pipeline.phase, kind)
-        assert pipeline.model.is_settled == (step >= BORDER)
+        assert pipeline.model.avatar.is_settled == (step >= BORDER)
         pipeline.phase.after_step(step)
         # The last step of phase 1 lays the rig onto the surface.
         assert torch.equal(pipeline.model.motion.canonical(), tracked) == (step < BORDER - 1)

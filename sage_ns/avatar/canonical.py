@@ -6,11 +6,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sage_ns.avatar.appearance_network import AppearanceNetwork, radiance
-from sage_ns.avatar.placement import place_surfels
-from sage_ns.avatar.surfels import BoundSurfels
 from sage_ns.field.sdf import FieldConfig, FieldSample, SignedDistanceField
 from sage_ns.field.volume import VolumeRenderer
-from sage_ns.geometry.triangles import TriangleFrames
 
 
 class Canonical(nn.Module):
@@ -55,10 +52,3 @@ class Canonical(nn.Module):
         assert sample.gradient is not None
         appearance = self.appearance(self.field.normalised(positions), sample.gradient, sample.feature)
         return radiance(appearance, directions)
-
-
-def canonical_means(surfels: BoundSurfels, frames: TriangleFrames) -> Float[Tensor, "num_surfels 3"]:
-    """Centres at the moment of ``frames`` [metres, world]; gradients reach the surfels' means."""
-    return place_surfels(
-        surfels.means, surfels.quaternions, surfels.log_scales, surfels.opacity_logits, surfels.triangle, frames
-    )[0]

@@ -77,7 +77,7 @@ class SurfelCorrection:
     triangle scale from their triangle and, with sources that average over neighbours, those that have none.
 
     Args:
-        means: canonical centres of the surfels [metres], for instance `canonical_means(surfels, frames)`.
+        means: canonical centres of the surfels [metres], for instance `surfels.centers(frames)`.
         triangle: that they are bound to.
         head_model: of the rig.
         vertices: of the rig at the canonical moment [metres].

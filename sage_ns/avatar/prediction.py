@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sage_ns.avatar.canonical import Canonical, canonical_means
+from sage_ns.avatar.canonical import Canonical
 from sage_ns.avatar.shape_network import ShapeNetwork
 from sage_ns.avatar.surfels import BoundSurfels, SurfelAttributes, take_sizes
 from sage_ns.geometry.rotations import quaternion_conjugate, quaternion_multiply, quaternion_to_matrix
@@ -68,7 +68,7 @@ class SurfelNetworks(nn.Module):
             frames: of the rig at the canonical moment.
         """
         field = canonical.field
-        positions = canonical_means(surfels, frames).detach()
+        positions = surfels.centers(frames).detach()
         sample = field.evaluate(positions, gradient="detached")
         assert sample.gradient is not None
         local = field.normalised(positions)
@@ -99,7 +99,7 @@ class SurfelNetworks(nn.Module):
         """
         field = canonical.field
         with torch.no_grad():
-            positions = canonical_means(surfels, frames)
+            positions = surfels.centers(frames)
             local = field.normalised(positions)
             rotations = quaternion_to_matrix(
                 quaternion_multiply(frames.quaternion[surfels.triangle], surfels.quaternions)

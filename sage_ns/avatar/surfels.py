@@ -81,6 +81,12 @@ class BoundSurfels(nn.Module):
         for name in self.PARAMETERS[1:]:
             getattr(self, name).copy_(getattr(attributes, name))
 
+    def centers(self, frames: TriangleFrames) -> Float[Tensor, "num_surfels 3"]:
+        """Centres at the moment of ``frames`` [metres, world]; gradients reach the surfels' means."""
+        return place_surfels(self.means, self.quaternions, self.log_scales, self.opacity_logits, self.triangle, frames)[
+            0
+        ]
+
     def place(
         self,
         frames: TriangleFrames,

@@ -21,7 +21,6 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from sage_ns.avatar.canonical import canonical_means
 from sage_ns.avatar.correction import CorrectionSource, SurfelCorrection
 from sage_ns.avatar.interior import interior_shade
 from sage_ns.errors import SageError
@@ -51,7 +50,7 @@ class Figures:
 def corrections(model: SageModel, gammas: tuple[float, ...]) -> dict[str, SurfelCorrection | None]:
     """No correction and all others, by name."""
     canonical = model.motion.canonical()
-    means = canonical_means(model.surfels, model.frames(canonical)).detach()
+    means = model.surfels.centers(model.frames(canonical)).detach()
     surface = model.rig.head_model, model.rig.vertices(canonical)
     found: dict[str, SurfelCorrection | None] = {"none": None}
     for source in get_args(CorrectionSource):
@@ -69,7 +68,7 @@ def picture(
 ) -> Float[Tensor, "h w 3"]:
     """The avatar over its background, corrected or not."""
     frames = model.frames(motion)
-    shade = interior_shade(model.interior, frames, camera.center) if model.config.dark_interior else None
+    shade = interior_shade(model.avatar.interior, frames, camera.center) if model.config.dark_interior else None
     surfels = model.surfels.place(frames, camera.center, shade)
     if correction is not None:
         surfels = correction.apply(surfels, correction.at(model.rig.vertices(motion), frames))

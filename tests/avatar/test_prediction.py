@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sage_ns.avatar.canonical import Canonical, canonical_means
+from sage_ns.avatar.canonical import Canonical
 from sage_ns.avatar.prediction import SurfelNetworks
 from sage_ns.avatar.surfels import BoundSurfels
 from sage_ns.field.sdf import FieldConfig
@@ -62,7 +62,7 @@ def test_attributes_are_what_the_networks_say_at_canonical_positions(
     canonical: Canonical, networks: SurfelNetworks, surfels: BoundSurfels, frames: TriangleFrames
 ) -> None:
     attributes = networks(canonical, surfels, frames).attributes
-    positions = canonical_means(surfels, frames)
+    positions = surfels.centers(frames)
     sample = canonical.field.evaluate(positions, gradient="detached")
     shape = networks.shape(sample.encoding, canonical.field.normalised(positions), networks.detail_shape)
     _, quaternions, scales = to_world(

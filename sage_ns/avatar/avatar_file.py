@@ -1,0 +1,111 @@
+"""An avatar as one file: rig, surfels, mouth, motion and look. No pickle, no capture, no nerfstudio.
+
+An npz of the avatar's tensors by their names in its state (`rig.*` is the head model with the identity folded in,
+`surfels.*` as in :class:`BoundSurfels`, `mouth.*`, `motion.*`), its look as `look.*`, and `format`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sage_ns.avatar.avatar import Avatar
+from sage_ns.avatar.look import Look
+from sage_ns.avatar.mouth import Mouth, load_mouth_prior
+from sage_ns.avatar.personal_rig import PersonalRig
+from sage_ns.avatar.surfels import BoundSurfels
+from sage_ns.capture.motion import MotionSource
+from sage_ns.errors import SageError
+from sage_ns.rig import FlameParams, HeadModel
+from sage_ns.rig.array_fields import ArrayFields, read_npz, write_npz
+
+FORMAT = 1
+"""Version of the layout; counts up when older programs could no longer read it."""
+_HINT = "Export the avatar again with sage-export avatar."
+_POSE_SIZE = 18
+"""Numbers of a motion vector before the expression."""
+
+
+class AvatarFileError(SageError):
+    """An avatar file is missing, broken, or of another kind or version."""
+
+
+def save_avatar(avatar: Avatar, path: Path) -> None:
+    """Write ``avatar`` to ``path`` in one step; `load_avatar` gives back one that draws the same pixels."""
+    arrays = {name: tensor.detach().cpu().numpy() for name, tensor in avatar.state_dict().items()}
+    look = {f"look.{name}": np.array(float(value)) for name, value in asdict(avatar.look).items()}
+    # Uncompressed they would be twice as large, and half of the bases are zeros.
+    write_npz(path, {"format": np.array([FORMAT]), **arrays, **look}, compress=True)
+
+
+def load_avatar(path: Path) -> Avatar:
+    """Read an avatar file, onto the CPU.
+
+    Raises:
+        AvatarFileError: it is missing, broken, or of another kind or version; names file and field.
+    """
+    arrays = read_npz(path, AvatarFileError)
+    read = ArrayFields(str(path), arrays, AvatarFileError, _HINT)
+    if "format" not in read:
+        raise AvatarFileError(f"{path}: this is not an avatar file: it has no field 'format'. {_HINT}")
+    version = int(read.indices("format", "1")[0])
+    if version != FORMAT:
+        raise read.fail("format", f"version {version}", f"version {FORMAT}")
+    rig = PersonalRig(*_head_model(arrays, str(path)))
+    read.sizes["num_coefficients"] = _POSE_SIZE + rig.head_model.num_expression
+    mouth = Mouth(rig.head_model, load_mouth_prior()) if "mouth.surfels.means" in arrays else None
+    avatar = Avatar(
+        rig,
+        _surfels(read, rig.head_model.num_triangles),
+        _motion(read),
+        torch.zeros(rig.head_model.num_triangles, dtype=torch.bool),
+        mouth,
+        read.floats("background", "3"),
+        _look(read),
+    )
+    state = {name: torch.from_numpy(array) for name, array in arrays.items() if not name.startswith(("look.", "form"))}
+    try:
+        avatar.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        raise AvatarFileError(f"{path}: {error}. {_HINT}") from error
+    return avatar
+
+
+def _head_model(arrays: Mapping[str, np.ndarray], source: str) -> tuple[HeadModel, FlameParams]:
+    state = {name.removeprefix("rig."): array for name, array in arrays.items() if name.startswith("rig.")}
+    try:
+        model = HeadModel.from_state(state, source)
+    except SageError as error:
+        raise AvatarFileError(str(error)) from error
+    return model, FlameParams.neutral(model)
+
+
+def _surfels(read: ArrayFields, num_triangles: int) -> BoundSurfels:
+    triangle = read.indices("surfels.triangle", "num_surfels", num_triangles)
+    shapes = {"means": "3", "quaternions": "4", "log_scales": "2", "opacity_logits": "", "sh_dc": "1 3"}
+    values: dict[str, Tensor] = {
+        name: read.floats(f"surfels.{name}", f"num_surfels {rest}".strip()) for name, rest in shapes.items()
+    }
+    return BoundSurfels(triangle, **values, sh_rest=read.floats("surfels.sh_rest", "num_surfels num_rest 3"))
+
+
+def _motion(read: ArrayFields) -> MotionSource:
+    rows = read.floats("motion.motion", "num_timesteps num_coefficients")
+    canonical = int(read.indices("motion.canonical_row", "", len(rows)))
+    params = FlameParams.from_motion_vector(rows)
+    return MotionSource(params, read.indices("motion.timesteps", "num_timesteps"), canonical)
+
+
+def _look(read: ArrayFields) -> Look:
+    values: dict[str, Any] = {}
+    for each in fields(Look):
+        read.floats(f"look.{each.name}", "")
+        # As stored: single precision would turn 0.1 into another number.
+        values[each.name] = type(each.default)(read.fields[f"look.{each.name}"])
+    return Look(**values)

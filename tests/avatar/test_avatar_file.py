@@ -1,0 +1,157 @@
+"""An avatar in one file: the same pixels, without capture or nerfstudio, and bad files refused by name."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sage_ns.avatar.avatar import Avatar
+from sage_ns.avatar.avatar_file import AvatarFileError
+from sage_ns.avatar.initialise import initialise_surfels
+from sage_ns.avatar.interior import interior_triangles
+from sage_ns.avatar.look import Look
+from sage_ns.avatar.mouth import Mouth, load_mouth_prior
+from sage_ns.avatar.personal_rig import PersonalRig
+from sage_ns.capture.motion import MotionSource
+from sage_ns.errors import FlameParamsError
+from sage_ns.rig import HeadModel
+from sage_ns.rig.builtin import builtin_head
+from tests.tiny import tiny_head_model, tiny_params
+from tests.tiny_capture import tiny_motion
+
+JAW = 9
+
+
+def build(head: HeadModel, num_surfels: int = 400) -> Avatar:
+    params = tiny_motion(head, 4)
+    motion = MotionSource(params, torch.tensor([0, 3, 4, 9]), 1)
+    rig = PersonalRig(head, params)
+    vertices = rig.vertices(motion.canonical())
+    generator = torch.Generator().manual_seed(0)
+    surfels = initialise_surfels(rig.head_model, vertices, num_surfels, 1, [], 0.08, generator)
+    with torch.no_grad():
+        surfels.sh_dc.uniform_(-1, 1, generator=generator)
+        surfels.sh_rest.uniform_(-0.2, 0.2, generator=generator)
+    interior = interior_triangles(rig, motion.canonical(), [])
+    mouth = Mouth(rig.head_model, load_mouth_prior(), torch.tensor([0.3, 0.2, 0.1])) if head.num_vertices > 99 else None
+    look = Look(supersampling=1, wrinkles=0.4, surfel_size=1.5)
+    return Avatar(rig, surfels, motion, interior, mouth, torch.tensor([0.1, 0.5, 0.9]), look)
+
+
+@pytest.fixture(scope="module")
+def avatar() -> Avatar:
+    made = build(builtin_head(2))
+    made.settle()
+    return made
+
+
+@pytest.fixture(scope="module")
+def file(avatar: Avatar, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("avatar") / "avatar.npz"
+    avatar.save(path)
+    return path
+
+
+def test_a_file_gives_back_the_same_pixels(avatar: Avatar, file: Path) -> None:
+    loaded = Avatar.load(file)
+    assert loaded.look == avatar.look and loaded.is_settled
+    camera, motion = avatar.front_camera(48, 64), avatar.motion.motion[3].clone()
+    motion[JAW] = 0.4
+    picture = avatar.render(motion, camera)
+    assert float((picture - avatar.background).abs().amax()) > 0.2, "something is shown"
+    assert torch.equal(loaded.render(motion, loaded.front_camera(48, 64)), picture)
+
+
+def test_five_lines_from_another_folder_need_no_nerfstudio(file: Path, tmp_path: Path) -> None:
+    alone = tmp_path / "moved.npz"
+    alone.write_bytes(file.read_bytes())
+    script = (
+        "import sys\n"
+        "from sage_ns.avatar.avatar import Avatar\n"
+        "avatar = Avatar.load('moved.npz')\n"
+        "picture = avatar.render(avatar.neutral(), avatar.front_camera(32, 40))\n"
+        "assert tuple(picture.shape) == (40, 32, 3)\n"
+        "assert not any(name.startswith('nerfstudio') for name in sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True, timeout=120)
+
+
+def test_somebody_elses_motion_drives_without_its_identity(avatar: Avatar) -> None:
+    head = builtin_head(2)
+    driver = tiny_motion(head, 3)
+    vectors = avatar.fit(driver)
+    torch.testing.assert_close(vectors, driver.motion_vector())
+    assert torch.equal(avatar.fit(driver.with_identity(tiny_params(head))), vectors)
+    with pytest.raises(FlameParamsError, match="3 timesteps"):
+        avatar.render(driver, avatar.front_camera(16, 16))
+
+
+def test_the_front_camera_holds_the_whole_head(avatar: Avatar) -> None:
+    for width, height in ((60, 90), (90, 60), (30, 90)):
+        camera = avatar.front_camera(width, height)
+        vertices = avatar.rig.vertices(avatar.motion.canonical())
+        seen = vertices @ camera.T_camera_world[:3, :3].T + camera.T_camera_world[:3, 3]
+        pixels = (seen @ camera.intrinsics.T)[:, :2] / seen[:, 2:]
+        low, high = pixels.amin(dim=0), pixels.amax(dim=0)
+        assert bool((low > 0).all()) and float(high[0]) < width and float(high[1]) < height
+        assert max(float((high - low)[0]) / width, float((high - low)[1]) / height) > 0.5
+
+
+def test_looks_are_what_is_shown(avatar: Avatar) -> None:
+    camera, motion = avatar.front_camera(48, 64), avatar.motion.motion[3]
+    shown = {}
+    for name, look in {
+        "plain": Look(supersampling=1, wrinkles=0.0),
+        "wrinkled": Look(supersampling=1, wrinkles=1.0),
+        "uncorrected": Look(supersampling=1, wrinkles=0.0, correction=False),
+        "large": Look(supersampling=1, wrinkles=0.0, surfel_size=2.0),
+        "no mouth": Look(supersampling=1, wrinkles=0.0, mouth=False),
+    }.items():
+        shown[name] = avatar.draw(camera, motion, look)
+    plain = shown.pop("plain")
+    assert shown["large"].alpha.sum() > plain.alpha.sum()
+    for name, buffers in shown.items():
+        assert not torch.equal(buffers.color, plain.color), name
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("format", None, "not an avatar file"),
+        ("format", np.array([99]), "version 99"),
+        ("surfels.means", np.zeros((3, 3), dtype=np.float32), "surfels.means"),
+        ("surfels.triangle", None, "surfels.triangle"),
+        ("surfels.quaternions", "nan", "non-finite"),
+        ("motion.motion", np.zeros((2, 5), dtype=np.float32), "motion.motion"),
+        ("rig.v_template", None, "v_template"),
+        ("background", np.zeros(4, dtype=np.float32), "background"),
+        ("interior", None, "interior"),
+        ("look.wrinkles", None, "look.wrinkles"),
+    ],
+)
+def test_bad_files_are_refused_by_name(file: Path, tmp_path: Path, field: str, value: object, message: str) -> None:
+    with np.load(file) as stored:
+        arrays = dict(stored)
+    if value is None:
+        del arrays[field]
+    else:
+        arrays[field] = np.full_like(arrays[field], np.nan) if isinstance(value, str) else np.asarray(value)
+    bad = tmp_path / "bad.npz"
+    np.savez(bad, **arrays)
+    with pytest.raises(AvatarFileError, match=message) as raised:
+        Avatar.load(bad)
+    assert "bad.npz" in str(raised.value)
+
+
+def test_a_rig_without_a_mouth_has_a_file_too(tmp_path: Path) -> None:
+    avatar = build(tiny_head_model(), 100)
+    avatar.save(tmp_path / "tiny.npz")
+    loaded = Avatar.load(tmp_path / "tiny.npz")
+    assert loaded.mouth is None
+    camera = avatar.front_camera(24, 32)
+    assert torch.equal(loaded.render(loaded.neutral(), camera), avatar.render(avatar.neutral(), camera))
