@@ -19,6 +19,7 @@ from torch.nn import Parameter
 
 from sage_ns import losses
 from sage_ns.avatar.avatar import Avatar
+from sage_ns.avatar.avatar_file import surfels_of
 from sage_ns.avatar.canonical import Canonical
 from sage_ns.avatar.initialise import initialise_surfels
 from sage_ns.avatar.interior import interior_triangles
@@ -68,15 +69,7 @@ class SageModel(Model):
         rig = PersonalRig(head_model, params)
         views: Callable[[], Sequence[View]] | None = self.kwargs.get("views")
         pictures = views() if views is not None else []
-        surfels = initialise_surfels(
-            rig.head_model,
-            rig.vertices(motion.canonical()),
-            self.config.num_surfels,
-            self.config.sh_degree,
-            pictures,
-            self.config.hair_reach,
-            torch.Generator().manual_seed(self.seed),
-        )
+        surfels = self._first_surfels(rig, motion.canonical(), pictures)
         self.avatar = Avatar(
             rig,
             surfels,
@@ -116,6 +109,22 @@ class SageModel(Model):
     def background(self) -> Float[Tensor, "3"]:
         """Colour that pictures are composited over."""
         return self.avatar.background
+
+    def _first_surfels(
+        self, rig: PersonalRig, motion: Float[Tensor, "num_coefficients"], pictures: Sequence[View]
+    ) -> BoundSurfels:
+        """Where training starts: spread over the rig in the colours of the pictures, or another avatar's surfels."""
+        if self.config.start_from is not None:
+            return surfels_of(self.config.start_from, rig.head_model, self.config.sh_degree)
+        return initialise_surfels(
+            rig.head_model,
+            rig.vertices(motion),
+            self.config.num_surfels,
+            self.config.sh_degree,
+            pictures,
+            self.config.hair_reach,
+            torch.Generator().manual_seed(self.seed),
+        )
 
     def _mouth(self, head_model: HeadModel, surfels: BoundSurfels, with_light: bool) -> Mouth | None:
         """The inside of the mouth, in the light of this person's skin where pictures have shown that."""

@@ -27,6 +27,8 @@ class SageModelConfig(ModelConfig):
     """cameras are rendered whole; there are no rays to clip"""
     num_surfels: int = 0
     """how many surfels; 0 = as the preset says (paper 150,000, small 30,000)"""
+    start_from: Path | None = None
+    """avatar file whose surfels training starts from, on the same head model: an imported avatar is fine-tuned so"""
     sh_degree: int = 1
     """degree of the view-dependent colour, 0 to 3"""
     random_background: bool = True

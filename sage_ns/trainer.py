@@ -187,6 +187,7 @@ class SageTrainerConfig(TrainerConfig):
             (dataparser, "head_model"),
             (self.pipeline, "driving_bank"),
             (self.pipeline.model, "lpips_weights"),
+            (self.pipeline.model, "start_from"),
         ):
             value = getattr(holder, name)
             if value is not None:

@@ -77,6 +77,31 @@ def load_avatar(path: Path) -> Avatar:
     return avatar
 
 
+def surfels_of(path: Path, head_model: HeadModel, sh_degree: int) -> BoundSurfels:
+    """The surfels of an avatar file, for another avatar on the same head model to start from.
+
+    Args:
+        path: the file.
+        head_model: of the avatar that starts.
+        sh_degree: of its colours; higher degrees of the file are left out, missing ones are 0.
+
+    Raises:
+        AvatarFileError: as `load_avatar`, or the file's avatar is bound to another mesh.
+    """
+    loaded = load_avatar(path)
+    theirs, ours = loaded.rig.head_model.triangles, head_model.triangles.cpu()
+    if not torch.equal(theirs, ours):
+        raise AvatarFileError(
+            f"{path}: 'rig.triangles': found a mesh of {len(theirs)} triangles ('{loaded.rig.head_model.name}'), "
+            f"expected that of the capture's head model, {len(ours)} ('{head_model.name}'). Train with the avatar's head model."
+        )
+    surfels, num_rest = loaded.surfels, (sh_degree + 1) ** 2 - 1
+    missing = max(num_rest - surfels.sh_rest.shape[1], 0)
+    rest = torch.nn.functional.pad(surfels.sh_rest.detach(), (0, 0, 0, missing))[:, :num_rest]
+    values = {name: getattr(surfels, name).detach() for name in BoundSurfels.PARAMETERS[:-1]}
+    return BoundSurfels(surfels.triangle, **values, sh_rest=rest.clone())
+
+
 def _head_model(arrays: Mapping[str, np.ndarray], source: str) -> tuple[HeadModel, FlameParams]:
     state = {name.removeprefix("rig."): array for name, array in arrays.items() if name.startswith("rig.")}
     try:

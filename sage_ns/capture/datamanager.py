@@ -103,8 +103,9 @@ class CaptureDatamanager(FullImageDatamanager[CaptureDataset]):
         if dataparser.downscale_factor == int(dataparser.downscale_factor):
             dataparser.downscale_factor = int(dataparser.downscale_factor)  # ns-render gives it as a float
         self.capture_dir = Path(config.data or config.dataparser.data)
-        self.from_snapshot = False
-        if not training:
+        # An avatar that was imported has never had a capture.
+        self.from_snapshot = isinstance(dataparser, SnapshotDataParserConfig)
+        if not training and not self.from_snapshot:
             self._use_what_the_run_kept(config)
         super().__init__(config, device, test_mode, world_size, local_rank, **kwargs)
 

@@ -94,6 +94,8 @@ class SnapshotDataParserConfig(DataParserConfig):
     _target: type = field(default_factory=lambda: SnapshotDataParser)
     data: Path = Path()
     """the snapshot file"""
+    downscale_factor: int = 1
+    """nerfstudio sets this; the kept cameras are of the size that was trained on"""
 
 
 class SnapshotDataParser(DataParser):

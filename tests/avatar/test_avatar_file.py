@@ -11,41 +11,20 @@ import pytest
 import torch
 
 from sage_ns.avatar.avatar import Avatar
-from sage_ns.avatar.avatar_file import AvatarFileError
-from sage_ns.avatar.initialise import initialise_surfels
-from sage_ns.avatar.interior import interior_triangles
+from sage_ns.avatar.avatar_file import AvatarFileError, surfels_of
 from sage_ns.avatar.look import Look
-from sage_ns.avatar.mouth import Mouth, load_mouth_prior
-from sage_ns.avatar.personal_rig import PersonalRig
-from sage_ns.capture.motion import MotionSource
 from sage_ns.errors import FlameParamsError
-from sage_ns.rig import HeadModel
 from sage_ns.rig.builtin import builtin_head
 from tests.tiny import tiny_head_model, tiny_params
+from tests.tiny_avatar import tiny_avatar
 from tests.tiny_capture import tiny_motion
 
 JAW = 9
 
 
-def build(head: HeadModel, num_surfels: int = 400) -> Avatar:
-    params = tiny_motion(head, 4)
-    motion = MotionSource(params, torch.tensor([0, 3, 4, 9]), 1)
-    rig = PersonalRig(head, params)
-    vertices = rig.vertices(motion.canonical())
-    generator = torch.Generator().manual_seed(0)
-    surfels = initialise_surfels(rig.head_model, vertices, num_surfels, 1, [], 0.08, generator)
-    with torch.no_grad():
-        surfels.sh_dc.uniform_(-1, 1, generator=generator)
-        surfels.sh_rest.uniform_(-0.2, 0.2, generator=generator)
-    interior = interior_triangles(rig, motion.canonical(), [])
-    mouth = Mouth(rig.head_model, load_mouth_prior(), torch.tensor([0.3, 0.2, 0.1])) if head.num_vertices > 99 else None
-    look = Look(supersampling=1, wrinkles=0.4, surfel_size=1.5)
-    return Avatar(rig, surfels, motion, interior, mouth, torch.tensor([0.1, 0.5, 0.9]), look)
-
-
 @pytest.fixture(scope="module")
 def avatar() -> Avatar:
-    made = build(builtin_head(2))
+    made = tiny_avatar(builtin_head(2))
     made.settle()
     return made
 
@@ -149,9 +128,23 @@ def test_bad_files_are_refused_by_name(file: Path, tmp_path: Path, field: str, v
 
 
 def test_a_rig_without_a_mouth_has_a_file_too(tmp_path: Path) -> None:
-    avatar = build(tiny_head_model(), 100)
+    avatar = tiny_avatar(tiny_head_model(), 100)
     avatar.save(tmp_path / "tiny.npz")
     loaded = Avatar.load(tmp_path / "tiny.npz")
     assert loaded.mouth is None
     camera = avatar.front_camera(24, 32)
     assert torch.equal(loaded.render(loaded.neutral(), camera), avatar.render(avatar.neutral(), camera))
+
+
+@pytest.mark.parametrize("degree", [0, 1, 3])
+def test_training_can_start_from_a_file(avatar: Avatar, file: Path, degree: int) -> None:
+    surfels = surfels_of(file, avatar.rig.head_model, degree)
+    shared = min(surfels.sh_rest.shape[1], 3)
+    assert surfels.sh_rest.shape[1] == (degree + 1) ** 2 - 1
+    assert torch.equal(surfels.sh_rest[:, :shared], avatar.surfels.sh_rest[:, :shared])
+    assert not surfels.sh_rest[:, shared:].any() and torch.equal(surfels.means, avatar.surfels.means)
+
+
+def test_training_cannot_start_on_another_mesh(file: Path) -> None:
+    with pytest.raises(AvatarFileError, match="90 \\('tiny'\\)"):
+        surfels_of(file, tiny_head_model(), 1)

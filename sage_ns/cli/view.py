@@ -1,0 +1,63 @@
+"""``sage-view``: puppeteer an avatar in the browser."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from rich.markup import escape
+
+from sage_ns.errors import SageError
+
+
+@dataclass
+class View:
+    """Open nerfstudio's viewer on an avatar: an avatar file (.npz), or the config.yml of a training run."""
+
+    avatar: Annotated[Path, tyro.conf.Positional]
+    """avatar file or config.yml"""
+    port: int = 7007
+    """of the viewer"""
+    host: str = "127.0.0.1"
+    """who may connect: 127.0.0.1 = this machine alone, 0.0.0.0 = the network"""
+
+    def run(self) -> None:
+        """Make a run of the avatar where it is none, and view that."""
+        if self.avatar.suffix != ".npz":
+            self._view(self.avatar)
+            return
+        from sage_ns.avatar.avatar import Avatar
+
+        avatar = Avatar.load(self.avatar)
+        from sage_ns.playback_run import write_playback_run
+
+        with tempfile.TemporaryDirectory(prefix="sage_view_") as folder:
+            self._view(write_playback_run(avatar, Path(folder) / "runs" / self.avatar.stem / "surfels" / "view"))
+
+    def _view(self, config_path: Path) -> None:
+        if not config_path.is_file():
+            raise SageError(f"{config_path} does not exist. Give an avatar file (.npz), or the config.yml of a run.")
+        from nerfstudio.scripts.viewer.run_viewer import RunViewer, ViewerConfigWithoutNumRays
+
+        viewer = ViewerConfigWithoutNumRays(websocket_port=self.port, websocket_host=self.host)
+        RunViewer(load_config=config_path, viewer=viewer).main()
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of ``sage-view``."""
+    command = tyro.cli(View, args=arguments, description=__doc__)
+    # Deprecations inside nerfstudio: not for a user to mend.
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    try:
+        command.run()
+    except SageError as error:
+        Console().print(f"[red]{type(error).__name__}:[/red] {escape(str(error))}", soft_wrap=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(0)
