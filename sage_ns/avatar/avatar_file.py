@@ -93,7 +93,8 @@ def surfels_of(path: Path, head_model: HeadModel, sh_degree: int) -> BoundSurfel
     if not torch.equal(theirs, ours):
         raise AvatarFileError(
             f"{path}: 'rig.triangles': found a mesh of {len(theirs)} triangles ('{loaded.rig.head_model.name}'), "
-            f"expected that of the capture's head model, {len(ours)} ('{head_model.name}'). Train with the avatar's head model."
+            f"expected that of the capture's head model, {len(ours)} ('{head_model.name}'). "
+            "Train with the avatar's head model."
         )
     surfels, num_rest = loaded.surfels, (sh_degree + 1) ** 2 - 1
     missing = max(num_rest - surfels.sh_rest.shape[1], 0)
