@@ -14,7 +14,7 @@ import trimesh
 
 from sage_ns.avatar.personal_rig import PersonalRig
 from sage_ns.capture.motion import MotionSource
-from sage_ns.cli import export
+from sage_ns.cli import export_mesh
 from sage_ns.cli.export import main
 from sage_ns.rig import FlameParams
 from tests.avatar.sphere_field import CENTER, RADIUS, SphereField, reddish_above
@@ -43,7 +43,7 @@ def avatar(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         rig=PersonalRig(HEAD_MODEL, params),
         motion=MotionSource(params, torch.tensor(TIMESTEPS), 0),
     )
-    monkeypatch.setattr(export, "load_avatar", lambda path: made)
+    monkeypatch.setattr(export_mesh, "load_model", lambda path: made)
     return made
 
 
@@ -98,6 +98,16 @@ def test_given_parameters_move_the_avatar_but_do_not_change_who_it_is(tmp_path: 
     np.testing.assert_allclose(moved - canonical, np.broadcast_to(MOVED.numpy(), moved.shape), atol=2e-6)
 
 
+@pytest.mark.usefixtures("avatar")
+def test_any_motion_poses_the_mesh(tmp_path: Path) -> None:
+    """A folder of one file per timestep, which only the reader of motion makes a sequence of."""
+    captured().save_vhap(tmp_path / "tracked" / "flame_param")
+    out = run(tmp_path, "--motion", tmp_path / "tracked", "--timesteps", 2)
+    assert sorted(path.name for path in out.iterdir()) == ["canonical.ply", "posed_00002.ply"]
+    shift = vertices(out / "posed_00002.ply") - vertices(out / "canonical.ply")
+    np.testing.assert_allclose(shift, np.broadcast_to(MOVED.numpy(), shift.shape), atol=2e-6)
+
+
 def test_an_avatar_without_a_field_is_refused(
     avatar: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -143,6 +153,13 @@ def test_moments_that_do_not_exist_are_refused(tmp_path: Path, capsys: pytest.Ca
 def test_bad_flags_are_refused_before_anything_is_loaded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "more than 0" in refused(capsys, tmp_path, "--cell-size", -1)
     assert "nothing.npz" in refused(capsys, tmp_path, "--flame-params", tmp_path / "nothing.npz")
+    assert "no such file or folder" in refused(capsys, tmp_path, "--motion", tmp_path / "nothing")
+    both = refused(capsys, tmp_path, "--motion", tmp_path / "a.npz", "--flame-params", tmp_path / "b.npz")
+    assert "exclude each other" in both
     with pytest.raises(SystemExit):
         main(["mesh", "--load-config", str(tmp_path / "none.yml"), "--output-dir", str(tmp_path)])
     assert "does not exist" in capsys.readouterr().out
+    (tmp_path / "avatar.npz").touch()
+    with pytest.raises(SystemExit):
+        main(["mesh", "--load-config", str(tmp_path / "avatar.npz"), "--output-dir", str(tmp_path)])
+    assert "no signed distance field" in " ".join(capsys.readouterr().out.split())

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import trimesh
 
+from sage_ns.avatar.avatar import Avatar
 from sage_ns.benchmarks import geometry
-from sage_ns.cli.export import load_avatar, main
+from sage_ns.cli.avatars import load_model
+from sage_ns.cli.export import main
 from tests.integration.conftest import Run
 
 
@@ -20,7 +23,7 @@ def test_meshes_of_a_run_whose_capture_is_gone(
     flags = ["--load-config", str(capture_gone.config), "--output-dir", str(tmp_path), "--cell-size", "0.008"]
     main(["mesh", *flags, "--timesteps", "1"])
     canonical, posed = (trimesh.load(tmp_path / name) for name in ("canonical.ply", "posed_00001.ply"))
-    rig = load_avatar(capture_gone.config).rig.head_model.v_template
+    rig = load_model(capture_gone.config).rig.head_model.v_template
     extent = (rig.amax(dim=0) - rig.amin(dim=0)).numpy()
     assert isinstance(canonical, trimesh.Trimesh) and isinstance(posed, trimesh.Trimesh)
     assert (np.abs(canonical.extents - extent) < 0.3 * extent).all()
@@ -32,7 +35,7 @@ def test_meshes_of_a_run_whose_capture_is_gone(
 def test_geometry_against_the_rig_itself(tiny_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(geometry, "NUM_SAMPLES", 2000)
     monkeypatch.setattr(geometry, "FUSION_CELL", 0.004)
-    model = load_avatar(tiny_run.config)
+    model = load_model(tiny_run.config)
     head_model = model.rig.head_model
     truth = tmp_path / "surface.npz"
     np.savez(
@@ -53,3 +56,18 @@ def test_geometry_against_the_rig_itself(tiny_run: Run, tmp_path: Path, monkeypa
         "signed distance field",
     }
     assert figures["distances"]["signed distance field"]["truth_to_mesh_mean"] < 30
+
+
+def test_the_avatar_alone_draws_the_same_pixels(
+    tiny_run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "avatar.npz"
+    flags = ["avatar", str(file), "--load-config", str(tiny_run.config)]
+    main(flags)
+    assert "sage-view" in capsys.readouterr().out
+    alone, trained = Avatar.load(file), load_model(tiny_run.config).avatar
+    camera, motion = trained.front_camera(32, 40), trained.motion.motion[1]
+    assert torch.equal(alone.render(motion, camera), trained.render(motion, camera).cpu())
+    with pytest.raises(SystemExit):
+        main(flags)
+    assert "exists already" in capsys.readouterr().out

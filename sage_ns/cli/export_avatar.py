@@ -1,0 +1,44 @@
+"""``sage-export avatar``: the avatar as one file that needs nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from rich.markup import escape
+
+from sage_ns.cli.export_moments import refuse_existing
+from sage_ns.errors import SageError
+
+
+@dataclass
+class ExportAvatar:
+    """Write the avatar as one .npz: rig, surfels, mouth, its own motion and look. No capture, no config, no pickle.
+
+    sage-view, sage-render and sage-export take it in the place of a config.yml; in Python `Avatar.load` reads it.
+    """
+
+    output: Annotated[Path, tyro.conf.Positional]
+    """file to write (.npz)"""
+    load_config: Path
+    """config.yml of a trained avatar"""
+    overwrite: bool = False
+    """replace the file if there is one already"""
+
+    def run(self, console: Console) -> None:
+        """Check everything that can be checked, write, and say what is there."""
+        from sage_ns.cli.avatars import load_avatar
+
+        if self.output.suffix != ".npz":
+            raise SageError(f"{self.output}: an avatar file's name ends in .npz")
+        refuse_existing([self.output], self.overwrite)
+        if not self.load_config.is_file():
+            raise SageError(f"{self.load_config} does not exist. Give the config.yml of a training run.")
+        avatar = load_avatar(self.load_config)
+        avatar.save(self.output)
+        size = f"{self.output.stat().st_size / 1e6:.1f} MB, {avatar.surfels.num_surfels:,} surfels"
+        console.print(f"avatar ({size})  {escape(str(self.output))}", soft_wrap=True)
+        console.print(f"look at it: sage-view {escape(str(self.output))}", soft_wrap=True)

@@ -1,0 +1,59 @@
+"""``sage-export gaussian-avatars``: the avatar for GaussianAvatars' programs, still bound to FLAME."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from sage_ns.cli.export_moments import choose_moments, refuse_existing
+from sage_ns.errors import SageError
+
+
+@dataclass
+class ExportGaussianAvatars:
+    """Write point_cloud.ply and flame_param.npz as GaussianAvatars keeps them: its viewer animates them.
+
+    The splats are in the frames of FLAME's triangles; other viewers show them in a heap (take `splats` for those).
+    What GaussianAvatars does not know is left out: the inside of the mouth, the correction, wrinkles. Timestep 0 is the
+    canonical moment, then comes the avatar's own motion or --motion.
+    """
+
+    load_config: Path
+    """config.yml of a trained avatar, or an avatar file (.npz)"""
+    output_dir: Path
+    """folder to write into"""
+    head_model: Path | None = None
+    """the head model that the avatar was trained with; by default what SAGE_HEAD_MODEL names"""
+    motion: Path | None = None
+    """motion to write: an export folder of VHAP or LAM, an npz, a metrical-tracker folder; whose head it was does not
+    matter"""
+    timesteps: tuple[int, ...] = ()
+    """which moments of it: rows of --motion, or else timesteps of the avatar's own capture; by default all"""
+    overwrite: bool = False
+    """replace files that are in the folder already"""
+
+    def run(self, console: Console) -> None:
+        """Check everything that can be checked, write, and say what is there."""
+        from sage_ns.cli.avatars import load_avatar
+        from sage_ns.exchange.gaussian_avatars import FLAME_PARAM, POINT_CLOUD, save_gaussian_avatar
+        from sage_ns.rig import find_head_model, load_head_model
+
+        if not self.load_config.is_file():
+            raise SageError(f"{self.load_config} does not exist. Give a run's config.yml or an avatar file (.npz).")
+        moments = choose_moments(self.timesteps, self.motion)
+        for note in moments.notes:
+            console.print(f"{escape(str(self.motion))}: {escape(note)}", soft_wrap=True)
+        paths = [self.output_dir / name for name in (POINT_CLOUD, FLAME_PARAM)]
+        refuse_existing(paths, self.overwrite)
+        head_model = load_head_model(find_head_model(self.head_model))
+        avatar = load_avatar(self.load_config)
+        motion = moments.motion(avatar) if moments.chosen else avatar.motion.motion
+        save_gaussian_avatar(avatar, head_model, motion, self.output_dir)
+        console.print(f"{avatar.surfels.num_surfels:,} splats  {escape(str(paths[0]))}", soft_wrap=True)
+        console.print(f"{len(motion) + 1} timesteps  {escape(str(paths[1]))}", soft_wrap=True)
+        if avatar.mouth is not None:
+            left_out = avatar.mouth.surfels.num_surfels
+            console.print(f"left out  {left_out:,} surfels of the mouth, which FLAME has no triangles for")

@@ -1,0 +1,75 @@
+"""``sage-import``: make an avatar of what another program has trained."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from rich.markup import escape
+
+from sage_ns.errors import SageError
+
+
+@dataclass
+class ImportGaussianAvatars:
+    """Make an avatar file of a GaussianAvatars run, to be viewed, driven, rendered and exported here.
+
+    Its ellipsoids become surfels: the shortest axis is the normal. Drawn as it was trained: without this package's
+    correction of posed surfels, wrinkles and mouth.
+    """
+
+    point_cloud: Annotated[Path, tyro.conf.Positional]
+    """point_cloud.ply of GaussianAvatars, or what sage-export gaussian-avatars wrote"""
+    output: Path
+    """avatar file to write (.npz)"""
+    flame_param: Path | None = None
+    """its FLAME parameters; by default flame_param.npz beside the point cloud. The first timestep becomes the canonical
+    moment"""
+    head_model: Path | None = None
+    """the FLAME that it was trained with; by default what SAGE_HEAD_MODEL names"""
+    mouth: bool = False
+    """put this package's teeth, tongue and palate behind the lips"""
+    overwrite: bool = False
+    """replace an existing file"""
+
+    def run(self, console: Console) -> None:
+        """Check everything that can be checked, read, write, and say what is there."""
+        from sage_ns.exchange.gaussian_avatars import FLAME_PARAM
+        from sage_ns.exchange.gaussian_avatars_import import load_gaussian_avatar
+        from sage_ns.rig import find_head_model, load_head_model
+
+        if self.output.suffix != ".npz":
+            raise SageError(f"{self.output}: an avatar is an npz file; give a name that ends in .npz")
+        if self.output.exists() and not self.overwrite:
+            raise SageError(f"{self.output} exists already. Give --overwrite, or another --output.")
+        flame_param = self.flame_param
+        if flame_param is None and (beside := self.point_cloud.with_name(FLAME_PARAM)).is_file():
+            flame_param = beside
+        head_model = load_head_model(find_head_model(self.head_model))
+        imported = load_gaussian_avatar(self.point_cloud, head_model, flame_param, self.mouth)
+        imported.avatar.save(self.output)
+        for note in imported.notes:
+            console.print(f"[yellow]{escape(note)}", soft_wrap=True)
+        if flame_param is None:
+            console.print(f"[yellow]no {FLAME_PARAM} beside it: this is the mean head, at rest", soft_wrap=True)
+        moments = len(imported.avatar.motion.motion)
+        console.print(
+            f"{imported.avatar.surfels.num_surfels:,} surfels, {moments} timesteps  {escape(str(self.output))}",
+            soft_wrap=True,
+        )
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of ``sage-import``."""
+    console = Console()
+    commands = {"gaussian-avatars": ImportGaussianAvatars}
+    command = tyro.extras.subcommand_cli_from_dict(commands, args=arguments, description=__doc__)
+    try:
+        command.run(console)
+    except SageError as error:
+        console.print(f"[red]{type(error).__name__}:[/red] {escape(str(error))}", soft_wrap=True)
+        sys.exit(1)

@@ -1,0 +1,199 @@
+"""Reading what GaussianAvatars trained: its splats become surfels, see `sage_ns.exchange.gaussian_avatars`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from sage_ns.avatar.avatar import Avatar
+from sage_ns.avatar.interior import interior_triangles
+from sage_ns.avatar.look import Look
+from sage_ns.avatar.mouth import Mouth, load_mouth_prior, skin_color
+from sage_ns.avatar.personal_rig import PersonalRig
+from sage_ns.avatar.portrait import portrait_camera
+from sage_ns.avatar.surfels import BoundSurfels
+from sage_ns.capture.motion import MotionSource
+from sage_ns.errors import FlameParamsError
+from sage_ns.exchange.ply import SplatFileError, read_ply
+from sage_ns.geometry.rotations import quaternion_multiply
+from sage_ns.geometry.spherical_harmonics import C0, NUM_COEFFICIENTS
+from sage_ns.rig import FlameParams, HeadModel
+from sage_ns.rig.array_fields import ArrayFields
+
+FLAME_NUM_TRIANGLES, TEETH_NUM_TRIANGLES = 9976, 168
+"""Of FLAME's file, and of the teeth that GaussianAvatars appends to it."""
+_HINT = "Give the point_cloud.ply of a GaussianAvatars run."
+_FLAT = 0.1
+"""Of the smaller of the other two scales: a third scale below it makes a disc."""
+_PORTRAIT = 512
+"""Pixels of the picture that shows which of the insides are seen through an open mouth."""
+
+# Turns of the local axes that bring x, y or z to where z was.
+_AXIS_TO_NORMAL = ((0.5, 0.5, 0.5, 0.5), (0.5, -0.5, -0.5, -0.5), (1.0, 0.0, 0.0, 0.0))
+
+
+@dataclass(frozen=True, eq=False)
+class ImportedAvatar:
+    """An avatar made from the files of another program."""
+
+    avatar: Avatar
+    notes: tuple[str, ...]
+    """What a user should know about it."""
+
+
+@dataclass(frozen=True, eq=False)
+class BoundSplats:
+    """What a file of GaussianAvatars says, as surfels on a head model."""
+
+    surfels: BoundSurfels
+    notes: tuple[str, ...]
+    """What a user should know about the reading."""
+
+
+def load_gaussian_avatar(
+    point_cloud: Path, head_model: HeadModel, flame_param: Path | None, mouth: bool = False
+) -> ImportedAvatar:
+    """Make an avatar of a PLY of GaussianAvatars. It is drawn as it was trained: no correction, no wrinkles.
+
+    The canonical moment is timestep 0 of the parameters, which GaussianAvatars itself begins with.
+
+    Args:
+        point_cloud: the PLY.
+        head_model: the FLAME that it was trained with.
+        flame_param: identity and motion; None takes the mean head at rest.
+        mouth: put the shipped teeth, tongue and palate behind the lips, and darken what is behind them.
+
+    Raises:
+        SplatFileError: the PLY cannot be read, see `read_bound_splats`.
+        FlameParamsError: the parameters cannot be read, or are of another head model.
+        HeadModelError: a mouth is asked for, and the head model has none that a jaw opens.
+    """
+    params = FlameParams.neutral(head_model) if flame_param is None else FlameParams.load(flame_param)
+    try:
+        params = params.check_fits(head_model)
+    except FlameParamsError as error:
+        raise FlameParamsError(f"{flame_param}: {error}") from error
+    bound = read_bound_splats(point_cloud, head_model)
+    rig = PersonalRig(head_model, params)
+    motion = MotionSource(params, torch.arange(params.num_timesteps), canonical_row=0)
+    interior = torch.zeros(head_model.num_triangles, dtype=torch.bool)
+    inside = None
+    if mouth:
+        camera = portrait_camera(rig.vertices(motion.canonical()), motion.canonical(), _PORTRAIT, _PORTRAIT)
+        interior = interior_triangles(rig, motion.canonical(), [camera])
+        inside = _mouth(rig.head_model, bound.surfels)
+    look = Look(correction=False, wrinkles=0.0, dark_interior=mouth, mouth=mouth)
+    return ImportedAvatar(Avatar(rig, bound.surfels, motion, interior, inside, torch.ones(3), look), bound.notes)
+
+
+@torch.no_grad()
+def _mouth(head_model: HeadModel, surfels: BoundSurfels) -> Mouth:
+    seen = (0.5 + C0 * surfels.sh_dc[:, 0]).clamp(0.0, 1.0)
+    skin = skin_color(head_model, surfels.triangle, seen, surfels.opacity_logits.sigmoid())
+    return Mouth(head_model, load_mouth_prior(), skin)
+
+
+def read_bound_splats(path: Path, head_model: HeadModel) -> BoundSplats:
+    """Read a PLY of GaussianAvatars as surfels: the shortest axis of every splat becomes its normal.
+
+    Splats on GaussianAvatars' teeth are left out where the head model is FLAME without teeth. Degrees of the harmonics
+    that are zeros throughout are left out, too.
+
+    Raises:
+        SplatFileError: it is no such file, a property is missing, unknown or not finite, or a splat is bound to a
+            triangle that the head model does not have; names file and property.
+    """
+    properties = read_ply(path)
+    read = ArrayFields(str(path), properties, SplatFileError, _HINT)
+    num_rest = _check_names(read, list(properties))
+    if not len(properties["x"]):
+        raise read.fail("x", "no splats", "at least one")
+    binding, notes = _binding(read, head_model)
+
+    def columns(group: str, count: int) -> Float[Tensor, "num_splats count"]:
+        return torch.stack([read.floats(f"{group}_{index}", "num_splats") for index in range(count)], dim=-1)
+
+    means = torch.stack([read.floats(name, "num_splats") for name in "xyz"], dim=-1)
+    log_scales, quaternions, flatness = _as_discs(columns("scale", 3), columns("rot", 4))
+    rest = columns("f_rest", num_rest).unflatten(1, (3, -1)).mT if num_rest else means.new_zeros(len(means), 0, 3)
+    opacity_logits, sh_dc = read.floats("opacity", "num_splats"), columns("f_dc", 3)
+    kept = binding >= 0
+    if flatness > _FLAT:
+        notes.append(
+            f"splats are not flat: their third scale is {flatness:.0%} of the second (median). As surfels they have "
+            "lost it, and pictures differ from GaussianAvatars' own"
+        )
+    surfels = BoundSurfels(
+        triangle=binding[kept],
+        means=means[kept],
+        quaternions=quaternions[kept],
+        log_scales=log_scales[kept],
+        opacity_logits=opacity_logits[kept],
+        sh_dc=sh_dc[kept, None],
+        sh_rest=_used_degrees(rest[kept]),
+    )
+    return BoundSplats(surfels, tuple(notes))
+
+
+def _check_names(read: ArrayFields, names: list[str]) -> int:
+    """How many properties `f_rest_*` there are, if all names are those of GaussianAvatars."""
+    if "binding_0" not in read:
+        raise read.fail("binding_0", "nothing", "the triangle of every splat: this file is of splats without a rig")
+    num_rest = sum(name.startswith("f_rest_") for name in names)
+    if num_rest not in [3 * (count - 1) for count in NUM_COEFFICIENTS]:
+        raise read.fail("f_rest_*", f"{num_rest} properties", "0, 9, 24 or 45 (degree 0 to 3)")
+    groups = {"f_dc": 3, "f_rest": num_rest, "scale": 3, "rot": 4, "binding": 1}
+    expected = ["x", "y", "z", "opacity", *(f"{group}_{i}" for group, count in groups.items() for i in range(count))]
+    for name in expected:
+        if name not in read:
+            raise read.fail(name, "nothing", "one number per splat")
+    unknown = set(names) - set(expected) - {"nx", "ny", "nz"}
+    if unknown:
+        raise read.fail(min(unknown), "an unknown property", "those of GaussianAvatars alone, not of its descendants")
+    return num_rest
+
+
+def _binding(read: ArrayFields, head_model: HeadModel) -> tuple[Int[Tensor, "num_splats"], list[str]]:
+    """The triangle of each splat, -1 for those on teeth that the head model lacks."""
+    read.floats("binding_0", "num_splats")
+    limit = head_model.num_triangles
+    if limit != FLAME_NUM_TRIANGLES:
+        return read.indices("binding_0", "num_splats", limit), []
+    binding = read.indices("binding_0", "num_splats", limit + TEETH_NUM_TRIANGLES)
+    on_teeth = binding >= limit
+    count = int(on_teeth.sum())
+    if not count:
+        return binding, []
+    note = (
+        f"{count} splats are bound to the teeth that GaussianAvatars appends to FLAME; this head model has none, and "
+        "they are left out (--mouth puts teeth of this package's own behind the lips)"
+    )
+    return torch.where(on_teeth, -1, binding), [note]
+
+
+def _as_discs(
+    log_scales: Float[Tensor, "num_splats 3"], quaternions: Float[Tensor, "num_splats 4"]
+) -> tuple[Float[Tensor, "num_splats 2"], Float[Tensor, "num_splats 4"], float]:
+    """Scales along the two longer axes, rotations whose z axis is the shortest, and the median flatness.
+
+    The axes are turned in a cycle, so that the frame stays right-handed.
+    """
+    # Where axes are equally short the last one is it: surfels that were written here keep their rotation.
+    shortest = 2 - log_scales.flip(-1).argmin(dim=-1)
+    order = (shortest[:, None] + torch.tensor([1, 2, 0])) % 3
+    turned = log_scales.gather(1, order)
+    turn = quaternions.new_tensor(_AXIS_TO_NORMAL)[shortest]
+    thickness = (turned[:, 2] - turned[:, :2].amin(dim=-1)).exp()
+    turned_quaternions = quaternion_multiply(F.normalize(quaternions, dim=-1), turn)
+    return turned[:, :2].contiguous(), turned_quaternions, float(thickness.median())
+
+
+def _used_degrees(sh_rest: Float[Tensor, "num_splats num_rest 3"]) -> Float[Tensor, "num_splats num_used 3"]:
+    used = (sh_rest != 0).any(dim=2).any(dim=0).nonzero()
+    last = 1 + int(used.max()) + 1 if len(used) else 1
+    return sh_rest[:, : min(count for count in NUM_COEFFICIENTS if count >= last) - 1].contiguous()

@@ -1,0 +1,100 @@
+"""PLY files of one element, `vertex`, whose properties are plain numbers: what all splat programs exchange.
+
+Written and read here, and not by plyfile, which is under the GPL: importing it would put its terms on this package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from io import BufferedReader
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32
+
+from sage_ns.errors import SageError
+from sage_ns.files import whole_file
+
+_TYPES = {
+    **{"char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1", "short": "i2", "int16": "i2", "ushort": "u2"},
+    **{"uint16": "u2", "int": "i4", "int32": "i4", "uint": "u4", "uint32": "u4", "float": "f4", "float32": "f4"},
+    **{"double": "f8", "float64": "f8"},
+}
+_BYTE_ORDERS = {"binary_little_endian": "<", "binary_big_endian": ">"}
+_LONGEST_HEADER = 1 << 16
+
+
+class SplatFileError(SageError):
+    """A splat file is missing, broken, of another kind, or does not fit the head model."""
+
+
+def write_ply(path: Path, properties: Mapping[str, Float32[np.ndarray, "num"]], comments: Sequence[str] = ()) -> None:
+    """Write float32 properties, in the order given, as binary little-endian PLY."""
+    columns = {name: np.asarray(values, dtype="<f4") for name, values in properties.items()}
+    table = np.stack(list(columns.values()), axis=-1)
+    header = [
+        "ply",
+        "format binary_little_endian 1.0",
+        *(f"comment {comment}" for comment in comments),
+        f"element vertex {len(table)}",
+        *(f"property float {name}" for name in columns),
+        "end_header",
+    ]
+    with whole_file(path) as unfinished:
+        unfinished.write_bytes("\n".join([*header, ""]).encode("ascii") + table.tobytes())
+
+
+def read_ply(path: Path) -> dict[str, np.ndarray]:
+    """The properties of the vertices of a binary PLY, by name, in the file's order and types.
+
+    Raises:
+        SplatFileError: It is missing, broken, text, or has anything but vertices of plain numbers.
+    """
+    if not path.is_file():
+        raise SplatFileError(f"{path}: no such file")
+    with path.open("rb") as file:
+        dtype, num_vertices = _read_header(path, file)
+        content = file.read()
+    if len(content) != num_vertices * dtype.itemsize:
+        raise SplatFileError(
+            f"{path}: found {len(content)} bytes after the header, expected {num_vertices} vertices of "
+            f"{dtype.itemsize} bytes. It may be truncated: write it again."
+        )
+    table = np.frombuffer(content, dtype)
+    return {name: table[name] for name in dtype.names or ()}
+
+
+def _read_header(path: Path, file: BufferedReader) -> tuple[np.dtype, int]:
+    lines = _header_lines(path, file)
+    byte_order, num_vertices, properties = "", -1, []
+    for line in lines:
+        words = line.split()
+        match words:
+            case ["format", name, _] if name in _BYTE_ORDERS:
+                byte_order = _BYTE_ORDERS[name]
+            case ["element", "vertex", count] if num_vertices < 0 and count.isdecimal():
+                num_vertices = int(count)
+            case ["property", kind, name] if kind in _TYPES and num_vertices >= 0:
+                properties.append((name, _TYPES[kind]))
+            case [] | ["comment" | "obj_info", *_]:
+                pass
+            case _:
+                raise SplatFileError(
+                    f"{path}: found '{line}' in the header, expected binary vertices with properties of plain numbers, "
+                    "as 3D Gaussian splatting programs write them"
+                )
+    names = [name for name, _ in properties]
+    if not byte_order or not properties or len(set(names)) != len(names):
+        raise SplatFileError(f"{path}: the header has no format, no vertex properties, or one of them twice")
+    return np.dtype([(name, byte_order + kind) for name, kind in properties]), num_vertices
+
+
+def _header_lines(path: Path, file: BufferedReader) -> list[str]:
+    if file.readline(16).strip() != b"ply":
+        raise SplatFileError(f"{path}: this is not a PLY file: it does not begin with 'ply'")
+    lines: list[str] = []
+    while file.tell() < _LONGEST_HEADER and (line := file.readline(_LONGEST_HEADER)):
+        if line.strip() == b"end_header":
+            return lines
+        lines.append(line.decode("ascii", errors="replace").strip())
+    raise SplatFileError(f"{path}: the header has no end. It may be truncated: write it again.")

@@ -1,0 +1,68 @@
+"""Splats as PLY, with the properties that 3D (and 2D) Gaussian splatting's own programs write and read.
+
+Properties are `x y z`, `nx ny nz` (zeros), `f_dc_0..2`, `f_rest_0..44` (red's 15 coefficients of degree 1 to 3, then
+green's, then blue's; zeros beyond the avatar's degree, since the original programs insist on degree 3), `opacity`
+(logit), `scale_0..` (logarithms), `rot_0..3` (wxyz). 2DGS leaves out `scale_2`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch.nn.functional as F
+from jaxtyping import Float, Float32
+from torch import Tensor
+
+from sage_ns.exchange.ply import write_ply
+from sage_ns.exchange.splats import Splats
+from sage_ns.geometry.spherical_harmonics import NUM_COEFFICIENTS
+
+PlyKind = Literal["2dgs", "3dgs"]
+SURFELS_COMMENT = "SplatRenderMode: 2dgs"
+"""By this PlayCanvas' tools and Brush know discs from ellipsoids; others go by the missing third scale."""
+
+
+def write_splat_ply(path: Path, splats: Splats, kind: PlyKind) -> None:
+    """Write splats as discs (2dgs), or as thin ellipsoids (3dgs) for programs that know no discs.
+
+    Axes are written as they are. SuperSplat and other programs take a PLY's y axis to point down: give them
+    `Splats.upside_down`.
+    """
+    surfels = kind == "2dgs"
+    properties = splat_properties(
+        splats.means,
+        splats.quaternions,
+        splats.log_scales if surfels else splats.ellipsoid_log_scales,
+        splats.opacity_logits,
+        splats.sh,
+    )
+    write_ply(path, properties, [SURFELS_COMMENT] if surfels else [])
+
+
+def splat_properties(
+    means: Float[Tensor, "num_splats 3"],
+    quaternions: Float[Tensor, "num_splats 4"],
+    log_scales: Float[Tensor, "num_splats num_scales"],
+    opacity_logits: Float[Tensor, "num_splats"],
+    sh: Float[Tensor, "num_splats num_coefficients 3"],
+) -> dict[str, Float32[np.ndarray, "num_splats"]]:
+    """The properties of splats in the order of 3D Gaussian splatting's files."""
+    rest = F.pad(sh, (0, 0, 0, NUM_COEFFICIENTS[-1] - sh.shape[1]))[:, 1:]
+    groups = {
+        "x y z": means,
+        "nx ny nz": means.new_zeros(means.shape),
+        "f_dc": sh[:, 0],
+        "f_rest": rest.transpose(1, 2).flatten(1),
+        "opacity": opacity_logits[:, None],
+        "scale": log_scales,
+        "rot": quaternions,
+    }
+    properties = {}
+    for group, values in groups.items():
+        names = group.split()
+        if len(names) != values.shape[1]:
+            names = [f"{group}_{index}" for index in range(values.shape[1])]
+        properties.update(zip(names, values.detach().float().cpu().numpy().T, strict=True))
+    return properties

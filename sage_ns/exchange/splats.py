@@ -1,0 +1,139 @@
+"""What of an avatar a file of splats can hold: where they are, how they lie, and a colour for every direction."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from sage_ns.avatar.mouth import part_shade
+from sage_ns.geometry.rotations import quaternion_multiply
+from sage_ns.geometry.spherical_harmonics import C0, NUM_COEFFICIENTS
+
+if TYPE_CHECKING:
+    from sage_ns.avatar.avatar import Avatar
+    from sage_ns.avatar.look import Look
+    from sage_ns.avatar.mouth import Mouth
+    from sage_ns.raster import Surfels
+
+THICKNESS = 0.01
+"""Third scale of a surfel, relative to the smaller of its two, where a format knows ellipsoids only.
+
+Seen edge-on, a surfel of 2 mm is then 0.02 mm wide, less than a tenth of a pixel in any picture of a whole head: the
+ellipsoid cannot be told from its disc. Much thinner ones gain nothing, and the smallest eigenvalue of their covariance,
+which goes with the square, would be lost in the rounding of single precision.
+"""
+_MOST_OPAQUE = 1 - 1e-6
+"""Opacities beyond it have no finite logit in single precision."""
+
+
+@dataclass(frozen=True, eq=False)
+class Splats:
+    """Gaussian discs with a colour for every direction; values as 3D Gaussian splatting's programs keep them."""
+
+    means: Float[Tensor, "num_splats 3"]
+    """Metres, world."""
+    quaternions: Float[Tensor, "num_splats 4"]
+    """Unit, wxyz, splat to world; the normal is the rotated z axis."""
+    log_scales: Float[Tensor, "num_splats 2"]
+    """Logarithm of the standard deviations along the tangents [metres]."""
+    opacity_logits: Float[Tensor, "num_splats"]
+    sh: Float[Tensor, "num_splats num_coefficients 3"]
+    """Real harmonics of the world direction camera -> splat, see `sage_ns.geometry.spherical_harmonics`."""
+
+    @property
+    def colors(self) -> Float[Tensor, "num_splats 3"]:
+        """Those of degree 0 alone, 0..1: the mean over all directions."""
+        return (0.5 + C0 * self.sh[:, 0]).clamp(0.0, 1.0)
+
+    @property
+    def ellipsoid_log_scales(self) -> Float[Tensor, "num_splats 3"]:
+        """The scales with a thin third one along the normal, see `THICKNESS`."""
+        return with_thickness(self.log_scales)
+
+    def upside_down(self) -> Splats:
+        """The same splats turned by half a turn about the z axis: y points down, the front stays in front.
+
+        Under it, a harmonic of order m becomes (-1)^m times itself.
+        """
+        half_turn = self.quaternions.new_tensor([0.0, 0.0, 0.0, 1.0])
+        orders = [m for degree in range(4) for m in range(-degree, degree + 1)][: self.sh.shape[1]]
+        signs = self.sh.new_tensor([(-1.0) ** abs(m) for m in orders])
+        return replace(
+            self,
+            means=self.means * self.means.new_tensor([-1.0, -1.0, 1.0]),
+            quaternions=quaternion_multiply(half_turn, self.quaternions),
+            sh=self.sh * signs[:, None],
+        )
+
+    def of_degree(self, degree: int) -> Splats:
+        """The same splats with coefficients up to ``degree``: filled up with zeros, not less than there are."""
+        return replace(self, sh=F.pad(self.sh, (0, 0, 0, NUM_COEFFICIENTS[degree] - self.sh.shape[1])))
+
+    @property
+    def degree(self) -> int:
+        """Of the harmonics."""
+        return NUM_COEFFICIENTS.index(self.sh.shape[1])
+
+
+def with_thickness(log_scales: Float[Tensor, "num_splats 2"]) -> Float[Tensor, "num_splats 3"]:
+    """Logarithms of three scales, of which the third is `THICKNESS` times the smaller of the given two."""
+    thin = log_scales.amin(dim=-1, keepdim=True) + math.log(THICKNESS)
+    return torch.cat([log_scales, thin], dim=-1)
+
+
+@torch.no_grad()
+def splats_of(avatar: Avatar, motion: Float[Tensor, "num_coefficients"], look: Look | None = None) -> Splats:
+    """The avatar under ``motion`` as splats for any program: corrected, with its mouth and its wrinkles.
+
+    Colours are the surfels' own harmonics times the factors that belong to a moment: wrinkles, and how much light an
+    open mouth lets in. What depends on where the camera is cannot be written down in these formats and is left out: the
+    inside of the head is neither dark nor hidden. Taken from one camera instead, it would blacken the back of the head.
+
+    Args:
+        look: what is shown; the avatar's own where none is given.
+    """
+    look = look or avatar.look
+    # Any: what is placed depends on it only by what is left out here.
+    anywhere = torch.zeros_like(avatar.background)
+    own = avatar.surfels.attributes
+    # White surfels show the factors.
+    white = replace(own, sh_dc=torch.full_like(own.sh_dc, 0.5 / C0), sh_rest=torch.zeros_like(own.sh_rest))
+    placed = avatar.place(anywhere, motion, replace(look, mouth=False, dark_interior=False), white)
+    head = _with_colors(placed, torch.cat([own.sh_dc, own.sh_rest], dim=1), placed.colors)
+    if avatar.mouth is None or not look.mouth:
+        return head
+    return _joined(head, _mouth(avatar.mouth, motion, anywhere, look.surfel_size))
+
+
+def _mouth(
+    mouth: Mouth, motion: Float[Tensor, "num_coefficients"], anywhere: Float[Tensor, "3"], size: float
+) -> Splats:
+    model, own = mouth.rig.head_model, mouth.surfels
+    shade = part_shade(model, mouth.rig.vertices(motion), mouth.openings, mouth.shade)
+    placed = mouth.place(motion, anywhere)
+    placed = replace(placed, scales=size * placed.scales)
+    return _with_colors(placed, torch.cat([own.sh_dc, own.sh_rest], dim=1), shade[own.triangle, None])
+
+
+def _with_colors(
+    placed: Surfels, sh: Float[Tensor, "num_splats num_coefficients 3"], factor: Float[Tensor, "num_splats channels"]
+) -> Splats:
+    """Splats at these places, with ``factor`` times the colour that the harmonics mean."""
+    shaded = sh * factor[:, None]
+    # The colour is 0.5 more than the harmonics' sum: that is shaded, too.
+    shaded[:, 0] += (factor - 1) * 0.5 / C0
+    opacities = placed.opacities.clamp(1 - _MOST_OPAQUE, _MOST_OPAQUE)
+    quaternions = F.normalize(placed.quaternions, dim=-1)
+    return Splats(placed.means, quaternions, placed.scales.log(), torch.logit(opacities), shaded)
+
+
+def _joined(*parts: Splats) -> Splats:
+    degree = max(part.degree for part in parts)
+    padded = [part.of_degree(degree) for part in parts]
+    return Splats(*(torch.cat([getattr(part, each.name) for part in padded]) for each in fields(Splats)))
