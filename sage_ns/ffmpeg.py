@@ -1,10 +1,20 @@
-"""An ffmpeg for nerfstudio's video writing, without asking anyone to install one."""
+"""ffmpeg, without asking anyone to install one: the system's or the binary that imageio-ffmpeg ships."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import subprocess
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+
+from sage_ns.errors import SageError
+
+
+class VideoError(SageError):
+    """A video, its sound or a source of pictures cannot be read or written."""
 
 
 def put_ffmpeg_on_path() -> None:
@@ -14,14 +24,67 @@ def put_ffmpeg_on_path() -> None:
     """
     if shutil.which("ffmpeg") is not None:
         return
-    import imageio_ffmpeg
-
     folder = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "sage_ns" / "bin"
     folder.mkdir(parents=True, exist_ok=True)
     link = folder / "ffmpeg"
-    target = Path(imageio_ffmpeg.get_ffmpeg_exe())
+    target = Path(ffmpeg_program())
     if not link.exists():
         fresh = folder / f"ffmpeg.{os.getpid()}"
         fresh.symlink_to(target)
         os.replace(fresh, link)  # atomic, and replaces a link whose environment is gone
     os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ.get('PATH', '')}"
+
+
+def ffmpeg_program() -> str:
+    """Path of the ffmpeg that imageio-ffmpeg ships, or of the one that IMAGEIO_FFMPEG_EXE names."""
+    import imageio_ffmpeg
+
+    return imageio_ffmpeg.get_ffmpeg_exe()
+
+
+@lru_cache
+def has_encoder(name: str) -> bool:
+    """Whether ffmpeg was built with an encoder."""
+    listed = _run("-encoders")
+    return re.search(rf"^ \S{{6}} {re.escape(name)}\s", listed, re.MULTILINE) is not None
+
+
+@dataclass(frozen=True)
+class MediaFile:
+    """What a video or sound file holds."""
+
+    seconds: float | None
+    """Length, where the file says."""
+    fps: float | None
+    """Frames per second of its pictures; None where it has none."""
+    sound: bool
+    """Whether there is something to hear."""
+
+
+def inspect_media(path: Path) -> MediaFile:
+    """Read the header of a video or sound file.
+
+    Raises:
+        VideoError: there is no such file, or neither pictures nor sound in it.
+    """
+    if not path.is_file():
+        raise VideoError(f"{path}: no such file")
+    described = _run("-i", str(path))
+    sound = re.search(r"^\s+Stream #.*: Audio: ", described, re.MULTILINE) is not None
+    pictures = re.search(r"^\s+Stream #.*: Video: .*?([\d.]+) fps", described, re.MULTILINE)
+    if not sound and pictures is None:
+        raise VideoError(f"{path}: neither pictures nor sound that ffmpeg can read in this file")
+    length = re.search(r"Duration: (\d+):(\d+):([\d.]+)", described)
+    hours, minutes, seconds = map(float, length.groups()) if length else (0.0, 0.0, 0.0)
+    return MediaFile(
+        seconds=3600 * hours + 60 * minutes + seconds if length else None,
+        fps=float(pictures[1]) if pictures else None,
+        sound=sound,
+    )
+
+
+def _run(*arguments: str) -> str:
+    """What ffmpeg prints; with an input but no output it describes that, and calls it an error."""
+    command = [ffmpeg_program(), "-hide_banner", "-nostdin", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    return done.stdout + done.stderr

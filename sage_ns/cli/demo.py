@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -18,7 +16,6 @@ from sage_ns.errors import SageError
 from sage_ns.files import write_json
 
 if TYPE_CHECKING:
-    import torch
     from rich.console import Console
 
     from sage_ns.pipeline import SagePipeline
@@ -156,29 +153,30 @@ def _write_reenactment(pipeline: SagePipeline, capture: Path, path: Path, fps: i
     from nerfstudio.utils.rich_utils import CONSOLE
     from rich.progress import track
 
-    from sage_ns.capture.cameras import orbit, pinhole_camera
-    from sage_ns.cli.pictures import write_video
+    from sage_ns.capture.camera_paths import resized, swaying
+    from sage_ns.capture.cameras import pinhole_camera
+    from sage_ns.capture.motion_files import load_motion
+    from sage_ns.reenactment import absolute_transfer
     from sage_ns.rig import FlameParams
+    from sage_ns.video import write_pictures
+    from sage_ns.video_frames import cores_for, draw_frames
 
-    model, datamanager = pipeline.model, pipeline.datamanager
-    driver = capture / "driver" / "sequence.npz"
-    stored = FlameParams.from_motion_vector(model.motion.motion.cpu())
-    motion = FlameParams.load(driver) if driver.is_file() else stored
-    num_frames = max(2, min(2 * motion.num_timesteps, 10 * fps))
-    motion = motion.interpolate(torch.linspace(0, motion.num_timesteps - 1, num_frames))
-    vectors = model.motion.fit(motion.motion_vector()).to(model.device)
+    avatar, datamanager = pipeline.model.avatar, pipeline.datamanager
+    file = capture / "driver" / "sequence.npz"
+    stored = FlameParams.from_motion_vector(avatar.motion.motion.cpu())
+    driver = load_motion(file, avatar.rig.head_model).params if file.is_file() else stored
+    canonical = FlameParams.from_motion_vector(avatar.motion.canonical()[None].cpu())
+    num_frames = max(2, min(2 * driver.num_timesteps, 10 * fps))
+    moved = absolute_transfer(driver.to("cpu"), canonical, follow_head=True)
+    motion = avatar.fit(moved.interpolate(torch.linspace(0, driver.num_timesteps - 1, num_frames)))
     val = datamanager.evaluation_pairs("val") or datamanager.evaluation_pairs("test")
-    front = pinhole_camera(val[0][0])
-    target = model.rig.vertices(model.motion.canonical()).mean(dim=0).cpu()
-
-    @torch.no_grad()
-    def frames() -> Iterator[torch.Tensor]:
-        for index, vector in enumerate(track(vectors, "Rendering the reenactment", console=CONSOLE, transient=True)):
-            angle = math.radians(40) * math.sin(2 * math.pi * index / num_frames)
-            buffers = model.draw(orbit(front, target, angle).to(model.device), vector)
-            yield buffers.composite(model.background)
-
-    write_video(path, frames(), fps)
+    front = pinhole_camera(val[0][0]).to(avatar.device)
+    front = resized(front, front.width // 2 * 2, front.height // 2 * 2)
+    cameras = swaying(front, avatar.rig.vertices(avatar.motion.canonical()).mean(dim=0), num_frames)
+    frames = draw_frames(avatar, motion, cameras, background=avatar.background)
+    shown = track(frames, "Rendering the reenactment", total=num_frames, console=CONSOLE, transient=True)
+    with cores_for(avatar):
+        write_pictures(path, shown, fps)
 
 
 def _summarise(

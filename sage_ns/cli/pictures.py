@@ -1,16 +1,17 @@
-"""Contact sheets and videos."""
+"""Contact sheets."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from jaxtyping import Float
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
+
+from sage_ns.video import to_pixels
 
 LABEL_HEIGHT = 22
 MARGIN = 4
@@ -26,7 +27,7 @@ class SheetRow:
 
 def to_image(picture: Float[Tensor, "h w 3"]) -> Image.Image:
     """A float picture 0..1 as an 8-bit image."""
-    return Image.fromarray((picture.detach().cpu().clamp(0, 1).numpy() * 255).round().astype(np.uint8))
+    return Image.fromarray(to_pixels(picture))
 
 
 def error_map(rendered: Float[Tensor, "h w 3"], truth: Float[Tensor, "h w 3"]) -> Float[Tensor, "h w 3"]:
@@ -82,32 +83,3 @@ def _fit(image: Image.Image, height: int) -> Image.Image:
     if image.height == height:
         return image
     return image.resize((max(1, image.width * height // image.height), height), Image.Resampling.LANCZOS)
-
-
-def write_video(path: Path, frames: Iterable[Float[Tensor, "h w 3"]], fps: int) -> None:
-    """Write an H.264 mp4 that browsers play; odd sizes are padded with white to even ones."""
-    import imageio_ffmpeg
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{os.getpid()}.{path.name}")
-    writer = None
-    try:
-        for frame in frames:
-            pixels = np.asarray(to_image(frame))
-            pixels = np.pad(pixels, ((0, pixels.shape[0] % 2), (0, pixels.shape[1] % 2), (0, 0)), constant_values=255)
-            if writer is None:
-                size = (pixels.shape[1], pixels.shape[0])
-                writer = imageio_ffmpeg.write_frames(
-                    str(unfinished),
-                    size,
-                    fps=fps,
-                    macro_block_size=1,
-                    quality=8,
-                    output_params=["-movflags", "+faststart"],
-                )
-                writer.send(None)
-            writer.send(np.ascontiguousarray(pixels))
-    finally:
-        if writer is not None:
-            writer.close()
-    os.replace(unfinished, path)
