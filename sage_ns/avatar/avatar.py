@@ -66,6 +66,7 @@ class Avatar(nn.Module):
         # Not modules and not checkpointed: they can be rebuilt.
         self.poses = Poses(rig)
         self._correction: SurfelCorrection | None = None
+        self._skin: Bool[Tensor, "num_triangles"] | None = None
 
     @property
     def device(self) -> torch.device:
@@ -153,8 +154,9 @@ class Avatar(nn.Module):
         if look.wrinkles > 0:
             rest = self.poses.at(self.motion.canonical())
             triangles = self.rig.head_model.triangles
-            face = self.rig.head_model.regions.triangle_mask("face", triangles)
-            shade = shade * wrinkle_shade(rest.vertices, pose.vertices, triangles, face, look.wrinkles)
+            if self._skin is None:
+                self._skin = self.rig.head_model.regions.triangle_mask("face", triangles)
+            shade = shade * wrinkle_shade(rest.vertices, pose.vertices, triangles, self._skin, look.wrinkles)
         return shade
 
     # ---- motion ------------------------------------------------------------------------------------------------
@@ -204,6 +206,7 @@ class Avatar(nn.Module):
     def forget(self) -> None:
         """Surfels or rig are others: what was derived from them is made anew when asked for."""
         self._correction = None
+        self._skin = None
         self.poses.clear()
 
     # ---- files -------------------------------------------------------------------------------------------------

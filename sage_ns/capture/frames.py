@@ -154,7 +154,7 @@ def moment_of(entry: Mapping[str, Any], source: str, folder: Path) -> tuple[int,
     if timestep is None:
         raise CaptureError(
             f"{source}: no 'timestep_index' (found {sorted(entry)}). sage_ns reads VHAP exports, where every frame "
-            "says its moment; Blender- or INSTA-style transforms do not."
+            "says its moment; Blender-style transforms do not, and INSTA's are for `sage-capture insta`."
         )
     if "flame_param_path" not in entry:
         raise CaptureError(
@@ -213,7 +213,7 @@ def _parse_frame(record: _Record, folder: Path, cy_origin: Literal["top", "botto
         image_path=image_path,
         mask_path=mask_path,
         flame_param_path=flame_param_path,
-        camera_to_world=_camera_to_world(entry, source),
+        camera_to_world=camera_to_world(entry.get("transform_matrix"), source),
         fx=fx,
         fy=fy,
         cx=width / 2 if cx is None else cx,
@@ -274,28 +274,33 @@ def _focal_length(record: _Record, scope: Mapping[str, Any], axis: Literal["x", 
     return size / (2 * math.tan(angle / 2))
 
 
-def _camera_to_world(entry: Mapping[str, Any], source: str) -> Float[np.ndarray, "4 4"]:
+def camera_to_world(value: object, source: str, field: str = "transform_matrix") -> Float[np.ndarray, "4 4"]:
+    """A camera's pose, checked: a 4x4 (or 3x4) rigid motion in float64.
+
+    Raises:
+        CaptureError: It is none; names source and field.
+    """
     try:
-        matrix = np.array(entry.get("transform_matrix"), dtype=np.float64)
+        matrix = np.array(value, dtype=np.float64)
     except (TypeError, ValueError):
         matrix = np.empty(0)
     if matrix.shape not in ((4, 4), (3, 4)):
-        raise CaptureError(f"{source}: 'transform_matrix' is not a 4x4 matrix of numbers (shape {matrix.shape}).")
+        raise CaptureError(f"{source}: '{field}' is not a 4x4 matrix of numbers (shape {matrix.shape}).")
     if not np.isfinite(matrix).all():
-        raise CaptureError(f"{source}: 'transform_matrix' holds NaN or infinity. Re-run the camera calibration.")
-    camera_to_world = np.eye(4)
-    camera_to_world[: matrix.shape[0]] = matrix
-    rotation = camera_to_world[:3, :3]
+        raise CaptureError(f"{source}: '{field}' holds NaN or infinity. Re-run the camera calibration.")
+    pose = np.eye(4)
+    pose[: matrix.shape[0]] = matrix
+    rotation = pose[:3, :3]
     error = np.abs(rotation.T @ rotation - np.eye(3)).max()
     if error > ROTATION_TOLERANCE or np.linalg.det(rotation) < 0:
         raise CaptureError(
-            f"{source}: 'transform_matrix' has no rotation in its upper 3x3 part (|R^T R - I| = {error:.2g}, "
+            f"{source}: '{field}' has no rotation in its upper 3x3 part (|R^T R - I| = {error:.2g}, "
             f"determinant {np.linalg.det(rotation):.3g}). Scaled, singular and mirrored cameras are not supported; "
             "keep the capture in metres and in OpenGL axes (x right, y up, z back)."
         )
-    if np.abs(camera_to_world[3] - (0, 0, 0, 1)).max() > ROTATION_TOLERANCE:
-        raise CaptureError(f"{source}: last row of 'transform_matrix' is {camera_to_world[3]}; expected 0 0 0 1.")
-    return camera_to_world
+    if np.abs(pose[3] - (0, 0, 0, 1)).max() > ROTATION_TOLERANCE:
+        raise CaptureError(f"{source}: last row of '{field}' is {pose[3]}; expected 0 0 0 1.")
+    return pose
 
 
 def _with_suffix(path: Path) -> Path:

@@ -66,10 +66,7 @@ def load_tracker_checkpoints(paths: Sequence[Path]) -> tuple[FlameParams, int]:
 
 def _read(path: Path) -> tuple[Float[Tensor, "num_expression"], Float[Tensor, "3 6"], bool]:
     """Expression, 6D rotations of jaw, left and right eye, and whether the eyelid blendshapes are in use."""
-    flame = _contents(path).get("flame")
-    if not isinstance(flame, Mapping):
-        raise CaptureError(f"{path}: 'flame': found {type(flame).__name__}, expected a dict of arrays. {_HINT}")
-    read = ArrayFields(str(path), {f"flame.{key}": value for key, value in flame.items()}, CaptureError, _HINT)
+    read = read_checkpoint(path)
     expr = read.floats("flame.exp", "1 num_expression")[0]
     turns = torch.cat([read.floats("flame.jaw", "1 6"), read.floats("flame.eyes", "1 12").reshape(2, 6)])
     if bool((torch.linalg.cross(turns[:, :3], turns[:, 3:]).norm(dim=-1) < 1e-6).any()):
@@ -78,6 +75,22 @@ def _read(path: Path) -> tuple[Float[Tensor, "num_expression"], Float[Tensor, "3
         )
     lids = read.floats("flame.eyelids", "1 2") if "flame.eyelids" in read else torch.zeros(1, 2)
     return expr, turns, bool((lids.abs() > EYELIDS_IN_USE).any())
+
+
+def read_checkpoint(path: Path) -> ArrayFields:
+    """The arrays of one checkpoint's groups "flame" and (where it has one) "opencv", named like "flame.exp".
+
+    Raises:
+        CaptureError: The file is no checkpoint, or holds more than arrays.
+    """
+    contents = _contents(path)
+    arrays: dict[str, Any] = {}
+    for group in ("flame", "opencv"):
+        found = contents.get(group, {} if group == "opencv" else None)
+        if not isinstance(found, Mapping):
+            raise CaptureError(f"{path}: '{group}': found {type(found).__name__}, expected a dict of arrays. {_HINT}")
+        arrays |= {f"{group}.{key}": value for key, value in found.items()}
+    return ArrayFields(str(path), arrays, CaptureError, _HINT)
 
 
 def _contents(path: Path) -> Mapping[str, Any]:

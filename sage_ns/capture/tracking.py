@@ -105,7 +105,7 @@ def _fitting(params: FlameParams, model: HeadModel, path: Path) -> FlameParams:
 def _same_identity(a: FlameParams, b: FlameParams) -> bool:
     if (a.static_offset is None) != (b.static_offset is None) or a.shape.shape != b.shape.shape:
         return False
-    if (a.shape - b.shape).abs().max() > IDENTITY_TOLERANCE:
+    if bool(((a.shape - b.shape).abs() > IDENTITY_TOLERANCE).any()):
         return False
     if a.static_offset is None or b.static_offset is None:
         return True

@@ -1,4 +1,4 @@
-"""``sage-capture``: make a synthetic capture, look into one, or gather motion that drives avatars."""
+"""``sage-capture``: make a synthetic capture, look into one, convert one, or gather motion that drives avatars."""
 
 from __future__ import annotations
 
@@ -103,6 +103,33 @@ class Bank:
         for note in bank.notes:
             console.print(f"[yellow]{escape(note)}", soft_wrap=True)
         console.print(f"written     {escape(str(self.out))}", soft_wrap=True)
+
+
+@dataclass
+class Insta:
+    """Write an INSTA data set as a capture: VHAP's layout, OpenGL cameras, pictures on white with masks.
+
+    INSTA's own meshes cannot drive a FLAME rig, so the tracker's checkpoints are needed, too.
+    """
+
+    insta_dir: Annotated[Path, tyro.conf.Positional]
+    """INSTA's folder: images/ and transforms_train.json, transforms_test.json"""
+    checkpoints: Annotated[Path, tyro.conf.Positional]
+    """metrical-tracker's <actor>/checkpoint with the .frame files that INSTA's folder was made from"""
+    out: Annotated[Path, tyro.conf.Positional]
+    """folder to write"""
+    overwrite: bool = False
+    """replace an existing folder"""
+
+    def run(self, console: Console) -> None:
+        """Convert, then say what is there and what to do next."""
+        from sage_ns.capture.insta import convert_insta
+
+        converted = convert_insta(self.insta_dir, self.checkpoints, self.out, self.overwrite)
+        _show(console, converted.folder)
+        for note in converted.notes:
+            console.print(f"[yellow]{escape(note)}", soft_wrap=True)
+        console.print("tracked with FLAME 2020: put generic_model.pkl (with FLAME_masks.pkl) into the folder")
 
 
 def _motion_of(folder: Path, model: HeadModel) -> tuple[MotionSource, Tensor]:
@@ -211,7 +238,9 @@ def main(arguments: list[str] | None = None) -> None:
     """Entry point of ``sage-capture``."""
     console = Console()
     command = tyro.extras.subcommand_cli_from_dict(
-        {"synthesize": Synthesize, "inspect": Inspect, "bank": Bank}, args=arguments, description=__doc__
+        {"synthesize": Synthesize, "inspect": Inspect, "bank": Bank, "insta": Insta},
+        args=arguments,
+        description=__doc__,
     )
     try:
         command.run(console)

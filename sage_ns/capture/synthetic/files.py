@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from sage_ns.capture.frames import Frame
 from sage_ns.capture.layout import ALL_FRAMES, TEST, TRAIN, TRAIN_MULTIFRAME, VAL
 from sage_ns.capture.synthetic.render import StudioCamera
 from sage_ns.capture.synthetic.surface import Refinement
-from sage_ns.capture.synthetic.work import picture_name
+from sage_ns.capture.writer import picture_name, write_transforms
 from sage_ns.rig import FlameParams, HeadModel, pose_vertices
 
 if TYPE_CHECKING:
@@ -39,33 +40,24 @@ Layout as VHAP exports it (metres, y up, cameras OpenGL camera-to-world, picture
 """
 
 
-def _frame(timestep: int, index: int, camera: StudioCamera) -> dict[str, Any]:
+def _frame(folder: Path, timestep: int, index: int, camera: StudioCamera) -> Frame:
     name = picture_name(timestep, index)
-    return {
-        "timestep_index": timestep,
-        "timestep_index_original": timestep,
-        "timestep_id": f"{timestep:05d}",
-        "camera_index": index,
-        "camera_id": f"{index:02d}",
-        **_intrinsics(camera),
-        "transform_matrix": camera.camera_to_world.tolist(),
-        "file_path": f"images/{name}",
-        "fg_mask_path": f"fg_masks/{name}",
-        "flame_param_path": f"flame_param/{timestep:05d}.npz",
-    }
-
-
-def _intrinsics(camera: StudioCamera) -> dict[str, float]:
-    return {
-        "cx": 0.5 * camera.width,
-        "cy": 0.5 * camera.height,
-        "fl_x": camera.focal,
-        "fl_y": camera.focal,
-        "h": camera.height,
-        "w": camera.width,
-        "camera_angle_x": 2.0 * float(np.arctan(0.5 * camera.width / camera.focal)),
-        "camera_angle_y": 2.0 * float(np.arctan(0.5 * camera.height / camera.focal)),
-    }
+    return Frame(
+        timestep=timestep,
+        camera_index=index,
+        camera_id=f"{index:02d}",
+        image_path=folder / "images" / name,
+        mask_path=folder / "fg_masks" / name,
+        flame_param_path=folder / "flame_param" / f"{timestep:05d}.npz",
+        camera_to_world=camera.camera_to_world,
+        fx=camera.focal,
+        fy=camera.focal,
+        cx=0.5 * camera.width,
+        cy=0.5 * camera.height,
+        width=camera.width,
+        height=camera.height,
+        source=str(folder),
+    )
 
 
 def write_descriptions(
@@ -92,22 +84,15 @@ def write_descriptions(
 def _write_transforms(
     folder: Path, cameras: dict[int, StudioCamera], seen_by: list[tuple[int, ...]], num_train: int
 ) -> None:
-    frames = [_frame(t, index, cameras[index]) for t, indices in enumerate(seen_by) for index in indices]
+    frames = [_frame(folder, t, index, cameras[index]) for t, indices in enumerate(seen_by) for index in indices]
     splits = {
         ALL_FRAMES: frames,
-        TRAIN: [f for f in frames if f["timestep_index"] == 0 and f["camera_index"] != FRONT_CAMERA],
-        VAL: [f for f in frames if f["timestep_index"] == 0 and f["camera_index"] == FRONT_CAMERA],
-        TRAIN_MULTIFRAME: [f for f in frames if f["timestep_index"] < num_train and f["camera_index"] != FRONT_CAMERA],
-        TEST: [f for f in frames if f["timestep_index"] >= num_train],
+        TRAIN: [f for f in frames if f.timestep == 0 and f.camera_index != FRONT_CAMERA],
+        VAL: [f for f in frames if f.timestep == 0 and f.camera_index == FRONT_CAMERA],
+        TRAIN_MULTIFRAME: [f for f in frames if f.timestep < num_train and f.camera_index != FRONT_CAMERA],
+        TEST: [f for f in frames if f.timestep >= num_train],
     }
-    for name, chosen in splits.items():
-        text = {
-            **_intrinsics(cameras[chosen[-1]["camera_index"]]),
-            "timestep_indices": sorted({f["timestep_index"] for f in chosen}),
-            "camera_indices": sorted({f["camera_index"] for f in chosen}),
-            "frames": chosen,
-        }
-        (folder / name).write_text(json.dumps(text, indent=1) + "\n")
+    write_transforms(folder, splits)
 
 
 def _tracking_report(

@@ -6,11 +6,7 @@ error stand between the pictures and the parameters beside them, as with a real 
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,7 +23,9 @@ from sage_ns.capture.synthetic.render import Person, Quality, StudioCamera
 from sage_ns.capture.synthetic.skin import Colors, paint
 from sage_ns.capture.synthetic.surface import TrueSkin
 from sage_ns.capture.synthetic.work import Job, film
+from sage_ns.capture.writer import refuse_used_folder
 from sage_ns.errors import CaptureError
+from sage_ns.files import whole_folder
 from sage_ns.rig import HeadModel, pose_vertices, save_head_model
 from sage_ns.rig.builtin import builtin_head, builtin_identity
 
@@ -119,44 +117,15 @@ def synthesize_capture(
     settings = settings or SyntheticCapture()
     settings.check()
     out = Path(out).expanduser().absolute()
-    _refuse_used(out, settings.overwrite)
+    refuse_used_folder(out, settings.overwrite)
     if progress is None:
         from sage_ns.capture.synthetic.progress import progress_bar
 
         with progress_bar(f"synthesising {out.name}") as bar:
             return synthesize_capture(out, settings, bar)
-    with _beside(out) as folder:
+    with whole_folder(out) as folder:
         _fill(folder, settings, progress)
     return out
-
-
-def _refuse_used(out: Path, overwrite: bool) -> None:
-    if out.exists() and not out.is_dir():
-        raise CaptureError(f"{out} is a file; give a folder to write the capture to")
-    if out.is_dir() and any(out.iterdir()) and not overwrite:
-        raise CaptureError(f"{out} exists and is not empty; give another folder, or --overwrite to replace it")
-
-
-@contextmanager
-def _beside(out: Path) -> Iterator[Path]:
-    """A temporary sibling of `out` that takes its place when all has gone well."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
-    try:
-        yield folder
-        umask = os.umask(0)
-        os.umask(umask)
-        folder.chmod(0o777 & ~umask)
-        if out.exists():
-            retired = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.old.")) / out.name
-            out.replace(retired)
-            folder.replace(out)
-            shutil.rmtree(retired.parent)
-        else:
-            folder.replace(out)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
 
 
 def cameras(settings: SyntheticCapture) -> dict[int, StudioCamera]:

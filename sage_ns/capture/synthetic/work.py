@@ -14,6 +14,7 @@ from jaxtyping import Float
 from PIL import Image
 
 from sage_ns.capture.synthetic.render import Person, StudioCamera, build_scene, render
+from sage_ns.capture.writer import picture_name
 
 MAX_WORKERS = 8
 
@@ -26,11 +27,6 @@ class Job:
     posed: Float[np.ndarray, "num_vertices 3"]
     expr: Float[np.ndarray, "num_expression"]
     cameras: dict[int, StudioCamera]
-
-
-def picture_name(timestep: int, camera: int) -> str:
-    """VHAP's file name of a picture and its mask."""
-    return f"{timestep:05d}_{camera:02d}.png"
 
 
 def _film_moment(folder: Path, person: Person, job: Job) -> tuple[int, Float[np.ndarray, "num_fine 3"]]:

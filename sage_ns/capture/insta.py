@@ -1,0 +1,233 @@
+"""INSTA's data sets and the checkpoints of metrical-tracker that they were made from, as a capture in VHAP's layout.
+
+INSTA (Zielonka et al. 2023) keeps `images/{id}.png` (RGBA, straight alpha) and transforms whose `transform_matrix` is
+camera-to-world in OpenCV axes (x right, y down, z forward); its meshes are no FLAME meshes any more, so the parameters
+come from the tracker's `{id}.frame`. The head stands still in FLAME's space and the camera carries its pose: every
+frame has a camera of its own. Tracked with FLAME 2020, metres.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from sage_ns.capture.frames import absolute_path, camera_to_world, frame_entries, read_json
+from sage_ns.capture.images import load_image
+from sage_ns.capture.layout import ALL_FRAMES, TEST, TRAIN
+from sage_ns.capture.splits import SplitName
+from sage_ns.capture.tracker_checkpoints import SUFFIX, load_tracker_checkpoints, read_checkpoint
+from sage_ns.capture.tracking import IDENTITY_TOLERANCE
+from sage_ns.capture.writer import Shot, refuse_used_folder, write_capture
+from sage_ns.errors import CaptureError
+from sage_ns.progress import tracked
+
+_SAME_CAMERA = 1e-3
+"""Entries of two camera matrices (metres, or unitless) that differ by less are one camera, but for rounding."""
+_AXES = np.diag([1.0, -1.0, -1.0, 1.0])
+"""OpenCV's camera axes to OpenGL's."""
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What became of an INSTA folder."""
+
+    folder: Path
+    notes: tuple[str, ...]
+    """What a user should know about it."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Picture:
+    """One frame of INSTA's transforms."""
+
+    number: int
+    """Its id: that of image and checkpoint."""
+    path: Path
+    camera: Float[np.ndarray, "4 4"]
+    """Camera-to-world, OpenCV axes."""
+    size: tuple[int, int]
+    """Width and height that the transforms state, pixels."""
+    split: SplitName
+    source: str
+
+
+@dataclass(frozen=True, eq=False)
+class _Tracked:
+    """What a checkpoint says about camera and head."""
+
+    camera: Float[np.ndarray, "4 4"]
+    """Camera-to-world, OpenCV axes."""
+    intrinsics: Float[np.ndarray, "3 3"]
+    shape: Float[Tensor, "num_shape"]
+
+
+def convert_insta(source: Path | str, checkpoints: Path | str, out: Path | str, overwrite: bool = False) -> Converted:
+    """Write an INSTA folder as a capture.
+
+    Timesteps are the frames in the order of their ids. INSTA's test frames are the capture's; its validation frames
+    are some of those, and no held-out camera, so the capture has none: training borrows from the test frames.
+    Eyelids are blendshapes of the tracker's own, which FLAME does not have: blinks are lost, and a note says where.
+
+    Args:
+        source: INSTA's folder: `transforms_train.json` and `transforms_test.json`, or `transforms.json` alone.
+        checkpoints: The tracker's `<actor>/checkpoint` with `{id}.frame`, or `<actor>`.
+        out: Folder to write.
+        overwrite: Replace an existing folder.
+
+    Raises:
+        CaptureError: `out` is in use, an image or a checkpoint is missing or of another kind, or checkpoints and
+            images are not of the same moments. All is checked before anything is written.
+    """
+    source, checkpoints = Path(source).expanduser().absolute(), Path(checkpoints).expanduser().absolute()
+    refuse_used_folder(Path(out).expanduser().absolute(), overwrite)
+    pictures, notes = _pictures(source)
+    paths = _checkpoint_paths(checkpoints, pictures)
+    seen = [_read(path) for path in tracked(paths, "Reading checkpoints")]
+    _check_same_moments(pictures, paths, seen)
+    for picture in pictures:
+        _check_image(picture)
+    params, num_closed = load_tracker_checkpoints(paths)
+    params = replace(params, shape=seen[0].shape)
+    num_others = sum(not torch.allclose(one.shape, seen[0].shape, atol=IDENTITY_TOLERANCE) for one in seen)
+    if num_others:
+        notes.append(f"{num_others} frames were tracked with another head shape; that of {paths[0].name} is used")
+    if num_closed:
+        notes.append(
+            f"eyelids at {num_closed} of {len(paths)} timesteps were moved by metrical-tracker's own blendshapes, "
+            "which FLAME does not have: blinks are lost"
+        )
+
+    def shots() -> Iterator[Shot]:
+        for row, picture in enumerate(tracked(pictures, "Converting pictures")):
+            image, mask = load_image(picture.path)
+            yield Shot(
+                timestep=row,
+                camera_index=0,
+                camera_to_world=seen[row].camera @ _AXES,
+                intrinsics=seen[row].intrinsics,
+                image=image.numpy(),
+                mask=None if mask is None else mask[..., 0].numpy(),
+                split=picture.split,
+            )
+
+    return Converted(write_capture(out, shots(), params, overwrite), tuple(notes))
+
+
+def _pictures(source: Path) -> tuple[list[_Picture], list[str]]:
+    """All frames in the order of their ids, and notes. INSTA's own files list them in no order."""
+    files: dict[SplitName, Path] = {"train": source / TRAIN, "test": source / TEST}
+    notes = []
+    if not files["train"].is_file():
+        if not (source / ALL_FRAMES).is_file():
+            raise CaptureError(
+                f"{source} is no INSTA folder: found neither {TRAIN} nor {ALL_FRAMES}. Give the folder that INSTA's "
+                "generate.sh wrote."
+            )
+        files = {"train": source / ALL_FRAMES}
+        notes.append(f"there is no {TRAIN}: every frame is for training")
+    elif not files["test"].is_file():
+        raise CaptureError(f"{source}: found {TRAIN}, but no {TEST}. Copy it along: it says what must not be learned.")
+    pictures: dict[int, _Picture] = {}
+    for split, path in files.items():
+        content = read_json(path)
+        for position, entry in enumerate(frame_entries(content, path)):
+            # INSTA states the size once for all frames
+            picture = _picture({**content, **entry}, source, split, f"{path}, frame {position}")
+            if picture.number in pictures:
+                other = pictures[picture.number].source
+                raise CaptureError(f"{picture.source}: image {picture.path.name} is that of {other}, too")
+            pictures[picture.number] = picture
+    return [pictures[number] for number in sorted(pictures)], notes
+
+
+def _picture(entry: Mapping[str, Any], source: Path, split: SplitName, name: str) -> _Picture:
+    if "timestep_index" in entry or "flame_param_path" in entry:
+        raise CaptureError(f"{name}: this is a VHAP export already; train on its folder as it is")
+    path = absolute_path(source, entry.get("file_path"), "file_path", name)
+    path = path if path.suffix else path.with_suffix(".png")
+    if not path.stem.isdecimal():
+        raise CaptureError(f"{name}: 'file_path' is {path.name}; expected a number, as that of the checkpoint")
+    pose = camera_to_world(entry.get("transform_matrix"), name)
+    width, height = entry.get("w"), entry.get("h")
+    if not isinstance(width, (int, float)) or not isinstance(height, (int, float)):
+        raise CaptureError(f"{name}: 'w' x 'h' is {width} x {height}; expected pixels, for the frame or for the file")
+    return _Picture(int(path.stem), path, pose, (int(width), int(height)), split, name)
+
+
+def _checkpoint_paths(folder: Path, pictures: Sequence[_Picture]) -> list[Path]:
+    """The checkpoint of every picture."""
+    inner = folder / "checkpoint" if (folder / "checkpoint").is_dir() else folder
+    found = {int(path.stem): path for path in inner.glob(f"*{SUFFIX}") if path.stem.isdecimal()}
+    if not found:
+        raise CaptureError(f"{inner}: no *{SUFFIX} in it. Give metrical-tracker's <actor>/checkpoint.")
+    missing = [picture for picture in pictures if picture.number not in found]
+    if missing:
+        names = ", ".join(f"{picture.number:05d}{SUFFIX}" for picture in missing[:3])
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        raise CaptureError(
+            f"{inner}: {len(missing)} of {len(pictures)} checkpoints missing: {names}{more}. Every image needs the "
+            "checkpoint of its number."
+        )
+    return [found[picture.number] for picture in pictures]
+
+
+def _read(path: Path) -> _Tracked:
+    read = read_checkpoint(path)
+    to_camera = np.eye(4)
+    to_camera[:3, :3] = read.floats("opencv.R", "1 3 3")[0].double().numpy()
+    to_camera[:3, 3] = read.floats("opencv.t", "1 3")[0].double().numpy()
+    camera_to_world(to_camera, str(path), "opencv.R")
+    intrinsics = read.floats("opencv.K", "1 3 3")[0].double().numpy()
+    return _Tracked(np.linalg.inv(to_camera), intrinsics, read.floats("flame.shape", "1 num_shape")[0])
+
+
+def _check_same_moments(pictures: Sequence[_Picture], paths: Sequence[Path], seen: Sequence[_Tracked]) -> None:
+    """INSTA's transforms were computed from the checkpoints, so each camera has to be that of its checkpoint."""
+    given = np.stack([picture.camera for picture in pictures])
+    own = np.stack([one.camera for one in seen])
+
+    def same(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return np.abs(a - b).max(axis=(1, 2)) < _SAME_CAMERA
+
+    others = np.flatnonzero(~same(given, own))
+    if len(others) == 0:
+        return
+    shifts = {1: same(given[:-1], own[1:]), -1: same(given[1:], own[:-1])}
+    shift = next((shift for shift, agree in shifts.items() if len(agree) and agree.all()), None)
+    reason = (
+        f"the images are those of the checkpoints numbered {shift:+d}: rename the checkpoints"
+        if shift is not None
+        else "the images are of another sequence, or were tracked again: give the checkpoints that INSTA's folder was "
+        "made from"
+    )
+    first = others[0]
+    raise CaptureError(
+        f"{paths[first]}: its camera is not the 'transform_matrix' of {pictures[first].source} (so are "
+        f"{len(others)} of {len(pictures)}); {reason}."
+    )
+
+
+def _check_image(picture: _Picture) -> None:
+    try:
+        with Image.open(picture.path) as image:
+            size, bands = image.size, image.getbands()
+    except (OSError, UnidentifiedImageError) as error:
+        raise CaptureError(f"{picture.source}: {picture.path} is missing or no image ({error})") from error
+    if bands != ("R", "G", "B", "A"):
+        raise CaptureError(
+            f"{picture.path}: its channels are {''.join(bands)}, expected RGBA. INSTA's images/ carry the head's matte "
+            "as alpha; take those, not the tracker's input/."
+        )
+    if size != picture.size:
+        raise CaptureError(
+            f"{picture.path} is {size[0]} x {size[1]} px, but its transforms state 'w' x 'h' as "
+            f"{picture.size[0]} x {picture.size[1]}. Give the images that were tracked, at their size."
+        )

@@ -1,0 +1,247 @@
+"""Writing captures: pictures, masks, cameras and FLAME parameters in memory become a folder that can be trained on.
+
+The layout is that of VHAP's single-sequence exports, which `sage_ns.capture.frames` reads, with one key more: the
+transforms say that ``cy`` is measured from the top of the picture ("cy_origin").
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image
+
+from sage_ns.capture.frames import Frame, camera_to_world
+from sage_ns.capture.layout import ALL_FRAMES, TEST, TRAIN, VAL
+from sage_ns.capture.splits import SplitName
+from sage_ns.capture.validation import check_head_in_front
+from sage_ns.errors import CaptureError, FlameParamsError
+from sage_ns.files import whole_folder
+from sage_ns.rig import FlameParams
+from sage_ns.rig.array_fields import ArrayFields
+
+CANONICAL_JAW = 0.3
+"""Radians that the mouth is open in `canonical_flame_param.npz`, as VHAP writes it."""
+
+Pixels = UInt8[np.ndarray, "h w *channels"] | Float[np.ndarray, "h w *channels"]
+
+
+@dataclass(frozen=True, eq=False)
+class Shot:
+    """One picture: who took it, when, and what is on it."""
+
+    timestep: int
+    """Which row of the FLAME parameters the head has in it."""
+    camera_index: int
+    camera_to_world: Float[np.ndarray, "4 4"]
+    """Metres, in the world of the FLAME parameters; OpenGL axes (x right, y up, z back)."""
+    intrinsics: Float[np.ndarray, "3 3"]
+    """Pixels: fx 0 cx, 0 fy cy, 0 0 1; cy from the top, pixel centres at +0.5."""
+    image: Pixels
+    """RGB [h, w, 3], uint8 or 0..1, blended with white where the mask is not full."""
+    mask: Pixels | None = None
+    """Soft foreground [h, w], uint8 or 0..1."""
+    split: SplitName = "train"
+    """train; val: a camera that is held out; test: a moment that is held out."""
+
+    @property
+    def name(self) -> str:
+        """What messages call the shot."""
+        return f"shot of timestep {self.timestep} by camera {self.camera_index}"
+
+
+def write_capture(out: Path | str, shots: Iterable[Shot], params: FlameParams, overwrite: bool = False) -> Path:
+    """Write a capture. The head model it was tracked with belongs beside it, see `find_head_model`.
+
+    Args:
+        out: Folder to make.
+        shots: All pictures, at least one of them for training; taken one by one, so that they may be made on the way.
+        params: Identity and one row of motion per timestep, in the same world as the cameras.
+        overwrite: Replace an existing folder.
+
+    Returns:
+        `out`, complete. Nothing is left there if anything fails on the way.
+
+    Raises:
+        CaptureError: `out` is in use, or a shot is of the wrong shape, not finite, looks away from the head, or is
+            there twice; or none is for training. Names the shot and the field.
+        FlameParamsError: A field of the parameters is of the wrong shape or not finite; names it.
+    """
+    out = Path(out).expanduser().absolute()
+    refuse_used_folder(out, overwrite)
+    params = _checked_params(params)
+    with whole_folder(out) as folder:
+        frames: dict[tuple[int, int], Frame] = {}
+        splits: dict[SplitName, list[Frame]] = {"train": [], "val": [], "test": []}
+        for shot in shots:
+            frame = _frame(shot, params, folder)
+            moment = (frame.timestep, frame.camera_index)
+            if moment in frames:
+                raise CaptureError(f"{shot.name} is given twice; give every camera one picture per timestep")
+            if shot.split not in splits:
+                raise CaptureError(f"{shot.name}: 'split' is {shot.split!r}; expected one of {', '.join(splits)}")
+            _write_pictures(shot, frame)
+            frames[moment] = frame
+            splits[shot.split].append(frame)
+        if not splits["train"]:
+            raise CaptureError(f"{out}: none of the {len(frames)} shots is for training; give some the split 'train'")
+        params.save_vhap(folder / "flame_param")
+        _canonical(params).save_vhap(folder / "canonical_flame_param.npz")
+        write_transforms(folder, {TRAIN: splits["train"], VAL: splits["val"], TEST: splits["test"]})
+        write_transforms(folder, {ALL_FRAMES: list(frames.values())})
+    return out
+
+
+def write_transforms(folder: Path, splits: Mapping[str, Sequence[Frame]]) -> None:
+    """Write frames of a capture as transforms files, by file name. Their paths have to lie in ``folder``."""
+    for name, frames in splits.items():
+        ordered = sorted(frames, key=lambda frame: (frame.timestep, frame.camera_index))
+        content = {
+            **(_intrinsics(ordered[-1]) if ordered else {}),
+            "cy_origin": "top",
+            "timestep_indices": sorted({frame.timestep for frame in ordered}),
+            "camera_indices": sorted({frame.camera_index for frame in ordered}),
+            "frames": [_entry(frame, folder) for frame in ordered],
+        }
+        (folder / name).write_text(json.dumps(content, indent=1) + "\n")
+
+
+def picture_name(timestep: int, camera: int) -> str:
+    """VHAP's file name of a picture and its mask."""
+    return f"{timestep:05d}_{camera:02d}.png"
+
+
+def refuse_used_folder(out: Path, overwrite: bool) -> None:
+    """Refuse to write a capture over something.
+
+    Raises:
+        CaptureError: `out` is a file, or a folder with something in it that may not be replaced.
+    """
+    if out.exists() and not out.is_dir():
+        raise CaptureError(f"{out} is a file; give a folder to write the capture to")
+    if out.is_dir() and any(out.iterdir()) and not overwrite:
+        raise CaptureError(f"{out} exists and is not empty; give another folder, or --overwrite to replace it")
+
+
+def _frame(shot: Shot, params: FlameParams, folder: Path) -> Frame:
+    """Everything of a shot but its pixels, checked."""
+    if not 0 <= shot.timestep < params.num_timesteps:
+        raise CaptureError(f"{shot.name}: the FLAME parameters have the timesteps 0 to {params.num_timesteps - 1}")
+    if shot.camera_index < 0:
+        raise CaptureError(f"{shot.name}: 'camera_index' has to be 0 or more")
+    shape = np.shape(shot.image)
+    if len(shape) != 3 or shape[2] != 3 or 0 in shape:
+        raise CaptureError(f"{shot.name}: 'image' has the shape {list(shape)}; expected [height, width, 3]")
+    if shot.mask is not None and np.shape(shot.mask) != shape[:2]:
+        raise CaptureError(
+            f"{shot.name}: 'mask' has the shape {list(np.shape(shot.mask))}; expected {list(shape[:2])}, the image's"
+        )
+    intrinsics = np.asarray(shot.intrinsics, dtype=np.float64)
+    if intrinsics.shape != (3, 3) or not np.isfinite(intrinsics).all():
+        raise CaptureError(f"{shot.name}: 'intrinsics' has to be a 3x3 matrix of finite numbers")
+    fx, fy = float(intrinsics[0, 0]), float(intrinsics[1, 1])
+    rest = intrinsics[[0, 1, 2, 2, 2], [1, 0, 0, 1, 2]]
+    if min(fx, fy) <= 0 or np.abs(rest - (0, 0, 0, 0, 1)).max() > 1e-6 * fx:
+        raise CaptureError(
+            f"{shot.name}: 'intrinsics' is {intrinsics.tolist()}; expected [[fx, 0, cx], [0, fy, cy], [0, 0, 1]] with "
+            "positive focal lengths and no skew. Undistort the pictures, or transpose the matrix."
+        )
+    name = picture_name(shot.timestep, shot.camera_index)
+    frame = Frame(
+        timestep=shot.timestep,
+        camera_index=shot.camera_index,
+        camera_id=f"{shot.camera_index:02d}",
+        image_path=folder / "images" / name,
+        mask_path=None if shot.mask is None else folder / "fg_masks" / name,
+        flame_param_path=folder / "flame_param" / f"{shot.timestep:05d}.npz",
+        camera_to_world=camera_to_world(shot.camera_to_world, shot.name, "camera_to_world"),
+        fx=fx,
+        fy=fy,
+        cx=float(intrinsics[0, 2]),
+        cy=float(intrinsics[1, 2]),
+        width=shape[1],
+        height=shape[0],
+        source=shot.name,
+    )
+    # FLAME's origin lies inside the head
+    check_head_in_front([frame], {shot.timestep: params.translation[shot.timestep].double().cpu().numpy()})
+    return frame
+
+
+def _write_pictures(shot: Shot, frame: Frame) -> None:
+    for pixels, path, field in ((shot.image, frame.image_path, "image"), (shot.mask, frame.mask_path, "mask")):
+        if pixels is not None and path is not None:
+            path.parent.mkdir(exist_ok=True)
+            values = _bytes(np.asarray(pixels), f"{shot.name}: '{field}'")
+            if field == "mask" and values.max() == 1:
+                raise CaptureError(f"{shot.name}: 'mask' has nothing but 0 and 1 as uint8; multiply it by 255")
+            Image.fromarray(values).save(path)
+
+
+def _bytes(pixels: np.ndarray, what: str) -> UInt8[np.ndarray, "h w *channels"]:
+    if pixels.dtype == np.uint8:
+        return pixels
+    if pixels.dtype.kind != "f":
+        raise CaptureError(f"{what} is of type {pixels.dtype}; expected uint8, or floating point numbers in 0..1")
+    # NaN passes no comparison
+    if not bool(((pixels >= 0) & (pixels <= 1)).all()):
+        raise CaptureError(f"{what} has values outside of 0..1 or NaN; divide by 255, or give uint8")
+    return np.round(255 * pixels).astype(np.uint8)
+
+
+def _checked_params(params: FlameParams) -> FlameParams:
+    """The same parameters, if every field has its shape and is finite."""
+    names = ("expr", "rotation", "neck_pose", "jaw_pose", "translation", "eyes_pose", "shape", "static_offset")
+    fields = {name: value for name in names if (value := getattr(params, name)) is not None}
+    read = ArrayFields("FLAME parameters", fields, FlameParamsError)
+    if read.floats("expr", "num_timesteps num_expression").shape[0] == 0:
+        raise read.fail("expr", "no timesteps", "at least one")
+    for name in ("rotation", "neck_pose", "jaw_pose", "translation"):
+        read.floats(name, "num_timesteps 3")
+    read.floats("eyes_pose", "num_timesteps 6")
+    read.floats("shape", "num_shape")
+    if "static_offset" in read:
+        read.floats("static_offset", "num_vertices 3")
+    return params
+
+
+def _canonical(params: FlameParams) -> FlameParams:
+    """The identity at rest with an open mouth: what VHAP calls canonical."""
+    row = FlameParams.from_motion_vector(torch.zeros_like(params[0].motion_vector()), params)
+    return replace(row, jaw_pose=row.jaw_pose.new_tensor([[CANONICAL_JAW, 0.0, 0.0]]))
+
+
+def _entry(frame: Frame, folder: Path) -> dict[str, Any]:
+    mask = {} if frame.mask_path is None else {"fg_mask_path": frame.mask_path.relative_to(folder).as_posix()}
+    return {
+        "timestep_index": frame.timestep,
+        "timestep_index_original": frame.timestep,
+        "timestep_id": f"{frame.timestep:05d}",
+        "camera_index": frame.camera_index,
+        "camera_id": frame.camera_id,
+        **_intrinsics(frame),
+        "transform_matrix": frame.camera_to_world.tolist(),
+        "file_path": frame.image_path.relative_to(folder).as_posix(),
+        **mask,
+        "flame_param_path": frame.flame_param_path.relative_to(folder).as_posix(),
+    }
+
+
+def _intrinsics(frame: Frame) -> dict[str, float]:
+    return {
+        "cx": frame.cx,
+        "cy": frame.cy,
+        "fl_x": frame.fx,
+        "fl_y": frame.fy,
+        "h": frame.height,
+        "w": frame.width,
+        "camera_angle_x": 2.0 * math.atan(0.5 * frame.width / frame.fx),
+        "camera_angle_y": 2.0 * math.atan(0.5 * frame.height / frame.fy),
+    }
