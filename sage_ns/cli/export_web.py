@@ -1,0 +1,109 @@
+"""``sage-export web``: an avatar as a web page that any static server can host."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+from rich.console import Console
+from rich.markup import escape
+
+from sage_ns.errors import SageError
+
+if TYPE_CHECKING:
+    from sage_ns.avatar.avatar import Avatar
+    from sage_ns.capture.motion_files import DrivingMotion
+    from sage_ns.web.clip import Clip
+
+BUDGET = 20e6
+"""Bytes beyond which the command says what to do: more than that is a long wait on a phone."""
+
+
+@dataclass
+class ExportWeb:
+    """Write a folder that shows the avatar in the browser: sliders for jaw, neck, eyes and face, and a driving clip.
+
+    Any static server can host it (python3 -m http.server -d OUT). The page needs WebGL 2 and nothing else: the
+    libraries that draw, Spark and three.js, are copied into the folder.
+    """
+
+    out: Annotated[Path, tyro.conf.Positional]
+    """folder to write"""
+    load_config: Path
+    """config.yml of a trained avatar, or an avatar file (.npz)"""
+    motion: Path | None = None
+    """what drives it: an export folder of VHAP or LAM, an npz, a metrical-tracker folder; by default the motion of the
+    avatar's own capture"""
+    fps: float = 25.0
+    """frames per second of that motion"""
+    sh_degree: int = 3
+    """highest degree of the view-dependent colour to keep, 0 to 3: lower makes large avatars smaller"""
+    library: Path | None = None
+    """node_modules folder with three and @sparkjsdev/spark; by default one near here, else installed by npm"""
+    cdn: bool = False
+    """load the libraries from a public CDN instead: a smaller folder that does not open offline"""
+    overwrite: bool = False
+    """replace a page that is in the folder already"""
+
+    def run(self, console: Console) -> None:
+        """Check everything that can be checked, gather, say what licence applies, write, and say what is there."""
+        from sage_ns.capture.motion_files import load_motion
+        from sage_ns.cli.avatars import load_avatar
+        from sage_ns.web.content import web_content
+        from sage_ns.web.folder import check_target, licence_note, write_folder
+        from sage_ns.web.library import Library, find_library
+
+        self._check()
+        check_target(self.out, self.overwrite)
+        driving = None if self.motion is None else load_motion(self.motion)
+        library = Library(None) if self.cdn else find_library(self.library, self.out)
+        avatar = load_avatar(self.load_config)
+        clip = self._clip(avatar, driving, console)
+        degree = min(self.sh_degree, _sh_degree(avatar))
+        content = web_content(avatar, clip, degree)
+        if note := licence_note(content):
+            console.print(f"[yellow]{escape(note)}[/yellow]", soft_wrap=True)
+        size = write_folder(self.out, content, library)
+        parts = {name: bytes for name, bytes in content.sizes.items() if bytes}
+        parts["page and libraries"] = size - len(content.data)
+        console.print(
+            f"web page  {escape(str(self.out))}  {size / 1e6:.1f} MB, {content.num_surfels:,} surfels\n"
+            f"  {', '.join(f'{name} {bytes / 1e6:.1f} MB' for name, bytes in parts.items())}\n"
+            f"look at it: python3 -m http.server -d {escape(str(self.out))}",
+            soft_wrap=True,
+        )
+        if size > BUDGET:
+            console.print(
+                f"[yellow]That is more than {BUDGET / 1e6:.0f} MB. A lower --sh-degree (now {degree}), a shorter "
+                "--motion or an avatar of fewer surfels makes it smaller.[/yellow]",
+                soft_wrap=True,
+            )
+
+    def _check(self) -> None:
+        if not 0 <= self.sh_degree <= 3:
+            raise SageError(f"--sh-degree {self.sh_degree} has to be 0 to 3")
+        if not self.fps > 0:
+            raise SageError(f"--fps {self.fps:g} has to be more than 0")
+        if self.cdn and self.library is not None:
+            raise SageError("--cdn and --library exclude each other: give one of them")
+        if not self.load_config.is_file():
+            raise SageError(f"{self.load_config} does not exist. Give a run's config.yml or an avatar file (.npz).")
+
+    def _clip(self, avatar: Avatar, driving: DrivingMotion | None, console: Console) -> Clip | None:
+        from sage_ns.web.clip import make_clip
+
+        if driving is None:
+            clip = make_clip(avatar.motion.motion, self.fps)
+        else:
+            for note in driving.notes:
+                console.print(f"{escape(str(self.motion))}: {escape(note)}", soft_wrap=True)
+            clip = make_clip(avatar.fit(driving.params), self.fps, avatar.motion.canonical()[:3])
+        if clip is not None and clip.step > 1:
+            console.print(f"the clip keeps one of {clip.step} frames, {len(clip.motion)} in all", soft_wrap=True)
+        return clip
+
+
+def _sh_degree(avatar: Avatar) -> int:
+    return round((1 + avatar.surfels.sh_rest.shape[1]) ** 0.5) - 1

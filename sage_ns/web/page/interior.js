@@ -1,0 +1,42 @@
+// The inside of the head is dark, and around the mouth not seen at all: sage_ns.avatar.interior, sage_ns.avatar.mouth.
+
+import { FRAME_SIZE } from "./triangles.js";
+
+const DARK = 0.06;
+const GRAZING = -0.3;
+const INSIDE = -0.6;
+const TURNED_AWAY = -0.05;
+
+/** In `shade`, for triangles whose surfels are not drawn. */
+export const HIDDEN = -1;
+
+/** Factor on the colour of each of the head's triangles, or `HIDDEN`.
+ *
+ * @param frames of all triangles, the head's first.
+ * @param interior, unseen 1 where a triangle is dark from inside, or hidden from inside.
+ * @param center the camera's, three numbers, metres.
+ */
+export function shadeInterior(frames, interior, unseen, center, shade) {
+  for (let t = 0; t < interior.length; t++) {
+    shade[t] = 1;
+    if (!interior[t] && !unseen[t]) continue;
+    const at = FRAME_SIZE * t;
+    const dx = center[0] - frames[at];
+    const dy = center[1] - frames[at + 1];
+    const dz = center[2] - frames[at + 2];
+    const w = frames[at + 4];
+    const x = frames[at + 5];
+    const y = frames[at + 6];
+    const z = frames[at + 7];
+    // The normal is the second column of the frame's rotation.
+    const facing =
+      (2 * (x * y - w * z) * dx + (1 - 2 * (x * x + z * z)) * dy + 2 * (y * z + w * x) * dz) /
+      Math.sqrt(dx * dx + dy * dy + dz * dz);
+    if (unseen[t] && facing < TURNED_AWAY) {
+      shade[t] = HIDDEN;
+    } else if (interior[t]) {
+      const inside = Math.min(Math.max((GRAZING - facing) / (GRAZING - INSIDE), 0), 1);
+      shade[t] = 1 - (1 - DARK) * inside;
+    }
+  }
+}
