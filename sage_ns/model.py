@@ -23,6 +23,7 @@ from sage_ns.avatar.avatar_file import surfels_of
 from sage_ns.avatar.canonical import Canonical
 from sage_ns.avatar.initialise import initialise_surfels
 from sage_ns.avatar.interior import interior_triangles
+from sage_ns.avatar.look import Look
 from sage_ns.avatar.mouth import Mouth, load_mouth_prior, skin_color
 from sage_ns.avatar.personal_rig import PersonalRig
 from sage_ns.avatar.prediction import Prediction, SurfelNetworks
@@ -224,10 +225,12 @@ class SageModel(Model):
         look = replace(self.config.look(), wrinkles=0.0)
         return self.avatar.draw_fine(camera, motion, look if corrected else replace(look, correction=False), attributes)
 
-    def draw(self, camera: PinholeCamera, motion: Float[Tensor, "num_coefficients"]) -> Buffers:
-        """The avatar, as it is by now and as its look says, under ``motion`` as ``camera`` sees it."""
+    def draw(
+        self, camera: PinholeCamera, motion: Float[Tensor, "num_coefficients"], look: Look | None = None
+    ) -> Buffers:
+        """The avatar, as it is by now, under ``motion`` as ``camera`` sees it; as it looks, or as ``look`` says."""
         self.bake()
-        return self.avatar.draw(camera, motion)
+        return self.avatar.draw(camera, motion, look)
 
     def get_outputs(self, ray_bundle: Any) -> dict[str, Tensor | list]:
         """Images by name for one camera: rgb, accumulation, depth, normal, normal_from_depth, distortion.
@@ -239,7 +242,9 @@ class SageModel(Model):
         if not isinstance(ray_bundle, Cameras):
             raise TypeError(f"{type(self).__name__} renders whole cameras, not {type(ray_bundle).__name__}")
         pinhole, motion = self.pinhole(ray_bundle), self.motion.at(ray_bundle)
-        buffers = self.draw(pinhole, motion)
+        # Evaluation during training is not to change with what somebody tries out in the viewer.
+        recorded = "motion" in (ray_bundle.metadata or {})
+        buffers = self.draw(pinhole, motion, self.config.look() if recorded else None)
         empty = buffers.alpha < 0.5
         far = buffers.depth.amax()
 

@@ -25,7 +25,7 @@ from sage_ns.model import SageModel
 from sage_ns.progress import tracked
 from sage_ns.reconstruct import Losses, Reconstruct
 from sage_ns.self_supervise import SelfSupervise
-from sage_ns.viewer import FrontView, wrinkle_slider
+from sage_ns.viewer import FrontView, PuppetPanel
 
 Phase = Reconstruct | SelfSupervise
 
@@ -94,7 +94,7 @@ class SagePipeline(VanillaPipeline):
         )
         self.model.to(device)
         self.front_view = FrontView(self.model)
-        self.wrinkles = wrinkle_slider(self.model)
+        self.puppet_panel = PuppetPanel(self.model)
         # Read before training starts: a bank that cannot be used is to be known of by then.
         self._bank = self._driving_bank() if config.self_supervise and test_mode == "val" else None
         self._reconstruct = Reconstruct(self.model, self.datamanager, max(config.reconstruct_steps, 1), config.seed)

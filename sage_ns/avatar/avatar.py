@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,6 @@ class Avatar(nn.Module):
         self.register_buffer("settled", torch.zeros(0, 3))
         # Not modules and not checkpointed: they can be rebuilt.
         self.poses = Poses(rig)
-        self._correction: SurfelCorrection | None = None
         self._skin: Bool[Tensor, "num_triangles"] | None = None
 
     @property
@@ -178,15 +178,13 @@ class Avatar(nn.Module):
 
     # ---- correction --------------------------------------------------------------------------------------------
 
-    @property
+    @cached_property
     def correction(self) -> SurfelCorrection:
         """Corrects posed surfels; made when it is first asked for."""
-        if self._correction is None:
-            pose = self.poses.at(self.motion.canonical())
-            with torch.no_grad():
-                means = self.settled if self.is_settled else self.surfels.centers(pose.frames)
-            self._correction = SurfelCorrection(means, self.surfels.triangle, self.rig.head_model, pose.vertices)
-        return self._correction
+        pose = self.poses.at(self.motion.canonical())
+        with torch.no_grad():
+            means = self.settled if self.is_settled else self.surfels.centers(pose.frames)
+        return SurfelCorrection(means, self.surfels.triangle, self.rig.head_model, pose.vertices)
 
     @torch.no_grad()
     def settle(self) -> None:
@@ -205,7 +203,7 @@ class Avatar(nn.Module):
 
     def forget(self) -> None:
         """Surfels or rig are others: what was derived from them is made anew when asked for."""
-        self._correction = None
+        vars(self).pop("correction", None)
         self._skin = None
         self.poses.clear()
 

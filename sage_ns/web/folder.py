@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import html
-import os
 import shutil
 from pathlib import Path
 
 from sage_ns.errors import SageError
+from sage_ns.files import whole_folder
 from sage_ns.web.content import WebContent
 from sage_ns.web.library import Library
 
@@ -42,20 +42,11 @@ def licence_note(content: WebContent) -> str:
 
 def write_folder(folder: Path, content: WebContent, library: Library) -> int:
     """Write page, data and libraries; replaces what is at ``folder``, see `check_target`. Returns its size in bytes."""
-    folder = folder.absolute()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished, former = (folder.with_name(f".{folder.name}.{os.getpid()}{end}") for end in ("", ".former"))
-    try:
-        shutil.copytree(PAGE, unfinished, ignore=shutil.ignore_patterns("__pycache__"))
+    with whole_folder(folder.absolute()) as unfinished:
+        shutil.copytree(PAGE, unfinished, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
         index = unfinished / "index.html"
         text = index.read_text(encoding="utf-8").replace(_IMPORT_MAP, library.import_map)
         index.write_text(text.replace(_LICENCE, html.escape(licence_note(content))), encoding="utf-8")
         library.copy(unfinished / "lib")
         (unfinished / DATA).write_bytes(content.data)
-        if folder.exists():
-            os.replace(folder, former)
-        os.replace(unfinished, folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        shutil.rmtree(former, ignore_errors=True)
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -20,7 +20,7 @@ from websockets.sync.client import connect
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = (
-    *("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=900,700"),
+    *("--headless=new", "--no-sandbox", "--disable-gpu"),
     # WebGL without a graphics card
     *("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"),
 )
@@ -33,7 +33,7 @@ def find_chromium() -> str | None:
     return next((found for name in NAMES if (found := shutil.which(name))), None)
 
 
-def wait_for(ask: Callable[[], T | None], what: str, seconds: float = 90.0) -> T:
+def wait_for(ask: Callable[[], T | None], what: str, seconds: float = 60.0) -> T:
     """The first answer of ``ask`` that counts as true; asked until then."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -46,9 +46,12 @@ def wait_for(ask: Callable[[], T | None], what: str, seconds: float = 90.0) -> T
 class Browser:
     """A browser that shows the page at ``address``; a context manager that ends it."""
 
-    def __init__(self, program: str, profile: Path, address: str) -> None:
+    def __init__(self, program: str, profile: Path, address: str, size: tuple[int, int] = (900, 700)) -> None:
         self._process = subprocess.Popen(
-            [program, *FLAGS, "--remote-debugging-port=0", f"--user-data-dir={profile}", address],
+            [
+                *(program, *FLAGS, f"--window-size={size[0]},{size[1]}"),
+                *("--remote-debugging-port=0", f"--user-data-dir={profile}", address),
+            ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

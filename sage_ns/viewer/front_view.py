@@ -1,0 +1,41 @@
+"""What nerfstudio's viewer shows when it opens: the face, upright and from the front."""
+
+from __future__ import annotations
+
+import viser
+from nerfstudio.viewer.viewer import VISER_NERFSTUDIO_SCALE_RATIO, Viewer
+from nerfstudio.viewer.viewer_elements import ViewerControl
+
+from sage_ns.avatar.portrait import FIELD_OF_VIEW, face_direction, portrait_distance
+from sage_ns.model import SageModel
+
+
+class FrontView(ViewerControl):
+    """Places every browser that connects in front of the head. The viewer finds this among the pipeline's attributes.
+
+    nerfstudio's viewer takes z for up; the world here is FLAME's, with y up and the face towards +z.
+
+    Args:
+        model: the avatar; looked at in the pose that the time slider starts with.
+    """
+
+    def __init__(self, model: SageModel) -> None:
+        self.model = model
+
+    def _setup(self, viewer: Viewer) -> None:
+        super()._setup(viewer)
+        motion = self.model.motion.at_time(0.0).cpu()
+        vertices = self.model.rig.vertices(motion.to(self.model.device)).cpu()
+        low, high = vertices.aminmax(dim=0)
+        self.center = (low + high) / 2
+        self.position = self.center + portrait_distance(vertices) * face_direction(motion)
+        self.viser_server.scene.set_up_direction("+y")
+        self.viser_server.on_client_connect(self._show_face)
+
+    def _show_face(self, client: viser.ClientHandle) -> None:
+        camera = client.camera
+        with client.atomic():
+            camera.fov = FIELD_OF_VIEW
+            camera.position = (VISER_NERFSTUDIO_SCALE_RATIO * self.position).numpy()
+            camera.look_at = (VISER_NERFSTUDIO_SCALE_RATIO * self.center).numpy()
+            camera.up_direction = (0.0, 1.0, 0.0)

@@ -1,0 +1,81 @@
+"""What is shown of the avatar, and what beside it: switches that never reach training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from nerfstudio.viewer.viewer import Viewer
+
+from sage_ns.model import SageModel
+from sage_ns.viewer.shown_model import ShownModel
+from sage_ns.viewer.user_events import from_users
+
+NORMALS = "sdf_normal"
+"""Output that shows the field's surface."""
+
+
+class LookTab:
+    """Fills the tab that is open (`with tab:`) with switches.
+
+    Args:
+        viewer: where.
+        model: whose look this is.
+        shown: what draws it for the viewer.
+        changed: called whenever a switch was used.
+    """
+
+    def __init__(self, viewer: Viewer, model: SageModel, shown: ShownModel, changed: Callable[[], None]) -> None:
+        gui, look = viewer.viser_server.gui, model.avatar.look
+        self._viewer = viewer
+        self._model = model
+        self._shown = shown
+        self._changed = changed
+        self._before_normals = "rgb"
+        self._correction = gui.add_checkbox(
+            "Correction", look.correction, hint="surfels stretch and turn as the skin around them does"
+        )
+        self._mouth = gui.add_checkbox(
+            "Mouth", look.mouth, visible=model.avatar.mouth is not None, hint="teeth, tongue and palate"
+        )
+        self._wrinkles = gui.add_slider(
+            "Wrinkles", 0.0, 1.0, 0.05, float(look.wrinkles), hint="darkens skin that is pushed together"
+        )
+        self._size = gui.add_slider(
+            "Surfel size", 0.1, 1.5, 0.05, float(look.surfel_size), hint="small ones show how the head is made"
+        )
+        own = tuple(round(255 * float(part)) for part in model.avatar.background)
+        self._background = gui.add_rgb("Background", own)  # pyright: ignore[reportArgumentType]
+        self._mesh = gui.add_checkbox("Rig mesh", False, hint="the tracked head, as a veil over the avatar")
+        self._normals = gui.add_checkbox(
+            "SDF normals", False, visible=model.canonical is not None, hint="the field's surface instead of the surfels"
+        )
+        for element in (self._correction, self._mouth, self._wrinkles, self._size):
+            element.on_update(from_users(self._follow))
+        self._background.on_update(from_users(self._paint))
+        self._mesh.on_update(from_users(self._show_mesh))
+        self._normals.on_update(from_users(self._show_normals))
+
+    def _follow(self) -> None:
+        look = self._model.avatar.look
+        look.correction, look.mouth = self._correction.value, self._mouth.value
+        look.wrinkles, look.surfel_size = self._wrinkles.value, self._size.value
+        self._changed()
+
+    def _paint(self) -> None:
+        self._shown.background = torch.tensor(self._background.value) / 255.0
+        self._changed()
+
+    def _show_mesh(self) -> None:
+        self._shown.rig_mesh.is_shown = self._mesh.value
+        # The mesh is where the skin is: with nerfstudio's comparison of depths, half of it would be behind.
+        self._viewer.control_panel._layer_depth.value = not self._mesh.value
+        self._changed()
+
+    def _show_normals(self) -> None:
+        choice = self._viewer.control_panel._output_render
+        if self._normals.value and choice.value != NORMALS and NORMALS in choice.options:
+            self._before_normals = choice.value
+            choice.value = NORMALS
+        elif not self._normals.value and choice.value == NORMALS:
+            choice.value = self._before_normals

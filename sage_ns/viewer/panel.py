@@ -1,0 +1,158 @@
+"""The puppeteering panel: where motion comes from, its controls, what is shown, and how training goes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, cast
+
+import viser
+from nerfstudio.models.base_model import Model
+from nerfstudio.utils.rich_utils import CONSOLE
+from nerfstudio.viewer.render_state_machine import RenderAction
+from nerfstudio.viewer.viewer import Viewer
+from nerfstudio.viewer.viewer_elements import ViewerControl
+from rich.markup import escape
+
+from sage_ns.errors import SageError
+from sage_ns.model import SageModel
+from sage_ns.viewer.face_sliders import face_sliders
+from sage_ns.viewer.look_tab import LookTab
+from sage_ns.viewer.manual_tab import ManualTab
+from sage_ns.viewer.playback import DRIVER, Playback, Sequence, load_sequence, stored_sequence
+from sage_ns.viewer.puppet import Puppet, Source
+from sage_ns.viewer.rig_mesh import RigMesh
+from sage_ns.viewer.sequence_tab import SequenceTab
+from sage_ns.viewer.shown_model import ShownModel
+from sage_ns.viewer.training_progress import ProgressBar, trained, training_progress
+from sage_ns.viewer.user_events import as_code, from_users
+
+SOURCES: dict[str, Source] = {
+    "capture (time slider)": "capture",
+    "driving sequence": "sequence",
+    "manual": "manual",
+}
+"""What the page calls the sources of motion."""
+_MOVING, _RESTING = 0.04, 0.25
+"""Seconds between looks at the clock."""
+
+
+class PuppetPanel(ViewerControl):
+    """Puppeteers the avatar in the browser. The viewer finds this among the pipeline's attributes.
+
+    Nothing is read or computed before a viewer is there.
+
+    Args:
+        model: whose avatar it is.
+    """
+
+    def __init__(self, model: SageModel) -> None:
+        self.model = model
+        self._closing = threading.Event()
+
+    def _setup(self, viewer: Viewer) -> None:
+        super()._setup(viewer)
+        gui, avatar = self.viser_server.gui, self.model.avatar
+        sequence, problem = _first_sequence(self.model, viewer.pipeline.datamanager.capture_dir)  # type: ignore[union-attr]
+        self.puppet = Puppet(avatar, face_sliders(avatar.rig.head_model), Playback(sequence))
+        self.shown = ShownModel(
+            self.model,
+            RigMesh(self.viser_server.scene, avatar.rig.head_model.triangles),
+            lambda: [viewer.control_panel.output_render, viewer.control_panel.split_output_render],
+        )
+        # The viewer draws what this returns; training and evaluation go on with the model itself.
+        viewer.get_model = lambda: cast(Model, self.shown)
+        avatar.motion.panel = self.puppet.motion
+        # Above nerfstudio's own tabs, which come next to what it says about resolution.
+        above = viewer.stats_markdown.order
+        # In ns-viewer there is nothing to pause.
+        viewer.pause_train.visible = viewer.pause_train.visible and viewer.trainer is not None
+        self._progress = ProgressBar(gui, above + 0.1)
+        self._num_steps = viewer.trainer.config.max_num_iterations if viewer.trainer is not None else 0
+        self._problem = gui.add_markdown("", visible=False, order=above + 0.2)
+        self._source = gui.add_dropdown("Motion", tuple(SOURCES), order=above + 0.3)
+        self._source.on_update(from_users(self._choose))
+        tabs = gui.add_tab_group(order=above + 0.4)
+        manual = tabs.add_tab("Manual", viser.Icon.ADJUSTMENTS_HORIZONTAL)
+        with manual:
+            self.manual = ManualTab(gui, self.puppet, lambda: self._take_over("manual"))
+        player = tabs.add_tab("Sequence", viser.Icon.MOVIE)
+        with player:
+            self.sequence = SequenceTab(gui, player, self.puppet, lambda: self._take_over("sequence"))
+        if problem is not None:
+            self.sequence.complain(problem)
+        with tabs.add_tab("Look", viser.Icon.EYE):
+            self.look = LookTab(viewer, self.model, self.shown, self.rerender)
+        self._tell_progress()
+        threading.Thread(target=self._live, name="puppet panel", daemon=True).start()
+
+    def close(self) -> None:
+        """Stop moving; the viewer is going down."""
+        self._closing.set()
+        self.model.motion.panel = None
+
+    def rerender(self) -> None:
+        """Have every browser's picture drawn again: a small one now, the full one when nothing moves any more."""
+        for machine in list(self.viewer.render_statemachines.values()):
+            # nerfstudio's thread may take what was asked of it last while this looks at it; then it draws anyway.
+            with suppress(AttributeError):
+                machine.action(RenderAction("move", self.viewer.get_camera_state(machine.client)))
+
+    def _choose(self) -> None:
+        self.puppet.source = SOURCES[self._source.value]
+        self.rerender()
+
+    def _take_over(self, source: Source) -> None:
+        """Whoever uses a source's controls wants to see it."""
+        self.puppet.source = source
+        name = next(name for name, each in SOURCES.items() if each == source)
+        if self._source.value != name:
+            self._source.value = name
+        self.rerender()
+
+    def _live(self) -> None:
+        """Time goes by: sequences play, lids blink, training goes on."""
+        last, was_moving = time.monotonic(), False
+        while not self._closing.wait(_MOVING if was_moving or self.shown.rig_mesh.is_shown else _RESTING):
+            now = time.monotonic()
+            if self.puppet.advance(now - last if was_moving else 0.0):
+                self.rerender()
+            self.sequence.follow_playback()
+            self.shown.rig_mesh.send()
+            self._tell_problem(self.shown.error)
+            self._tell_progress()
+            last, was_moving = now, self.puppet.is_moving
+
+    def _tell_progress(self) -> None:
+        # The viewer knows the last step, which is one less than their number.
+        num_done = self.viewer.step + 1
+        if self.viewer.trainer is not None:
+            config: Any = self.viewer.pipeline.config  # type: ignore[union-attr]
+            self._progress.show(training_progress(num_done, config.reconstruct_steps, self._num_steps))
+        elif self._progress.show(trained(num_done)):
+            self.viewer.update_step(num_done)  # ns-viewer leaves it at 0
+
+    def _tell_problem(self, error: Exception | None) -> None:
+        self._problem.visible = error is not None
+        if error is None:
+            return
+        text = f"{type(error).__name__}: {error}"
+        if self._problem.content != (content := f"⚠️ **Not drawn**  \n{as_code(text)}"):
+            self._problem.content = content
+            CONSOLE.print(f"[red]The viewer could not draw: {escape(text)}[/red]")
+
+
+def _first_sequence(model: SageModel, capture_dir: Path) -> tuple[Sequence, SageError | None]:
+    """The driver that came with a capture, as long as that is there; else the capture's own motion.
+
+    Also returns what is wrong with a driver that cannot be used.
+    """
+    driver = capture_dir / DRIVER
+    if not driver.is_dir():
+        return stored_sequence(model.avatar), None
+    try:
+        return load_sequence(model.avatar, driver), None
+    except SageError as error:
+        return stored_sequence(model.avatar), error

@@ -1,0 +1,107 @@
+"""The player: a driving sequence is played, paused, sought through, and exchanged for another one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import viser
+
+from sage_ns.errors import SageError
+from sage_ns.viewer.playback import FRAMES_PER_SECOND, load_sequence
+from sage_ns.viewer.puppet import Puppet
+from sage_ns.viewer.user_events import as_code, from_users
+
+
+class SequenceTab:
+    """Fills the tab that is open (`with tab:`) with the player.
+
+    Args:
+        gui: where.
+        tab: the tab itself.
+        puppet: what is played on.
+        taken_over: called whenever somebody has used the player.
+    """
+
+    def __init__(self, gui: viser.GuiApi, tab: viser.GuiTabHandle, puppet: Puppet, taken_over: Callable[[], None]):
+        self._gui, self._tab = gui, tab
+        self._puppet = puppet
+        self._taken_over = taken_over
+        self._message = gui.add_markdown("")
+        self._play = gui.add_button("Play", icon=viser.Icon.PLAYER_PLAY_FILLED)
+        self._pause = gui.add_button("Pause", icon=viser.Icon.PLAYER_PAUSE_FILLED, visible=False)
+        self._frame = self._frame_slider()
+        self._rate = gui.add_slider("Frames/s", 1.0, 60.0, 1.0, FRAMES_PER_SECOND, hint="how fast it is played")
+        self._loop = gui.add_checkbox("Loop", True)
+        self._head = gui.add_checkbox("Move head", False, hint="take the driver's position and turn of the whole head")
+        self._path = gui.add_text(
+            "Motion file", "", hint="on the viewer's computer: a VHAP, LAM or metrical-tracker folder, or an .npz"
+        )
+        load = gui.add_button("Load", color="gray", icon=viser.Icon.FOLDER_OPEN)
+        self._play.on_click(lambda _: self._start())
+        self._pause.on_click(lambda _: self._stop())
+        self._rate.on_update(from_users(self._follow))
+        self._loop.on_update(from_users(self._follow))
+        self._head.on_update(from_users(self._follow))
+        load.on_click(lambda _: self.load(self._path.value))
+        self._say_what_plays()
+
+    def load(self, path: str) -> None:
+        """Play what is at ``path``; if that is no motion for this avatar, say why and go on with what there is."""
+        if not path.strip():
+            self.complain("No path given: type that of a motion file or folder.")
+            return
+        try:
+            sequence = load_sequence(self._puppet.avatar, Path(path.strip()))
+        except (SageError, OSError) as error:
+            self.complain(error)
+            return
+        self._puppet.playback.use(sequence)
+        self._frame.remove()
+        with self._tab:
+            self._frame = self._frame_slider(self._frame.order)
+        self._say_what_plays()
+        self._taken_over()
+
+    def _say_what_plays(self, before: str = "") -> None:
+        sequence = self._puppet.playback.sequence
+        folder, _, name = sequence.name.rpartition("/")
+        short = f"{Path(folder).name}/{name}" if folder else name
+        lines = [f"{before}{as_code(short)}, {sequence.num_frames:,} frames", *map(as_code, sequence.notes)]
+        self._message.content = "\n\n".join(lines)
+
+    def follow_playback(self) -> None:
+        """Bring slider and buttons to where the playback is; costs nothing where they are."""
+        playback = self._puppet.playback
+        if self._frame.value != playback.frame:
+            self._frame.value = playback.frame
+        self._play.visible, self._pause.visible = not playback.is_playing, playback.is_playing
+
+    def complain(self, reason: Exception | str) -> None:
+        """Say why motion cannot be played, and what is played on."""
+        self._say_what_plays(f"⚠️ **Cannot be used**  \n{as_code(str(reason))}\n\nGoing on with ")
+
+    def _frame_slider(self, order: float | None = None) -> viser.GuiInputHandle[int]:
+        """viser's sliders keep their length: another sequence gets another one, in the old one's place."""
+        last = self._puppet.playback.sequence.num_frames - 1
+        slider = self._gui.add_slider("Frame", 0, max(last, 1), 1, 0, disabled=last == 0, order=order)
+        slider.on_update(from_users(self._seek))
+        return slider
+
+    def _start(self) -> None:
+        self._puppet.playback.play()
+        self._taken_over()
+
+    def _stop(self) -> None:
+        self._puppet.playback.is_playing = False
+
+    def _seek(self) -> None:
+        self._puppet.playback.is_playing = False
+        self._puppet.playback.position = float(self._frame.value)
+        self._taken_over()
+
+    def _follow(self) -> None:
+        self._puppet.playback.frames_per_second = self._rate.value
+        self._puppet.playback.loops = self._loop.value
+        self._puppet.moves_head = self._head.value
+        self._taken_over()
