@@ -51,7 +51,9 @@ class FieldSupervision:
         self.num_points = num_points
         self.surfel_share = surfel_share
         self.seed = seed
-        self._is_scalp = head_model.regions.triangle_mask("hair", head_model.triangles)
+        # The surface goes straight over strands of hair, and over the gap between the lips, which is to stay dark.
+        regions, triangles = head_model.regions, head_model.triangles
+        self._is_covered = regions.triangle_mask("hair", triangles) | regions.triangle_mask("lips", triangles)
 
     def _generator(self, step: int, purpose: int) -> torch.Generator:
         return torch.Generator().manual_seed((self.seed * 1_000_003 + step) * 7 + purpose)
@@ -154,7 +156,7 @@ class FieldSupervision:
         """Indices of surfels on skin; about ``num_points``, fewer where there is hair."""
         drawn = torch.randint(surfels.num_surfels, (2 * self.num_points,), generator=self._generator(step, 2))
         drawn = drawn.to(surfels.triangle.device)
-        is_skin = ~self._is_scalp.to(drawn.device)[surfels.triangle[drawn]]
+        is_skin = ~self._is_covered.to(drawn.device)[surfels.triangle[drawn]]
         is_skin &= torch.linalg.vector_norm(surfels.means.detach()[drawn], dim=-1) <= _ON_SURFACE
         return drawn[is_skin][: self.num_points]
 

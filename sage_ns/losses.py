@@ -35,7 +35,7 @@ class LossWeights:
     scale_hinge: float = 1.0
     """GaussianAvatars' weight"""
     surface_distance: float = 2.0
-    """per metre, on the field; a tenth of it on the surfels (`surfel_share`). At ten times this the field follows
+    """per metre, on the field; on the surfels `surfel_share` of it. At ten times this the field follows
     surfels that lie hidden under others, half a millimetre too deep"""
     normal_alignment: float = 0.05
     """that of normal consistency, which asks for the same of the rendered surface"""

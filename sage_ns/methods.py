@@ -21,22 +21,23 @@ from sage_ns.trainer import DecayConfig, FusedAdamConfig, SageTrainerConfig
 def _optimizers() -> dict:
     """Learning rates after GaussianAvatars, but positions and rotations start faster and decay further.
 
-    Nothing is densified here: surfels have to travel to where hair is, within a tenth of the iterations.
+    Nothing is densified here: surfels have to travel to where hair is, within a tenth of the iterations. Opacity and
+    colour decay, too: at their first rates they still flicker when training ends, and phase 2 unlearns pictures.
     """
     return {
         "means": {"optimizer": FusedAdamConfig(lr=4e-2), "scheduler": DecayConfig(lr_final=1e-4)},
         "quaternions": {"optimizer": FusedAdamConfig(lr=1e-2), "scheduler": DecayConfig(lr_final=1e-3)},
         "log_scales": {"optimizer": FusedAdamConfig(lr=1.7e-2), "scheduler": DecayConfig(lr_final=1.7e-3)},
-        "opacity_logits": {"optimizer": FusedAdamConfig(lr=5e-2), "scheduler": None},
-        "sh_dc": {"optimizer": FusedAdamConfig(lr=2.5e-3), "scheduler": None},
-        "sh_rest": {"optimizer": FusedAdamConfig(lr=2.5e-3 / 20), "scheduler": None},
+        "opacity_logits": {"optimizer": FusedAdamConfig(lr=5e-2), "scheduler": DecayConfig(lr_final=5e-3)},
+        "sh_dc": {"optimizer": FusedAdamConfig(lr=2.5e-3), "scheduler": DecayConfig(lr_final=5e-4)},
+        "sh_rest": {"optimizer": FusedAdamConfig(lr=2.5e-3 / 20), "scheduler": DecayConfig(lr_final=5e-4 / 20)},
         "field_grid": {"optimizer": FusedAdamConfig(lr=3e-3), "scheduler": DecayConfig(lr_final=3e-4)},
         "field_network": {"optimizer": FusedAdamConfig(lr=1e-3), "scheduler": DecayConfig(lr_final=1e-4)},
         "appearance": {"optimizer": FusedAdamConfig(lr=1e-3), "scheduler": DecayConfig(lr_final=3e-4)},
         "shape": {"optimizer": FusedAdamConfig(lr=3e-4), "scheduler": DecayConfig(lr_final=1e-4)},
-        "detail_dc": {"optimizer": FusedAdamConfig(lr=2.5e-3), "scheduler": None},
-        "detail_rest": {"optimizer": FusedAdamConfig(lr=2.5e-3 / 20), "scheduler": None},
-        "detail_opacity": {"optimizer": FusedAdamConfig(lr=5e-2), "scheduler": None},
+        "detail_dc": {"optimizer": FusedAdamConfig(lr=2.5e-3), "scheduler": DecayConfig(lr_final=5e-4)},
+        "detail_rest": {"optimizer": FusedAdamConfig(lr=2.5e-3 / 20), "scheduler": DecayConfig(lr_final=5e-4 / 20)},
+        "detail_opacity": {"optimizer": FusedAdamConfig(lr=5e-2), "scheduler": DecayConfig(lr_final=5e-3)},
         "detail_shape": {"optimizer": FusedAdamConfig(lr=1e-2), "scheduler": DecayConfig(lr_final=1e-3)},
     }
 

@@ -75,9 +75,9 @@ class SageModelConfig(ModelConfig):
     """rays through the field per step; 0 = as the preset says"""
     num_surface_points: int = 0
     """surfels per step that are held to the field's surface; 0 = as the preset says"""
-    surfel_share: float = 0.1
-    """of the pull between surfels and surface, what acts on the surfels: images place them better than a surface that
-    is still to be found, and the surface is to follow"""
+    surfel_share: float = 0.0
+    """of the pull between surfels and surface, what acts on the surfels; the paper's is 1. Images place them better than
+    a surface that is still to be found (docs/benchmarks.md): the surface is to follow"""
     ray_samples: tuple[int, int] = (48, 16)
     """samples per ray: that find the surface, that are rendered"""
     losses: LossWeights = field(default_factory=LossWeights)
