@@ -14,10 +14,10 @@ import torch
 import viser
 from nerfstudio.viewer_legacy.server.viewer_utils import IOChangeException
 
+from sage_ns.capture.face_sliders import FaceSlider, face_sliders
 from sage_ns.errors import SageError
 from sage_ns.rig.builtin import builtin_head
 from sage_ns.viewer import panel as panel_module
-from sage_ns.viewer.face_sliders import FaceSlider, face_sliders
 from sage_ns.viewer.panel import PuppetPanel
 from sage_ns.viewer.shown_model import ShownModel, moving_pixels
 from sage_ns.viewer.training_progress import trained, training_progress

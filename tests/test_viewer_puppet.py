@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from sage_ns.avatar.avatar import Avatar
+from sage_ns.capture.face_sliders import BLINK, face_sliders
 from sage_ns.errors import SageError
 from sage_ns.geometry.rotations import axis_angle_to_matrix
 from sage_ns.rig import FlameParams
 from sage_ns.rig.builtin import builtin_head
-from sage_ns.viewer.face_sliders import BLINK, face_sliders
 from sage_ns.viewer.playback import Playback, Sequence, load_sequence, stored_sequence
 from sage_ns.viewer.puppet import BLINK_SECONDS, Puppet
 from tests.tiny import tiny_head_model, tiny_params

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -78,10 +78,7 @@ def web_content(avatar: Avatar, clip: Clip | None, sh_degree: int) -> WebContent
         "background": avatar.background.tolist(),
         "portrait": _portrait(avatar),
         "fps": clip.fps if clip else 0,
-        "sliders": [
-            {"group": s.group, "name": s.name, "low": s.low, "high": s.high, "direction": list(s.direction.items())}
-            for s in sliders
-        ],
+        "sliders": [{**asdict(each), "up": list(each.up.items()), "down": list(each.down.items())} for each in sliders],
     }
     return WebContent(
         data=array_file(header, arrays),
@@ -96,7 +93,7 @@ def _used_expression(
 ) -> Bool[np.ndarray, "num_expression"]:
     used = np.zeros(NUM_POSE + model.num_expression, bool)
     for slider in sliders:
-        used[list(slider.direction)] = True
+        used[[*slider.up, *slider.down]] = True
     if clip:
         used |= (clip.motion != 0).any(dim=0).numpy()
     return used[NUM_POSE:]

@@ -79,7 +79,7 @@ def test_every_beginning_of_the_surfels_is_a_sample_of_all_of_them(builtin_head_
 def test_expressions_that_nothing_uses_are_left_out(avatar: Avatar) -> None:
     header, arrays = read_arrays(web_content(avatar, make_clip(avatar.motion.motion, 25.0), 1).data)
     assert arrays["rig.expression_basis_index"].tolist() == list(range(10))
-    in_sliders = {entry - 18 for slider in header["sliders"] for entry, _ in slider["direction"] if entry >= 18}
+    in_sliders = {entry - 18 for each in header["sliders"] for entry, _ in each["up"] + each["down"] if entry >= 18}
     _, without = read_arrays(web_content(avatar, None, 1).data)
     assert set(without["rig.expression_basis_index"].tolist()) == in_sliders
     assert "clip.motion" not in without

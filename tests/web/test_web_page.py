@@ -105,11 +105,11 @@ def test_posed_surfels_are_our_rasterisers(page: Page) -> None:
     page.reset()
     motion = page.avatar.neutral().motion_vector()[0]
     motion[7], motion[9] = 0.3, 0.25
-    page.run("viewer.motion.setSlider('turn', 0.3); viewer.motion.setSlider('jaw_open', 0.25)")
+    page.run("viewer.motion.setSlider('Turn', 0.3); viewer.motion.setSlider('Jaw open', 0.25)")
     assert psnr(page.picture(), drawn(page.avatar, motion)) > 45
 
 
-@pytest.mark.parametrize("name", ["jaw_open", "look_left", "mouth_smile"])
+@pytest.mark.parametrize("name", ["Jaw open", "Eyes aside", "Smile"])
 def test_a_slider_changes_the_picture_and_reset_undoes_it(page: Page, name: str) -> None:
     before = page.reset()
     page.run(

@@ -50,7 +50,8 @@ def pose(avatar: Avatar, folder: Path) -> Posed:
     motion = used_motion(avatar, arrays)
     # From below and the side: some of the head's inside is in view.
     center = avatar.rig.vertices(motion).mean(dim=0) + torch.tensor([0.3, -0.5, 0.4])
-    sliders = {header["sliders"][0]["name"]: 0.25, header["sliders"][-1]["name"]: 0.5}
+    first, *_, last = (slider["name"] for slider in header["sliders"])
+    sliders = {first: -0.25, last: 0.5}
     request = {"motion": motion.tolist(), "center": center.tolist(), "sliders": sliders, "seconds": 1.5 / FPS}
     (folder / "request.json").write_text(json.dumps(request))
     script = Path(__file__).with_name("pose.mjs")
@@ -140,8 +141,9 @@ def test_motion_is_neutral_then_what_sliders_add_then_the_clip(posed: Posed) -> 
     expected = posed.avatar.neutral().motion_vector()[0]
     torch.testing.assert_close(neutral, expected)
     for slider in posed.header["sliders"]:
-        for entry, weight in slider["direction"]:
-            expected[entry] += posed.sliders.get(slider["name"], 0.0) * weight
+        value = posed.sliders.get(slider["name"], 0.0)
+        for entry, weight in slider["up"] if value > 0 else slider["down"]:
+            expected[entry] += abs(value) * weight
     torch.testing.assert_close(moved, expected)
     rows = posed.avatar.motion.motion
     torch.testing.assert_close(played, (rows[1] + rows[2]) / 2)

@@ -54,9 +54,9 @@ export class Motion {
     this.hasChanged = false;
     if (this.isNeutral) this.vector.set(this.neutral);
     else this.#readClip();
-    for (const { value, direction } of this.sliders) {
+    for (const { value, up, down } of this.sliders) {
       if (value === 0) continue;
-      for (const [entry, weight] of direction) this.vector[entry] += value * weight;
+      for (const [entry, weight] of value > 0 ? up : down) this.vector[entry] += Math.abs(value) * weight;
     }
     return true;
   }

@@ -37,7 +37,7 @@ export class Panel {
     const { name, low, high } = slider;
     const input = element("input", { type: "range", id: name, min: low, max: high, step: (high - low) / 200, value: 0 });
     input.addEventListener("input", () => this.viewer.motion.setSlider(name, input.valueAsNumber));
-    const label = element("label", { htmlFor: name, textContent: name.replaceAll("_", " ") });
+    const label = element("label", { htmlFor: name, textContent: name });
     return { slider, input, node: element("div", { className: "slider" }, [label, input]) };
   }
 }

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from sage_ns.capture.face_openings import eye_opening
+from sage_ns.capture.face_sliders import BLINK, FaceSlider, expression, face_sliders, random_expression
 from sage_ns.capture.motion_limits import NAMED
 from sage_ns.rig import HeadModel
 from sage_ns.rig.builtin import builtin_head
-from sage_ns.viewer.face_sliders import BLINK, FaceSlider, expression, face_sliders, random_expression
 from tests.tiny import tiny_head_model
 
 
