@@ -30,7 +30,7 @@ class View:
     def run(self) -> None:
         """Make a run of the avatar where it is none, and view that."""
         if self.avatar.suffix != ".npz":
-            self._view(self.avatar)
+            self._view(self.avatar, num_cameras=-1)
             return
         from sage_ns.avatar.avatar import Avatar
 
@@ -38,14 +38,18 @@ class View:
         from sage_ns.playback_run import write_playback_run
 
         with tempfile.TemporaryDirectory(prefix="sage_view_") as folder:
-            self._view(write_playback_run(avatar, Path(folder) / "runs" / self.avatar.stem / "surfels" / "view"))
+            run = write_playback_run(avatar, Path(folder) / "runs" / self.avatar.stem / "surfels" / "view")
+            # Its one camera stands where the page's own does, and would hide the face.
+            self._view(run, num_cameras=0)
 
-    def _view(self, config_path: Path) -> None:
+    def _view(self, config_path: Path, num_cameras: int) -> None:
         if not config_path.is_file():
             raise SageError(f"{config_path} does not exist. Give an avatar file (.npz), or the config.yml of a run.")
         from nerfstudio.scripts.viewer.run_viewer import RunViewer, ViewerConfigWithoutNumRays
 
-        viewer = ViewerConfigWithoutNumRays(websocket_port=self.port, websocket_host=self.host)
+        viewer = ViewerConfigWithoutNumRays(
+            websocket_port=self.port, websocket_host=self.host, max_num_display_images=num_cameras
+        )
         RunViewer(load_config=config_path, viewer=viewer).main()
 
 

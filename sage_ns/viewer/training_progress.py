@@ -32,8 +32,8 @@ def training_progress(num_done: int, reconstruct_steps: int, total: int) -> Prog
 
 
 def trained(num_steps: int) -> Progress:
-    """Progress of what is not trained any more."""
-    return Progress(f"trained: {num_steps:,} steps", None)
+    """Progress of what is not trained any more; the run of an avatar file is as if after one step."""
+    return Progress(f"trained: {num_steps:,} steps" if num_steps > 1 else "avatar file", None)
 
 
 class ProgressBar:
