@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
-from rich.markup import escape
+from rich.console import Console
 
+from sage_ns.cli.explained import explained
 from sage_ns.errors import SageError
 
 
@@ -63,14 +63,8 @@ class Bench:
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of ``sage-bench``."""
     bench = tyro.cli(Bench, args=arguments)
-    # Deprecations inside nerfstudio: not for a user to mend.
-    warnings.filterwarnings("ignore", category=FutureWarning)
-    try:
-        bench.run()
-    except KeyboardInterrupt:
-        sys.exit("Interrupted. The same command goes on from here.")
-    except SageError as error:
-        from nerfstudio.utils.rich_utils import CONSOLE
-
-        CONSOLE.print(f"[red]{type(error).__name__}:[/red] {escape(str(error))}", soft_wrap=True)
-        sys.exit(1)
+    with explained(Console()):
+        try:
+            bench.run()
+        except KeyboardInterrupt:
+            sys.exit("Interrupted. The same command goes on from here.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from sage_ns.capture.synthetic import SyntheticCapture, synthesize_capture
+from sage_ns.cli.explained import explained
 from sage_ns.errors import CaptureError, SageError
 
 if TYPE_CHECKING:
@@ -242,8 +242,5 @@ def main(arguments: list[str] | None = None) -> None:
         args=arguments,
         description=__doc__,
     )
-    try:
+    with explained(console):
         command.run(console)
-    except SageError as error:
-        console.print(f"[red]{type(error).__name__}:[/red] {escape(str(error))}", soft_wrap=True)
-        sys.exit(1)

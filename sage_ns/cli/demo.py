@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 import warnings
 from dataclasses import dataclass
@@ -10,14 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
+from rich.console import Console
 from rich.markup import escape
 
-from sage_ns.errors import SageError
+from sage_ns.cli.explained import explained
 from sage_ns.files import write_json
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from sage_ns.pipeline import SagePipeline
 
 DEMO_STEPS = 2000
@@ -211,13 +209,7 @@ def _summarise(
 def main() -> None:
     """Entry point of ``sage-demo``."""
     demo = tyro.cli(Demo)
-    # Deprecations inside nerfstudio, and its logging of losses that still carry gradients: not for a user to mend.
-    warnings.filterwarnings("ignore", category=FutureWarning)
+    # nerfstudio logs losses that still carry gradients: not for a user to mend.
     warnings.filterwarnings("ignore", message="Converting a tensor with requires_grad")
-    try:
+    with explained(Console()):
         demo.run()
-    except SageError as error:
-        from nerfstudio.utils.rich_utils import CONSOLE
-
-        CONSOLE.print(f"[red]{type(error).__name__}:[/red] {escape(str(error))}")
-        sys.exit(1)

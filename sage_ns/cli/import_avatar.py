@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +10,7 @@ import tyro
 from rich.console import Console
 from rich.markup import escape
 
+from sage_ns.cli.explained import explained
 from sage_ns.errors import SageError
 
 
@@ -68,8 +68,5 @@ def main(arguments: list[str] | None = None) -> None:
     console = Console()
     commands = {"gaussian-avatars": ImportGaussianAvatars}
     command = tyro.extras.subcommand_cli_from_dict(commands, args=arguments, description=__doc__)
-    try:
+    with explained(console):
         command.run(console)
-    except SageError as error:
-        console.print(f"[red]{type(error).__name__}:[/red] {escape(str(error))}", soft_wrap=True)
-        sys.exit(1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +10,7 @@ import tyro
 from rich.console import Console
 from rich.markup import escape
 
+from sage_ns.cli.explained import explained
 from sage_ns.errors import SageError
 
 
@@ -73,8 +73,6 @@ class LearnMouthPrior:
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of ``sage-mouth-prior``."""
     console = Console()
-    try:
-        tyro.cli(LearnMouthPrior, args=arguments).run(console)
-    except SageError as error:
-        console.print(f"[red]{type(error).__name__}:[/red] {escape(str(error))}", soft_wrap=True)
-        sys.exit(1)
+    command = tyro.cli(LearnMouthPrior, args=arguments)
+    with explained(console):
+        command.run(console)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 import time
-import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +13,7 @@ import tyro
 from rich.console import Console
 from rich.markup import escape
 
+from sage_ns.cli.explained import explained
 from sage_ns.errors import FlameParamsError, SageError
 
 if TYPE_CHECKING:
@@ -288,10 +287,5 @@ def main(arguments: list[str] | None = None) -> None:
     """Entry point of ``sage-render``."""
     console = Console()
     command = tyro.cli(Render, args=arguments)
-    # Deprecations inside nerfstudio: not for a user to mend.
-    warnings.filterwarnings("ignore", category=FutureWarning)
-    try:
+    with explained(console):
         command.run(console)
-    except SageError as error:
-        console.print(f"[red]{type(error).__name__}:[/red] {escape(str(error))}", soft_wrap=True)
-        sys.exit(1)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
-import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 from rich.console import Console
-from rich.markup import escape
 
+from sage_ns.cli.explained import explained
 from sage_ns.errors import SageError
 
 
@@ -56,12 +55,5 @@ class View:
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of ``sage-view``."""
     command = tyro.cli(View, args=arguments, description=__doc__)
-    # Deprecations inside nerfstudio: not for a user to mend.
-    warnings.filterwarnings("ignore", category=FutureWarning)
-    try:
+    with explained(Console()), suppress(KeyboardInterrupt):
         command.run()
-    except SageError as error:
-        Console().print(f"[red]{type(error).__name__}:[/red] {escape(str(error))}", soft_wrap=True)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(0)
