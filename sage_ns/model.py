@@ -70,7 +70,7 @@ class SageModel(Model):
         rig = PersonalRig(head_model, params)
         views: Callable[[], Sequence[View]] | None = self.kwargs.get("views")
         pictures = views() if views is not None else []
-        surfels = self._first_surfels(rig, motion.canonical(), pictures)
+        surfels = self._first_surfels(rig, motion.canonical(), pictures, fresh=views is not None)
         self.avatar = Avatar(
             rig,
             surfels,
@@ -112,10 +112,10 @@ class SageModel(Model):
         return self.avatar.background
 
     def _first_surfels(
-        self, rig: PersonalRig, motion: Float[Tensor, "num_coefficients"], pictures: Sequence[View]
+        self, rig: PersonalRig, motion: Float[Tensor, "num_coefficients"], pictures: Sequence[View], fresh: bool
     ) -> BoundSurfels:
         """Where training starts: spread over the rig in the colours of the pictures, or another avatar's surfels."""
-        if self.config.start_from is not None:
+        if fresh and self.config.start_from is not None:
             return surfels_of(self.config.start_from, rig.head_model, self.config.sh_degree)
         return initialise_surfels(
             rig.head_model,

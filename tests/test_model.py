@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from sage_ns.raster import PinholeCamera
 from sage_ns.rig import FlameParams, HeadModel
 from sage_ns.rig.builtin import builtin_head
 from tests.tiny import tiny_head_model
+from tests.tiny_avatar import tiny_avatar
 from tests.tiny_capture import tiny_motion
 
 SMALL_FIELD = FieldConfig(num_levels=2, log2_table_size=8, coarsest=4, finest=9, hidden=16, num_features=2)
@@ -205,3 +207,18 @@ def test_a_head_without_a_mouth_does_without(capsys: pytest.CaptureFixture[str])
     model = build(tiny_head_model(), with_sdf=False)
     assert model.avatar.mouth is None and "No mouth interior" in capsys.readouterr().out
     assert model.draw(camera(), FlameParams.neutral(tiny_head_model()).motion_vector()[0]).alpha.amax() > 0.5
+
+
+def test_training_starts_from_an_avatar_file(tmp_path: Path) -> None:
+    donor = tiny_avatar(tiny_head_model(), 120)
+    donor.save(tmp_path / "donor.npz")
+    model = build(tiny_head_model(), [grey_view()], with_sdf=False, start_from=tmp_path / "donor.npz")
+    assert model.surfels.num_surfels == 120
+    assert torch.equal(model.surfels.means, donor.surfels.means)
+    with torch.no_grad():
+        model.surfels.means.add_(1.0)
+    # What it started from is of no account to an avatar that is loaded, and need not be there any more.
+    (tmp_path / "donor.npz").unlink()
+    again = build(tiny_head_model(), with_sdf=False, start_from=tmp_path / "donor.npz")
+    again.load_state_dict(model.state_dict())
+    assert torch.equal(again.surfels.means, model.surfels.means)
