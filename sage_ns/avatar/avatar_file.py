@@ -22,14 +22,12 @@ from sage_ns.avatar.personal_rig import PersonalRig
 from sage_ns.avatar.surfels import BoundSurfels
 from sage_ns.capture.motion import MotionSource
 from sage_ns.errors import SageError
-from sage_ns.rig import FlameParams, HeadModel
+from sage_ns.rig import NUM_POSE, FlameParams, HeadModel
 from sage_ns.rig.array_fields import ArrayFields, read_npz, write_npz
 
 FORMAT = 1
 """Version of the layout; counts up when older programs could no longer read it."""
 _HINT = "Export the avatar again with sage-export avatar."
-_POSE_SIZE = 18
-"""Numbers of a motion vector before the expression."""
 
 
 class AvatarFileError(SageError):
@@ -58,7 +56,7 @@ def load_avatar(path: Path) -> Avatar:
     if version != FORMAT:
         raise read.fail("format", f"version {version}", f"version {FORMAT}")
     rig = PersonalRig(*_head_model(arrays, str(path)))
-    read.sizes["num_coefficients"] = _POSE_SIZE + rig.head_model.num_expression
+    read.sizes["num_coefficients"] = NUM_POSE + rig.head_model.num_expression
     mouth = Mouth(rig.head_model, load_mouth_prior()) if "mouth.surfels.means" in arrays else None
     avatar = Avatar(
         rig,

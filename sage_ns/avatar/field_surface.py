@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from sage_ns.capture.cameras import pixel_rays
 from sage_ns.errors import SageError
+from sage_ns.files import whole_file
 from sage_ns.geometry.ray_casting import RayCaster
 from sage_ns.raster import PinholeCamera
 from sage_ns.rig.carry import CarriedPoints
@@ -101,13 +101,8 @@ class SurfaceMesh:
             vertex_colors=(self.colors.detach().cpu().clamp(0, 1) * 255).round().byte().numpy(),
             process=False,
         )
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
+        with whole_file(path) as unfinished:
             unfinished.write_bytes(_encoded(mesh, kind))
-            os.replace(unfinished, path)
-        finally:
-            unfinished.unlink(missing_ok=True)
 
 
 def _encoded(mesh: Any, kind: str) -> bytes:

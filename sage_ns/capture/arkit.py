@@ -23,7 +23,7 @@ from torch import Tensor
 from sage_ns.capture.expression_moves import FaceMoves, face_moves
 from sage_ns.capture.motion_limits import MotionLimits
 from sage_ns.errors import SageError
-from sage_ns.rig import FlameParams, HeadModel
+from sage_ns.rig import NUM_POSE, FlameParams, HeadModel
 
 
 class ArkitError(SageError):
@@ -101,7 +101,7 @@ _BY_FIT: Mapping[str, Weights] = {
 """Moves fitted to rigs without names, as strong as ICT-FaceKit's shapes of ARKit's names are on the rig made from it
 (least squares over all vertices; at most 1.5, so that coefficients stay usual)."""
 
-_JAW, _LEFT_EYE, _RIGHT_EYE, _EXPRESSION = 9, 12, 15, 18
+_JAW, _LEFT_EYE, _RIGHT_EYE = 9, 12, 15
 """Where these begin in a motion vector."""
 _TURNS: Mapping[str, tuple[int, float]] = {
     "jawOpen": (_JAW, JAW_OPEN),
@@ -141,18 +141,18 @@ class ArkitMap:
     def of(cls, model: HeadModel) -> ArkitMap:
         """Find out what the rig can do. Rigs without names take a second: moves are fitted to their geometry."""
         face = face_moves(model.to("cpu"))
-        directions = torch.zeros(len(ARKIT_NAMES), _EXPRESSION + model.num_expression)
+        directions = torch.zeros(len(ARKIT_NAMES), NUM_POSE + model.num_expression)
         own, nothing = set(), []
         for row, name in zip(directions, ARKIT_NAMES, strict=True):
             shapes = _own_shapes(name, face)
             if shapes:
                 own.add(name)
-                row[_EXPRESSION:] = torch.from_numpy(np.sum(shapes, axis=0))
+                row[NUM_POSE:] = torch.from_numpy(np.sum(shapes, axis=0))
             elif name in _TURNS:
                 entry, angle = _TURNS[name]
                 row[entry] = angle
             elif (move := _stand_in(name, face)) is not None:
-                row[_EXPRESSION:] = torch.from_numpy(move)
+                row[NUM_POSE:] = torch.from_numpy(move)
             elif name != "mouthClose":
                 nothing.append(name)
         return cls(model, directions, tuple(nothing), frozenset(own))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from torch import Tensor
 
 from sage_ns.errors import CaptureError
 from sage_ns.rig import FlameParams, load_head_model, save_head_model
+from sage_ns.rig.array_fields import write_npz
 
 THUMBNAIL_HEIGHT = 64
 """Pixels; the viewer shows pictures of the cameras about this large."""
@@ -70,10 +70,7 @@ def save_snapshot(
 
     path.parent.mkdir(parents=True, exist_ok=True)
     save_head_model(shared["head_model"], path.parent / HEAD_MODEL_FILE)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    with unfinished.open("wb") as file:
-        np.savez_compressed(file, **arrays)
-    os.replace(unfinished, path)
+    write_npz(path, arrays, compress=True)
 
 
 def _thumbnail(picture: Float[Tensor, "h w 3"]) -> UInt8[np.ndarray, "64 128 3"]:

@@ -31,6 +31,16 @@ def load_model(config_path: Path) -> SageModel:
     return model
 
 
+def require_avatar(path: Path) -> None:
+    """Refuse a path with nothing at it, before any work is done for it.
+
+    Raises:
+        SageError: There is no such file.
+    """
+    if not path.is_file():
+        raise SageError(f"{path} does not exist. Give a run's config.yml or an avatar file (.npz).")
+
+
 def load_avatar(path: Path) -> Avatar:
     """An avatar from a run's config.yml or from an avatar file (.npz), on the GPU if there is one.
 

@@ -9,7 +9,6 @@ from rich.console import Console
 from rich.markup import escape
 
 from sage_ns.cli.export_moments import choose_moments, refuse_existing
-from sage_ns.errors import SageError
 
 
 @dataclass
@@ -37,15 +36,13 @@ class ExportGaussianAvatars:
 
     def run(self, console: Console) -> None:
         """Check everything that can be checked, write, and say what is there."""
-        from sage_ns.cli.avatars import load_avatar
+        from sage_ns.cli.avatars import load_avatar, require_avatar
         from sage_ns.exchange.gaussian_avatars import FLAME_PARAM, POINT_CLOUD, save_gaussian_avatar
         from sage_ns.rig import find_head_model, load_head_model
 
-        if not self.load_config.is_file():
-            raise SageError(f"{self.load_config} does not exist. Give a run's config.yml or an avatar file (.npz).")
+        require_avatar(self.load_config)
         moments = choose_moments(self.timesteps, self.motion)
-        for note in moments.notes:
-            console.print(f"{escape(str(self.motion))}: {escape(note)}", soft_wrap=True)
+        moments.tell(console)
         paths = [self.output_dir / name for name in (POINT_CLOUD, FLAME_PARAM)]
         refuse_existing(paths, self.overwrite)
         head_model = load_head_model(find_head_model(self.head_model))

@@ -51,8 +51,7 @@ class ExportMesh:
         """Check everything that can be checked, extract, pose, write, and say what is there."""
         self._check()
         moments = choose_moments(self.timesteps, self.motion, self.flame_params)
-        for note in moments.notes:
-            console.print(f"{escape(str(self.motion))}: {escape(note)}", soft_wrap=True)
+        moments.tell(console)
         canonical_path, posed_paths = self._path("canonical"), [self._path(f"posed_{m:05d}") for m in moments.chosen]
         refuse_existing([canonical_path, *posed_paths], self.overwrite)
         model = load_model(self.load_config)

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jaxtyping import Float
+from rich.console import Console
+from rich.markup import escape
 from torch import Tensor
 
 from sage_ns.errors import FlameParamsError, SageError
@@ -50,11 +52,17 @@ class Moments:
         fitting = []
         for name, params in self.given:
             try:
-                # The avatar is one person: only the motion counts, not whom it was tracked on.
+                # The avatar is one person: only the motion counts, not whom it was tracked on. A static offset stays,
+                # unlike in `Avatar.fit`: one of another mesh says that the expressions are another rig's, too.
                 fitting.append(replace(params, shape=params.shape[:0]).check_fits(avatar.rig.head_model))
             except FlameParamsError as error:
                 raise FlameParamsError(f"{name}: {error}") from error
         return source.fit(concatenate(fitting).motion_vector().to(source.motion))[list(self.chosen)]
+
+    def tell(self, console: Console) -> None:
+        """Print the notes."""
+        for note in self.notes:
+            console.print(escape(note), soft_wrap=True)
 
 
 def choose_moments(timesteps: Sequence[int], motion: Path | None, flame_params: Sequence[Path] = ()) -> Moments:
@@ -77,7 +85,8 @@ def choose_moments(timesteps: Sequence[int], motion: Path | None, flame_params: 
         raise SageError("--motion and --flame-params exclude each other: give one of them")
     if motion is not None:
         driving = load_motion(motion)
-        given, notes = ((str(motion), driving.params),), driving.notes
+        given = ((str(motion), driving.params),)
+        notes = tuple(f"{motion}: {note}" for note in driving.notes)
     else:
         given = tuple((str(path), FlameParams.load(path)) for path in flame_params)
     if not given:

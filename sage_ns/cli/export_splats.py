@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.markup import escape
 
 from sage_ns.cli.export_moments import choose_moments, refuse_existing
-from sage_ns.errors import SageError
 
 if TYPE_CHECKING:
     from sage_ns.exchange.splats import Splats
@@ -47,15 +46,13 @@ class ExportSplats:
 
     def run(self, console: Console) -> None:
         """Check everything that can be checked, place the surfels, write, and say what is there."""
-        from sage_ns.cli.avatars import load_avatar
+        from sage_ns.cli.avatars import load_avatar, require_avatar
         from sage_ns.exchange.splats import splats_of
         from sage_ns.progress import tracked
 
-        if not self.load_config.is_file():
-            raise SageError(f"{self.load_config} does not exist. Give a run's config.yml or an avatar file (.npz).")
+        require_avatar(self.load_config)
         moments = choose_moments(self.timesteps, self.motion)
-        for note in moments.notes:
-            console.print(f"{escape(str(self.motion))}: {escape(note)}", soft_wrap=True)
+        moments.tell(console)
         names = [f"posed_{moment:05d}" for moment in moments.chosen] or ["canonical"]
         paths = [self.output_dir / f"{name}{'.glb' if self.format == 'gltf' else '.ply'}" for name in names]
         refuse_existing(paths, self.overwrite)

@@ -82,14 +82,15 @@ class ExportWeb:
             )
 
     def _check(self) -> None:
+        from sage_ns.cli.avatars import require_avatar
+
         if not 0 <= self.sh_degree <= 3:
             raise SageError(f"--sh-degree {self.sh_degree} has to be 0 to 3")
         if not self.fps > 0:
             raise SageError(f"--fps {self.fps:g} has to be more than 0")
         if self.cdn and self.library is not None:
             raise SageError("--cdn and --library exclude each other: give one of them")
-        if not self.load_config.is_file():
-            raise SageError(f"{self.load_config} does not exist. Give a run's config.yml or an avatar file (.npz).")
+        require_avatar(self.load_config)
 
     def _clip(self, avatar: Avatar, driving: DrivingMotion | None, console: Console) -> Clip | None:
         from sage_ns.web.clip import make_clip

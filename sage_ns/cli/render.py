@@ -122,6 +122,7 @@ class Render:
         return self.background == "alpha"
 
     def _check_options(self) -> None:
+        from sage_ns.cli.avatars import require_avatar
         from sage_ns.video import check_writable, needs_even_size
 
         check_writable(self.output, self._transparent, self.overwrite)
@@ -142,8 +143,7 @@ class Render:
         for option, given, other, there in needed:
             if given and not there:
                 raise SageError(f"{option} means nothing without {other}")
-        if not self.avatar.is_file():
-            raise SageError(f"{self.avatar} does not exist. Give the config.yml of a training run, or an avatar file.")
+        require_avatar(self.avatar)
 
     def _background(self) -> Tensor | None:
         from sage_ns.capture.images import background_color

@@ -20,7 +20,7 @@ from sage_ns.rig.head_model import HeadModel
 _ROTATIONS = ("rotation", "neck_pose", "jaw_pose", "eyes_pose")
 _MOTION = (*_ROTATIONS, "translation", "expr")
 _IDENTITY = ("shape", "static_offset")
-_POSE_SIZE = 18
+NUM_POSE = 18
 """Numbers of a motion vector before the expression."""
 _FLAME_NUM_VERTICES, _FLAME_TEETH_NUM_VERTICES = 5023, 5143
 """FLAME's vertices, without and with the teeth that VHAP's tracker adds at the end."""
@@ -129,10 +129,10 @@ class FlameParams:
         Raises:
             FlameParamsError: The vector's size does not fit the others' expression.
         """
-        num_expression = vector.shape[-1] - _POSE_SIZE if like is None else like.expr.shape[-1]
-        expected = _POSE_SIZE + num_expression
+        num_expression = vector.shape[-1] - NUM_POSE if like is None else like.expr.shape[-1]
+        expected = NUM_POSE + num_expression
         if vector.ndim != 2 or vector.shape[-1] != expected or num_expression < 0:
-            found, expected = list(vector.shape), max(expected, _POSE_SIZE)
+            found, expected = list(vector.shape), max(expected, NUM_POSE)
             raise FlameParamsError(f"motion vector: found shape {found}, expected [num_timesteps, {expected}]")
         translation, rotation, neck, jaw, eyes, expr = vector.split([3, 3, 3, 3, 6, num_expression], dim=-1)
         return cls(

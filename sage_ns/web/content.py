@@ -11,12 +11,12 @@ import torch
 from jaxtyping import Bool
 
 from sage_ns.avatar.portrait import FIELD_OF_VIEW, HEAD_FRACTION, face_direction
-from sage_ns.rig import HeadModel
+from sage_ns.rig import NUM_POSE, HeadModel
 from sage_ns.rig.mouth_shape import PARTS
 from sage_ns.web.array_file import array_file
 from sage_ns.web.clip import Clip
 from sage_ns.web.rig_arrays import kept_vertices, rig_arrays
-from sage_ns.web.sliders import NUM_POSE, Slider, make_sliders
+from sage_ns.web.sliders import Slider, make_sliders
 from sage_ns.web.surfel_arrays import surfel_arrays
 
 if TYPE_CHECKING:

@@ -8,10 +8,8 @@ import numpy as np
 from jaxtyping import Float
 
 from sage_ns.capture.face_sliders import face_sliders
-from sage_ns.rig import HeadModel
+from sage_ns.rig import NUM_POSE, HeadModel
 
-NUM_POSE = 18
-"""Entries of a motion vector before its expression."""
 _POSE = (
     ("Head", "Turn", 0.6, (7,)),
     ("Head", "Nod", 0.4, (6,)),
