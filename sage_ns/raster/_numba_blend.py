@@ -14,7 +14,6 @@ RECORD = 20
 ALPHA_MIN = np.float32(1.0 / 255.0)
 ALPHA_MAX = np.float32(0.999)
 TRANSMITTANCE_MIN = np.float32(1e-4)
-LOW_PASS = np.float32(2.0)
 INVERSE_DEPTH_MIN = np.float32(1e-3)
 NEVER = np.float32(1e9)
 ZERO = np.float32(0.0)
@@ -46,6 +45,7 @@ def blend(
     width,
     height,
     tiles_x,
+    low_pass,
     color,
     alpha,
     depth,
@@ -73,7 +73,7 @@ def blend(
             a = np.uint64(max(boxes[surfel, np.uint64(2)] - origin_y, 0) * 8)
             b = np.uint64(min(boxes[surfel, np.uint64(3)] - origin_y, 8) * 8)
             base = surfel * np.uint64(RECORD)
-            if _opacities(s, a, b, k, records, base, np.float32(origin_x), np.float32(origin_y)) == ZERO:
+            if _opacities(s, a, b, k, records, base, np.float32(origin_x), np.float32(origin_y), low_pass) == ZERO:
                 continue
             _blend_surfel(s, a, b, k, records, base)
             if (pair - first) & 15 == 15:
@@ -86,7 +86,7 @@ def blend(
 
 
 @njit(nogil=True, fastmath=FAST, error_model="numpy", forceinline=True)
-def _opacities(s, a, b, k, records, base, origin_x, origin_y):
+def _opacities(s, a, b, k, records, base, origin_x, origin_y, low_pass):
     """Opacity of a surfel at lanes a..b (0 where it is not drawn) and relative inverse depth; sum of the opacities."""
     cx, cy = origin_x - records[base], origin_y - records[base + np.uint64(1)]
     ux, uy = records[base + np.uint64(2)], records[base + np.uint64(3)]
@@ -103,8 +103,8 @@ def _opacities(s, a, b, k, records, base, origin_x, origin_y):
         u, v = (ux * dx + uy * dy) * scale, (vx * dx + vy * dy) * scale
         squared = u * u + v * v
         px, py = column + ex, row + ey
-        low_pass = LOW_PASS * (px * px + py * py)
-        distance = squared if squared < low_pass else low_pass
+        faded = low_pass * (px * px + py * py)
+        distance = squared if squared < faded else faded
         y = HALF * distance
         y = (y if y < FALLOFF_END else FALLOFF_END) * SIXTEENTH
         e = ONE + y * (E1 + y * (E2 + y * (E3 + y * (E4 + y * (E5 + y * E6)))))

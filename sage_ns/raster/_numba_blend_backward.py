@@ -14,7 +14,6 @@ RECORD = 20
 SUMS = 21
 ALPHA_MIN = np.float32(1.0 / 255.0)
 ALPHA_MAX = np.float32(0.999)
-LOW_PASS = np.float32(2.0)
 INVERSE_DEPTH_MIN = np.float32(1e-3)
 ZERO = np.float32(0.0)
 HALF = np.float32(0.5)
@@ -49,6 +48,7 @@ def blend_backward(
     width,
     height,
     tiles_x,
+    low_pass,
     state,
     grad_color,
     grad_alpha,
@@ -77,15 +77,16 @@ def blend_backward(
             b = np.uint64(min(boxes[surfel, np.uint64(3)] - origin_y, 8) * 8)
             base = surfel * np.uint64(RECORD)
             fx0, fy0 = np.float32(origin_x), np.float32(origin_y)
-            if _opacities(s, a, b, k, records, base, fx0, fy0) == ZERO:
+            if _opacities(s, a, b, k, records, base, fx0, fy0, low_pass) == ZERO:
                 for j in range(np.uint64(SUMS)):
                     sums[out + j] = ZERO
                 continue
-            _sum_gradients(s, a, b, records, base, fx0 - records[base], fy0 - records[base + np.uint64(1)], sums, out)
+            cx, cy = fx0 - records[base], fy0 - records[base + np.uint64(1)]
+            _sum_gradients(s, a, b, records, base, cx, cy, low_pass, sums, out)
 
 
 @njit(nogil=True, fastmath=FAST, error_model="numpy", forceinline=True)
-def _opacities(s, a, b, k, records, base, origin_x, origin_y):
+def _opacities(s, a, b, k, records, base, origin_x, origin_y, low_pass):
     """Opacity of a surfel at lanes a..b again, and where the rays hit it or miss its centre; sum of the opacities.
 
     HIT_U, HIT_V, SCALE are zero where the low-pass disc rules, LOW_X, LOW_Y where the surfel itself does.
@@ -105,9 +106,9 @@ def _opacities(s, a, b, k, records, base, origin_x, origin_y):
         u, v = (ux * dx + uy * dy) * scale, (vx * dx + vy * dy) * scale
         squared = u * u + v * v
         px, py = column + ex, row + ey
-        low_pass = LOW_PASS * (px * px + py * py)
-        hit = squared < low_pass
-        distance = squared if hit else low_pass
+        faded = low_pass * (px * px + py * py)
+        hit = squared < faded
+        distance = squared if hit else faded
         y = HALF * distance
         y = (y if y < FALLOFF_END else FALLOFF_END) * SIXTEENTH
         e = ONE + y * (E1 + y * (E2 + y * (E3 + y * (E4 + y * (E5 + y * E6)))))
@@ -131,7 +132,7 @@ def _opacities(s, a, b, k, records, base, origin_x, origin_y):
 
 
 @njit(nogil=True, fastmath=FAST, error_model="numpy", forceinline=True)
-def _sum_gradients(s, a, b, records, base, cx, cy, sums, out):
+def _sum_gradients(s, a, b, records, base, cx, cy, low_pass, sums, out):
     """Step back over a surfel, and sum up what the lanes a..b ask of it. (cx, cy) leads from its centre to the tile."""
     red, green = records[base + np.uint64(11)], records[base + np.uint64(12)]
     blue, nx = records[base + np.uint64(13)], records[base + np.uint64(14)]
@@ -204,7 +205,7 @@ def _sum_gradients(s, a, b, records, base, cx, cy, sums, out):
     sums[out + np.uint64(3)], sums[out + np.uint64(4)] = sum_ux, sum_uy
     sums[out + np.uint64(5)], sums[out + np.uint64(6)] = sum_vx, sum_vy
     sums[out + np.uint64(7)], sums[out + np.uint64(8)] = sum_wx, sum_wy
-    sums[out + np.uint64(9)], sums[out + np.uint64(10)] = TWO * sum_px, TWO * sum_py
+    sums[out + np.uint64(9)], sums[out + np.uint64(10)] = low_pass * sum_px, low_pass * sum_py
     sums[out + np.uint64(11)], sums[out + np.uint64(12)] = sum_opacity, sum_red
     sums[out + np.uint64(13)], sums[out + np.uint64(14)] = sum_green, sum_blue
     sums[out + np.uint64(15)], sums[out + np.uint64(16)] = sum_nx, sum_ny

@@ -100,7 +100,7 @@ def _pixel_interval(center, disc, reach, offset, half, size):
 
 @njit(**KERNEL)
 def project(
-    start, stop, means, quaternions, scales, opacities, colors, camera, width, height, records, boxes, keys, num_tiles
+    start, stop, means, quaternions, scales, opacities, colors, camera, low_pass, width, height, records, boxes, keys, num_tiles
 ):
     """Fill records, pixel boxes (x0, x1, y0, y1), sort keys and tile counts of surfels start..stop.
 
@@ -134,7 +134,7 @@ def project(
 
         # Box around the region where opacity >= ALPHA_MIN: projected ellipse of squared radius 2 ln(255 o), and disc.
         cut = TWO * math.log(opacity * ALPHA_MAX_INVERSE)
-        reach = math.sqrt(HALF * cut)
+        reach = math.sqrt(cut / low_pass)
         apart = mz * mz - cut * szz
         off_x = off_y = ZERO
         half_x = half_y = np.float32(1e9)

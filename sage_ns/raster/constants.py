@@ -12,7 +12,8 @@ TRANSMITTANCE_MIN = 1e-4
 """A pixel is finished before the surfel that would leave at most this share of its light."""
 
 LOW_PASS = 2.0
-"""Low-pass filter: a surfel is never drawn smaller than a disc of squared Mahalanobis distance 2 |dx|^2, pixels."""
+"""gsplat's low-pass filter: a surfel is never drawn smaller than a disc of squared Mahalanobis distance 2 |dx|^2, in
+pixels; that is a standard deviation of 0.71 pixels."""
 
 NEAR_PLANE = 0.01
 """Surfels whose centre is nearer than this are not drawn, metres."""

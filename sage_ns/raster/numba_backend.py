@@ -36,7 +36,7 @@ class _Pairs:
         num = len(arrays[0])
         self.width, self.height = camera.width, camera.height
         self.tiles_x, self.tiles_y = -(-camera.width // _TILE), -(-camera.height // _TILE)
-        self.camera = camera_floats(camera)
+        self.camera, self.low_pass = camera_floats(camera), np.float32(camera.low_pass)
         self.records = np.empty((num, projecting.RECORD), np.float32)
         self.boxes = np.empty((num, 4), np.int32)
         self.num_tiles = np.empty(num, np.int32)
@@ -44,8 +44,8 @@ class _Pairs:
         keys = scratch("surfel depths", (num,))
         with record_function("surfels: project"):
             outputs = (self.records, self.boxes, keys, self.num_tiles)
-            size = (self.width, self.height)
-            run_chunks(projecting.project, even_bounds(num, 2048), *arrays, self.camera, *size, *outputs)
+            shown = (self.camera, self.low_pass, self.width, self.height)
+            run_chunks(projecting.project, even_bounds(num, 2048), *arrays, *shown, *outputs)
         with record_function("surfels: sort"):
             order, other = scratch("order", (num,), np.int32), scratch("other order", (num,), np.int32)
             bits = keys.view(np.uint32)
@@ -68,9 +68,9 @@ class _Pairs:
         """What every kernel over tiles begins with: flat records, boxes, first pair of each tile."""
         return self.records.reshape(-1), self.boxes, self.offsets
 
-    def size(self) -> tuple[int, int, int]:
-        """Width and height in pixels, and width in tiles."""
-        return self.width, self.height, self.tiles_x
+    def size(self) -> tuple[int, int, int, np.float32]:
+        """Width and height in pixels, width in tiles, and how small a surfel may be drawn."""
+        return self.width, self.height, self.tiles_x, self.low_pass
 
     def tile_bounds(self) -> list[int]:
         """Borders that cut the tiles into chunks with about equal numbers of pairs."""

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sage_ns.raster.constants import ALPHA_MAX, ALPHA_MIN, INVERSE_DEPTH_MIN, LOW_PASS, TRANSMITTANCE_MIN
+from sage_ns.raster.constants import ALPHA_MAX, ALPHA_MIN, INVERSE_DEPTH_MIN, TRANSMITTANCE_MIN
 from sage_ns.raster.depth_normal import normal_from_depth_torch
 from sage_ns.raster.projection import ProjectedSurfels, project_surfels
 from sage_ns.raster.types import Buffers, PinholeCamera, Surfels
@@ -116,7 +116,7 @@ def _alphas(
         along = hit_depth * (rays @ tangents[:, axis].T) - (tangents[:, axis] * means).sum(-1)
         squared = squared + (along / surfels.scales[order, axis]) ** 2
     offset = pixels[:, None] - projected.disc_pixels[order]
-    low_pass = LOW_PASS * (offset * offset).sum(-1)
+    low_pass = camera.low_pass * (offset * offset).sum(-1)
     distance = torch.where(parallel | (low_pass <= squared), low_pass, squared)
     alphas = (surfels.opacities[order] * torch.exp(-0.5 * distance)).clamp(max=ALPHA_MAX)
     return torch.where(alphas < ALPHA_MIN, torch.zeros_like(alphas), alphas)

@@ -12,13 +12,17 @@ from torch import Tensor
 from sage_ns.raster.types import Buffers, PinholeCamera
 
 
+SMALL_DISC = 8.0
+"""Low-pass of enlarged cameras: discs half as wide as gsplat's. Averaging filters, too; what a disc adds to that puts
+every edge too far out, and surfels retreat under the true surface to make up for it (docs/benchmarks.md)."""
+
+
 def enlarged(camera: PinholeCamera, factor: int) -> PinholeCamera:
-    """The same view with ``factor`` times the pixels along each side."""
-    if factor == 1:
-        return camera
+    """The same view with ``factor`` times the pixels along each side, and smaller low-pass discs on these."""
     intrinsics = camera.intrinsics.clone()
     intrinsics[:2] *= factor
-    return replace(camera, intrinsics=intrinsics, width=camera.width * factor, height=camera.height * factor)
+    width, height = camera.width * factor, camera.height * factor
+    return replace(camera, intrinsics=intrinsics, width=width, height=height, low_pass=SMALL_DISC)
 
 
 def averaged(image: Float[Tensor, "fine_height fine_width c"], factor: int) -> Float[Tensor, "height width c"]:

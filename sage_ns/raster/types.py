@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sage_ns.errors import RasterError
+from sage_ns.raster.constants import LOW_PASS
 
 
 @dataclass(frozen=True)
@@ -62,12 +63,15 @@ class PinholeCamera:
         intrinsics: ((fx, 0, cx), (0, fy, cy), (0, 0, 1)) in pixels. Skew is not supported.
         width: image width in pixels.
         height: image height in pixels.
+        low_pass: surfels are never drawn smaller than a disc of squared Mahalanobis distance low_pass * |dx|^2, in
+            pixels (gsplat's on CUDA, whatever is set here).
     """
 
     T_camera_world: Float[Tensor, "4 4"]
     intrinsics: Float[Tensor, "3 3"]
     width: int
     height: int
+    low_pass: float = LOW_PASS
 
     def __post_init__(self) -> None:
         if tuple(self.T_camera_world.shape) != (4, 4):
@@ -76,6 +80,8 @@ class PinholeCamera:
             raise RasterError(f"intrinsics have shape {tuple(self.intrinsics.shape)}, expected (3, 3)")
         if self.width < 1 or self.height < 1:
             raise RasterError(f"the image is {self.width} x {self.height} pixels; both must be at least 1")
+        if not self.low_pass > 0:
+            raise RasterError(f"low_pass is {self.low_pass}; it must be above 0")
 
     @classmethod
     def from_opengl(

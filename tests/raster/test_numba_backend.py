@@ -41,6 +41,10 @@ def scene(name: str) -> tuple[Surfels, PinholeCamera]:
         "random": lambda: (cloud(60), camera),
         "many": lambda: (cloud(600, seed=1, scales=(0.005, 0.03)), camera),
         "sub-pixel": lambda: (cloud(300, seed=2, scales=(0.0002, 0.005)), camera),
+        "sub-pixel, small discs": lambda: (
+            cloud(300, seed=2, scales=(0.0002, 0.005)),
+            replace(camera, low_pass=8.0),
+        ),
         "large": lambda: (cloud(30, seed=3, scales=(0.2, 0.5)), camera),
         "tilted": lambda: (facing_away(cloud(80, seed=4), camera, 0.4), camera),
         "grazing": lambda: (facing_away(cloud(80, seed=5), camera, 0.03), camera),
@@ -57,8 +61,8 @@ def scene(name: str) -> tuple[Surfels, PinholeCamera]:
 
 
 SCENES = (
-    "random", "many", "sub-pixel", "large", "tilted", "grazing", "nearly edge-on", "opaque stack", "around the camera",
-    "off-screen", "one pixel", "one tile", "wide", "empty",
+    "random", "many", "sub-pixel", "sub-pixel, small discs", "large", "tilted", "grazing", "nearly edge-on",
+    "opaque stack", "around the camera", "off-screen", "one pixel", "one tile", "wide", "empty",
 )  # fmt: skip
 
 

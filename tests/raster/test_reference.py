@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -47,6 +48,8 @@ def test_a_tiny_disc_is_low_pass_filtered():
     buffers = rasterize(discs([2.0], [0.8], scale=1e-6), straight_camera(), "reference")
     assert float(buffers.alpha[12, 16]) == pytest.approx(0.8)
     assert float(buffers.alpha[12, 17]) == pytest.approx(0.8 * math.exp(-1.0))
+    buffers = rasterize(discs([2.0], [0.8], scale=1e-6), replace(straight_camera(), low_pass=8.0), "reference")
+    assert float(buffers.alpha[12, 17]) == pytest.approx(0.8 * math.exp(-4.0))
 
 
 def test_blending_of_two_discs():
