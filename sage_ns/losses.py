@@ -21,6 +21,9 @@ class LossWeights:
 
     l1: float = 0.8
     """1 - a, with a = 0.2 as in 3DGS"""
+    squared: float = 10.0
+    """beside l1: where cameras disagree, on strands of hair, absolute differences ask for the more frequent colour, and
+    squared ones for the mean, which is what another camera is nearest to"""
     dissimilarity: float = 0.2
     """a; weighs 1 - SSIM"""
     depth_distortion: float = 1.0
@@ -62,6 +65,11 @@ class LossWeights:
 def l1(rendered: Float[Tensor, "h w 3"], truth: Float[Tensor, "h w 3"]) -> Float[Tensor, ""]:
     """Mean absolute colour difference (first part of Eq. 12)."""
     return torch.nn.functional.l1_loss(rendered, truth)
+
+
+def squared(rendered: Float[Tensor, "h w 3"], truth: Float[Tensor, "h w 3"]) -> Float[Tensor, ""]:
+    """Mean squared colour difference [reading]; not in the paper's Eq. 12."""
+    return torch.nn.functional.mse_loss(rendered, truth)
 
 
 def dissimilarity(rendered: Float[Tensor, "h w 3"], truth: Float[Tensor, "h w 3"]) -> Float[Tensor, ""]:

@@ -290,10 +290,11 @@ class SageModel(Model):
     def photometric_losses(
         self, rendered: Float[Tensor, "h w 3"], truth: Float[Tensor, "h w 3"]
     ) -> dict[str, Float[Tensor, ""]]:
-        """L1 and SSIM, weighted."""
+        """Absolute and squared differences and SSIM, weighted."""
         return self.weighted(
             {
                 "l1": lambda: losses.l1(rendered, truth),
+                "squared": lambda: losses.squared(rendered, truth),
                 "dissimilarity": lambda: losses.dissimilarity(rendered, truth),
             }
         )
