@@ -6,9 +6,14 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from sage_ns.avatar.initialise import carries_hair
 from sage_ns.avatar.surfels import BoundSurfels
+from sage_ns.geometry.mesh_queries import nearest_triangles
 from sage_ns.geometry.triangles import TriangleFrames, triangle_frames
 from sage_ns.rig import HeadModel, rebind, rebinding_labels, to_local, to_world
+
+STANDS_OFF = 0.012
+"""Metres from a triangle's middle beyond which a surfel is not of the skin there: a fringe, glasses."""
 
 
 @torch.no_grad()
@@ -17,7 +22,9 @@ def rebind_surfels(
 ) -> Bool[Tensor, "num_surfels"]:
     """Bind each surfel to its nearest triangle (method Sec. 1); its pose in the world does not change.
 
-    Parts that may touch without belonging together (lips, lids and eyeballs) do not exchange surfels.
+    Parts that may touch without belonging together (lips, lids and eyeballs) do not exchange surfels. What stands off
+    the face (`STANDS_OFF`) is bound to the nearest triangle that carries hair: a lid that closes would fling the fringe
+    before it about, the longer the lever the farther.
 
     Args:
         vertices: the rig at the moment at which nearness is judged, the canonical one [metres].
@@ -30,7 +37,14 @@ def rebind_surfels(
     means, quaternions, scales = to_world(
         surfels.means, surfels.quaternions, surfels.log_scales.exp(), frames[surfels.triangle]
     )
-    nearest = rebind(means, vertices, triangles, surfels.triangle, rebinding_labels(head_model))
+    labels = rebinding_labels(head_model)
+    nearest = rebind(means, vertices, triangles, surfels.triangle, labels)
+    hair = carries_hair(head_model)
+    off = ~hair[nearest] & (torch.linalg.vector_norm(means - frames.origin[nearest], dim=-1) > STANDS_OFF)
+    for label in labels[nearest[off]].unique():
+        these, carriers = off & (labels[nearest] == label), (hair & (labels == label)).nonzero()[:, 0]
+        if len(carriers):
+            nearest[these] = carriers[nearest_triangles(means[these], vertices, triangles[carriers]).triangle]
     moved = nearest != surfels.triangle
     means, quaternions, scales = to_local(means[moved], quaternions[moved], scales[moved], frames[nearest[moved]])
     surfels.means[moved] = means

@@ -183,6 +183,24 @@ def test_rebinding_changes_the_triangle_but_not_the_surfel(head_model: HeadModel
     torch.testing.assert_close(same, torch.ones_like(same), rtol=0, atol=1e-4)
 
 
+def test_a_fringe_is_not_bound_to_the_lid_behind_it() -> None:
+    head_model = builtin_head()
+    frames = triangle_frames(head_model.v_template, head_model.triangles)
+    surfels = start(head_model, [])
+    lid = torch.nonzero(head_model.regions.triangle_mask("left_eye_region", head_model.triangles))[:, 0]
+    hanging, lying = lid[:10], lid[-10:]
+    with torch.no_grad():
+        surfels.triangle[:10], surfels.triangle[10:20] = hanging, lying
+        surfels.means[:20] = 0.0
+        # local y is the normal; forward along it, and on the skin
+        surfels.means[:10, 1] = 0.03 / frames.scale[hanging]
+    before = surfels.centers(frames)
+    rebind_surfels(surfels, head_model, head_model.v_template)
+    assert carries_hair(head_model)[surfels.triangle[:10]].all()
+    assert not carries_hair(head_model)[surfels.triangle[10:20]].any()
+    torch.testing.assert_close(surfels.centers(frames), before, rtol=0, atol=1e-6)
+
+
 def test_surfels_are_carried_over_to_a_rig_that_lies_elsewhere(head_model: HeadModel) -> None:
     surfels = start(head_model, [])
     with torch.no_grad():
