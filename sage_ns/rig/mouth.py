@@ -35,10 +35,12 @@ _BEHIND_LIPS = 9.5e-3
 _UNDER_SKIN = 3e-3
 """Metres that everything stays behind the skin."""
 _NEIGHBOURHOOD = 2e-3
+_LIP_PAIRS, _FROM_SEAM = 5, 4
+"""How many points of the upper lip, and of the lower, tell how far they are apart, and how many steps from the seam."""
 _HINT = "Only a jaw joint that opens the lips makes a mouth; switch the mouth interior off for this head model."
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MouthPlacement:
     """Where the closed mouth of an unposed head is."""
 
@@ -48,6 +50,8 @@ class MouthPlacement:
     """Metres from the middle to a corner."""
     scale: float
     """Of teeth and tongue, relative to an average adult's."""
+    lips: Int[Tensor, "2 num_pairs"]
+    """Vertices of the head on the upper lip and, below them, on the lower, over the middle half of the mouth."""
 
 
 def find_mouth(head_model: HeadModel) -> MouthPlacement:
@@ -103,15 +107,21 @@ def find_mouth(head_model: HeadModel) -> MouthPlacement:
     center = torch.tensor(
         [0.5 * float(columns[start] + columns[stop - 1]), float(heights.median()), lips - _BEHIND_LIPS * scale]
     )
-    return MouthPlacement(center.to(vertices), half_width, scale)
+    pairs = inner[torch.linspace(0, len(inner) - 1, _LIP_PAIRS).round().long()]
+    beside = torch.stack([row[pairs] - _FROM_SEAM, row[pairs] + _FROM_SEAM]).clamp(0, len(rows) - 1)
+    met = beside * len(columns) + pairs
+    corner = barycentric[met].argmax(dim=-1, keepdim=True)
+    lips = head_model.triangles.cpu()[triangle[met]].gather(-1, corner)[..., 0]
+    return MouthPlacement(center.to(vertices), half_width, scale, lips.to(vertices.device))
 
 
 def mouth_model(head_model: HeadModel) -> HeadModel:
     """The inside of a person's mouth, as a head model that the person's own parameters move.
 
     Upper teeth and gums follow the neck joint, lower ones and the tongue the jaw joint, the cavity's walls both. Its
-    regions are the parts (`sage_ns.rig.mouth_shape.PARTS`). The last five vertices, in no triangle, are the head's
-    joints before posing: the joint regressor reads them off, so that expressions move them as they move the head's.
+    regions are the parts (`sage_ns.rig.mouth_shape.PARTS`). After these come vertices in no triangle: some of the
+    head's lips (regions "upper_lip" and "lower_lip"), which tell how far they are apart, and the head's five joints
+    before posing: the joint regressor reads them off, so that expressions move them as they move the head's.
 
     Args:
         head_model: One person's (identity folded into the template).
@@ -124,45 +134,55 @@ def mouth_model(head_model: HeadModel) -> HeadModel:
     local = torch.from_numpy(shape.vertices).float() * (1e-3 * placement.scale)
     vertices = _tucked_in(local + placement.center.cpu(), placement, head_model).to(like)
     follows = torch.from_numpy(shape.follows_jaw).to(like)
-    num, num_joints = len(vertices), len(JOINT_NAMES)
-    weights = like.new_zeros(num + num_joints, num_joints)
+    num, num_joints, lips = len(vertices), len(JOINT_NAMES), placement.lips.flatten()
+    before_joints = num + len(lips)
+    total = before_joints + num_joints
+    weights = like.new_zeros(total, num_joints)
     weights[:num, _JAW], weights[:num, _NECK] = follows, 1.0 - follows
-    weights[num:, 0] = 1.0
-    regressor = like.new_zeros(num_joints, num + num_joints)
-    regressor[:, num:] = torch.eye(num_joints).to(like)
+    weights[num:before_joints] = head_model.skinning_weights[lips]
+    weights[before_joints:, 0] = 1.0
+    regressor = like.new_zeros(num_joints, total)
+    regressor[:, before_joints:] = torch.eye(num_joints).to(like)
+    pose_basis = like.new_zeros(36, total, 3)
+    pose_basis[:, num:before_joints] = head_model.pose_basis.reshape(36, -1, 3)[:, lips]
     joint_moves = torch.einsum("jv,vkc->jkc", head_model.joint_regressor, head_model.expression_basis)
     part = torch.from_numpy(shape.part)
+    regions = {name: torch.nonzero(part == i)[:, 0] for i, name in enumerate(PARTS)}
+    regions |= dict(zip(("upper_lip", "lower_lip"), torch.arange(num, before_joints).reshape(2, -1), strict=True))
     return HeadModel(
         name=f"mouth of {head_model.name}",
-        v_template=torch.cat([vertices, head_model.joint_regressor @ like]),
+        v_template=torch.cat([vertices, like[lips], head_model.joint_regressor @ like]),
         triangles=torch.from_numpy(shape.triangles).to(like.device),
-        shape_basis=like.new_zeros(num + num_joints, 3, 0),
-        expression_basis=torch.cat([like.new_zeros(num, *joint_moves.shape[1:]), joint_moves]),
-        pose_basis=like.new_zeros(36, 3 * (num + num_joints)),
+        shape_basis=like.new_zeros(total, 3, 0),
+        expression_basis=torch.cat(
+            [like.new_zeros(num, *joint_moves.shape[1:]), head_model.expression_basis[lips], joint_moves]
+        ),
+        pose_basis=pose_basis.reshape(36, -1),
         joint_regressor=regressor,
         skinning_weights=weights,
         parents=head_model.parents,
-        regions=Regions({name: torch.nonzero(part == i)[:, 0] for i, name in enumerate(PARTS)}).to(like.device),
+        regions=Regions(regions).to(like.device),
         expression_names=head_model.expression_names,
     )
 
 
 def mouth_opening(model: HeadModel, posed: Float[Tensor, "num_vertices 3"]) -> Float[Tensor, ""]:
-    """How far the jaw has opened: the way of the lower front teeth relative to the upper, in widths of the upper row.
+    """How far the lips are apart beyond their rest, in widths of the upper row of teeth.
+
+    It is the lips that let light in: a smile bares teeth that a closed jaw holds together.
 
     Args:
         model: What `mouth_model` returned.
         posed: Its vertices at some moment.
     """
-    upper, lower = (model.regions.vertices(name) for name in ("upper_teeth", "lower_teeth"))
+    upper, lower = (model.regions.vertices(name) for name in ("upper_lip", "lower_lip"))
+    row = model.regions.vertices("upper_teeth")
 
-    def state(vertices: Tensor) -> tuple[Tensor, Tensor]:
-        rows = vertices[upper], vertices[lower]
-        width = (rows[0].amax(dim=0) - rows[0].amin(dim=0)).norm()
-        return (rows[0].mean(dim=0) - rows[1].mean(dim=0)).norm(), width
+    def gaps(vertices: Tensor) -> Tensor:
+        return (vertices[upper] - vertices[lower]).norm(dim=-1)
 
-    (gap, _), (rest, width) = state(posed), state(model.v_template)
-    return (gap - rest).clamp_min(0.0) / width
+    width = (model.v_template[row].amax(dim=0) - model.v_template[row].amin(dim=0)).norm()
+    return (gaps(posed) - gaps(model.v_template)).mean().clamp_min(0.0) / width
 
 
 def _opening(like: Tensor) -> Float[Tensor, "3"]:

@@ -35,7 +35,7 @@ def mouth(head: HeadModel) -> HeadModel:
 
 def posed(mouth: HeadModel, **motion: list[float]) -> Tensor:
     params = replace(FlameParams.neutral(mouth), **{name: torch.tensor([value]) for name, value in motion.items()})
-    return pose_vertices(mouth, params)[0, :NUM]
+    return pose_vertices(mouth, params)[0]
 
 
 def test_finds_the_mouth_that_the_built_in_head_is_drawn_with(head: HeadModel) -> None:
@@ -84,7 +84,7 @@ def test_joints_are_the_heads_under_any_expression(head: HeadModel, mouth: HeadM
 
 
 def test_upper_parts_stay_and_lower_ones_turn_about_the_jaw_joint(head: HeadModel, mouth: HeadModel) -> None:
-    opened, rest = posed(mouth, jaw_pose=[0.3, 0.0, 0.0]), mouth.v_template[:NUM]
+    opened, rest = posed(mouth, jaw_pose=[0.3, 0.0, 0.0]), mouth.v_template
     for name in ("upper_teeth", "upper_gums"):
         members = mouth.regions.vertices(name)
         torch.testing.assert_close(opened[members], rest[members], atol=1e-6, rtol=0)
@@ -94,6 +94,17 @@ def test_upper_parts_stay_and_lower_ones_turn_about_the_jaw_joint(head: HeadMode
         members = mouth.regions.vertices(name)
         expected = (rest[members] - pivot) @ turn.T + pivot
         torch.testing.assert_close(opened[members], expected, atol=1e-5, rtol=0)
+
+
+def test_lips_that_a_smile_draws_apart_open_the_mouth_though_the_jaw_stays(head: HeadModel, mouth: HeadModel) -> None:
+    expression = torch.zeros(1, head.num_expression)
+    expression[0, head.expression_names.index("lips_part")] = 1.0
+    parted = replace(FlameParams.neutral(head), expr=expression)
+    upper, lower = find_mouth(head).lips
+    skin, inside = pose_vertices(head, parted)[0], pose_vertices(mouth, parted)[0]
+    torch.testing.assert_close(inside[mouth.regions.vertices("upper_lip")], skin[upper], atol=1e-6, rtol=0)
+    assert (head.v_template[upper, 1] > head.v_template[lower, 1]).all()
+    assert float(mouth_opening(mouth, inside)) > 0.03
 
 
 def test_opening_is_zero_at_rest_and_grows_with_the_jaw_alone(mouth: HeadModel) -> None:
