@@ -10,8 +10,8 @@ from torch import Tensor
 from sage_ns.field.sdf import SignedDistanceField
 from sage_ns.rig import FlameParams, HeadModel, pose_vertices
 
-_MILLIMETRE, _ROTATION = 1e-3, 5e-3
-"""What a tracker is off by: a millimetre of translation, 5 mrad of the head's and of the neck's rotation."""
+_MILLIMETRE, _ROTATION = 1e-3, 2e-2
+"""What a tracker is off by: a millimetre of translation, a degree of the head's and of the neck's rotation."""
 _RESIDUAL = 1e-3
 """Metres beyond which a vertex counts linearly: hair, and what the rig cannot be."""
 
