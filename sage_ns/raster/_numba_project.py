@@ -100,7 +100,21 @@ def _pixel_interval(center, disc, reach, offset, half, size):
 
 @njit(**KERNEL)
 def project(
-    start, stop, means, quaternions, scales, opacities, colors, camera, low_pass, width, height, records, boxes, keys, num_tiles
+    start,
+    stop,
+    means,
+    quaternions,
+    scales,
+    opacities,
+    colors,
+    camera,
+    low_pass,
+    width,
+    height,
+    records,
+    boxes,
+    keys,
+    num_tiles,
 ):
     """Fill records, pixel boxes (x0, x1, y0, y1), sort keys and tile counts of surfels start..stop.
 

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from sage_ns.raster.types import Buffers, PinholeCamera
 
-
 SMALL_DISC = 8.0
 """Low-pass of enlarged cameras: discs half as wide as gsplat's. Averaging filters, too; what a disc adds to that puts
 every edge too far out, and surfels retreat under the true surface to make up for it (docs/benchmarks.md)."""
