@@ -21,7 +21,7 @@ def refined_motion(
     head_model: HeadModel,
     motion: Float[Tensor, "num_coefficients"],
     prior: float = 0.75,
-    steps: int = 120,
+    steps: int = 240,
 ) -> Float[Tensor, "num_coefficients"]:
     """The motion vector under which the rig lies closest to the field's surface; near the tracked one [reading].
 

@@ -99,7 +99,7 @@ def test_a_rigid_offset_of_the_tracker_is_found_again(head: HeadModel, tracked: 
     if turned:
         true[3:6] += torch.tensor([3e-3, -4e-3, 2e-3])
     before = apart(head, tracked, true)
-    soon, later = (apart(head, refined(head, tracked, true, prior=1e-3, steps=steps), true) for steps in (120, 300))
+    soon, later = (apart(head, refined(head, tracked, true, prior=1e-3, steps=steps), true) for steps in (240, 600))
     assert before > 1e-3 and soon < 0.35 * before and later < 0.15 * before
 
 

@@ -120,6 +120,18 @@ def test_the_same_seed_gives_the_same_bytes_with_any_number_of_workers(folder: P
     assert other["head_model.npz"] == first["head_model.npz"]
 
 
+def test_hair_can_be_dyed_and_nothing_else_changes(tmp_path: Path) -> None:
+    few = replace(TINY, num_cameras=4, num_train_timesteps=1, num_test_timesteps=1, supersampling=1)
+    pictures = []
+    for color in ("black", "blond"):
+        folder = synthesize_capture(tmp_path / color, replace(few, hair_color=color), quietly)
+        pictures.append(np.asarray(Image.open(folder / "images" / "00000_08.png").convert("L"), dtype=float))
+    black, blond = pictures
+    height = black.shape[0]
+    assert (blond - black)[: height // 3].max() > 40.0
+    assert np.abs(blond - black)[height // 2 :].max() < 20.0
+
+
 def test_a_used_folder_is_refused_and_left_alone(tmp_path: Path) -> None:
     used = tmp_path / "used"
     used.mkdir()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -17,6 +18,8 @@ _SKIN_TONES = ((0.60, 0.365, 0.265), (0.50, 0.29, 0.20), (0.66, 0.42, 0.32), (0.
 _IRIS_COLORS = ((0.16, 0.25, 0.33), (0.17, 0.095, 0.045), (0.14, 0.20, 0.12), (0.24, 0.17, 0.08))
 _HAIR_COLORS = ((0.090, 0.050, 0.028), (0.040, 0.024, 0.016), (0.150, 0.085, 0.042), (0.060, 0.036, 0.024))
 _LONG_HAIR_COLORS = ((0.022, 0.015, 0.012), (0.035, 0.019, 0.012))
+HairColor = Literal["own", "black", "brown", "blond"]
+_DYES = {"black": (0.022, 0.015, 0.012), "brown": (0.090, 0.050, 0.028), "blond": (0.420, 0.290, 0.140)}
 
 
 @dataclass(frozen=True)
@@ -28,12 +31,13 @@ class Colors:
     hair: Float[np.ndarray, "3"]
 
     @staticmethod
-    def of(seed: int, long_hair: bool) -> Colors:
-        """Colouring of person `seed`."""
+    def of(seed: int, long_hair: bool, hair_color: HairColor = "own") -> Colors:
+        """Colouring of person `seed`, with hair as it grew (long hair is darker) or dyed."""
         rng = np.random.default_rng([seed, 303])
         hair = _LONG_HAIR_COLORS if long_hair else _HAIR_COLORS
         tone = np.array(_SKIN_TONES[seed % len(_SKIN_TONES)]) * rng.uniform(0.94, 1.06)
-        return Colors(tone, np.array(_IRIS_COLORS[seed % len(_IRIS_COLORS)]), np.array(hair[seed % len(hair)]))
+        color = np.array(_DYES.get(hair_color, hair[seed % len(hair)]))
+        return Colors(tone, np.array(_IRIS_COLORS[seed % len(_IRIS_COLORS)]), color)
 
 
 @dataclass(frozen=True)

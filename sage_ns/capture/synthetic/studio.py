@@ -20,7 +20,7 @@ from sage_ns.capture.synthetic.light import Studio
 from sage_ns.capture.synthetic.motion import Motion, joined, mistracked, perform, rest
 from sage_ns.capture.synthetic.mouth import with_mouth_interior
 from sage_ns.capture.synthetic.render import Person, Quality, StudioCamera
-from sage_ns.capture.synthetic.skin import Colors, paint
+from sage_ns.capture.synthetic.skin import Colors, HairColor, paint
 from sage_ns.capture.synthetic.surface import TrueSkin
 from sage_ns.capture.synthetic.work import Job, film
 from sage_ns.capture.writer import refuse_used_folder
@@ -56,6 +56,8 @@ class SyntheticCapture:
     """cameras on the frontal arc (4 to 16); number 8 is the front and is held out where there are that many"""
     hair: HairStyle = "short"
     """head hair"""
+    hair_color: HairColor = "own"
+    """colour of hair and brows; own = as this person's grew, long hair darker"""
     num_train_timesteps: int = 4
     """training moments: the neutral one, then others for multi-frame training"""
     num_test_timesteps: int = 12
@@ -162,7 +164,7 @@ def create_person(settings: SyntheticCapture) -> tuple[Person, HeadModel, Float[
     is_skin[: model.num_vertices] = 1.0
     is_skin[model.regions.vertices("eyes").numpy()] = 0.0
     skin = TrueSkin.of(rig, 2 if height >= 160 else 1, seed, is_skin)
-    colors = Colors.of(seed, settings.hair == "long")
+    colors = Colors.of(seed, settings.hair == "long", settings.hair_color)
     share = float(np.clip(height / 401.0, 0.15, 2.0))
     num_strands = round((24_000 if settings.hair == "long" else 13_000) * share)
     strands = (
