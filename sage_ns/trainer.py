@@ -75,11 +75,11 @@ class FusedAdamConfig(OptimizerConfig):
 
 @dataclass
 class DecayConfig(ExponentialDecaySchedulerConfig):
-    """nerfstudio's exponential decay, over phase 1 unless max_steps says otherwise."""
+    """nerfstudio's exponential decay, over both phases unless max_steps says otherwise."""
 
     _target: type = field(default_factory=lambda: Decay)
     max_steps: int = 0
-    """steps until lr_final; 0 = phase 1 (set when training starts)"""
+    """steps until lr_final; 0 = all (set when training starts)"""
 
 
 class Decay(ExponentialDecayScheduler):
@@ -127,7 +127,7 @@ class SageTrainerConfig(TrainerConfig):
         pipeline.seed = self.machine.seed
         for group in self.optimizers.values():
             if group["scheduler"] is not None and not group["scheduler"].max_steps:
-                group["scheduler"].max_steps = pipeline.reconstruct_steps
+                group["scheduler"].max_steps = self.max_num_iterations
 
     def _settle_phases(self, preset: Preset) -> None:
         """How many steps there are, and how many of them belong to phase 1; of a given total, the preset's share.

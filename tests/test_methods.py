@@ -113,7 +113,7 @@ def test_steps_are_divided_among_the_phases(given: dict[str, Any], total: int, f
     config: Any = configured("sage-multiview", data=tmp_path, preset="small", overrides=given)
     config.set_timestamp()
     assert (config.max_num_iterations, config.pipeline.reconstruct_steps) == (total, first)
-    assert config.optimizers["means"]["scheduler"].max_steps == first, "rates decay over phase 1"
+    assert config.optimizers["means"]["scheduler"].max_steps == total, "rates decay over both phases"
     config.set_timestamp()  # as for a config that was read from a file
     assert (config.max_num_iterations, config.pipeline.reconstruct_steps) == (total, first)
 
