@@ -33,7 +33,8 @@ class FieldSupervision:
         head_model: whose hair region carries surfels that do not lie on a surface.
         num_rays: rays per step.
         num_points: surfels per step whose centres are held to the surface.
-        surfel_share: how much of the pull between surfels and surface acts on the surfels.
+        surfel_share: how much of the pull between surfels and surface acts on where the surfels are.
+        normal_share: how much of their alignment acts on how they are turned.
         seed: of the draws.
     """
 
@@ -44,12 +45,14 @@ class FieldSupervision:
         num_rays: int,
         num_points: int,
         surfel_share: float,
+        normal_share: float,
         seed: int,
     ) -> None:
         self.canonical = canonical
         self.num_rays = num_rays
         self.num_points = num_points
         self.surfel_share = surfel_share
+        self.normal_share = normal_share
         self.seed = seed
         # The surface goes straight over strands of hair, and over the gap between the lips, which is to stay dark.
         regions, triangles = head_model.regions, head_model.triangles
@@ -130,7 +133,7 @@ class FieldSupervision:
         positions = _damped(surfels.centers(frames)[chosen], self.surfel_share)
         to_world = frames[triangle].quaternion
         local = torch.nn.functional.normalize(attributes.quaternions[chosen], dim=-1)
-        normals = _damped(quaternion_to_matrix(quaternion_multiply(to_world, local))[..., 2], self.surfel_share)
+        normals = _damped(quaternion_to_matrix(quaternion_multiply(to_world, local))[..., 2], self.normal_share)
         field = self.canonical.field
         sample = field.evaluate(positions, gradient=True)
         gradient = sample.gradient

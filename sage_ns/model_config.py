@@ -76,8 +76,10 @@ class SageModelConfig(ModelConfig):
     num_surface_points: int = 0
     """surfels per step that are held to the field's surface; 0 = as the preset says"""
     surfel_share: float = 0.0
-    """of the pull between surfels and surface, what acts on the surfels; the paper's is 1. Images place them better
-    than a surface that is still to be found (docs/benchmarks.md): the surface is to follow"""
+    """of the pull between surfels and surface, what acts on where the surfels are; the paper's is 1. Images place them
+    better than a surface that is still to be found (docs/benchmarks.md): the surface is to follow"""
+    normal_share: float = 1.0
+    """of the alignment of surfels with the surface, what turns the surfels: its normals are better than theirs"""
     ray_samples: tuple[int, int] = (48, 16)
     """samples per ray: that find the surface, that are rendered"""
     losses: LossWeights = field(default_factory=LossWeights)

@@ -22,6 +22,7 @@ def open_mouth(
     triangles: Int[Tensor, "num_triangles 3"],
     camera: PinholeCamera,
     supersampling: int,
+    background: Float[Tensor, "3"],
 ) -> Expected:
     """Pixels whose rays meet the inside of the mouth before any skin, in the colours of the mouth alone [reading].
 
@@ -34,10 +35,11 @@ def open_mouth(
         vertices, triangles: the head's mesh at that moment, metres.
         camera: that looks.
         supersampling: draw the mouth at this many times the resolution.
+        background: colour that shines through where the mouth's surfels leave a gap.
     """
-    inside = mouth.rig.vertices(motion)
+    inside = mouth.vertices(motion)
     combined = torch.cat([triangles, mouth.rig.head_model.triangles + len(vertices)])
-    seen = project(inside, camera)
+    seen = project(inside[mouth.rig.head_model.triangles.unique()], camera)
     width = camera.width
     rows, columns = (torch.arange(int(at.min()), int(at.max()) + 1) for at in (seen.row, seen.column))
     pixel = (rows[:, None] * width + columns[None]).reshape(-1).to(vertices.device)
@@ -45,4 +47,5 @@ def open_mouth(
     met = first_triangles(torch.cat([vertices, inside]), combined, origins, directions).to(vertices.device)
     pixel = pixel[met >= len(triangles)]
     alone = rasterize(mouth.place(motion, camera.center), enlarged(camera, supersampling))
-    return Expected(pixel, downsampled(alone, supersampling).color.reshape(-1, 3)[pixel])
+    shown = downsampled(alone, supersampling).composite(background)
+    return Expected(pixel, shown.reshape(-1, 3)[pixel])

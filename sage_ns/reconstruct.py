@@ -51,6 +51,7 @@ class Reconstruct:
                 config.num_rays,
                 config.num_surface_points,
                 config.surfel_share,
+                config.normal_share,
                 seed,
             )
             if model.canonical is not None

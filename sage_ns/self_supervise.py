@@ -107,7 +107,7 @@ class SelfSupervise:
             expected = self.consistency(pinhole, pose.vertices, pose.frames, small, generator)
             if model.avatar.mouth is not None:
                 triangles, finer = model.rig.head_model.triangles, model.config.supersampling
-                within = open_mouth(model.avatar.mouth, motion, pose.vertices, triangles, pinhole, finer)
+                within = open_mouth(model.avatar.mouth, motion, pose.vertices, triangles, pinhole, finer, background)
                 expected = Expected(
                     torch.cat([expected.pixel, within.pixel]), torch.cat([expected.color, within.color])
                 )

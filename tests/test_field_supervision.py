@@ -38,7 +38,7 @@ def supervision(head_model: HeadModel) -> FieldSupervision:
     torch.manual_seed(0)
     config = FieldConfig(num_levels=3, log2_table_size=10, coarsest=4, finest=21, hidden=16, num_features=4)
     canonical = Canonical(config, torch.zeros(3), 0.2, sh_degree=1, num_coarse=12, num_fine=8)
-    return FieldSupervision(canonical, head_model, num_rays=40, num_points=60, surfel_share=0.5, seed=3)
+    return FieldSupervision(canonical, head_model, 40, 60, surfel_share=0.5, normal_share=0.5, seed=3)
 
 
 def camera() -> PinholeCamera:
@@ -103,6 +103,21 @@ def test_points_pull_surfels_and_field_together(
     assert surfels.quaternions.grad is not None and surfels.quaternions.grad.any()
     field_grads = [parameter.grad for parameter in supervision.canonical.field.parameters()]
     assert all(grad is not None and torch.isfinite(grad).all() for grad in field_grads)
+
+
+def test_shares_say_what_of_a_surfel_the_surface_acts_on(
+    supervision: FieldSupervision, surfels: BoundSurfels, frames: TriangleFrames
+) -> None:
+    supervision.surfel_share, supervision.normal_share = 0.0, 1.0
+    terms = supervision.point_terms(0, surfels, surfels.attributes, frames)
+    (terms["surface_distance"]() + terms["normal_alignment"]()).backward()
+    assert surfels.means.grad is None or not surfels.means.grad.any()
+    turned = surfels.quaternions.grad
+    assert turned is not None and turned.any()
+    surfels.quaternions.grad = None
+    supervision.normal_share = 3.0
+    supervision.point_terms(0, surfels, surfels.attributes, frames)["normal_alignment"]().backward()
+    torch.testing.assert_close(surfels.quaternions.grad, 3.0 * turned)
 
 
 def test_a_surfel_off_the_surface_is_drawn_to_it(

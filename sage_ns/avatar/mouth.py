@@ -122,20 +122,28 @@ class Mouth(nn.Module):
         self.register_buffer("around", around_mouth(head_model), persistent=False)
         self.register_buffer("openings", prior.openings.clone())
         self.register_buffer("shade", prior.shade.clone())
-        self._last: tuple[bytes, TriangleFrames, Tensor] | None = None
+        self._last: tuple[bytes, Tensor, TriangleFrames, Tensor] | None = None
+
+    @torch.no_grad()
+    def vertices(self, motion: Float[Tensor, "num_coefficients"]) -> Float[Tensor, "num_vertices 3"]:
+        """The mesh under ``motion`` [metres, world]; the last vertices belong to no triangle, see `mouth_model`."""
+        return self._posed(motion)[0]
 
     @torch.no_grad()
     def place(self, motion: Float[Tensor, "num_coefficients"], camera_center: Float[Tensor, "3"]) -> Surfels:
         """Surfels in the world under ``motion``, coloured as seen from ``camera_center`` [metres]."""
-        # A moving camera asks for one moment again and again.
+        _, frames, factor = self._posed(motion)
+        return self.surfels.place(frames, camera_center, factor)
+
+    def _posed(self, motion: Float[Tensor, "num_coefficients"]) -> tuple[Tensor, TriangleFrames, Tensor]:
+        """Vertices, frames and shade; kept, since a moving camera asks for one moment again and again."""
         key = motion.detach().cpu().numpy().tobytes()
         if self._last is None or self._last[0] != key:
             model = self.rig.head_model
             vertices = self.rig.vertices(motion)
             factor = part_shade(model, vertices, self.openings, self.shade)
-            self._last = (key, triangle_frames(vertices, model.triangles), factor)
-        _, frames, factor = self._last
-        return self.surfels.place(frames, camera_center, factor)
+            self._last = (key, vertices, triangle_frames(vertices, model.triangles), factor)
+        return self._last[1:]
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Mouth:
         self._last = None
