@@ -37,6 +37,12 @@ def test_l1_is_the_mean_difference() -> None:
     assert float(losses.l1(ramp, torch.zeros_like(ramp))) == pytest.approx(0.25)
 
 
+def test_squared_counts_what_stands_out_more() -> None:
+    image = random_image(0)
+    assert losses.squared(image, image) == 0
+    assert float(losses.squared(image + 0.25, image)) == pytest.approx(0.25**2)
+
+
 def test_dissimilarity_is_zero_for_equal_images_and_grows() -> None:
     image = random_image(1)
     assert float(losses.dissimilarity(image, image)) == pytest.approx(0.0, abs=1e-6)
