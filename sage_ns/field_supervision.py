@@ -21,8 +21,10 @@ Terms = dict[str, Callable[[], Tensor]]
 
 _ON_SURFACE = 1.0
 """Triangle scales; a surfel farther from its triangle is hair (GaussianAvatars' limit for skin)."""
-_OPAQUE = 0.95
-"""Coverage from which a ray's surfel depth and normal are those of one surface."""
+_OPAQUE, _REACHED = 0.95, 0.5
+"""Coverage from which a ray's depth and normal are those of one surface: of the surfels, of the field. Where the field
+is hardly there, its depth is a quotient of two small numbers: one such ray's gradient was 500 times a whole step's,
+threw the surface off by millimetres, and stayed in Adam's memory for the rest of the training."""
 
 
 class FieldSupervision:
@@ -90,12 +92,13 @@ class FieldSupervision:
         def chosen(image: Tensor) -> Tensor:
             return image.detach().reshape(-1, image.shape[-1])[pixels]
 
-        # Not the expected depth: what shines through a head from its far side, half a percent, weighs 15 cm behind, and
-        # would draw the surface inwards by most of a millimetre.
+        # Not the expected depth of the hits: those lie most of a millimetre behind the true surface, and what shines
+        # through a head from its far side weighs 15 cm behind. The median of the centres does not.
         alpha, depth = chosen(buffers.alpha)[:, 0], chosen(buffers.depth_median)[:, 0]
         normal = torch.nn.functional.normalize(chosen(buffers.normal), dim=-1)
-        solid = (alpha > _OPAQUE).to(depth)
-        reached = seen.alpha[:, 0].clamp_min(1e-3)
+        reached = seen.alpha[:, 0]
+        solid = ((alpha > _OPAQUE) & (reached.detach() > _REACHED)).to(depth)
+        reached = reached.clamp_min(_REACHED)
         terms: Terms = {
             "field_color": lambda: losses.field_color(seen.color + (1 - seen.alpha) * background, chosen(truth)),
             "field_depth": lambda: losses.field_depth(seen.depth[:, 0] / reached / length, depth, solid),

@@ -73,6 +73,16 @@ def test_rays_teach_field_appearance_and_sharpness(
     assert surfels.means.grad is None, "the surfels' depth and normals are constants to the field"
 
 
+def test_rays_that_hardly_meet_the_field_teach_no_depth(
+    supervision: FieldSupervision, surfels: BoundSurfels, frames: TriangleFrames
+) -> None:
+    with torch.no_grad():
+        supervision.canonical.field.output.bias[0] += 100.0
+    terms = ray_terms(supervision, surfels, frames)
+    assert terms["field_depth"] == 0 and terms["field_normal"] == 0
+    assert terms["field_silhouette"] > 0.1, "that it is missing is the silhouette's to say"
+
+
 def test_rays_are_a_function_of_seed_and_step(
     supervision: FieldSupervision, surfels: BoundSurfels, frames: TriangleFrames
 ) -> None:
