@@ -11,10 +11,9 @@ from torch import Tensor
 
 from sage_ns.raster.types import Buffers, PinholeCamera
 
-SMALL_DISC = 4.0
-"""Low-pass of enlarged cameras: a standard deviation of half a drawn pixel, where gsplat's is 0.71. Averaging filters,
-too; what a disc adds to that puts every edge too far out, and surfels retreat under the true surface to make up for it.
-At 8 they come closer still, but thin ones slip between the samples (docs/benchmarks.md)."""
+SMALL_DISC = 8.0
+"""Low-pass of enlarged cameras: discs half as wide as gsplat's. Averaging filters, too; what a disc adds to that puts
+every edge too far out, and surfels retreat under the true surface to make up for it (docs/benchmarks.md)."""
 
 
 def enlarged(camera: PinholeCamera, factor: int) -> PinholeCamera:
