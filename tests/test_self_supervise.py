@@ -21,7 +21,8 @@ from tests.tiny_capture import write_tiny_capture
 
 TOTAL, BORDER = 28, 20
 TAUGHT = {"depth_distortion", "normal_consistency", "appearance"}
-OF_PICTURES = {"l1", "squared", "dissimilarity", "silhouette", "position_hinge", "scale_hinge"} | TAUGHT - {"appearance"}
+OF_PICTURES = {"l1", "squared", "dissimilarity", "silhouette", "position_hinge", "scale_hinge"}
+OF_PICTURES |= TAUGHT - {"appearance"}
 TINY_FIELD = FieldConfig(num_levels=3, log2_table_size=10, coarsest=4, finest=21, hidden=16, num_features=4)
 
 
