@@ -8,6 +8,7 @@ What gsplat 1.4.0 does, read from its source, and what follows for us:
 - Its depth is that of the surfels' centres. Ours is that of the ray's hits: the plane of inverse depth of each surfel
   (three numbers, see `ProjectedSurfels.inverse_depth_planes`) is blended like a colour and evaluated at the pixel.
 - Its normals come in world space, turned towards the camera, unit length times alpha: as ours.
+- Its low-pass disc is fixed (`constants.LOW_PASS`): `PinholeCamera.low_pass` is not heeded.
 - It draws surfels whose one-sigma ellipse reaches the camera's plane; they are made transparent here.
 - It gives each surfel a square of 3 sigma (ours: exactly where it is visible), so that faint rims are cut at the
   borders of 16-pixel tiles, and so are the low-pass discs of surfels smaller than a pixel.
