@@ -107,9 +107,12 @@ def find_mouth(head_model: HeadModel) -> MouthPlacement:
     center = torch.tensor(
         [0.5 * float(columns[start] + columns[stop - 1]), float(heights.median()), lips - _BEHIND_LIPS * scale]
     )
-    pairs = inner[torch.linspace(0, len(inner) - 1, _LIP_PAIRS).round().long()]
-    beside = torch.stack([row[pairs] - _FROM_SEAM, row[pairs] + _FROM_SEAM]).clamp(0, len(rows) - 1)
-    met = beside * len(columns) + pairs
+    beside = torch.stack([row[inner] - _FROM_SEAM, row[inner] + _FROM_SEAM]).clamp(0, len(rows) - 1)
+    on_skin = depth[beside, inner].isfinite().all(dim=0).nonzero()[:, 0]
+    if len(on_skin) == 0:
+        raise HeadModelError(f"head model '{head_model.name}': no lips found, above and below where they part. {_HINT}")
+    pairs = on_skin[torch.linspace(0, len(on_skin) - 1, _LIP_PAIRS).round().long()]
+    met = beside[:, pairs] * len(columns) + inner[pairs]
     corner = barycentric[met].argmax(dim=-1, keepdim=True)
     lips = head_model.triangles.cpu()[triangle[met]].gather(-1, corner)[..., 0]
     return MouthPlacement(center.to(vertices), half_width, scale, lips.to(vertices.device))
