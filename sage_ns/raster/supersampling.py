@@ -18,6 +18,8 @@ every edge too far out, and surfels retreat under the true surface to make up fo
 
 def enlarged(camera: PinholeCamera, factor: int) -> PinholeCamera:
     """The same view with ``factor`` times the pixels along each side, and smaller low-pass discs on these."""
+    if factor == 1:
+        return camera
     intrinsics = camera.intrinsics.clone()
     intrinsics[:2] *= factor
     width, height = camera.width * factor, camera.height * factor
