@@ -97,7 +97,7 @@ class FieldSupervision:
         alpha, depth = chosen(buffers.alpha)[:, 0], chosen(buffers.depth_median)[:, 0]
         normal = torch.nn.functional.normalize(chosen(buffers.normal), dim=-1)
         reached = seen.alpha[:, 0]
-        solid = ((alpha > _OPAQUE) & (reached.detach() > _REACHED)).to(depth)
+        solid = ((alpha > _OPAQUE) & (reached > _REACHED)).to(depth)
         reached = reached.clamp_min(_REACHED)
         terms: Terms = {
             "field_color": lambda: losses.field_color(seen.color + (1 - seen.alpha) * background, chosen(truth)),
