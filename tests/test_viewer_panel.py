@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 import viser
-from nerfstudio.viewer_legacy.server.viewer_utils import IOChangeException
+from nerfstudio.viewer_legacy.server.viewer_utils import IOChangeException, SetTrace
 
 from sage_ns.capture.face_sliders import FaceSlider, face_sliders
 from sage_ns.errors import SageError
@@ -234,6 +234,33 @@ def test_an_error_leaves_an_empty_picture_and_says_so(avatar: Any) -> None:
     model.error = IOChangeException()
     with pytest.raises(IOChangeException):
         shown.get_outputs_for_camera(camera)
+
+
+def test_what_has_begun_is_drawn_before_the_viewer_interrupts(avatar: Any) -> None:
+    """As nerfstudio does it: a trace function that raises at the next line, whichever that is."""
+    interrupt, drawn = False, []
+
+    class Interrupted(Drawn):
+        def get_outputs_for_camera(self, camera: Any) -> dict[str, torch.Tensor]:
+            nonlocal interrupt
+            interrupt = True
+            outputs = super().get_outputs_for_camera(camera)
+            drawn.append(outputs)
+            return outputs
+
+    def check(frame: Any, event: str, argument: Any) -> Any:
+        nonlocal interrupt
+        if event == "line" and interrupt:
+            interrupt = False
+            raise IOChangeException
+        return check
+
+    model = Interrupted(avatar=avatar, motion=avatar.motion)
+    shown = ShownModel(model, SimpleNamespace(follow=lambda vertices: None), lambda: ["rgb"])  # type: ignore[arg-type]
+    with pytest.raises(IOChangeException), SetTrace(check):
+        shown.get_outputs_for_camera(some_camera())
+    assert len(drawn) == 1, "drawn to its end"
+    assert not interrupt and shown.error is None
 
 
 def test_pictures_of_what_moves_are_as_large_as_they_are_worth() -> None:

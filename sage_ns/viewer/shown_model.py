@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from time import perf_counter
 from typing import Any
 
@@ -25,7 +27,9 @@ MOVING_FPS = 30.0
 class ShownModel:
     """Stands between the viewer and the model; what it adds is seen in the viewer and nowhere else.
 
-    It sends nothing to the page: the viewer may interrupt drawing at any line, and viser would keep its locks.
+    What has begun is drawn to its end. nerfstudio's viewer interrupts drawing by an exception at whatever line it has
+    reached, also where that leaves a lock taken or a module half imported, after which nothing is drawn any more; the
+    exception comes after the drawing instead.
 
     Args:
         model: what is drawn.
@@ -72,7 +76,8 @@ class ShownModel:
         """Images by name. An error that the model raises would end the viewer's thread: there are empty images then."""
         start = perf_counter()
         try:
-            outputs = self._draw(camera)
+            with _uninterrupted():
+                outputs = self._draw(camera)
             self._names = tuple(outputs)
         except IOChangeException:  # the viewer's own: something has moved meanwhile
             raise
@@ -117,6 +122,17 @@ class ShownModel:
         pixels_per_second = GLOBAL_BUFFER["events"].get(EventName.VIS_RAYS_PER_SEC.value, {}).get("avg", 0.0)
         if pixels_per_second > 0:
             machine.target_fps = pixels_per_second / moving_pixels(self._small, self._large)  # type: ignore[assignment]
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Nothing traces this thread meanwhile, which is how nerfstudio's viewer interrupts."""
+    trace = sys.gettrace()
+    sys.settrace(None)
+    try:
+        yield
+    finally:
+        sys.settrace(trace)
 
 
 def moving_pixels(small: tuple[int, float], large: tuple[int, float]) -> float:

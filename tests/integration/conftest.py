@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import socket
+import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.integration.commands import run_here
+from tests.integration.browser import wait_for
+from tests.integration.commands import run_here, start_program
 from tests.tiny_capture import write_tiny_capture
 
 NUM_SURFELS = 300
@@ -44,6 +47,31 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+@contextmanager
+def running_viewer(run: Run, folder: Path, port: int) -> Iterator[Path]:
+    """ns-viewer on an avatar, from when it answers; the file that holds what it prints."""
+    printed = folder / "printed.txt"
+    listen = ("--viewer.websocket-port", port, "--viewer.websocket-host", "127.0.0.1")
+    viewer = start_program("ns-viewer", "--load-config", run.config, *listen, cwd=folder, output=printed)
+    try:
+        wait_for(lambda: viewer.poll() is not None or _answers(port), "ns-viewer")
+        assert viewer.poll() is None, printed.read_text()
+        yield printed
+    except TimeoutError as error:
+        raise TimeoutError(f"{error}\nns-viewer printed:\n{printed.read_text()}") from error
+    finally:
+        viewer.terminate()
+        viewer.wait(timeout=20)
+
+
+def _answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}") as answer:
+            return answer.status == 200
+    except OSError:
+        return False
 
 
 @pytest.fixture(scope="session")
