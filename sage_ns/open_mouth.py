@@ -1,17 +1,48 @@
-"""Which pixels look into the open mouth, and what they should show."""
+"""What stands before the open mouth though no picture has shown it; which pixels look in, and what they should show."""
 
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sage_ns.appearance_consistency import Expected
+from sage_ns.avatar.avatar import Avatar
+from sage_ns.avatar.initialise import carries_hair
 from sage_ns.avatar.mouth import Mouth
 from sage_ns.capture.cameras import pixel_rays, project
+from sage_ns.capture.surface_colors import SurfaceColors
 from sage_ns.geometry.ray_casting import first_triangles
 from sage_ns.raster import PinholeCamera, rasterize
 from sage_ns.raster.supersampling import downsampled, enlarged
+
+_CLEARED = -5.0
+"""Logit of opacity; there is still a gradient, so that what is missed in the pictures comes back."""
+
+
+@torch.no_grad()
+def clear_mouth(avatar: Avatar, colors: SurfaceColors) -> Bool[Tensor, "num_surfels"]:
+    """Make the surfels around the mouth that no picture of the canonical moment shows transparent [reading].
+
+    Behind closed lips nothing tells their colour: the optimiser makes them whatever shines through the seam best, and
+    an opening mouth would carry that before its teeth. What belongs there is the mouth's own.
+
+    Args:
+        avatar: changed in place, unless it has no mouth.
+        colors: looks points up in the pictures.
+
+    Returns:
+        Which they are.
+    """
+    surfels = avatar.surfels
+    if avatar.mouth is None:
+        return torch.zeros_like(surfels.triangle, dtype=torch.bool)
+    frames = avatar.poses.at(avatar.motion.canonical()).frames
+    normals = frames.normal[surfels.triangle]
+    around = (avatar.mouth.around & ~carries_hair(avatar.rig.head_model))[surfels.triangle]
+    cleared = around & ~colors.look_up(surfels.centers(frames), normals, -normals).seen
+    surfels.opacity_logits[cleared] = surfels.opacity_logits[cleared].clamp_max(_CLEARED)
+    return cleared
 
 
 @torch.no_grad()

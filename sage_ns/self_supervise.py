@@ -14,7 +14,7 @@ from sage_ns.appearance_consistency import AppearanceConsistency, AppearanceSour
 from sage_ns.capture.datamanager import CaptureDatamanager
 from sage_ns.capture.driving_bank import DrivingBank
 from sage_ns.model import SageModel
-from sage_ns.open_mouth import open_mouth
+from sage_ns.open_mouth import clear_mouth, open_mouth
 from sage_ns.raster.supersampling import downsampled
 from sage_ns.reconstruct import Losses, Reconstruct
 
@@ -83,7 +83,10 @@ class SelfSupervise:
 
     def losses(self, step: int) -> tuple[dict[str, Any], Losses, dict[str, Tensor]]:
         """Outputs, losses and metrics of one step."""
-        self.model.avatar.settle()
+        avatar = self.model.avatar
+        if not avatar.is_settled and self.consistency is not None:
+            clear_mouth(avatar, self.consistency.colors)
+        avatar.settle()
         if self.anchor > 0 and step % 2:
             outputs, terms, metrics = self.reconstruct.anchor(step)
             return outputs, {name: self.anchor * term for name, term in terms.items()}, metrics
