@@ -50,9 +50,10 @@ class _Row:
     """How far behind the upper middle teeth the arch begins."""
 
 
+# Lips that part at rest show two to three millimetres of the upper middle teeth.
 _UPPER = _Row(
     up=1.0, widths=(8.5, 6.6, 7.6, 7.0, 6.8, 10.0, 9.2), heights=(10.0, 9.0, 10.0, 8.5, 7.6, 7.2, 6.6),
-    edges=(-1.0, -0.4, -1.1, -0.5, -0.3, -0.2, 0.2), half_width=30.0, depth=48.0, back=0.0,
+    edges=(-2.5, -1.9, -2.6, -2.0, -1.8, -1.7, -1.3), half_width=30.0, depth=48.0, back=0.0,
 )  # fmt: skip
 _LOWER = _Row(
     up=-1.0, widths=(5.4, 6.0, 7.0, 7.0, 7.1, 11.0, 10.2), heights=(8.8, 9.2, 10.2, 8.6, 8.0, 7.5, 7.0),
