@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -18,14 +21,16 @@ from sage_ns.raster.supersampling import downsampled, enlarged
 
 _CLEARED = -5.0
 """Logit of opacity; there is still a gradient, so that what is missed in the pictures comes back."""
+_UNSEEN = 0.05
+"""Share of the pixels that a surfel of the skin around the mouth commonly fills, below which one counts as hidden."""
 
 
-@torch.no_grad()
 def clear_mouth(avatar: Avatar, colors: SurfaceColors) -> Bool[Tensor, "num_surfels"]:
     """Make the surfels around the mouth that no picture of the canonical moment shows transparent [reading].
 
     Behind closed lips nothing tells their colour: the optimiser makes them whatever shines through the seam best, and
-    an opening mouth would carry that before its teeth. What belongs there is the mouth's own.
+    an opening mouth would carry that before its teeth. What belongs there is the mouth's own. Those in a gap between
+    lips, which the mesh has closed but the pictures show, stay.
 
     Args:
         avatar: changed in place, unless it has no mouth.
@@ -40,9 +45,32 @@ def clear_mouth(avatar: Avatar, colors: SurfaceColors) -> Bool[Tensor, "num_surf
     frames = avatar.poses.at(avatar.motion.canonical()).frames
     normals = frames.normal[surfels.triangle]
     around = (avatar.mouth.around & ~carries_hair(avatar.rig.head_model))[surfels.triangle]
-    cleared = around & ~colors.look_up(surfels.centers(frames), normals, -normals).seen
-    surfels.opacity_logits[cleared] = surfels.opacity_logits[cleared].clamp_max(_CLEARED)
+    with torch.no_grad():
+        shown = around & colors.look_up(surfels.centers(frames), normals, -normals).seen
+    filled = filled_pixels(avatar, [view.camera for view in colors.views])
+    common = filled[shown].median() if bool(shown.any()) else filled.new_zeros(())
+    cleared = around & ~shown & (filled <= _UNSEEN * common)
+    with torch.no_grad():
+        surfels.opacity_logits[cleared] = surfels.opacity_logits[cleared].clamp_max(_CLEARED)
     return cleared
+
+
+def filled_pixels(avatar: Avatar, cameras: Sequence[PinholeCamera]) -> Float[Tensor, "num_surfels"]:
+    """How many pixels of the canonical moment's pictures each surfel fills, in parts: the sum of its blending weights.
+
+    Args:
+        avatar: as it is drawn, mouth included.
+        cameras: that took the pictures.
+    """
+    total = torch.zeros(avatar.surfels.num_surfels, device=avatar.device)
+    for camera in cameras:
+        with torch.no_grad():
+            placed = avatar.place(camera.center, avatar.motion.canonical())
+        ones = torch.ones_like(placed.colors).requires_grad_(True)
+        with torch.enable_grad():
+            red = rasterize(replace(placed, colors=ones), camera).color[..., 0].sum()
+        total += torch.autograd.grad(red, ones)[0][: len(total), 0]
+    return total
 
 
 @torch.no_grad()
