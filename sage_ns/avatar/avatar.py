@@ -149,7 +149,7 @@ class Avatar(nn.Module):
         """Factor on the colours of each triangle's surfels."""
         pose = self.poses.at(motion)
         shade = torch.ones_like(pose.frames.scale)
-        if look.dark_interior:
+        if look.dark_interior and not (self.mouth is not None and look.mouth):  # else its walls hide all that is inside
             shade = interior_shade(self.interior, pose.frames, camera_center)
         if look.wrinkles > 0:
             rest = self.poses.at(self.motion.canonical())

@@ -16,7 +16,7 @@ class Look:
     mouth: bool = True
     """Show teeth, tongue and palate in an opening mouth."""
     dark_interior: bool = True
-    """Darken the inside of the head, where it comes into view."""
+    """Darken the inside of the head, where it comes into view; not where a mouth is shown, whose walls hide it."""
     wrinkles: float = 0.1
     """How much skin darkens where an expression pushes it together; 0 = not at all."""
     surfel_size: float = 1.0

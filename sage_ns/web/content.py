@@ -57,7 +57,8 @@ def web_content(avatar: Avatar, clip: Clip | None, sh_degree: int) -> WebContent
     used = _used_expression(head_model, clip, sliders)
     surfels = [(avatar.surfels, 0)] + ([(mouth.surfels, head_model.num_triangles)] if mouth else [])
     unseen = avatar.interior & mouth.around if mouth else torch.zeros_like(avatar.interior)
-    interior = avatar.interior if avatar.look.dark_interior else torch.zeros_like(avatar.interior)
+    darkens = avatar.look.dark_interior and mouth is None
+    interior = avatar.interior if darkens else torch.zeros_like(avatar.interior)
     parts = {
         "rig": {
             **rig_arrays(head_model, used),

@@ -18,6 +18,7 @@ from sage_ns.raster import PinholeCamera
 from sage_ns.rig import FlameParams, HeadModel, pose_vertices
 from sage_ns.rig.builtin import builtin_head
 from tests.tiny import tiny_head_model
+from tests.tiny_avatar import tiny_avatar
 
 CENTER = torch.tensor([0.0, 0.0, 1.0])
 
@@ -229,3 +230,15 @@ def test_a_checkpoint_of_another_size_keeps_parameters_attached(head_model: Head
     assert small.means is parameter and small.num_surfels == 300
     torch.testing.assert_close(small.means, stored.means)
     torch.testing.assert_close(small.triangle, stored.triangle)
+
+
+def test_the_inside_is_dark_where_no_mouth_hides_it() -> None:
+    avatar = tiny_avatar(builtin_head())
+    avatar.interior = torch.ones_like(avatar.interior)
+    motion, head = avatar.motion.canonical(), avatar.surfels.num_surfels
+
+    def colors(**look: object) -> torch.Tensor:
+        return avatar.place(CENTER, motion, replace(avatar.look, wrinkles=0.0, **look)).colors[:head].detach()  # type: ignore[arg-type]
+
+    assert torch.equal(colors(), colors(dark_interior=False)), "the mouth's walls are before it"
+    assert bool((colors(mouth=False) < colors(mouth=False, dark_interior=False)).any())
