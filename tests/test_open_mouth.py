@@ -51,8 +51,8 @@ def test_what_no_picture_shows_around_the_mouth_is_cleared_and_may_come_back() -
 def test_a_gap_that_pictures_show_stays_though_the_mesh_has_closed_it() -> None:
     avatar = tiny_avatar(builtin_head(), num_surfels=3000)
     assert avatar.mouth is not None
-    seen = clear_mouth(avatar, pictures(avatar, lips_depth(avatar)))
-    kept = avatar.mouth.around[avatar.surfels.triangle] & ~seen
+    cleared = clear_mouth(avatar, pictures(avatar, lips_depth(avatar)))
+    kept = avatar.mouth.around[avatar.surfels.triangle] & ~cleared
     frames = avatar.poses.at(avatar.motion.canonical()).frames
     behind = avatar.surfels.centers(frames)[:, 2] <= lips_depth(avatar)
     assert bool((kept & behind).any()), "drawn in the picture, whatever the mesh says"
