@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, cast
@@ -16,6 +16,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from rich.markup import escape
 from torch import Tensor
 from torch.nn import Parameter
+from torch.utils.hooks import RemovableHandle
 
 from sage_ns import losses
 from sage_ns.avatar.avatar import Avatar
@@ -85,6 +86,8 @@ class SageModel(Model):
         self._metrics = ImageMetrics(self.config.lpips_weights)
         self._baked = True
         self._field_view: FieldView | None = None
+        self._held: Bool[Tensor, "num_surfels"] | None = None
+        self._hooks: list[RemovableHandle] = []
 
     @property
     def seed(self) -> int:
@@ -176,7 +179,9 @@ class SageModel(Model):
         if self.canonical is None or self.networks is None:
             return None
         self._baked = False
-        return self.networks(self.canonical, self.surfels, self.frames(self.motion.canonical()))
+        prediction = self.networks(self.canonical, self.surfels, self.frames(self.motion.canonical()))
+        self._keep_held([*vars(prediction.attributes).values(), prediction.flatness])
+        return prediction
 
     @torch.no_grad()
     def bake(self) -> None:
@@ -286,6 +291,24 @@ class SageModel(Model):
         for part in (self.canonical, self.networks):
             groups |= part.get_param_groups() if part is not None else {}
         return groups
+
+    def hold(self, held: Bool[Tensor, "num_surfels"] | None) -> None:
+        """Let these surfels, or none, learn nothing from here on; networks learn nothing from them either."""
+        for hook in self._hooks:
+            hook.remove()
+        self._held = held
+        self._hooks = self._keep_held(self.surfels.parameters())
+
+    def _keep_held(self, per_surfel: Iterable[Tensor]) -> list[RemovableHandle]:
+        """Stop gradients that come back to the held rows of these tensors."""
+        if self._held is None:
+            return []
+        learning = ~self._held
+
+        def kept(gradient: Tensor) -> Tensor:
+            return gradient * learning.reshape(-1, *[1] * (gradient.ndim - 1))
+
+        return [each.register_hook(kept) for each in per_surfel if each.requires_grad]
 
     def photometric_losses(
         self, rendered: Float[Tensor, "h w 3"], truth: Float[Tensor, "h w 3"]

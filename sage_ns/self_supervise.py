@@ -22,7 +22,8 @@ from sage_ns.reconstruct import Losses, Reconstruct
 class SelfSupervise:
     """Phase 2 (Eq. 21): poses of a driving bank, drawn from training cameras, are held to the canonical head.
 
-    Steps alternate with phase 1's on the real pictures, which anchor what they show. The field is frozen.
+    Steps alternate with phase 1's on the real pictures, which anchor what they show. The field is frozen, and so is
+    hair: nothing here tells how it should look, and the surface losses alone would press it flat.
     Everything that a step draws at random is a function of seed and step.
 
     Args:
@@ -57,6 +58,7 @@ class SelfSupervise:
         self.source: AppearanceSource = source
         self.anchor = anchor
         self.seed = seed
+        self._begun = False
         if model.canonical is not None:
             # Networks over the field ask it for its features; what surfels learn must not move its surface.
             model.canonical.field.requires_grad_(False)
@@ -87,6 +89,9 @@ class SelfSupervise:
         if not avatar.is_settled and self.consistency is not None:
             clear_mouth(avatar, self.consistency.colors)
         avatar.settle()
+        if not self._begun:
+            self.model.hold(avatar.hair())
+            self._begun = True
         if self.anchor > 0 and step % 2:
             outputs, terms, metrics = self.reconstruct.anchor(step)
             return outputs, {name: self.anchor * term for name, term in terms.items()}, metrics

@@ -66,6 +66,7 @@ def pipeline(begun: tuple[SagePipeline, dict[str, Tensor]]) -> Iterator[SagePipe
     pipeline.model.zero_grad()
     pipeline.train()
     yield pipeline
+    pipeline.model.hold(None)
     assert pipeline.model.canonical is not None
     pipeline.model.canonical.field.requires_grad_(True)
 
@@ -97,6 +98,20 @@ def test_taught_steps_teach_surfels_and_leave_the_field_alone(pipeline: SagePipe
     own = {"quaternions", "log_scales", "opacity_logits", "sh_dc", "sh_rest"}
     over_the_field = {"shape", "appearance", "detail_dc", "detail_opacity", "detail_shape"}
     assert reached >= (own if pipeline.model.networks is None else over_the_field)
+
+
+@pytest.mark.parametrize("step", [BORDER, BORDER + 1], ids=["taught", "anchor"])
+def test_hair_learns_nothing_more_and_skin_does(pipeline: SagePipeline, step: int) -> None:
+    model = pipeline.model
+    with torch.no_grad():
+        model.surfels.means[::3, 1] += 0.02 / model.frames(model.motion.canonical()).scale[model.surfels.triangle[::3]]
+    backward(teacher(pipeline).losses(step)[1])
+    hair = model.avatar.hair()
+    assert hair[::3].all() and not hair.all()
+    own = [getattr(model.surfels, name) for name in model.surfels.PARAMETERS]
+    details = [] if model.networks is None else [getattr(model.networks, name) for name in model.networks.DETAILS]
+    for each in (each for each in (*own, *details) if each.requires_grad):
+        assert each.grad is not None and each.grad[~hair].any() and not each.grad[hair].any()
 
 
 def test_the_appearance_alone_teaches_colours(pipeline: SagePipeline) -> None:

@@ -18,6 +18,7 @@ from sage_ns.avatar.mouth import Mouth, joined, without_insides
 from sage_ns.avatar.personal_rig import PersonalRig
 from sage_ns.avatar.portrait import portrait_camera
 from sage_ns.avatar.poses import Poses
+from sage_ns.avatar.rebinding import is_hair
 from sage_ns.avatar.surfels import BoundSurfels, SurfelAttributes, take_sizes
 from sage_ns.avatar.wrinkles import wrinkle_shade
 from sage_ns.capture.motion import MotionSource
@@ -195,6 +196,11 @@ class Avatar(nn.Module):
         if not self.is_settled:
             self.settled = self.surfels.centers(self.poses.at(self.motion.canonical()).frames)
             self.forget()
+
+    def hair(self) -> Bool[Tensor, "num_surfels"]:
+        """Surfels of the hair, by where they have settled."""
+        rig, frames = self.rig, self.poses.at(self.motion.canonical()).frames
+        return is_hair(self.settled, self.surfels.triangle, rig.head_model, frames)
 
     @property
     def is_settled(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sage_ns.avatar.initialise import carries_hair
@@ -14,6 +14,22 @@ from sage_ns.rig import HeadModel, rebind, rebinding_labels, to_local, to_world
 
 STANDS_OFF = 0.012
 """Metres from a triangle's middle beyond which a surfel is not of the skin there: a fringe, glasses."""
+
+
+def is_hair(
+    means: Float[Tensor, "num_surfels 3"],
+    triangle: Int[Tensor, "num_surfels"],
+    head_model: HeadModel,
+    frames: TriangleFrames,
+) -> Bool[Tensor, "num_surfels"]:
+    """Which surfels are of the hair: bound to where it grows, or standing off the skin (`STANDS_OFF`).
+
+    Args:
+        means: centres [metres] at the moment of `frames`.
+        triangle: that the surfels are bound to.
+    """
+    on_scalp = head_model.regions.triangle_mask("hair", head_model.triangles)[triangle]
+    return on_scalp | (torch.linalg.vector_norm(means - frames.origin[triangle], dim=-1) > STANDS_OFF)
 
 
 @torch.no_grad()
