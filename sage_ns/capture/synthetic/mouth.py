@@ -1,4 +1,4 @@
-"""What an open mouth shows: teeth, tongue and a dark cavity, added to the built-in head for the pictures only."""
+"""What an open mouth shows: teeth, tongue and cavity, added to the built-in head for the pictures only."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from sage_ns.capture.synthetic.light import Studio
 from sage_ns.capture.synthetic.motion import Motion
-from sage_ns.capture.synthetic.render import Person, Quality, Scene, StudioCamera, build_scene, render
-from sage_ns.capture.synthetic.skin import Colors, Material, paint
+from sage_ns.capture.synthetic.render import Person, Quality, StudioCamera, build_scene, render
+from sage_ns.capture.synthetic.skin import THROAT, Colors, Material, paint
 from sage_ns.capture.synthetic.surface import TrueSkin, noise
 from sage_ns.raster import PinholeCamera
 from sage_ns.rig import HeadModel, pose_vertices
@@ -42,10 +42,6 @@ _MATERIALS = {
     "cavity": ((0.42, 0.150, 0.140), 0.05, 20.0),
 }
 _BETWEEN_TEETH = (0.27, 0.15, 0.11)
-_THROAT = (0.150, 0.040, 0.036)
-_BOUNCE = np.array([0.22, 0.120, 0.11], dtype=np.float32)
-"""Light (linear) that the mouth's own walls throw back into it; the studio knows direct light alone. Like the walls'
-albedo chosen by eye, on moments of a capture that nothing is tested on (docs/benchmarks.md)."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +88,7 @@ def film_mouth(seed: int, size: int, num_cameras: int, around: Bool[Tensor, "num
         motion = _motion(model, jaw, expressions, rng)
         params = motion.params(shape.numpy())
         posed = pose_vertices(whole, params)[0]
-        scene = _with_bounce(build_scene(person, posed.numpy(), motion.expr[0]), person, whole)
+        scene = build_scene(person, posed.numpy(), motion.expr[0])
         center = posed[interior["upper_teeth"]].mean(dim=0).numpy()
         for _ in range(num_cameras if index else 1):
             camera = _camera(center, size, rng) if index else _straight(center, size)
@@ -108,13 +104,6 @@ def film_mouth(seed: int, size: int, num_cameras: int, around: Bool[Tensor, "num
             if int(inside.sum()) > 20:
                 pictures.append(MouthPicture(_pinhole(camera), params.motion_vector()[0], image, inside))
     return MouthSitter(personal, skin, tuple(pictures))
-
-
-def _with_bounce(scene: Scene, person: Person, whole: HeadModel) -> Scene:
-    inside = _is_inside(whole, person.skin)
-    attributes = scene.attributes.copy()
-    attributes[: len(inside), :3] += inside[:, None] * person.material.albedo.astype(np.float32) * _BOUNCE
-    return replace(scene, attributes=attributes)
 
 
 def _is_inside(whole: HeadModel, skin: TrueSkin) -> Bool[np.ndarray, "num_fine"]:
@@ -175,7 +164,7 @@ def _painted_inside(whole: HeadModel, skin: TrueSkin, outside: Material, seed: i
         np.clip((-shape.vertices[:, 2] - 8.0) / 35.0, 0.0, 1.0)[:, None]
         * (shape.part == PARTS.index("cavity"))[:, None]
     )
-    color[start:] += deep * (np.asarray(_THROAT) - color[start:])
+    color[start:] += deep * (np.asarray(THROAT) - color[start:])
     gap = 0.75 * shape.gap[:, None]
     color[start:] += gap * (np.asarray(_BETWEEN_TEETH) - color[start:])
     refine = skin.refinement.fine
@@ -186,6 +175,7 @@ def _painted_inside(whole: HeadModel, skin: TrueSkin, outside: Material, seed: i
         np.clip(albedo, 0.002, 0.95),
         np.where(mine, refine(gloss)[:, 0], outside.gloss),
         np.where(mine, refine(sharpness)[:, 0], outside.sharpness),
+        mine,
     )
 
 

@@ -12,9 +12,11 @@ from sage_ns.capture.synthetic.light import Caster, Studio, ambient, lit_hair, l
 from sage_ns.capture.synthetic.skin import Material
 from sage_ns.capture.synthetic.surface import TrueSkin, vertex_normals
 
-_INSIDE = np.array(
-    [0.045, 0.014, 0.012], dtype=np.float32
-)  # linear colour of the skin's inner side, seen past the lips
+_INSIDE = np.array([0.045, 0.014, 0.012], dtype=np.float32)
+"""Linear colour of the skin's inner side, seen past the lips."""
+_BOUNCE = np.array([0.22, 0.120, 0.11])
+"""Light (linear) that the walls of the mouth throw back into it; the studio knows direct light alone. Like the walls'
+albedo chosen by eye, on moments of a capture that nothing is tested on (docs/benchmarks.md)."""
 _SKIN, _HAIR = 0, 1
 
 
@@ -125,6 +127,7 @@ def _skin_attributes(person: Person, caster: Caster, surface: np.ndarray, normal
     gathered = refinement.coarse_to_fine @ gathered
     around, visible = gathered[:, :3], np.clip(gathered[:, 3:], 0.0, 1.0)
     radiance = lit_skin(studio, person.material.albedo, normals, around, visible, person.softness)
+    radiance = radiance + person.material.in_mouth[:, None] * person.material.albedo * _BOUNCE
     gloss, sharpness = person.material.gloss[:, None], person.material.sharpness[:, None]
     return np.concatenate([radiance, normals, gloss, sharpness, visible[:, :1]], axis=-1)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from sage_ns.capture.synthetic.surface import TrueSkin, noise
 from sage_ns.rig import HeadModel
@@ -49,6 +49,8 @@ class Material:
     """Strength of the specular highlight, 0..1."""
     sharpness: Float[np.ndarray, "num_fine"]
     """Blinn-Phong exponent."""
+    in_mouth: Bool[np.ndarray, "num_fine"]
+    """What the walls of the mouth throw light on."""
 
 
 def _blob(q: np.ndarray, center: tuple[float, float, float], radii: tuple[float, float, float]) -> np.ndarray:
@@ -185,20 +187,27 @@ def paint(
     gloss = 0.10 + 0.06 * _blob(q, (0, 0, 80), (14, 25, 20)) + 0.05 * _blob(q, (0, 80, 60), (40, 25, 30))
     gloss = np.where(eyeball, 0.35 + 0.9 * cornea, gloss * (1.0 - scalp) + 0.22 * lip)
     sharpness = np.where(eyeball, 320.0, 14.0 + 26.0 * lip)
+    in_mouth = np.zeros(len(q), dtype=bool)
     for name, (color, shine, exponent) in _INTERIOR.items():
         members = np.zeros((model.num_vertices, 1))
         members[interior[name]] = 1.0
         part = skin.refinement.fine(members)[:, 0] > 0.5
         albedo[part], gloss[part], sharpness[part] = color, shine, exponent
+        in_mouth |= part
         if name.endswith("teeth"):
             gap = np.exp(-0.5 * ((np.mod(q[:, 0] / 7.6 + 0.5, 1.0) - 0.5) * 7.6 / 0.5) ** 2)
             albedo = np.where(part[:, None], _mix(albedo, (0.25, 0.15, 0.11), 0.55 * gap), albedo)
-    return Material(np.clip(albedo, 0.002, 0.95), gloss, sharpness)
+        if name == "cavity":
+            albedo = _mix(albedo, THROAT, part * (38.0 - q[:, 2]) / 22.0)
+    return Material(np.clip(albedo, 0.002, 0.95), gloss, sharpness, in_mouth)
 
+
+THROAT = (0.150, 0.040, 0.036)
+"""Albedo deep in the mouth, where its walls, lined with mucosa, narrow."""
 
 _INTERIOR = {
     "upper_teeth": ((0.84, 0.78, 0.68), 0.5, 60.0),
     "lower_teeth": ((0.78, 0.71, 0.61), 0.4, 60.0),
     "tongue": ((0.40, 0.13, 0.12), 0.3, 30.0),
-    "cavity": ((0.11, 0.022, 0.020), 0.0, 10.0),
+    "cavity": ((0.42, 0.15, 0.14), 0.05, 20.0),
 }
