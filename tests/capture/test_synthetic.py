@@ -15,6 +15,7 @@ from PIL import Image
 from sage_ns.capture import read_capture
 from sage_ns.capture.synthetic import SyntheticCapture, cameras, synthesize_capture
 from sage_ns.capture.synthetic.motion import mistracked, perform
+from sage_ns.capture.synthetic.studio import create_person
 from sage_ns.capture.synthetic.surface import activation, crease_depths, loop_subdivision, noise, vertex_normals
 from sage_ns.errors import CaptureError
 from sage_ns.rig import FlameParams, load_head_model, pose_vertices
@@ -227,6 +228,17 @@ def test_creases_come_with_their_expressions() -> None:
     chin = torch.nonzero(model.v_template[:, 1] < -0.06).squeeze().numpy()
     assert depths["brow_raise"][forehead].max() > 0.3
     assert np.abs(depths["brow_raise"][chin]).max() < 1e-3
+
+
+def test_the_mouth_is_lined_with_mucosa_and_dark_in_its_depth_alone() -> None:
+    person, rig, _ = create_person(SyntheticCapture(scale=0.2))
+    material, depth = person.material, person.skin.q[:, 2]
+    assert 100 < material.in_mouth.sum() < rig.num_vertices
+    red, green, _ = material.albedo[material.in_mouth].T
+    soft = green < 0.5 * red  # teeth are not
+    assert soft.any() and not soft.all() and red[soft].min() > 0.1
+    walls, throat = soft & (red > 0.35), soft & (red < 0.2)
+    assert depth[material.in_mouth][throat].max() < depth[material.in_mouth][walls].max() - 5.0
 
 
 def test_noise_is_smooth_repeatable_and_centred() -> None:
