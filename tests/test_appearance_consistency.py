@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sage_ns.appearance_consistency import AppearanceConsistency, AppearanceSource, Expected
-from sage_ns.capture.cameras import View, pixel_rays
+from sage_ns.capture.cameras import View, pixel_rays, project
 from sage_ns.field.sdf import FieldSample
 from sage_ns.field.volume import VolumeRenderer
 from sage_ns.geometry.ray_casting import first_triangles
@@ -86,6 +86,19 @@ def cast(view: PinholeCamera, vertices: Tensor) -> tuple[Tensor, Tensor, Tensor]
     return triangle, depth, origins + depth[:, None] * directions
 
 
+def depth_steps(teacher: AppearanceConsistency, points: Tensor) -> Tensor:
+    """Largest difference of depth [m] between neighbouring pixels where the pictures show canonical points."""
+    largest = torch.zeros(len(points))
+    for view in teacher.colors.views:
+        depth = cast(view.camera, REST)[1].reshape(1, 1, HEIGHT, WIDTH)
+        steps = F.max_pool2d(depth, 3, 1, 1)[0, 0] + F.max_pool2d(-depth, 3, 1, 1)[0, 0]
+        at = project(points, view.camera)
+        here = steps[at.row, at.column]
+        # Beyond 2 cm, or at the silhouette, this picture is not asked.
+        largest = torch.maximum(largest, torch.where(here < 0.02, here, torch.zeros_like(here)))
+    return largest
+
+
 def picture(view: PinholeCamera, motion: tuple[Tensor, Tensor] = IDENTITY) -> View:
     triangle, _, points = cast(view, posed(motion))
     canonical_points = (points - motion[1]) @ axis_angle_to_matrix(motion[0])
@@ -141,12 +154,17 @@ def expected(
 def test_pixels_should_look_as_the_pictures_say_however_the_head_is_moved(
     canonical: Any, angle: float, motion: tuple[Tensor, Tensor]
 ) -> None:
-    found = expected(consistency(canonical), angle, motion)
+    teacher = consistency(canonical)
+    found = expected(teacher, angle, motion)
     assert len(found.pixel) > 0.3 * NUM_RAYS
     truth = picture(camera(angle), motion).image.reshape(-1, 3)[found.pixel]
     off = (found.color - truth).abs().amax(dim=-1)
-    # Pixels are 3 mm, over which the paint changes by 0.013. Which are drawn differs from CPU to CPU, and there are a
-    # few at the head's rim, seen at a slant, where it changes by more.
+    points = cast(camera(angle), posed(motion))[2][found.pixel]
+    smooth = depth_steps(teacher, (points - motion[1]) @ axis_angle_to_matrix(motion[0])) < 0.013
+    assert float(smooth.float().mean()) > 0.4
+    # Pixels are 3 mm, over which the paint changes by 0.013. Beside a step in depth a little smaller than what the
+    # look-up takes for an edge (2 cm), a few blend in what lies behind it; which are drawn differs from CPU to CPU.
+    assert float(off[smooth].max()) < 0.013
     assert float(off.quantile(0.99)) < 0.02 and float(off.max()) < 0.04
 
 
