@@ -10,7 +10,7 @@ import sys
 from PIL import Image
 
 from sage_ns.avatar.avatar import Avatar
-from sage_ns.video import to_pixels
+from sage_ns.video.writer import to_pixels
 
 avatar_file = sys.argv[1]
 picture_file = sys.argv[2] if len(sys.argv) > 2 else "picture.png"

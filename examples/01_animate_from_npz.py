@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sage_ns.avatar.avatar import Avatar
 from sage_ns.rig import FlameParams
-from sage_ns.video import write_pictures
+from sage_ns.video.writer import write_pictures
 
 avatar_file, motion_file = sys.argv[1:3]
 video_file = Path(sys.argv[3] if len(sys.argv) > 3 else "video.mp4")

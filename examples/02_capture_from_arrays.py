@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from sage_ns.avatar.avatar import Avatar
-from sage_ns.capture.cameras import orbit
 from sage_ns.capture.writer import Shot, write_capture
+from sage_ns.raster.cameras import orbit
 from sage_ns.rig import concatenate, save_head_model
 
 avatar_file, out = sys.argv[1:3]

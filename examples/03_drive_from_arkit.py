@@ -15,8 +15,8 @@ import sys
 from pathlib import Path
 
 from sage_ns.avatar.avatar import Avatar
-from sage_ns.capture.arkit import ArkitMap
-from sage_ns.video import to_pixels, write_pictures
+from sage_ns.motion.face.arkit import ArkitMap
+from sage_ns.video.writer import to_pixels, write_pictures
 
 avatar_file, source = sys.argv[1:3]
 avatar = Avatar.load(avatar_file)

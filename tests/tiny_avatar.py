@@ -10,7 +10,7 @@ from sage_ns.avatar.interior import interior_triangles
 from sage_ns.avatar.look import Look
 from sage_ns.avatar.mouth import Mouth, load_mouth_prior
 from sage_ns.avatar.personal_rig import PersonalRig
-from sage_ns.capture.motion import MotionSource
+from sage_ns.motion.source import MotionSource
 from sage_ns.rig import HeadModel
 from tests.tiny_capture import tiny_motion
 

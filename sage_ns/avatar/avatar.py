@@ -21,8 +21,8 @@ from sage_ns.avatar.poses import Poses
 from sage_ns.avatar.rebinding import is_hair
 from sage_ns.avatar.surfels import BoundSurfels, SurfelAttributes, take_sizes
 from sage_ns.avatar.wrinkles import wrinkle_shade
-from sage_ns.capture.motion import MotionSource
 from sage_ns.errors import FlameParamsError
+from sage_ns.motion.source import MotionSource
 from sage_ns.raster import Buffers, PinholeCamera, Surfels, rasterize
 from sage_ns.raster.supersampling import downsampled, enlarged
 from sage_ns.rig import FlameParams

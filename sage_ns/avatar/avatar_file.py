@@ -20,10 +20,10 @@ from sage_ns.avatar.look import Look
 from sage_ns.avatar.mouth import Mouth, load_mouth_prior
 from sage_ns.avatar.personal_rig import PersonalRig
 from sage_ns.avatar.surfels import BoundSurfels
-from sage_ns.capture.motion import MotionSource
 from sage_ns.errors import SageError
+from sage_ns.motion.source import MotionSource
 from sage_ns.rig import NUM_POSE, FlameParams, HeadModel
-from sage_ns.rig.array_fields import ArrayFields, read_npz, write_npz
+from sage_ns.system.array_fields import ArrayFields, read_npz, write_npz
 
 FORMAT = 1
 """Version of the layout; counts up when older programs could no longer read it."""

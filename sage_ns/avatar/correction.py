@@ -36,7 +36,7 @@ CorrectionSource = Literal["similarity", "gradient", "transport", "carried"]
 - `transport`: the disc is mapped by the gradient blended at its place on the rig; its normal and centre stay.
 - `carried`: the same, and centre and normal follow the blended map of the surface, too. The default: on unseen moments
   it has the best SSIM of all, and leaves neither spikes nor smears at the corners of the mouth
-  (`python -m sage_ns.benchmarks.correction`).
+  (`python -m sage_ns.bench.correction`).
 """
 
 _ON_SURFACE = 1.0

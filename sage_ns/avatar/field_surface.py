@@ -15,12 +15,12 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from sage_ns.capture.cameras import pixel_rays
 from sage_ns.errors import SageError
-from sage_ns.files import whole_file
 from sage_ns.geometry.ray_casting import RayCaster
 from sage_ns.raster import PinholeCamera
+from sage_ns.raster.cameras import pixel_rays
 from sage_ns.rig.carry import CarriedPoints
+from sage_ns.system.files import whole_file
 
 if TYPE_CHECKING:
     from sage_ns.avatar.appearance_network import AppearanceNetwork

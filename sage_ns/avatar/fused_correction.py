@@ -13,7 +13,7 @@ from torch.autograd.function import once_differentiable
 from sage_ns.geometry.deformation_gradient import FLAT, mean_rotation, triangle_sides
 from sage_ns.geometry.stretch_curvature import MAX_STRETCH
 from sage_ns.geometry.triangles import TriangleFrames
-from sage_ns.parallel import even_bounds, run_chunks, scratch
+from sage_ns.system.parallel import even_bounds, run_chunks, scratch
 
 _SMALLEST_CHUNK = 2048
 

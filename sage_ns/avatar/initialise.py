@@ -9,10 +9,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from sage_ns.avatar.surfels import BoundSurfels
-from sage_ns.capture.cameras import View, project
 from sage_ns.geometry.rotations import quaternion_multiply
 from sage_ns.geometry.spherical_harmonics import C0
 from sage_ns.geometry.triangles import TriangleFrames, triangle_areas, triangle_frames
+from sage_ns.raster.cameras import View, project
 from sage_ns.rig import HeadModel, sample_binding
 
 _ROOM_THAT_DOUBLES = 0.01

@@ -9,10 +9,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from sage_ns.avatar.personal_rig import PersonalRig
-from sage_ns.capture.cameras import pixel_rays
 from sage_ns.geometry.ray_casting import first_triangles
 from sage_ns.geometry.triangles import TriangleFrames, triangle_normals
 from sage_ns.raster import PinholeCamera
+from sage_ns.raster.cameras import pixel_rays
 
 _JAW_OPENINGS = (0.15, 0.35)
 """Radians beyond the canonical jaw pose; 0.35 is a wide open mouth."""

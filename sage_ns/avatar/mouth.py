@@ -1,7 +1,7 @@
 """The inside of the mouth as surfels: on a rig of its own, in the colours of a prior that was learned beforehand.
 
 One instant shows no teeth. What an opening mouth shows is the same for everyone but for its light, so it is learned
-once, from synthetic people (`sage_ns.mouth_training`), and put behind every avatar's lips.
+once, from synthetic people (`sage_ns.priors.mouth`), and put behind every avatar's lips.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from sage_ns.geometry.spherical_harmonics import C0
 from sage_ns.geometry.triangles import TriangleFrames, triangle_frames, triangle_normals
 from sage_ns.raster import Surfels
 from sage_ns.rig import FlameParams, HeadModel
-from sage_ns.rig.array_fields import ArrayFields, read_npz, write_npz
 from sage_ns.rig.mouth import find_mouth, mouth_model, mouth_opening
 from sage_ns.rig.mouth_shape import PARTS, mouth_shape
+from sage_ns.system.array_fields import ArrayFields, read_npz, write_npz
 
 SHIPPED_PRIOR = Path(__file__).with_name("mouth_prior.npz")
 SURROUNDINGS = 0.045

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from sage_ns.parallel import cores_for_kernels, run_chunks
+from sage_ns.system.parallel import cores_for_kernels, run_chunks
 
 _CHUNK = 2048
 """Points whose hidden layer fits into a core's cache. Fixed, so that sums do not depend on the number of threads."""

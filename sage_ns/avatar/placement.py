@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sage_ns.geometry.rotations import matrix_to_quaternion, quaternion_multiply
 from sage_ns.geometry.triangles import TriangleFrames
-from sage_ns.parallel import even_bounds, run_chunks
+from sage_ns.system.parallel import even_bounds, run_chunks
 
 PlacedSurfels = tuple[
     Float[Tensor, "num_surfels 3"],

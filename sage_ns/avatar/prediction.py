@@ -15,7 +15,7 @@ from sage_ns.avatar.surfels import BoundSurfels, SurfelAttributes, take_sizes
 from sage_ns.geometry.rotations import quaternion_conjugate, quaternion_multiply, quaternion_to_matrix
 from sage_ns.geometry.spherical_harmonics import C0
 from sage_ns.geometry.triangles import TriangleFrames
-from sage_ns.progress import tracked
+from sage_ns.system.progress import tracked
 
 
 @dataclass(frozen=True)

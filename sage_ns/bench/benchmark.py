@@ -20,7 +20,7 @@ from sage_ns.bench.result import RESULT_FILE, Result
 from sage_ns.bench.rows import ROWS
 from sage_ns.bench.worker import Display, run_apart
 from sage_ns.errors import SageError
-from sage_ns.files import write_json, write_text
+from sage_ns.system.files import write_json, write_text
 
 TABLE_FILE = "table.md"
 FIGURES_FILE = "results.json"

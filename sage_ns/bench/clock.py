@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import torch
 
-from sage_ns.files import read_json, write_json
-from sage_ns.trainer import SageTrainer, SageTrainerConfig
+from sage_ns.plugin.trainer import SageTrainer, SageTrainerConfig
+from sage_ns.system.files import read_json, write_json
 
 CLOCK_FILE = "clock.json"
 

@@ -40,7 +40,7 @@ def write_comparison(path: Path, jobs: Mapping[str, tuple[Job, Result]]) -> bool
     Returns:
         whether there was anything to draw.
     """
-    from sage_ns.cli.pictures import SheetRow, error_map, head_box, write_contact_sheet
+    from sage_ns.video.contact_sheet import SheetRow, error_map, head_box, write_contact_sheet
 
     shown = [row for row in COMPARED if row in jobs]
     frames = hardest(jobs[shown[0]][1].reenactment) if shown else []

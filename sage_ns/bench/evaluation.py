@@ -9,12 +9,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sage_ns.bench.result import ImageFigures
-from sage_ns.capture.cameras import pinhole_camera
 from sage_ns.geometry.rotations import axis_angle_to_matrix
-from sage_ns.model import SageModel
-from sage_ns.pipeline import SagePipeline
-from sage_ns.progress import tracked
+from sage_ns.plugin.cameras import pinhole_camera
+from sage_ns.plugin.model import SageModel
+from sage_ns.plugin.pipeline import SagePipeline
 from sage_ns.rig import FlameParams
+from sage_ns.system.progress import tracked
 
 
 @torch.no_grad()

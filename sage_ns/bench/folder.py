@@ -9,7 +9,7 @@ from typing import Any
 
 from sage_ns.bench.job import Settings
 from sage_ns.errors import SageError
-from sage_ns.files import read_json, write_json
+from sage_ns.system.files import read_json, write_json
 
 BENCHMARK_FILE = "benchmark.json"
 

@@ -12,9 +12,9 @@ import torch
 
 from sage_ns.bench.rows import ROWS
 from sage_ns.errors import SageError
-from sage_ns.files import read_json, write_json
-from sage_ns.methods import configured
-from sage_ns.trainer import SageTrainerConfig
+from sage_ns.plugin.methods import configured
+from sage_ns.plugin.trainer import SageTrainerConfig
+from sage_ns.system.files import read_json, write_json
 
 JOB_FILE = "job.json"
 

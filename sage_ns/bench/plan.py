@@ -12,7 +12,7 @@ from sage_ns.bench.fingerprint import capture_fingerprint, fingerprint
 from sage_ns.bench.job import Job, Settings, settled
 from sage_ns.bench.rows import ROWS, check_rows
 from sage_ns.errors import SageError
-from sage_ns.trainer import SageTrainerConfig
+from sage_ns.plugin.trainer import SageTrainerConfig
 
 
 class Planner:

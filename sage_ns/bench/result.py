@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal
 
-from sage_ns.files import read_json, write_json
+from sage_ns.system.files import read_json, write_json
 
 RESULT_FILE = "metrics.json"
 

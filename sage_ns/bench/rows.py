@@ -12,7 +12,7 @@ from sage_ns.errors import SageError
 
 @dataclass(frozen=True)
 class Row:
-    """One row. Settings are values by dotted name, as :func:`sage_ns.methods.configured` takes them."""
+    """One row. Settings are values by dotted name, as :func:`sage_ns.plugin.methods.configured` takes them."""
 
     title: str
     method: str = "sage-multiview"

@@ -21,8 +21,8 @@ from sage_ns.bench.job import Job
 from sage_ns.bench.provenance import provenance
 from sage_ns.bench.result import Result
 from sage_ns.errors import SageError
-from sage_ns.files import read_json, write_json
-from sage_ns.pipeline import SagePipeline
+from sage_ns.plugin.pipeline import SagePipeline
+from sage_ns.system.files import read_json, write_json
 
 TRAINING_FILE = "training.json"
 """Key of the training in a folder, written when it begins."""
@@ -60,7 +60,7 @@ def run_job(job: Job) -> Result:
 
 def _train(job: Job) -> None:
     """Begin the training or go on with it; nothing where it is finished."""
-    from sage_ns.cli.training import train
+    from sage_ns.plugin.scripted_training import train
 
     config = job.training_config()
     key = {"key": job.training_key}

@@ -1,6 +1,6 @@
 """Captures: what was recorded of a person, read from VHAP-style folders, checked, and split.
 
-The nerfstudio dataparser is in ``sage_ns.capture.dataparser``, which alone here imports nerfstudio when loaded.
+The nerfstudio dataparser is in ``sage_ns.plugin.dataparser``, which alone here imports nerfstudio when loaded.
 """
 
 from sage_ns.capture.frames import Frame as Frame

@@ -19,15 +19,15 @@ from jaxtyping import Float
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from sage_ns.capture.flame_table import IDENTITY_TOLERANCE
 from sage_ns.capture.frames import absolute_path, camera_to_world, frame_entries, read_json
 from sage_ns.capture.images import load_image
 from sage_ns.capture.layout import ALL_FRAMES, TEST, TRAIN
 from sage_ns.capture.splits import SplitName
 from sage_ns.capture.tracker_checkpoints import SUFFIX, load_tracker_checkpoints, read_checkpoint
-from sage_ns.capture.tracking import IDENTITY_TOLERANCE
 from sage_ns.capture.writer import Shot, refuse_used_folder, write_capture
 from sage_ns.errors import CaptureError
-from sage_ns.progress import tracked
+from sage_ns.system.progress import tracked
 
 _SAME_CAMERA = 1e-3
 """Entries of two camera matrices (metres, or unitless) that differ by less are one camera, but for rounding."""

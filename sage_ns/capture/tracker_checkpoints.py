@@ -1,7 +1,7 @@
 """FLAME motion from the checkpoints of metrical-tracker, which INSTA, FlashAvatar and others build on.
 
 `<actor>/checkpoint/{id:05d}.frame` is what `torch.save` makes of a dict of numpy arrays: a zip archive with a pickle.
-The pickle is read as data (`sage_ns.rig.safe_pickle`), never executed. Of its key "flame" are used: "exp" [1, E],
+The pickle is read as data (`sage_ns.system.safe_pickle`), never executed. Of its key "flame" are used: "exp" [1, E],
 "jaw" [1, 6] and "eyes" [1, 12] (left, right) as 6D rotations in PyTorch3D's convention (first two rows of the matrix).
 The tracker keeps the head still in FLAME's space and moves the camera instead: global rotation, neck and translation
 are zero. It closes eyes with two blendshapes of its own ("eyelids"), which FLAME's expressions do not have.
@@ -22,8 +22,8 @@ from torch import Tensor
 from sage_ns.errors import CaptureError, HeadModelError
 from sage_ns.geometry.rotations import matrix_to_axis_angle, rotation_6d_to_matrix
 from sage_ns.rig import FlameParams
-from sage_ns.rig.array_fields import ArrayFields
-from sage_ns.rig.safe_pickle import load_pickle
+from sage_ns.system.array_fields import ArrayFields
+from sage_ns.system.safe_pickle import load_pickle
 
 SUFFIX = ".frame"
 EYELIDS_IN_USE = 0.2

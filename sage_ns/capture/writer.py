@@ -23,9 +23,9 @@ from sage_ns.capture.layout import ALL_FRAMES, TEST, TRAIN, VAL
 from sage_ns.capture.splits import SplitName
 from sage_ns.capture.validation import check_head_in_front
 from sage_ns.errors import CaptureError, FlameParamsError
-from sage_ns.files import whole_folder
 from sage_ns.rig import FlameParams
-from sage_ns.rig.array_fields import ArrayFields
+from sage_ns.system.array_fields import ArrayFields
+from sage_ns.system.files import whole_folder
 
 CANONICAL_JAW = 0.3
 """Radians that the mouth is open in `canonical_flame_param.npz`, as VHAP writes it."""

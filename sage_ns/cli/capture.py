@@ -10,15 +10,15 @@ import tyro
 from rich.console import Console
 from rich.markup import escape
 
-from sage_ns.capture.synthetic import SyntheticCapture, synthesize_capture
 from sage_ns.cli.explained import explained
 from sage_ns.errors import CaptureError, SageError
+from sage_ns.synthetic import SyntheticCapture, synthesize_capture
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from sage_ns.capture import Capture, Frame
-    from sage_ns.capture.motion import MotionSource
+    from sage_ns.motion.source import MotionSource
     from sage_ns.rig import HeadModel
 
 _COLUMNS = 5
@@ -81,7 +81,7 @@ class Bank:
 
     def run(self, console: Console) -> None:
         """Read or generate, check, write, then say what is in it."""
-        from sage_ns.capture.driving_bank import DrivingBank
+        from sage_ns.motion.bank import DrivingBank
         from sage_ns.rig import FlameParams, find_head_model, load_head_model
 
         if self.out.suffix != ".npz":
@@ -137,8 +137,8 @@ def _motion_of(folder: Path, model: HeadModel) -> tuple[MotionSource, Tensor]:
     import torch
 
     from sage_ns.capture import read_capture
-    from sage_ns.capture.motion import MotionSource
-    from sage_ns.capture.motion_files import load_motion
+    from sage_ns.motion.files import load_motion
+    from sage_ns.motion.source import MotionSource
 
     capture = read_capture(folder)
     motion = load_motion(folder, model)
@@ -203,7 +203,7 @@ def _ranges(numbers: list[int]) -> str:
 
 def _write_sheet(capture: Capture, path: Path) -> None:
     """Training views of the first moment (and the held-out ones), in rows."""
-    from sage_ns.cli.pictures import SheetRow, write_contact_sheet
+    from sage_ns.video.contact_sheet import SheetRow, write_contact_sheet
 
     moment = capture.train[0].timestep if capture.train else capture.train_multiframe[0].timestep
     frames = [f for f in (*capture.train, *capture.val) if f.timestep == moment]

@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from sage_ns.cli.explained import explained
-from sage_ns.files import write_json
+from sage_ns.system.files import write_json
 
 if TYPE_CHECKING:
-    from sage_ns.pipeline import SagePipeline
+    from sage_ns.plugin.pipeline import SagePipeline
 
 DEMO_STEPS = 2000
 """Of both phases together, where there is no CUDA; the preset's 2,800 bring a little more, and take longer than one
@@ -67,7 +67,7 @@ class Demo:
         _summarise(CONSOLE, self.out, config_path, metrics, trained_from - start, trained - trained_from, start)
 
     def _synthesise(self) -> Path:
-        from sage_ns.capture.synthetic import SyntheticCapture, synthesize_capture
+        from sage_ns.synthetic import SyntheticCapture, synthesize_capture
 
         capture = self.out / "capture"
         if not (capture / "transforms.json").is_file():
@@ -78,8 +78,8 @@ class Demo:
     def _train(self, capture: Path) -> Path:
         import torch
 
-        from sage_ns.cli.training import train
-        from sage_ns.methods import configured
+        from sage_ns.plugin.methods import configured
+        from sage_ns.plugin.scripted_training import train
 
         small = self.preset == "small" or (self.preset == "auto" and not torch.cuda.is_available())
         config = configured(
@@ -106,7 +106,7 @@ def _load(config_path: Path) -> SagePipeline:
 
 def _write_sheet(pipeline: SagePipeline, path: Path) -> None:
     """Truth, render, normals and error of a training view, the novel view and the strongest unseen expressions."""
-    from sage_ns.cli.pictures import SheetRow, head_box, write_contact_sheet
+    from sage_ns.video.contact_sheet import SheetRow, head_box, write_contact_sheet
 
     datamanager, model = pipeline.datamanager, pipeline.model
     train = datamanager.training_pairs()
@@ -151,13 +151,13 @@ def _write_reenactment(pipeline: SagePipeline, capture: Path, path: Path, fps: i
     from nerfstudio.utils.rich_utils import CONSOLE
     from rich.progress import track
 
-    from sage_ns.capture.camera_paths import resized, swaying
-    from sage_ns.capture.cameras import pinhole_camera
-    from sage_ns.capture.motion_files import load_motion
-    from sage_ns.reenactment import absolute_transfer
+    from sage_ns.motion.files import load_motion
+    from sage_ns.motion.transfer import absolute_transfer
+    from sage_ns.plugin.cameras import pinhole_camera
     from sage_ns.rig import FlameParams
-    from sage_ns.video import write_pictures
-    from sage_ns.video_frames import cores_for, draw_frames
+    from sage_ns.video.camera_paths import resized, swaying
+    from sage_ns.video.frames import cores_for, draw_frames
+    from sage_ns.video.writer import write_pictures
 
     avatar, datamanager = pipeline.model.avatar, pipeline.datamanager
     file = capture / "driver" / "sequence.npz"

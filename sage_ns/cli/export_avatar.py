@@ -30,7 +30,7 @@ class ExportAvatar:
 
     def run(self, console: Console) -> None:
         """Check everything that can be checked, write, and say what is there."""
-        from sage_ns.cli.avatars import load_avatar
+        from sage_ns.plugin.runs import load_avatar
 
         if self.output.suffix != ".npz":
             raise SageError(f"{self.output}: an avatar file's name ends in .npz")

@@ -36,8 +36,8 @@ class ExportGaussianAvatars:
 
     def run(self, console: Console) -> None:
         """Check everything that can be checked, write, and say what is there."""
-        from sage_ns.cli.avatars import load_avatar, require_avatar
         from sage_ns.exchange.gaussian_avatars import FLAME_PARAM, POINT_CLOUD, save_gaussian_avatar
+        from sage_ns.plugin.runs import load_avatar, require_avatar
         from sage_ns.rig import find_head_model, load_head_model
 
         require_avatar(self.load_config)

@@ -11,13 +11,13 @@ from rich.console import Console
 from rich.markup import escape
 from torch import Tensor
 
-from sage_ns.cli.avatars import load_model
 from sage_ns.cli.export_moments import choose_moments, refuse_existing
 from sage_ns.errors import SageError
+from sage_ns.plugin.runs import load_model
 
 if TYPE_CHECKING:
     from sage_ns.avatar.field_surface import SurfaceMesh
-    from sage_ns.model import SageModel
+    from sage_ns.plugin.model import SageModel
 
 
 @dataclass
@@ -96,8 +96,8 @@ def canonical_surface(model: SageModel, cell_size: float, name: str) -> SurfaceM
 
 
 def _write_posed(model: SageModel, mesh: SurfaceMesh, poses: Tensor, paths: Sequence[Path]) -> None:
-    from sage_ns.progress import tracked
     from sage_ns.rig.carry import CarriedPoints
+    from sage_ns.system.progress import tracked
 
     if not paths:
         return

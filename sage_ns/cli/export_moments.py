@@ -16,7 +16,7 @@ from sage_ns.errors import FlameParamsError, SageError
 
 if TYPE_CHECKING:
     from sage_ns.avatar.avatar import Avatar
-    from sage_ns.model import SageModel
+    from sage_ns.plugin.model import SageModel
     from sage_ns.rig import FlameParams
 
 
@@ -70,13 +70,13 @@ def choose_moments(timesteps: Sequence[int], motion: Path | None, flame_params: 
 
     Args:
         timesteps: rows of the given motion (none: all of them), or timesteps of the avatar's own capture.
-        motion: of any kind that `sage_ns.capture.motion_files.load_motion` reads.
+        motion: of any kind that `sage_ns.motion.files.load_motion` reads.
         flame_params: npz files or folders of them, one after the other.
 
     Raises:
         SageError: Two kinds of motion are given, one cannot be read, or it has no such rows.
     """
-    from sage_ns.capture.motion_files import load_motion
+    from sage_ns.motion.files import load_motion
     from sage_ns.rig import FlameParams
 
     chosen = tuple(sorted(set(timesteps)))

@@ -46,9 +46,9 @@ class ExportSplats:
 
     def run(self, console: Console) -> None:
         """Check everything that can be checked, place the surfels, write, and say what is there."""
-        from sage_ns.cli.avatars import load_avatar, require_avatar
         from sage_ns.exchange.splats import splats_of
-        from sage_ns.progress import tracked
+        from sage_ns.plugin.runs import load_avatar, require_avatar
+        from sage_ns.system.progress import tracked
 
         require_avatar(self.load_config)
         moments = choose_moments(self.timesteps, self.motion)

@@ -14,8 +14,8 @@ from sage_ns.errors import SageError
 
 if TYPE_CHECKING:
     from sage_ns.avatar.avatar import Avatar
-    from sage_ns.capture.motion_files import DrivingMotion
-    from sage_ns.web.clip import Clip
+    from sage_ns.exchange.web.clip import Clip
+    from sage_ns.motion.files import DrivingMotion
 
 BUDGET = 20e6
 """Bytes beyond which the command says what to do: more than that is a long wait on a phone."""
@@ -49,11 +49,11 @@ class ExportWeb:
 
     def run(self, console: Console) -> None:
         """Check everything that can be checked, gather, say what licence applies, write, and say what is there."""
-        from sage_ns.capture.motion_files import load_motion
-        from sage_ns.cli.avatars import load_avatar
-        from sage_ns.web.content import web_content
-        from sage_ns.web.folder import check_target, licence_note, write_folder
-        from sage_ns.web.library import Library, find_library
+        from sage_ns.exchange.web.content import web_content
+        from sage_ns.exchange.web.folder import check_target, licence_note, write_folder
+        from sage_ns.exchange.web.library import Library, find_library
+        from sage_ns.motion.files import load_motion
+        from sage_ns.plugin.runs import load_avatar
 
         self._check()
         check_target(self.out, self.overwrite)
@@ -82,7 +82,7 @@ class ExportWeb:
             )
 
     def _check(self) -> None:
-        from sage_ns.cli.avatars import require_avatar
+        from sage_ns.plugin.runs import require_avatar
 
         if not 0 <= self.sh_degree <= 3:
             raise SageError(f"--sh-degree {self.sh_degree} has to be 0 to 3")
@@ -93,7 +93,7 @@ class ExportWeb:
         require_avatar(self.load_config)
 
     def _clip(self, avatar: Avatar, driving: DrivingMotion | None, console: Console) -> Clip | None:
-        from sage_ns.web.clip import make_clip
+        from sage_ns.exchange.web.clip import make_clip
 
         if driving is None:
             clip = make_clip(avatar.motion.motion, self.fps)

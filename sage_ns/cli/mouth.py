@@ -41,10 +41,10 @@ class LearnMouthPrior:
     def run(self, console: Console) -> None:
         """Film, learn, write."""
         from sage_ns.avatar.mouth import around_mouth
-        from sage_ns.capture.synthetic.open_mouths import film_mouth
-        from sage_ns.mouth_training import learn_mouth_prior
-        from sage_ns.progress import tracked
-        from sage_ns.rig.builtin import builtin_head
+        from sage_ns.priors.mouth import learn_mouth_prior
+        from sage_ns.synthetic.head import builtin_head
+        from sage_ns.synthetic.open_mouths import film_mouth
+        from sage_ns.system.progress import tracked
 
         self.check()
         around = around_mouth(builtin_head())

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sage_ns.avatar.avatar import Avatar
-    from sage_ns.capture.footage import Footage
-    from sage_ns.capture.motion_files import DrivingMotion
+    from sage_ns.motion.files import DrivingMotion
     from sage_ns.rig import FlameParams
-    from sage_ns.video import Sound
-    from sage_ns.video_frames import Timeline
+    from sage_ns.video.footage import Footage
+    from sage_ns.video.frames import Timeline
+    from sage_ns.video.writer import Sound
 
 Item = TypeVar("Item")
 DEFAULT_RATE = 25.0
@@ -85,8 +85,8 @@ class Render:
 
     def run(self, console: Console) -> None:
         """Check everything, render, and say what is there."""
-        from sage_ns.video import needs_even_size, write_pictures
-        from sage_ns.video_frames import cameras_for, cores_for, draw_frames, find_view, picture_size, timeline
+        from sage_ns.video.frames import cameras_for, cores_for, draw_frames, find_view, picture_size, timeline
+        from sage_ns.video.writer import needs_even_size, write_pictures
 
         self._check_options()
         color = self._background()
@@ -122,8 +122,8 @@ class Render:
         return self.background == "alpha"
 
     def _check_options(self) -> None:
-        from sage_ns.cli.avatars import require_avatar
-        from sage_ns.video import check_writable, needs_even_size
+        from sage_ns.plugin.runs import require_avatar
+        from sage_ns.video.writer import check_writable, needs_even_size
 
         check_writable(self.output, self._transparent, self.overwrite)
         even = needs_even_size(self.output, self._transparent)
@@ -151,7 +151,7 @@ class Render:
         return None if self._transparent else background_color(self.background)
 
     def _motion_rate(self) -> float:
-        from sage_ns.capture.footage import find_frame_rate
+        from sage_ns.video.footage import find_frame_rate
 
         beside = find_frame_rate(self.motion) if self.motion is not None and self.motion_fps is None else None
         return self.motion_fps or beside or DEFAULT_RATE
@@ -160,13 +160,13 @@ class Render:
 
     @cached_property
     def _avatar(self) -> Avatar:
-        from sage_ns.cli.avatars import load_avatar
+        from sage_ns.plugin.runs import load_avatar
 
         return load_avatar(self.avatar)
 
     def _driver(self) -> DrivingMotion:
         """Who drives; the avatar is only loaded for this where it has to drive itself."""
-        from sage_ns.capture.motion_files import load_motion
+        from sage_ns.motion.files import load_motion
 
         driver = load_motion(self.motion) if self.motion is not None else _own_motion(self._avatar, self.avatar)
         num_rows = driver.params.num_timesteps
@@ -181,7 +181,7 @@ class Render:
 
     def _transferred(self, driver: DrivingMotion) -> tuple[FlameParams, list[str]]:
         """The moments to show as the avatar's own, and what a user should know."""
-        from sage_ns.reenactment import absolute_transfer, most_neutral_row, relative_transfer, within_limits
+        from sage_ns.motion.transfer import absolute_transfer, most_neutral_row, relative_transfer, within_limits
         from sage_ns.rig import FlameParams
 
         avatar, shown = self._avatar, slice(self.start, self.end)
@@ -202,7 +202,7 @@ class Render:
     # ---- pictures and sound of the driver ------------------------------------------------------------------------
 
     def _footage(self, driver: DrivingMotion) -> Footage | None:
-        from sage_ns.capture.footage import find_footage, given_footage
+        from sage_ns.video.footage import find_footage, given_footage
 
         if not self.side_by_side:
             return None
@@ -214,9 +214,9 @@ class Render:
         return find_footage(self.motion, driver.timesteps.tolist(), int(index) if kind == "capture" else None)
 
     def _sound_file(self) -> Path | None:
-        from sage_ns.capture.footage import find_sound
-        from sage_ns.ffmpeg import inspect_media
-        from sage_ns.video import carries_sound
+        from sage_ns.video.ffmpeg import inspect_media
+        from sage_ns.video.footage import find_sound
+        from sage_ns.video.writer import carries_sound
 
         if self.audio is None:
             return find_sound(self.motion) if self.motion is not None and carries_sound(self.output) else None
@@ -228,8 +228,8 @@ class Render:
 
     def _sound(self, path: Path | None, driver: DrivingMotion, times: Timeline) -> tuple[Sound | None, list[str]]:
         """The part of a sound file that is heard."""
-        from sage_ns.ffmpeg import inspect_media
-        from sage_ns.video import Sound
+        from sage_ns.video.ffmpeg import inspect_media
+        from sage_ns.video.writer import Sound
 
         if path is None:
             return None, []
@@ -245,7 +245,7 @@ class Render:
         return Sound(path, self.start / times.motion_fps, times.seconds), notes
 
     def _beside(self, pictures: Iterable[Tensor], footage: Footage, times: Timeline) -> Iterator[Tensor]:
-        from sage_ns.video import beside
+        from sage_ns.video.writer import beside
 
         for position, picture in zip((self.start + times.positions).tolist(), pictures, strict=True):
             yield beside(footage.at(position, position / times.motion_fps), picture)
@@ -253,7 +253,7 @@ class Render:
 
 def _own_motion(avatar: Avatar, source: Path) -> DrivingMotion:
     """The motion that an avatar was captured with."""
-    from sage_ns.capture.motion_files import DrivingMotion
+    from sage_ns.motion.files import DrivingMotion
     from sage_ns.rig import FlameParams
 
     timesteps = avatar.motion.timesteps.cpu()

@@ -34,7 +34,7 @@ class View:
         from sage_ns.avatar.avatar import Avatar
 
         avatar = Avatar.load(self.avatar)
-        from sage_ns.playback_run import write_playback_run
+        from sage_ns.plugin.playback_run import write_playback_run
 
         with tempfile.TemporaryDirectory(prefix="sage_view_") as folder:
             run = write_playback_run(avatar, Path(folder) / "runs" / self.avatar.stem / "surfels" / "view")

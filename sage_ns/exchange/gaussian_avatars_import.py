@@ -17,13 +17,13 @@ from sage_ns.avatar.mouth import Mouth, load_mouth_prior, skin_color
 from sage_ns.avatar.personal_rig import PersonalRig
 from sage_ns.avatar.portrait import portrait_camera
 from sage_ns.avatar.surfels import BoundSurfels
-from sage_ns.capture.motion import MotionSource
 from sage_ns.errors import FlameParamsError
 from sage_ns.exchange.ply import SplatFileError, read_ply
 from sage_ns.geometry.rotations import quaternion_multiply
 from sage_ns.geometry.spherical_harmonics import C0, NUM_COEFFICIENTS
+from sage_ns.motion.source import MotionSource
 from sage_ns.rig import FlameParams, HeadModel
-from sage_ns.rig.array_fields import ArrayFields
+from sage_ns.system.array_fields import ArrayFields
 
 FLAME_NUM_TRIANGLES, TEETH_NUM_TRIANGLES = 9976, 168
 """Of FLAME's file, and of the teeth that GaussianAvatars appends to it."""

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from sage_ns.errors import SageError
-from sage_ns.files import whole_file
+from sage_ns.system.files import whole_file
 
 _TYPES = {
     **{"char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1", "short": "i2", "int16": "i2", "ushort": "u2"},

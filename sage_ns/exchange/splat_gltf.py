@@ -15,7 +15,7 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from sage_ns.exchange.splats import Splats
-from sage_ns.files import whole_file
+from sage_ns.system.files import whole_file
 
 EXTENSION = "KHR_gaussian_splatting"
 

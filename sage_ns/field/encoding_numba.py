@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sage_ns.field.grid_layout import GridLayout
-from sage_ns.parallel import even_bounds, run_chunks
+from sage_ns.system.parallel import even_bounds, run_chunks
 
 FEATURES_PER_LEVEL = 2
 

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sage_ns.parallel import run_chunks, scratch
+from sage_ns.system.parallel import run_chunks, scratch
 
 SHARPNESS = 100.0
 """softplus(h) = log(1 + exp(SHARPNESS h)) / SHARPNESS."""

@@ -18,8 +18,8 @@ from torch import Tensor
 from sage_ns.field.sdf import SignedDistanceField
 from sage_ns.geometry import sample_triangles, triangle_areas, triangle_normals
 from sage_ns.geometry.signed_distance import Solid
-from sage_ns.parallel import cores_for_kernels
-from sage_ns.progress import tracked
+from sage_ns.system.parallel import cores_for_kernels
+from sage_ns.system.progress import tracked
 
 VERSION = 1
 """Part of every cached file's name: raise it when the same inputs no longer give the same result."""

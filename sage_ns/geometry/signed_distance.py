@@ -16,7 +16,7 @@ from torch import Tensor
 from sage_ns.geometry.mesh_borders import border_loops
 from sage_ns.geometry.mesh_queries import nearest_triangles
 from sage_ns.geometry.triangles import triangle_normals
-from sage_ns.parallel import even_bounds, run_chunks
+from sage_ns.system.parallel import even_bounds, run_chunks
 
 MIN_OPENNESS = 0.05
 """A wall from which less than this share of the directions lead outside belongs to a pocket, and counts as inside."""

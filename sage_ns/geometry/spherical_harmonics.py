@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sage_ns.parallel import even_bounds, run_chunks
+from sage_ns.system.parallel import even_bounds, run_chunks
 
 # Normalisation of the real harmonics, with 3DGS' (Condon-Shortley) signs.
 C0 = 0.28209479177387814

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from sage_ns.geometry.rotations import matrix_to_quaternion
-from sage_ns.parallel import even_bounds, run_chunks
+from sage_ns.system.parallel import even_bounds, run_chunks
 
 BROADENING = 1e-3
 """Difference of eigenvalues, relative to the largest, under which the gradients of eigenvectors fade."""

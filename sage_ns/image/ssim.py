@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sage_ns.parallel import even_bounds, run_chunks, scratch
+from sage_ns.system.parallel import even_bounds, run_chunks, scratch
 
 WINDOW = 11
 SIGMA = 1.5

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sage_ns.parallel import even_bounds, run_chunks, scratch
 from sage_ns.raster.types import PinholeCamera
+from sage_ns.system.parallel import even_bounds, run_chunks, scratch
 
 
 def normal_from_depth(depth: Float[Tensor, "height width 1"], camera: PinholeCamera) -> Float[Tensor, "height width 3"]:

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 from torch.profiler import record_function
 
-from sage_ns.parallel import even_bounds, num_threads, run_chunks, scratch
 from sage_ns.raster import _numba_blend as blending
 from sage_ns.raster import _numba_blend_backward as unblending
 from sage_ns.raster import _numba_order as ordering
 from sage_ns.raster import _numba_project as projecting
 from sage_ns.raster.depth_normal import camera_floats, normal_from_depth
 from sage_ns.raster.types import Buffers, PinholeCamera, Surfels
+from sage_ns.system.parallel import even_bounds, num_threads, run_chunks, scratch
 
 _TILE = 8
 

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from sage_ns.errors import FlameParamsError
 from sage_ns.geometry.rotations import axis_angle_to_quaternion, quaternion_slerp, quaternion_to_axis_angle
-from sage_ns.rig.array_fields import ArrayFields, read_npz, write_npz
 from sage_ns.rig.head_model import HeadModel
+from sage_ns.system.array_fields import ArrayFields, read_npz, write_npz
 
 _ROTATIONS = ("rotation", "neck_pose", "jaw_pose", "eyes_pose")
 _MOTION = (*_ROTATIONS, "translation", "expr")

@@ -17,9 +17,9 @@ from rich.console import Console
 from torch import Tensor
 
 from sage_ns.errors import HeadModelError
-from sage_ns.rig.array_fields import ArrayFields, encode_texts, read_npz, write_npz
 from sage_ns.rig.regions import Regions
-from sage_ns.rig.safe_pickle import load_pickle
+from sage_ns.system.array_fields import ArrayFields, encode_texts, read_npz, write_npz
+from sage_ns.system.safe_pickle import load_pickle
 
 JOINT_NAMES = ("root", "neck", "jaw", "left_eye", "right_eye")
 FLAME_NUM_SHAPE = 300

@@ -7,7 +7,7 @@ from nerfstudio.viewer.viewer import VISER_NERFSTUDIO_SCALE_RATIO, Viewer
 from nerfstudio.viewer.viewer_elements import ViewerControl
 
 from sage_ns.avatar.portrait import FIELD_OF_VIEW, face_direction, portrait_distance
-from sage_ns.model import SageModel
+from sage_ns.plugin.model import SageModel
 
 
 class FrontView(ViewerControl):

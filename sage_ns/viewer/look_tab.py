@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from nerfstudio.viewer.viewer import Viewer
 
-from sage_ns.model import SageModel
+from sage_ns.plugin.model import SageModel
 from sage_ns.viewer.shown_model import ShownModel
 from sage_ns.viewer.user_events import from_users
 

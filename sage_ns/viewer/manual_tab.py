@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import viser
 
-from sage_ns.capture.face_sliders import BLINK, FaceSlider
+from sage_ns.motion.face.sliders import BLINK, FaceSlider
 from sage_ns.viewer.puppet import HEAD_GROUP, JAW_GROUP, POSE_SLIDERS, PoseSlider, Puppet
 from sage_ns.viewer.user_events import from_users
 

@@ -16,9 +16,9 @@ from nerfstudio.viewer.viewer import Viewer
 from nerfstudio.viewer.viewer_elements import ViewerControl
 from rich.markup import escape
 
-from sage_ns.capture.face_sliders import face_sliders
 from sage_ns.errors import SageError
-from sage_ns.model import SageModel
+from sage_ns.motion.face.sliders import face_sliders
+from sage_ns.plugin.model import SageModel
 from sage_ns.viewer.look_tab import LookTab
 from sage_ns.viewer.manual_tab import ManualTab
 from sage_ns.viewer.playback import DRIVER, Playback, Sequence, load_sequence, stored_sequence

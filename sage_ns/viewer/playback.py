@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sage_ns.capture.motion_files import load_motion
+from sage_ns.motion.files import load_motion
 from sage_ns.rig import FlameParams
 
 if TYPE_CHECKING:

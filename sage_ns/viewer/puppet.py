@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sage_ns.capture.face_sliders import BLINK, FaceSlider, expression, random_expression
-from sage_ns.capture.motion_limits import EYE, JAW, NECK
 from sage_ns.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+from sage_ns.motion.face.sliders import BLINK, FaceSlider, expression, random_expression
+from sage_ns.motion.limits import EYE, JAW, NECK
 from sage_ns.rig import FlameParams
 from sage_ns.viewer.playback import Playback
 

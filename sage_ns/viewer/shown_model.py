@@ -17,7 +17,7 @@ from nerfstudio.viewer.render_state_machine import RenderStateMachine
 from nerfstudio.viewer_legacy.server.viewer_utils import IOChangeException
 from torch import Tensor
 
-from sage_ns.model import SageModel
+from sage_ns.plugin.model import SageModel
 from sage_ns.viewer.rig_mesh import RigMesh
 
 MOVING_FPS = 30.0

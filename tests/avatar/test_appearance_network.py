@@ -10,7 +10,7 @@ from sage_ns.avatar.appearance_network import INITIAL_OPACITY, Appearance, Appea
 from sage_ns.avatar.surfels import BoundSurfels
 from sage_ns.geometry import TriangleFrames
 from sage_ns.geometry.spherical_harmonics import sh_basis
-from sage_ns.parallel import cores_for_kernels
+from sage_ns.system.parallel import cores_for_kernels
 
 
 def inputs(num: int, num_features: int = 7) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -12,11 +12,11 @@ from sage_ns.avatar.interior import interior_shade, interior_triangles
 from sage_ns.avatar.personal_rig import PersonalRig
 from sage_ns.avatar.rebinding import carry_over, rebind_surfels
 from sage_ns.avatar.surfels import BoundSurfels
-from sage_ns.capture.cameras import View
 from sage_ns.geometry.triangles import triangle_frames
 from sage_ns.raster import PinholeCamera
+from sage_ns.raster.cameras import View
 from sage_ns.rig import FlameParams, HeadModel, pose_vertices
-from sage_ns.rig.builtin import builtin_head
+from sage_ns.synthetic.head import builtin_head
 from tests.tiny import tiny_head_model
 from tests.tiny_avatar import tiny_avatar
 

@@ -14,7 +14,7 @@ from sage_ns.avatar.avatar import Avatar
 from sage_ns.avatar.avatar_file import AvatarFileError, surfels_of
 from sage_ns.avatar.look import Look
 from sage_ns.errors import FlameParamsError
-from sage_ns.rig.builtin import builtin_head
+from sage_ns.synthetic.head import builtin_head
 from tests.tiny import tiny_head_model, tiny_params
 from tests.tiny_avatar import tiny_avatar
 from tests.tiny_capture import tiny_motion

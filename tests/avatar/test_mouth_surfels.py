@@ -23,8 +23,8 @@ from sage_ns.avatar.mouth import (
 )
 from sage_ns.geometry.triangles import triangle_frames
 from sage_ns.rig import HeadModel
-from sage_ns.rig.builtin import builtin_head
 from sage_ns.rig.mouth_shape import PARTS
+from sage_ns.synthetic.head import builtin_head
 
 CENTER = torch.tensor([0.0, -0.04, 1.0])
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from sage_ns.avatar.perceptron import Perceptron
-from sage_ns.parallel import cores_for_kernels
+from sage_ns.system.parallel import cores_for_kernels
 
 
 def value_and_gradients(network: Perceptron, inputs: Tensor) -> list[Tensor]:

@@ -9,7 +9,7 @@ from torch import Tensor
 from sage_ns.avatar.shape_network import SMALLEST_RATIO, ShapeNetwork, SurfelShape
 from sage_ns.geometry import quaternion_to_matrix
 from sage_ns.geometry.symmetric_eigen import lower_triangle
-from sage_ns.parallel import cores_for_kernels
+from sage_ns.system.parallel import cores_for_kernels
 
 SPACING = 0.002
 

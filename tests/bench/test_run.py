@@ -59,7 +59,7 @@ def test_figures_are_those_of_the_evaluation(done: Job) -> None:
 def test_the_run_is_one_of_nerfstudio(done: Job) -> None:
     import yaml
 
-    from sage_ns.trainer import SageTrainer
+    from sage_ns.plugin.trainer import SageTrainer
 
     saved = yaml.load((done.run_folder / "config.yml").read_text(), Loader=yaml.Loader)
     assert saved._target is SageTrainer

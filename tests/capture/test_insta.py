@@ -12,12 +12,12 @@ import torch
 from PIL import Image
 
 from sage_ns.capture import load_image, read_capture
-from sage_ns.capture.cameras import project
 from sage_ns.capture.insta import convert_insta
 from sage_ns.cli.capture import main
 from sage_ns.errors import CaptureError
 from sage_ns.geometry import axis_angle_to_matrix
 from sage_ns.raster import PinholeCamera
+from sage_ns.raster.cameras import project
 from sage_ns.rig import FlameParams, pose_vertices
 from tests.tiny import tiny_head_model
 

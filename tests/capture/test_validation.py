@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sage_ns.capture.dataparser import FlameCaptureDataParserConfig
 from sage_ns.capture.images import load_image
 from sage_ns.errors import CaptureError, FlameParamsError, HeadModelError, SageError
+from sage_ns.plugin.dataparser import FlameCaptureDataParserConfig
 from sage_ns.rig import save_head_model
 from tests.tiny import tiny_head_model
 from tests.tiny_capture import edit_frames, write_tiny_capture, write_transforms

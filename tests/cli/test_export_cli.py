@@ -13,9 +13,9 @@ import torch
 import trimesh
 
 from sage_ns.avatar.personal_rig import PersonalRig
-from sage_ns.capture.motion import MotionSource
 from sage_ns.cli import export_mesh
 from sage_ns.cli.export import main
+from sage_ns.motion.source import MotionSource
 from sage_ns.rig import FlameParams
 from tests.avatar.sphere_field import CENTER, RADIUS, SphereField, reddish_above
 from tests.tiny import tiny_head_model, tiny_params

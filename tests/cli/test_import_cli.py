@@ -12,7 +12,7 @@ from sage_ns.cli.import_avatar import main
 from sage_ns.exchange.gaussian_avatars import save_gaussian_avatar
 from sage_ns.exchange.ply import read_ply, write_ply
 from sage_ns.rig import save_head_model
-from sage_ns.rig.builtin import builtin_head
+from sage_ns.synthetic.head import builtin_head
 from tests.exchange.bound_avatars import psnr, small_avatar, some_motion
 from tests.tiny import tiny_head_model
 

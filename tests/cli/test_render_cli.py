@@ -15,15 +15,15 @@ from PIL import Image
 from torch import Tensor
 
 from sage_ns.avatar.avatar import Avatar
-from sage_ns.capture.camera_paths import capture_camera, resized
-from sage_ns.capture.cameras import orbit
 from sage_ns.capture.layout import read_capture
 from sage_ns.cli.render import main
-from sage_ns.ffmpeg import inspect_media
+from sage_ns.raster.cameras import orbit
 from sage_ns.rig import FlameParams
-from sage_ns.rig.array_fields import write_npz
-from sage_ns.video import to_pixels
-from tests.capture.test_footage import write_film, write_silence
+from sage_ns.system.array_fields import write_npz
+from sage_ns.video.camera_paths import capture_camera, resized
+from sage_ns.video.ffmpeg import inspect_media
+from sage_ns.video.writer import to_pixels
+from tests.video.test_footage import write_film, write_silence
 from tests.tiny import tiny_head_model, tiny_params
 from tests.tiny_avatar import tiny_avatar
 from tests.tiny_capture import tiny_motion, write_tiny_capture

@@ -12,9 +12,9 @@ from sage_ns.avatar.initialise import initialise_surfels
 from sage_ns.avatar.interior import interior_triangles
 from sage_ns.avatar.look import Look
 from sage_ns.avatar.personal_rig import PersonalRig
-from sage_ns.capture.motion import MotionSource
+from sage_ns.motion.source import MotionSource
 from sage_ns.rig import FlameParams
-from sage_ns.rig.builtin import builtin_head
+from sage_ns.synthetic.head import builtin_head
 
 
 @pytest.fixture(scope="session")

@@ -45,7 +45,7 @@ def test_modules_of_the_house_are_there() -> None:
 def test_losses_of_the_page_are_those_of_the_config() -> None:
     from dataclasses import fields
 
-    from sage_ns.losses import LossWeights
+    from sage_ns.training.losses import LossWeights
 
     text = (ROOT / "docs" / "how_it_works.md").read_text()
     table = text.partition("| name | asks |")[2].partition("\n\n")[0]

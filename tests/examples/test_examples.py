@@ -15,8 +15,8 @@ from PIL import Image
 
 from sage_ns.avatar.avatar import Avatar
 from sage_ns.capture import read_capture
-from sage_ns.capture.dataparser import FlameCaptureDataParserConfig
 from sage_ns.cli.capture import main as sage_capture
+from sage_ns.plugin.dataparser import FlameCaptureDataParserConfig
 from sage_ns.rig import FlameParams
 from tests.integration.conftest import free_port
 from tests.tiny import tiny_params

@@ -13,7 +13,7 @@ from sage_ns.exchange.splats import THICKNESS, Splats, splats_of, with_thickness
 from sage_ns.geometry.rotations import quaternion_to_matrix
 from sage_ns.geometry.spherical_harmonics import sh_colors
 from sage_ns.raster import Surfels
-from sage_ns.rig.builtin import builtin_head
+from sage_ns.synthetic.head import builtin_head
 from tests.exchange.bound_avatars import small_avatar
 from tests.tiny import tiny_head_model
 

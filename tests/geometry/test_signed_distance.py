@@ -9,11 +9,11 @@ from torch import Tensor
 
 from sage_ns.geometry import triangle_normals
 from sage_ns.geometry.signed_distance import Solid, signed_distances, winding_numbers
-from sage_ns.rig.builtin import builtin_head
 from sage_ns.rig.flame_params import FlameParams
 from sage_ns.rig.head_model import HeadModel, load_head_model
 from sage_ns.rig.regions import EYEBALLS
 from sage_ns.rig.skinning import pose_vertices
+from sage_ns.synthetic.head import builtin_head
 
 Mesh = tuple[Tensor, Tensor]
 

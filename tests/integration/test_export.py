@@ -11,9 +11,9 @@ import torch
 import trimesh
 
 from sage_ns.avatar.avatar import Avatar
-from sage_ns.benchmarks import geometry
-from sage_ns.cli.avatars import load_model
+from sage_ns.bench import geometry
 from sage_ns.cli.export import main
+from sage_ns.plugin.runs import load_model
 from tests.integration.conftest import Run
 
 

@@ -109,7 +109,7 @@ def test_another_person_drives_the_avatar(tiny_run: Run, tmp_path: Path, other_c
 
 
 def _driver_cameras(run: Run, driver: Path) -> Any:
-    from sage_ns.capture.dataparser import FlameCaptureDataParserConfig
+    from sage_ns.plugin.dataparser import FlameCaptureDataParserConfig
 
     config = FlameCaptureDataParserConfig(data=driver, head_model=run.folder / "head_model.npz")
     return config.setup().get_dataparser_outputs("test").cameras
@@ -208,7 +208,7 @@ def test_videos_need_no_installed_ffmpeg(tiny_run: Run, tmp_path: Path, command:
 
 @pytest.mark.usefixtures("no_ffmpeg")
 def test_a_stale_ffmpeg_link_is_replaced(tmp_path: Path) -> None:
-    from sage_ns.ffmpeg import put_ffmpeg_on_path
+    from sage_ns.video.ffmpeg import put_ffmpeg_on_path
 
     link = tmp_path / "cache" / "sage_ns" / "bin" / "ffmpeg"
     link.parent.mkdir(parents=True)

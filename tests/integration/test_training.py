@@ -10,7 +10,7 @@ import torch
 from nerfstudio.utils.eval_utils import eval_setup
 
 from sage_ns.errors import CaptureError, SageError
-from sage_ns.model import SageModel
+from sage_ns.plugin.model import SageModel
 from tests.integration.commands import run_here, run_program, start_program
 from tests.integration.conftest import NUM_STEPS, Run
 from tests.tiny_capture import write_tiny_capture
@@ -139,7 +139,7 @@ def test_an_avatar_that_is_loaded_is_not_begun(
     def begin(*_: object, **__: object) -> None:
         raise AssertionError("what the checkpoint brings was fitted beforehand")
 
-    monkeypatch.setattr("sage_ns.model.pretrain", begin)
+    monkeypatch.setattr("sage_ns.plugin.model.pretrain", begin)
     monkeypatch.setattr("sage_ns.avatar.prediction.SurfelNetworks.imitate", begin)
     model = cast(SageModel, eval_setup(tiny_run.config, test_mode=test_mode)[1].model)
     assert torch.equal(model.surfels.means, _checkpoint(tiny_run.folder)["pipeline"]["_model.avatar.surfels.means"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from sage_ns.benchmarks.head_scene import count_lanes, head_like, portrait_camera
+from sage_ns.bench.speed.head_scene import count_lanes, head_like, portrait_camera
 from sage_ns.raster import rasterize
 from sage_ns.raster.numba_backend import _Pairs
 from sage_ns.raster.projection import project_surfels

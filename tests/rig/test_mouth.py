@@ -13,11 +13,11 @@ from sage_ns.errors import HeadModelError
 from sage_ns.geometry import axis_angle_to_matrix
 from sage_ns.geometry.signed_distance import signed_distances
 from sage_ns.rig import FlameParams, HeadModel, joints, pose_vertices
-from sage_ns.rig.builtin import builtin_head
-from sage_ns.rig.builtin.surface import MOUTH_HALF_WIDTH, mouth_line
 from sage_ns.rig.mouth import find_mouth, mouth_model, mouth_opening
 from sage_ns.rig.mouth_shape import PARTS, mouth_shape
 from sage_ns.rig.regions import Regions
+from sage_ns.synthetic.head import builtin_head
+from sage_ns.synthetic.head.surface import MOUTH_HALF_WIDTH, mouth_line
 from tests.tiny import tiny_head_model
 
 NUM = len(mouth_shape().vertices)

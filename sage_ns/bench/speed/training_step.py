@@ -1,0 +1,187 @@
+"""What a training step costs, part by part.
+
+    python -m sage_ns.bench.speed.training_step --data CAPTURE [--head-model FILE] [--preset small] [--json-path FILE]
+
+Each part runs alone, forward and backward, on what the step gives it; the last row is the whole step. Parts are the
+networks (field, appearance and shape at every surfel), the drawing (placing, colours, rasteriser), the losses of the
+image, rays (volume rendering), points (surfels on the surface), and the optimiser. What the whole takes beyond the sum
+is the picture, the hinges and the adding up of gradients; where it takes less, parts share work.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from typing import Any, Literal
+
+import torch
+import tyro
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from sage_ns.raster.supersampling import averaged, downsampled
+from sage_ns.system.files import write_json
+from sage_ns.system.parallel import cores_for_kernels
+from sage_ns.system.progress import tracked
+
+FIRST_STEP = 0.5
+"""Fraction of the training at which steps are measured: all losses act, all levels are open."""
+
+
+def main(
+    data: Path,
+    method: str = "sage-multiview",
+    head_model: Path | None = None,
+    preset: Literal["auto", "paper", "small"] = "auto",
+    networks: bool | None = None,
+    downscale_factor: int = 1,
+    num_steps: int = 15,
+    json_path: Path | None = None,
+) -> None:
+    """Measure and print.
+
+    Args:
+        data: folder of the capture.
+        method: as for ns-train.
+        head_model: head model file; by default looked for near the capture.
+        preset: sizes.
+        networks: predict the surfels' attributes by networks; by default as the preset says.
+        downscale_factor: shrink the pictures.
+        num_steps: that are timed; the median counts.
+        json_path: also write the figures here.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = _trainer(data, method, head_model, preset, networks, downscale_factor, Path(folder))
+        figures = measure(trainer, num_steps)
+    report(Console(width=100), figures)
+    if json_path is not None:
+        write_json(json_path, figures)
+
+
+def _trainer(
+    data: Path,
+    method: str,
+    head_model: Path | None,
+    preset: str,
+    networks: bool | None,
+    downscale_factor: int,
+    folder: Path,
+) -> Any:
+    from sage_ns.plugin.methods import configured
+
+    overrides = {
+        "output_dir": folder,
+        "vis": "tensorboard",
+        "pipeline.model.networks": networks,
+        "pipeline.datamanager.dataparser.downscale_factor": downscale_factor,
+    }
+    config = configured(method, data, head_model, preset, overrides)
+    config.set_timestamp()
+    trainer = config.setup(local_rank=0, world_size=1)
+    trainer.setup()
+    return trainer
+
+
+def measure(trainer: Any, num_steps: int) -> dict[str, float]:
+    """Milliseconds by part, and of the whole step under "whole step"."""
+    on_cpu = trainer.pipeline.model.device.type == "cpu"
+    first = round(FIRST_STEP * trainer.config.max_num_iterations)
+    times: dict[str, list[float]] = {}
+    with cores_for_kernels() if on_cpu else nullcontext():
+        for step in tracked(range(first - 3, first + num_steps), "Measuring steps"):
+            for name, part in _parts(trainer, step).items():
+                taken = _timed(part, on_cpu)
+                if step >= first:
+                    times.setdefault(name, []).append(1e3 * taken)
+    return {name: median(each) for name, each in times.items()}
+
+
+def _timed(part: Callable[[], object], on_cpu: bool) -> float:
+    if not on_cpu:
+        torch.cuda.synchronize()
+    start = time.perf_counter()
+    part()
+    if not on_cpu:
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def _parts(trainer: Any, step: int) -> dict[str, Callable[[], object]]:
+    """Each part of a step as a function that runs it alone, forward and backward."""
+    pipeline = trainer.pipeline
+    phase, model = pipeline.phase, pipeline.model
+    camera, batch = phase.datamanager.next_train(step)
+    pinhole, motion = model.pinhole(camera), model.motion.at(camera)
+    factor = model.config.supersampling
+    with torch.no_grad():
+        prediction = model.predict()
+        own = model.surfels.attributes if prediction is None else prediction.attributes
+        drawn = model.draw_fine(pinhole, motion, own)
+    parts: dict[str, Callable[[], object]] = {}
+    if prediction is not None:
+        parts["networks"] = lambda: _backward(_tensors(model.predict().attributes))
+
+    leaves = replace(own, **{name: _leaf(value) for name, value in vars(own).items()})
+    parts["drawing"] = lambda: _backward(_tensors(model.draw_fine(pinhole, motion, leaves)))
+    images = replace(drawn, **{name: _leaf(value) for name, value in vars(drawn).items()})
+
+    def image_losses() -> None:
+        rendered = averaged(images.color, factor)
+        terms = model.photometric_losses(rendered, batch["image"]) | model.surface_losses(images)
+        sum(terms.values(), torch.zeros((), device=rendered.device)).backward()
+
+    parts["image losses"] = image_losses
+    if phase.supervision is not None:
+        frames = model.frames(model.motion.canonical())
+        small = downsampled(drawn, factor)
+
+        def losses_of(make: Callable[[], dict[str, Callable[[], Tensor]]]) -> Callable[[], None]:
+            return lambda: sum(model.weighted(make()).values(), torch.zeros((), device=model.device)).backward()
+
+        parts["rays"] = losses_of(
+            lambda: phase.supervision.ray_terms(
+                step, pinhole, batch["image"], batch.get("mask"), model.background, small
+            )
+        )
+        parts["points"] = losses_of(lambda: phase.supervision.point_terms(step, model.surfels, leaves, frames))
+
+    def whole() -> None:
+        trainer.optimizers.zero_grad_all()
+        _, terms, _ = pipeline.get_train_loss_dict(step)
+        sum(terms.values(), torch.zeros((), device=model.device)).backward()
+        trainer.optimizers.optimizer_step_all()
+
+    return parts | {"optimiser": trainer.optimizers.optimizer_step_all, "whole step": whole}
+
+
+def _leaf(value: Tensor) -> Tensor:
+    return value.detach().clone().requires_grad_()
+
+
+def _tensors(holder: object) -> list[Tensor]:
+    return [value for value in vars(holder).values() if value.requires_grad]
+
+
+def _backward(tensors: list[Tensor]) -> None:
+    torch.autograd.backward(tensors, [torch.ones_like(tensor) for tensor in tensors])
+
+
+def report(console: Console, figures: dict[str, float]) -> None:
+    """Print the table."""
+    table = Table(title="A training step, forward and backward", title_justify="left")
+    for heading in ("", "milliseconds", "share of the step"):
+        table.add_column(heading, justify="right" if heading else "left")
+    whole = figures["whole step"]
+    for name, taken in figures.items():
+        table.add_row(name, f"{taken:.1f}", f"{taken / whole:.0%}", end_section=name == "optimiser")
+    console.print(table)
+
+
+if __name__ == "__main__":
+    tyro.cli(main)

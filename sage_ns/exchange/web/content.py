@@ -1,0 +1,131 @@
+"""All that the page shows, as one file: rigs, surfels, mouth, sliders and the driving clip."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool
+
+from sage_ns.avatar.portrait import FIELD_OF_VIEW, HEAD_FRACTION, face_direction
+from sage_ns.exchange.web.array_file import array_file
+from sage_ns.exchange.web.clip import Clip
+from sage_ns.exchange.web.rig_arrays import kept_vertices, rig_arrays
+from sage_ns.exchange.web.sliders import Slider, make_sliders
+from sage_ns.exchange.web.surfel_arrays import surfel_arrays
+from sage_ns.rig import NUM_POSE, HeadModel
+from sage_ns.rig.mouth_shape import PARTS
+
+if TYPE_CHECKING:
+    from sage_ns.avatar.avatar import Avatar
+    from sage_ns.avatar.mouth import Mouth
+
+_BUILTIN = "built-in head"
+
+
+@dataclass(frozen=True, eq=False)
+class WebContent:
+    """The avatar's file, ready to be written."""
+
+    data: bytes
+    sizes: dict[str, int]
+    """Bytes by part: rig, surfels, mouth, clip."""
+    num_surfels: int
+    head_model: str
+    """Name of the head model that the rig was made from."""
+
+    @property
+    def is_builtin(self) -> bool:
+        """Whether the rig is our own, which anybody may publish."""
+        return self.head_model.startswith(_BUILTIN)
+
+
+def web_content(avatar: Avatar, clip: Clip | None, sh_degree: int) -> WebContent:
+    """Everything of an avatar that the page needs, on whatever device the avatar is.
+
+    Args:
+        avatar: what its look leaves out is left out here.
+        clip: the driving clip, if any.
+        sh_degree: of the view-dependent colour that is kept.
+    """
+    head_model = avatar.rig.head_model.to("cpu")
+    mouth = avatar.mouth if avatar.look.mouth else None
+    sliders = make_sliders(head_model)
+    used = _used_expression(head_model, clip, sliders)
+    surfels = [(avatar.surfels, 0)] + ([(mouth.surfels, head_model.num_triangles)] if mouth else [])
+    unseen = avatar.interior & mouth.around if mouth else torch.zeros_like(avatar.interior)
+    darkens = avatar.look.dark_interior and mouth is None
+    interior = avatar.interior if darkens else torch.zeros_like(avatar.interior)
+    parts = {
+        "rig": {
+            **rig_arrays(head_model, used),
+            "interior": interior.cpu().numpy().astype(np.uint8),
+            "unseen": unseen.cpu().numpy().astype(np.uint8),
+        },
+        "surfels": surfel_arrays(surfels, sh_degree),
+        "mouth": _mouth_arrays(mouth, used) if mouth else {},
+        "clip": {"motion": clip.motion.numpy().astype(np.float32)} if clip else {},
+    }
+    arrays = {f"{part}.{name}": array for part, inner in parts.items() for name, array in inner.items()}
+    header = {
+        "format": 1,
+        "head_model": head_model.name,
+        "sh_degree": sh_degree,
+        "surfel_size": avatar.look.surfel_size,
+        "neutral": avatar.neutral().motion_vector()[0].tolist(),
+        "background": avatar.background.tolist(),
+        "portrait": _portrait(avatar),
+        "fps": clip.fps if clip else 0,
+        "sliders": [{**asdict(each), "up": list(each.up.items()), "down": list(each.down.items())} for each in sliders],
+    }
+    return WebContent(
+        data=array_file(header, arrays),
+        sizes={part: sum(array.nbytes for array in inner.values()) for part, inner in parts.items()},
+        num_surfels=len(arrays["surfels.triangle"]),
+        head_model=head_model.name,
+    )
+
+
+def _used_expression(
+    model: HeadModel, clip: Clip | None, sliders: Sequence[Slider]
+) -> Bool[np.ndarray, "num_expression"]:
+    used = np.zeros(NUM_POSE + model.num_expression, bool)
+    for slider in sliders:
+        used[[*slider.up, *slider.down]] = True
+    if clip:
+        used |= (clip.motion != 0).any(dim=0).numpy()
+    return used[NUM_POSE:]
+
+
+def _mouth_arrays(mouth: Mouth, used: Bool[np.ndarray, "num_expression"]) -> dict[str, np.ndarray]:
+    """The mouth's own rig, and what its light goes by, see `sage_ns.avatar.mouth.part_shade`."""
+    model = mouth.rig.head_model.to("cpu")
+    kept = kept_vertices(model)
+    part = np.zeros(model.num_vertices, np.uint8)
+    for number, name in enumerate(PARTS):
+        part[model.regions.vertices(name).numpy()] = number
+    rows = {name: model.regions.vertices(name).numpy() for name in ("upper_teeth", "lower_teeth")}
+    return {
+        **rig_arrays(model, used),
+        **{name: np.searchsorted(kept, vertices).astype(np.uint32) for name, vertices in rows.items()},
+        "part": part[model.triangles[:, 0].numpy()],
+        "openings": mouth.openings.cpu().numpy().astype(np.float32),
+        "shade": mouth.shade.cpu().numpy().astype(np.float32),
+    }
+
+
+def _portrait(avatar: Avatar) -> dict[str, Any]:
+    """What a camera in front of the face needs to know, see `sage_ns.avatar.portrait`: lengths in metres."""
+    motion = avatar.motion.canonical()
+    low, high = avatar.rig.vertices(motion).aminmax(dim=0)
+    return {
+        "center": ((low + high) / 2).tolist(),
+        "across": float((high - low)[0]),
+        "up": float((high - low)[1]),
+        "back": face_direction(motion).tolist(),
+        "field_of_view": FIELD_OF_VIEW,
+        "head_fraction": HEAD_FRACTION,
+    }

@@ -1,0 +1,52 @@
+"""The exported folder: written beside its place and moved there when it is whole."""
+
+from __future__ import annotations
+
+import html
+import shutil
+from pathlib import Path
+
+from sage_ns.errors import SageError
+from sage_ns.exchange.web.content import WebContent
+from sage_ns.exchange.web.library import Library
+from sage_ns.system.files import whole_folder
+
+PAGE = Path(__file__).with_name("page")
+DATA = "avatar.bin"
+_IMPORT_MAP, _LICENCE = "<!-- import map -->", "<!-- licence -->"
+
+
+def check_target(folder: Path, overwrite: bool) -> None:
+    """Refuse a place that holds something else.
+
+    Raises:
+        SageError: there is a file, a folder of something else, or an export that is not to be replaced.
+    """
+    if not folder.exists():
+        return
+    if not folder.is_dir() or (any(folder.iterdir()) and not (folder / DATA).is_file()):
+        raise SageError(f"{folder} exists and is no exported page. Give another folder: this one is left as it is.")
+    if any(folder.iterdir()) and not overwrite:
+        raise SageError(f"{folder} holds an exported page already. Give --overwrite, or another folder.")
+
+
+def licence_note(content: WebContent) -> str:
+    """What publishing the folder means for a rig that is not ours; empty for the built-in one."""
+    if content.is_builtin:
+        return ""
+    return (
+        f"Contains the mesh and blendshapes of the head model '{content.head_model}' and the likeness of a person: to "
+        "be published only as far as the head model's licence and that person allow."
+    )
+
+
+def write_folder(folder: Path, content: WebContent, library: Library) -> int:
+    """Write page, data and libraries; replaces what is at ``folder``, see `check_target`. Returns its size in bytes."""
+    with whole_folder(folder.absolute()) as unfinished:
+        shutil.copytree(PAGE, unfinished, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
+        index = unfinished / "index.html"
+        text = index.read_text(encoding="utf-8").replace(_IMPORT_MAP, library.import_map)
+        index.write_text(text.replace(_LICENCE, html.escape(licence_note(content))), encoding="utf-8")
+        library.copy(unfinished / "lib")
+        (unfinished / DATA).write_bytes(content.data)
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

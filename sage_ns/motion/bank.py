@@ -1,0 +1,236 @@
+"""The driving bank: moments of motion that the self-supervised phase poses the avatar at.
+
+Only expression, jaw, eyes and neck are the bank's; global rotation and translation stay those of the canonical moment,
+where the training cameras look at the head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from sage_ns.errors import CaptureError
+from sage_ns.motion.expression_walk import expression_walk
+from sage_ns.motion.face.moves import face_moves
+from sage_ns.motion.files import DrivingMotion, MotionSplit, load_motion
+from sage_ns.motion.limits import MotionLimits
+from sage_ns.rig import FlameParams
+from sage_ns.system.array_fields import write_npz
+
+if TYPE_CHECKING:
+    from sage_ns.motion.source import MotionSource
+    from sage_ns.rig import HeadModel
+
+BESIDE_CAPTURE = ("driving_bank.npz", "expressions.npz", "driver/sequence.npz", "driver/flame_param")
+"""Where a capture folder is searched for its bank, the first that is there wins."""
+NUM_TAKES, TAKE_LENGTH = 8, 120
+"""Takes of the generator, and moments of each."""
+GENERATED = "generated"
+"""Name of the generator among sources."""
+SAME_MOMENT = 1e-3
+"""Radians, or expression units: motion that differs by less everywhere is one moment. Files round less than that, and
+neighbouring frames of a video differ by more."""
+_FROM_NECK = 6
+"""Motion vectors start with translation and rotation, which a bank does not decide."""
+
+
+@dataclass(frozen=True, eq=False)
+class DrivingBank:
+    """Moments to pose an avatar at, in sequences."""
+
+    motion: Float[Tensor, "num_moments num_coefficients"]
+    """Motion vectors (see `FlameParams.motion_vector`) that fit the avatar's rig."""
+    sequences: Int[Tensor, "num_moments"]
+    """Which sequence every moment belongs to; those of one sequence are rows in the order of time."""
+    timesteps: Int[Tensor, "num_moments"]
+    """Timestep ids as the sources number them."""
+    sources: tuple[str, ...]
+    """Where every sequence came from."""
+    limits: MotionLimits
+    """What its motion was clamped to."""
+    notes: tuple[str, ...] = ()
+    """What was clamped or lost on the way."""
+
+    @property
+    def num_moments(self) -> int:
+        """Number of moments."""
+        return self.motion.shape[0]
+
+    @property
+    def num_coefficients(self) -> int:
+        """Length of a motion vector: 18 pose numbers and the rig's expression coefficients."""
+        return self.motion.shape[1]
+
+    @classmethod
+    def from_sources(
+        cls, sources: Sequence[Path | str], canonical: Float[Tensor, "num_coefficients"], model: HeadModel,
+        split: MotionSplit = "all",
+    ) -> DrivingBank:  # fmt: skip
+        """A bank of recorded motion.
+
+        Args:
+            sources: Folders and files that `load_motion` reads.
+            canonical: Motion vector of the avatar's canonical moment.
+            model: The avatar's head model. Parameters beyond its limits (`MotionLimits`) are clamped with a note.
+            split: "train" leaves out what a source that is a capture lists for testing alone.
+
+        Raises:
+            CaptureError: No source is given, or one cannot be read.
+            FlameParamsError: A source does not fit the head model.
+        """
+        if not sources:
+            raise CaptureError("driving bank: no sources given; name a folder or file, or use the built-in generator")
+        return _assembled([load_motion(source, model, split) for source in sources], canonical, model)
+
+    @classmethod
+    def generated(
+        cls, canonical: Float[Tensor, "num_coefficients"], model: HeadModel, seed: int = 0, num_takes: int = NUM_TAKES
+    ) -> DrivingBank:
+        """A bank of made-up motion (`expression_walk`) for users who have none; `num_takes` takes of ten seconds."""
+        model = model.to("cpu")
+        face = face_moves(model)
+        takes = [expression_walk(model, TAKE_LENGTH, seed * 1000 + take, face) for take in range(num_takes)]
+        rows = torch.arange(TAKE_LENGTH)
+        motions = [DrivingMotion(Path(GENERATED), take, rows, torch.zeros_like(rows)) for take in takes]
+        return _assembled(motions, canonical, model)
+
+    @classmethod
+    def for_capture(
+        cls, data_dir: Path | str, model: HeadModel, capture: MotionSource, test_timesteps: Int[Tensor, "num_test"],
+        sources: Sequence[Path | str] = (), seed: int = 0,
+    ) -> DrivingBank:  # fmt: skip
+        """The bank for an avatar of a capture, without the capture's test moments; says on the console what it took.
+
+        Args:
+            data_dir: The capture's folder; what it has of `BESIDE_CAPTURE` is taken unless sources are given.
+            model: The avatar's head model.
+            capture: The capture's motion and canonical moment.
+            test_timesteps: Timestep ids of its test split.
+            sources: Motion to take instead.
+            seed: Of the generator, which is used if there is nothing else.
+
+        Raises:
+            CaptureError: A source cannot be read, or it contains the capture's test moments.
+            FlameParamsError: A source does not fit the head model.
+        """
+        beside = [Path(data_dir) / name for name in BESIDE_CAPTURE]
+        chosen = list(sources) or [path for path in beside if path.exists()][:1]
+        canonical = capture.canonical()
+        bank = cls.from_sources(chosen, canonical, model) if chosen else cls.generated(canonical, model, seed)
+        bank.refuse_test_timesteps(capture, test_timesteps)
+        bank.report()
+        return bank
+
+    def to(self, device: torch.device | str) -> DrivingBank:
+        """The same bank on another device."""
+        return replace(
+            self,
+            motion=self.motion.to(device),
+            sequences=self.sequences.to(device),
+            timesteps=self.timesteps.to(device),
+        )
+
+    def draw(self, generator: torch.Generator) -> Float[Tensor, "num_coefficients"]:
+        """A random motion vector: a moment, moved by up to half a step towards its neighbour in the same sequence.
+
+        All times of all sequences are equally likely, so that what is drawn is continuous.
+
+        Args:
+            generator: Source of randomness, on the CPU; two numbers are drawn from it.
+        """
+        row = int(torch.randint(self.num_moments, (), generator=generator))
+        offset = float(torch.rand((), generator=generator)) - 0.5
+        neighbour = row + (1 if offset > 0 else -1)
+        if not 0 <= neighbour < self.num_moments or self.sequences[neighbour] != self.sequences[row]:
+            return self.motion[row]
+        ends = FlameParams.from_motion_vector(self.motion[[row, neighbour]])
+        return ends.interpolate(torch.tensor([abs(offset)])).motion_vector()[0]
+
+    def refuse_test_timesteps(self, capture: MotionSource, test_timesteps: Int[Tensor, "num_test"]) -> None:
+        """Checks that no moment of the bank is one that the avatar will be tested on.
+
+        Pose (from the neck on) and expression are compared, whatever file they came from. A test moment that equals
+        the canonical one gives nothing away.
+
+        Raises:
+            CaptureError: Naming source, its timestep and the test timestep, and how many there are.
+        """
+        is_test = torch.isin(capture.timesteps, test_timesteps.to(capture.timesteps))
+        ids = capture.timesteps[is_test].tolist()
+        bank, limits = self.motion[:, _FROM_NECK:].cpu(), self.limits
+        tested, _ = limits.clamp(capture.motion[is_test].cpu()[:, _FROM_NECK:])
+        canonical = capture.canonical().cpu()[_FROM_NECK:]
+        found: list[tuple[int, int]] = []
+        for timestep, moment in zip(ids, tested, strict=True):
+            if float((moment - canonical).abs().max()) >= SAME_MOMENT:
+                same = ((bank - moment).abs().amax(dim=1) < SAME_MOMENT).nonzero().flatten().tolist()
+                found += [(timestep, row) for row in same[:1]]
+        if found:
+            timestep, row = found[0]
+            raise CaptureError(
+                f"driving bank: timestep {int(self.timesteps[row])} of {self.sources[int(self.sequences[row])]} is the "
+                f"capture's test timestep {timestep} ({len(found)} of {len(ids)} test timesteps are in the bank). An "
+                "avatar must not be tested on what it was driven with: give motion of other sequences, or write a bank "
+                "of the training part alone with `sage-capture bank OUT.npz --sources FOLDER --split train`."
+            )
+
+    def report(self) -> None:
+        """Says on nerfstudio's console what the bank is made of, and what was clamped."""
+        from nerfstudio.utils.rich_utils import CONSOLE
+        from rich.markup import escape
+
+        CONSOLE.print(f"Driving bank: {escape(self.summary())}")
+        for note in self.notes:
+            CONSOLE.print(f"[yellow]Driving bank: {escape(note)}[/yellow]")
+
+    def summary(self) -> str:
+        """Moments, sequences and sources in one line."""
+        names = ["built-in generator" if name == GENERATED else name for name in dict.fromkeys(self.sources)]
+        return f"{self.num_moments} moments in {len(self.sources)} sequence(s) from {', '.join(names)}"
+
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        """Smallest and largest number of every kind: radians, and expression units."""
+        params = FlameParams.from_motion_vector(self.motion)
+        kinds = {
+            "jaw opening": params.jaw_pose[:, 0],
+            "jaw sideways": params.jaw_pose[:, 1:],
+            "neck": params.neck_pose,
+            "eyes": params.eyes_pose,
+            "expression": params.expr,
+        }
+        return {name: (float(values.min()), float(values.max())) for name, values in kinds.items() if values.numel()}
+
+    def save(self, path: Path | str) -> None:
+        """Write an npz with the names of GaussianAvatars' `flame_param.npz`, which `load_motion` reads back."""
+        params = FlameParams.from_motion_vector(self.motion.cpu())
+        arrays = {
+            name: getattr(params, name).numpy().astype(np.float32)
+            for name in ("expr", "rotation", "neck_pose", "jaw_pose", "eyes_pose", "translation", "shape")
+        }
+        rows = {"timesteps": self.timesteps.cpu().numpy(), "sequences": self.sequences.cpu().numpy()}
+        write_npz(Path(path).expanduser(), {**arrays, **rows}, compress=True)
+
+
+def _assembled(
+    motions: Sequence[DrivingMotion], canonical: Float[Tensor, "num_coefficients"], model: HeadModel
+) -> DrivingBank:
+    """Motions put together: clamped, on the canonical moment's translation and rotation, sequences numbered through."""
+    limits = MotionLimits.of(model)
+    rows, sequences, sources, notes = [], [], [], []
+    for motion in motions:
+        bounded, clamped = limits.clamp(motion.params.motion_vector().cpu()[:, _FROM_NECK:])
+        rows.append(torch.cat([canonical.detach().cpu()[:_FROM_NECK].expand(len(bounded), -1), bounded], dim=1))
+        ids, numbered = motion.sequences.unique(return_inverse=True)
+        sequences.append(numbered + len(sources))
+        sources += [str(motion.source)] * len(ids)
+        notes += [f"{motion.source}: {note}" for note in motion.notes]
+        notes += [f"{motion.source}: clamped {note}" for note in clamped]
+    timesteps = torch.cat([motion.timesteps for motion in motions])
+    return DrivingBank(torch.cat(rows), torch.cat(sequences), timesteps, tuple(sources), limits, tuple(notes))

@@ -1,0 +1,1 @@
+"""The face by name: moves, whole expressions, sliders and ARKit's coefficients."""

@@ -1,0 +1,161 @@
+"""Somebody's motion on an avatar: what is taken of it, relative to what, and when.
+
+Identity never comes along: of a driver only rotations, translation and expression are read, and the head they end up on
+is the avatar's. The world's axes are shared (FLAME's: metres, y up), its origin is not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from sage_ns.capture.flame_table import expression_magnitude
+from sage_ns.errors import FlameParamsError
+from sage_ns.geometry.rotations import (
+    axis_angle_to_matrix,
+    axis_angle_to_quaternion,
+    quaternion_conjugate,
+    quaternion_multiply,
+    quaternion_to_axis_angle,
+)
+from sage_ns.motion.limits import MotionLimits
+from sage_ns.rig import FlameParams, HeadModel
+
+_BEFORE_NECK = 6
+"""Numbers of a motion vector before the neck's: translation and global rotation, which nobody's anatomy limits."""
+
+
+def absolute_transfer(driver: FlameParams, avatar: FlameParams, follow_head: bool = False) -> FlameParams:
+    """The driver's pose from the neck on and its expression, on the avatar's head where that is.
+
+    With ``follow_head`` also the driver's global rotation and its movement since its first moment::
+
+        rotation(t) = driver(t)        translation(t) = avatar + driver(t) - driver(0)
+
+    Args:
+        driver: motion that fits the avatar's rig, one row per moment.
+        avatar: one moment of the avatar: its identity, and where its head stays.
+
+    Raises:
+        FlameParamsError: ``avatar`` is more than one moment, or has another number of expression coefficients.
+    """
+    _check_moment(avatar, driver, "the avatar")
+    rotation, translation = avatar.rotation, avatar.translation
+    if follow_head:
+        rotation, translation = driver.rotation, avatar.translation + driver.translation - driver.translation[:1]
+    return replace(
+        driver.with_identity(avatar),
+        rotation=rotation.expand_as(driver.rotation),
+        translation=translation.expand_as(driver.translation),
+    )
+
+
+def relative_transfer(
+    driver: FlameParams, driver_neutral: FlameParams, avatar_neutral: FlameParams, follow_head: bool = False
+) -> FlameParams:
+    """What a driver does away from its own neutral moment, done by an avatar away from its.
+
+    A tracker puts a part of whose face it is into the expression and the jaw; the difference of two moments of one
+    person is free of it. With d the driver, n its neutral moment and a the avatar's, for the expression and for every
+    rotation (neck, jaw, either eye)::
+
+        expression(t) = a + (d(t) - n)        R(t) = R_a R_n^-1 R_d(t)
+
+    Rotations are composed, not subtracted as vectors. The difference R_n^-1 R_d is the one in the joint's own axes:
+    whoever nods away from wherever they look makes the avatar nod away from wherever it looks. With ``follow_head``
+    the global rotation follows by the same formula, and the movement in the axes of that head::
+
+        translation(t) = a + R_a R_n^-1 (d(t) - n)
+
+    A driver on itself, with one and the same neutral moment, stays what it is.
+
+    Args:
+        driver: motion that fits the avatar's rig, one row per moment.
+        driver_neutral: one moment of the same person, see `most_neutral_row`.
+        avatar_neutral: one moment of the avatar; gives identity, and where the head is.
+
+    Raises:
+        FlameParamsError: a neutral moment is more than one, or numbers of expression coefficients differ.
+    """
+    _check_moment(driver_neutral, driver, "the driver's neutral moment")
+    _check_moment(avatar_neutral, driver, "the avatar's neutral moment")
+
+    def turned(name: str) -> Tensor:
+        moving, rest, own = (
+            axis_angle_to_quaternion(getattr(params, name).unflatten(-1, (-1, 3)))
+            for params in (driver, driver_neutral, avatar_neutral)
+        )
+        away = quaternion_multiply(quaternion_conjugate(rest), moving)
+        return quaternion_to_axis_angle(quaternion_multiply(own, away)).flatten(-2)
+
+    rotation = avatar_neutral.rotation.expand_as(driver.rotation)
+    translation = avatar_neutral.translation.expand_as(driver.translation)
+    if follow_head:
+        rotation = turned("rotation")
+        R_rest, R_own = (axis_angle_to_matrix(params.rotation[0]) for params in (driver_neutral, avatar_neutral))
+        moved = driver.translation - driver_neutral.translation
+        translation = avatar_neutral.translation + moved @ (R_own @ R_rest.T).T
+    return replace(
+        driver.with_identity(avatar_neutral),
+        expr=avatar_neutral.expr + (driver.expr - driver_neutral.expr),
+        rotation=rotation,
+        neck_pose=turned("neck_pose"),
+        jaw_pose=turned("jaw_pose"),
+        eyes_pose=turned("eyes_pose"),
+        translation=translation,
+    )
+
+
+def most_neutral_row(driver: FlameParams, model: HeadModel) -> int:
+    """The moment at which expression and jaw move the face least; head pose and gaze do not count.
+
+    Args:
+        driver: motion that fits ``model``; whose head it was does not matter.
+        model: the avatar's head model.
+    """
+    anybody = replace(driver, shape=driver.shape.new_zeros(model.num_shape), static_offset=None)
+    return int(expression_magnitude(anybody, model).argmin())
+
+
+def within_limits(params: FlameParams, model: HeadModel) -> tuple[FlameParams, list[str]]:
+    """The motion within what a living head can do, and one sentence for each kind that had to be cut.
+
+    For sums of two motions, which may leave the range that either keeps to.
+    """
+    vector = params.motion_vector().cpu()
+    bounded, notes = MotionLimits.of(model).clamp(vector[:, _BEFORE_NECK:])
+    clamped = torch.cat([vector[:, :_BEFORE_NECK], bounded], dim=1).to(params.expr)
+    return FlameParams.from_motion_vector(clamped, like=params), notes
+
+
+def playback_positions(
+    num_rows: int, motion_fps: float, fps: float, sequences: Int[Tensor, "num_rows"] | None = None
+) -> Float[Tensor, "num_frames"]:
+    """Where in a motion the frames of a video lie: frame k at row k motion_fps / fps, up to the last row.
+
+    Args:
+        num_rows: moments of the motion, recorded at ``motion_fps`` per second.
+        fps: frames per second of the video.
+        sequences: which sequence each row belongs to; between two of them there is nothing to blend, so a frame there
+            shows the nearer row.
+    """
+    # A little more, so that rounding does not lose the last row.
+    num_frames = int((num_rows - 1) * fps / motion_fps + 1e-6) + 1
+    position = (torch.arange(num_frames, dtype=torch.float64) * motion_fps / fps).clamp_max(num_rows - 1)
+    near_row = (position - position.round()).abs() < 1e-6
+    if sequences is not None:
+        sequences = sequences.cpu()
+        near_row |= sequences[position.floor().long()] != sequences[position.ceil().long()]
+    return torch.where(near_row, position.round(), position)
+
+
+def _check_moment(moment: FlameParams, driver: FlameParams, name: str) -> None:
+    found = (moment.num_timesteps, moment.expr.shape[-1])
+    if found != (1, driver.expr.shape[-1]):
+        raise FlameParamsError(
+            f"{name}: found {found[0]} timesteps of {found[1]} expression coefficients, expected one of "
+            f"{driver.expr.shape[-1]} as the driver has"
+        )

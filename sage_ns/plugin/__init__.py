@@ -1,0 +1,1 @@
+"""What nerfstudio asks of a method: configs, data, model, pipeline, trainer. Only this room trains with nerfstudio."""

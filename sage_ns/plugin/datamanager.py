@@ -1,0 +1,251 @@
+"""Pictures and cameras of a capture as nerfstudio's trainer, evaluation, viewer and renderer ask for them."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import torch
+from nerfstudio.cameras.cameras import Cameras
+from nerfstudio.data.datamanagers.full_images_datamanager import FullImageDatamanager, FullImageDatamanagerConfig
+from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
+from nerfstudio.data.datasets.base_dataset import InputDataset
+from nerfstudio.utils.rich_utils import CONSOLE
+from rich.markup import escape
+from rich.progress import track
+from torch import Tensor
+
+from sage_ns.capture.images import load_image
+from sage_ns.errors import CaptureError
+from sage_ns.plugin.cameras import pinhole_camera
+from sage_ns.plugin.snapshot import (
+    HEAD_MODEL_FILE,
+    SnapshotDataParserConfig,
+    load_thumbnail,
+    save_snapshot,
+    snapshot_path,
+)
+from sage_ns.raster.cameras import View
+
+FLOAT_CACHE_BYTES = 2 << 30
+"""Pictures are cached as float32 up to this size, beyond it as uint8 (a quarter of it)."""
+
+
+class CaptureDataset(InputDataset):
+    """Pictures and soft masks of one split, area-downscaled as the dataparser was told."""
+
+    exclude_batch_keys_from_device: ClassVar[list[str]] = []
+
+    def get_data(self, image_idx: int, image_type: Literal["uint8", "float32"] = "float32") -> dict[str, Any]:
+        """``image`` [h, w, 3] and, where the capture has one, ``mask`` [h, w, 1], float 0..1 or uint8.
+
+        Raises:
+            CaptureError: the files cannot be read, and there is no thumbnail of them in the run's snapshot.
+        """
+        image, mask = self._load(image_idx)
+        data: dict[str, Any] = {"image_idx": image_idx, "image": image}
+        if mask is not None:
+            data["mask"] = mask
+        if image_type == "float32":
+            data = {name: _to_float(value) for name, value in data.items()}
+        return data
+
+    def _load(self, index: int) -> tuple[Tensor, Tensor | None]:
+        thumbnails = self.metadata.get("thumbnails")
+        if thumbnails is not None:  # the capture is gone, but the viewer still asks for pictures
+            size = int(self.cameras.width[index]), int(self.cameras.height[index])
+            return load_thumbnail(thumbnails, self._dataparser_outputs.image_filenames[index], size), None
+        masks = self.metadata.get("fg_mask_filenames")
+        return load_image(
+            self._dataparser_outputs.image_filenames[index],
+            masks[index] if masks else None,
+            self.metadata["downscale_factor"],
+            self.metadata["background"],
+        )
+
+
+def _to_float(value: Any) -> Any:
+    return value.float() / 255 if isinstance(value, Tensor) and value.dtype == torch.uint8 else value
+
+
+@dataclass
+class CaptureDatamanagerConfig(FullImageDatamanagerConfig):
+    """Whole pictures of a FLAME-tracked capture."""
+
+    _target: type = field(default_factory=lambda: CaptureDatamanager)
+    run_dir: Path | None = None
+    """folder of the run, where what outlives the capture is kept (set when training starts)"""
+
+
+class CaptureDatamanager(FullImageDatamanager[CaptureDataset]):
+    """Serves whole pictures; which one a step gets is a function of seed and step alone.
+
+    When training starts, cameras, motion, head model and thumbnails are kept in the run's folder, so that
+    viewing and rendering go on when the capture's folder is gone.
+    """
+
+    config: CaptureDatamanagerConfig
+
+    def __init__(
+        self,
+        config: CaptureDatamanagerConfig,
+        device: torch.device | str = "cpu",
+        test_mode: Literal["test", "val", "inference"] = "val",
+        world_size: int = 1,
+        local_rank: int = 0,
+        training: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        config = deepcopy(config)  # asked for again with another split by ns-render
+        dataparser: Any = config.dataparser
+        if dataparser.downscale_factor == int(dataparser.downscale_factor):
+            dataparser.downscale_factor = int(dataparser.downscale_factor)  # ns-render gives it as a float
+        self.capture_dir = Path(config.data or config.dataparser.data)
+        # An avatar that was imported has never had a capture.
+        self.from_snapshot = isinstance(dataparser, SnapshotDataParserConfig)
+        if not training and not self.from_snapshot:
+            self._use_what_the_run_kept(config)
+        super().__init__(config, device, test_mode, world_size, local_rank, **kwargs)
+
+    def _use_what_the_run_kept(self, config: CaptureDatamanagerConfig) -> None:
+        """Point ``config`` to the run's own head model, and to its snapshot if the capture it trained on is gone."""
+        snapshot = snapshot_path(config.run_dir) if config.run_dir is not None else None
+        if snapshot is None or not snapshot.is_file():
+            return
+        dataparser: Any = config.dataparser
+        if self.capture_dir.absolute() != dataparser.data.absolute():
+            # Somebody else drives the avatar; their capture has another numbering of moments.
+            dataparser.canonical_timestep = None
+        elif not self.capture_dir.is_dir():
+            CONSOLE.print(
+                f"[yellow]The capture {escape(str(self.capture_dir))} is gone; "
+                "going on with what the run has kept of it.[/yellow]"
+            )
+            config.dataparser = SnapshotDataParserConfig(data=snapshot)  # type: ignore[assignment]
+            config.data = snapshot
+            self.from_snapshot = True
+            return
+        dataparser.head_model = snapshot.parent / HEAD_MODEL_FILE
+
+    def keep(self, run_dir: Path) -> None:
+        """Keep cameras, motion, head model and thumbnails of the capture in ``run_dir``."""
+        splits = {"train": self.train_dataparser_outputs}
+        for split in ("val", "test"):
+            splits[split] = self.dataparser.get_dataparser_outputs(split=split)
+        save_snapshot(snapshot_path(run_dir), splits, (_to_float(data["image"].cpu()) for data in self.cached_train))
+
+    def _require_pictures(self) -> None:
+        if self.from_snapshot:
+            raise CaptureError(
+                f"The pictures of {self.capture_dir} are needed for this, but the folder is gone. "
+                "Put it, or a link to it, back there."
+            )
+
+    @cached_property
+    def dataset_type(self) -> type[CaptureDataset]:
+        """The dataset of all splits."""
+        return CaptureDataset
+
+    def _load_images(
+        self, split: Literal["train", "eval"], cache_images_device: Literal["cpu", "gpu"]
+    ) -> list[dict[str, Tensor]]:
+        """Load a split into memory, on the device if it is said to fit there; memory is pinned only for CUDA."""
+        self._require_pictures()
+        dataset = self.train_dataset if split == "train" else self.eval_dataset
+        cameras = dataset.cameras
+        float_bytes = int((cameras.width * cameras.height).sum()) * 4 * 4
+        image_type = "float32" if float_bytes <= FLOAT_CACHE_BYTES else "uint8"
+        on_device = cache_images_device == "gpu" and float_bytes <= FLOAT_CACHE_BYTES
+        if split == "train":
+            self.train_cameras = cameras.to(self.device)
+        loaded = []
+        for index in track(range(len(dataset)), description=f"Loading {split} images", transient=True, console=CONSOLE):
+            data = dataset.get_data(index, image_type=image_type)
+            for name in ("image", "mask"):
+                if name not in data:
+                    continue
+                if on_device:
+                    data[name] = data[name].to(self.device)
+                elif torch.cuda.is_available():
+                    data[name] = data[name].pin_memory()
+            loaded.append(data)
+        return loaded
+
+    def _ready(self, data: dict[str, Any]) -> dict[str, Any]:
+        """A copy of cached data, on the device, as floats."""
+        return {
+            name: _to_float(value.to(self.device)) if isinstance(value, Tensor) else value
+            for name, value in data.items()
+        }
+
+    def get_train_rays_per_batch(self) -> int:
+        """Pixels of a training picture; known without loading any (the viewer asks, even when the capture is gone)."""
+        cameras = self.train_dataset.cameras
+        return int(cameras.width[0] * cameras.height[0])
+
+    def next_train(self, step: int) -> tuple[Cameras, dict[str, Any]]:
+        """The picture of ``step``: every epoch shows all pictures once, in an order drawn from seed and epoch."""
+        num_images = len(self.train_dataset)
+        epoch, position = divmod(step, num_images)
+        generator = torch.Generator().manual_seed(self.config.train_cameras_sampling_seed * 1_000_003 + epoch)
+        index = int(torch.randperm(num_images, generator=generator)[position])
+        data = self._ready(self.cached_train[index])
+        camera = self.train_cameras[index : index + 1]
+        camera.metadata = {**(camera.metadata or {}), "cam_idx": index}
+        return camera, data
+
+    def next_eval_image(self, step: int) -> tuple[Cameras, dict[str, Any]]:
+        """A held-out picture, a different one from step to step."""
+        index = (step // 100) % len(self.eval_dataset)
+        camera = self.eval_dataset.cameras[index : index + 1].to(self.device)
+        return camera, self._ready(self.cached_eval[index])
+
+    def evaluation_pairs(self, split: Literal["val", "test"]) -> list[tuple[Cameras, dict[str, Any]]]:
+        """Cameras and pictures of a held-out split; empty where the capture has none.
+
+        Raises:
+            CaptureError: the capture is gone.
+        """
+        self._require_pictures()
+        outputs: DataparserOutputs = self.dataparser.get_dataparser_outputs(split=split)
+        if outputs.metadata["split_source"] != split:  # lent from another split: no evaluation of its own
+            return []
+        if split == self.test_split:
+            dataset, cached = self.eval_dataset, self.cached_eval
+        else:
+            dataset = CaptureDataset(outputs)
+            cached = [dataset.get_data(index) for index in range(len(dataset))]
+        return self._pairs(dataset, cached)
+
+    @cached_property
+    def fixed_indices_eval_dataloader(self) -> list[tuple[Cameras, dict[str, Any]]]:
+        """Cameras and pictures of the split that this was set up for.
+
+        Not a plain property as nerfstudio's: the viewer evaluates those when it starts, which would load all pictures.
+        """
+        return self._pairs(self.eval_dataset, self.cached_eval)
+
+    def training_pairs(self) -> list[tuple[Cameras, dict[str, Any]]]:
+        """Cameras and pictures of the training split, in its order."""
+        return self._pairs(self.train_dataset, self.cached_train)
+
+    def _pairs(self, dataset: CaptureDataset, cached: list[dict[str, Any]]) -> list[tuple[Cameras, dict[str, Any]]]:
+        cameras = deepcopy(dataset.cameras).to(self.device)
+        return [(cameras[index : index + 1], self._ready(data)) for index, data in enumerate(cached)]
+
+    def canonical_views(self) -> list[View]:
+        """Pictures of the canonical timestep, for initialising surfels; those without a mask are left out."""
+        metadata = self.train_dataset.metadata
+        canonical = int(metadata["timesteps"][metadata["canonical_row"]])
+        cameras = self.train_dataset.cameras
+        assert cameras.metadata is not None
+        views = []
+        for index in torch.nonzero(cameras.metadata["timestep"][:, 0] == canonical)[:, 0].tolist():
+            data = self.cached_train[index]
+            if "mask" in data:
+                image, mask = (_to_float(data[name].cpu()) for name in ("image", "mask"))
+                views.append(View(pinhole_camera(cameras[index : index + 1]), image, mask))
+        return views

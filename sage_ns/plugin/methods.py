@@ -1,0 +1,118 @@
+"""The methods that ns-train offers; each is a config, ablations too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, cast
+
+from nerfstudio.configs.base_config import ViewerConfig
+from nerfstudio.plugins.types import MethodSpecification
+
+from sage_ns.errors import SageError, show_as_panels
+from sage_ns.plugin.datamanager import CaptureDatamanagerConfig
+from sage_ns.plugin.dataparser import FlameCaptureDataParserConfig
+from sage_ns.plugin.model_config import SageModelConfig
+from sage_ns.plugin.pipeline import SagePipelineConfig
+from sage_ns.plugin.trainer import DecayConfig, FusedAdamConfig, SageTrainerConfig
+
+
+def _optimizers() -> dict:
+    """Learning rates after GaussianAvatars, but positions and rotations start faster and decay further.
+
+    Nothing is densified here: surfels have to travel to where hair is, within a tenth of the iterations. Opacity and
+    colour decay, too: at their first rates they still flicker when training ends, and phase 2 unlearns pictures.
+    """
+    return {
+        "means": {"optimizer": FusedAdamConfig(lr=4e-2), "scheduler": DecayConfig(lr_final=1e-4)},
+        "quaternions": {"optimizer": FusedAdamConfig(lr=1e-2), "scheduler": DecayConfig(lr_final=1e-3)},
+        "log_scales": {"optimizer": FusedAdamConfig(lr=1.7e-2), "scheduler": DecayConfig(lr_final=1.7e-3)},
+        "opacity_logits": {"optimizer": FusedAdamConfig(lr=5e-2), "scheduler": DecayConfig(lr_final=5e-3)},
+        "sh_dc": {"optimizer": FusedAdamConfig(lr=2.5e-3), "scheduler": DecayConfig(lr_final=5e-4)},
+        "sh_rest": {"optimizer": FusedAdamConfig(lr=2.5e-3 / 20), "scheduler": DecayConfig(lr_final=5e-4 / 20)},
+        "field_grid": {"optimizer": FusedAdamConfig(lr=3e-3), "scheduler": DecayConfig(lr_final=3e-4)},
+        "field_network": {"optimizer": FusedAdamConfig(lr=1e-3), "scheduler": DecayConfig(lr_final=1e-4)},
+        "appearance": {"optimizer": FusedAdamConfig(lr=1e-3), "scheduler": DecayConfig(lr_final=3e-4)},
+        "shape": {"optimizer": FusedAdamConfig(lr=3e-4), "scheduler": DecayConfig(lr_final=1e-4)},
+        "detail_dc": {"optimizer": FusedAdamConfig(lr=2.5e-3), "scheduler": DecayConfig(lr_final=5e-4)},
+        "detail_rest": {"optimizer": FusedAdamConfig(lr=2.5e-3 / 20), "scheduler": DecayConfig(lr_final=5e-4 / 20)},
+        "detail_opacity": {"optimizer": FusedAdamConfig(lr=5e-2), "scheduler": DecayConfig(lr_final=5e-3)},
+        "detail_shape": {"optimizer": FusedAdamConfig(lr=1e-2), "scheduler": DecayConfig(lr_final=1e-3)},
+    }
+
+
+def _trainer(method_name: str, model: SageModelConfig, self_supervise: bool = True) -> SageTrainerConfig:
+    return SageTrainerConfig(
+        method_name=method_name,
+        pipeline=SagePipelineConfig(
+            datamanager=CaptureDatamanagerConfig(dataparser=FlameCaptureDataParserConfig()),
+            model=model,
+            self_supervise=self_supervise,
+        ),
+        optimizers=_optimizers(),
+        steps_per_save=500,
+        steps_per_eval_batch=0,
+        steps_per_eval_image=500,
+        steps_per_eval_all_images=0,
+        # Done is done: a finished training returns to the shell (--viewer.quit-on-train-completion False to stay).
+        viewer=ViewerConfig(quit_on_train_completion=True),
+        vis="viewer+tensorboard",
+    )
+
+
+sage_multiview = MethodSpecification(
+    config=_trainer("sage-multiview", SageModelConfig()),
+    description="SAGE head avatar from one timestep of a camera rig.",
+)
+
+surfels = MethodSpecification(
+    config=_trainer(
+        "surfels", SageModelConfig(with_sdf=False, correction=False, mouth=False, wrinkles=0.0), self_supervise=False
+    ),
+    description="Ablation: rigged 2D Gaussian surfels trained on images only.",
+)
+
+METHODS = {str(spec.config.method_name): cast(SageTrainerConfig, spec.config) for spec in (sage_multiview, surfels)}
+
+# nerfstudio's commands import this module before they do anything.
+show_as_panels()
+
+
+def configured(
+    method: str,
+    data: str | Path,
+    head_model: str | Path | None = None,
+    preset: str = "auto",
+    overrides: Mapping[str, Any] | None = None,
+) -> SageTrainerConfig:
+    """A method's config with some fields set; what the files in ``configs/`` call.
+
+    Args:
+        method: a name that ns-train knows.
+        data: folder of the capture.
+        head_model: head model file; by default looked for near the capture.
+        preset: sizes, see :class:`sage_ns.plugin.trainer.SageTrainerConfig`.
+        overrides: values by dotted field name, e.g. ``{"pipeline.model.sh_degree": 2}``.
+
+    Raises:
+        SageError: there is no such method or field.
+    """
+    if method not in METHODS:
+        raise SageError(f"There is no method '{method}'. Methods: {', '.join(sorted(METHODS))}.")
+    config = deepcopy(METHODS[method])
+    settings = {"preset": preset, "pipeline.datamanager.data": Path(data)} | dict(overrides or {})
+    if head_model is not None:
+        settings["pipeline.datamanager.dataparser.head_model"] = Path(head_model)
+    for name, value in settings.items():
+        *path, last = name.split(".")
+        holder: Any = config
+        for part in path:
+            holder = holder.get(part) if isinstance(holder, dict) else getattr(holder, part, None)
+        if isinstance(holder, dict) and last in holder:
+            holder[last] = value
+        elif hasattr(holder, last):
+            setattr(holder, last, value)
+        else:
+            raise SageError(f"The config of '{method}' has no field '{name}'.")
+    return config

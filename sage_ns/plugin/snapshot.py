@@ -1,0 +1,155 @@
+"""What a run keeps of its capture, so that the avatar outlives it: cameras, motion, head model, thumbnails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from nerfstudio.cameras.cameras import Cameras, CameraType
+from nerfstudio.data.dataparsers.base_dataparser import DataParser, DataParserConfig, DataparserOutputs
+from nerfstudio.data.scene_box import SceneBox
+from PIL import Image
+from torch import Tensor
+
+from sage_ns.errors import CaptureError
+from sage_ns.rig import FlameParams, load_head_model, save_head_model
+from sage_ns.system.array_fields import write_npz
+
+THUMBNAIL_HEIGHT = 64
+"""Pixels; the viewer shows pictures of the cameras about this large."""
+
+HEAD_MODEL_FILE = "head_model.npz"
+_CAMERA_FIELDS = ("camera_to_worlds", "fx", "fy", "cx", "cy", "width", "height", "times")
+_CAMERA_METADATA = ("timestep", "camera_index", "motion")
+_DATASET_TENSORS = ("timesteps", "train_timesteps", "test_timesteps", "train_camera_centers", "background")
+_DATASET_NUMBERS = ("canonical_row", "canonical_timestep", "downscale_factor")
+
+
+def snapshot_path(run_dir: Path) -> Path:
+    """Where a run keeps the snapshot of its capture."""
+    return run_dir / "capture.npz"
+
+
+def save_snapshot(
+    path: Path, splits: Mapping[str, DataparserOutputs], pictures: Iterable[Float[Tensor, "h w 3"]]
+) -> None:
+    """Write cameras and motion of all splits to ``path`` and the head model beside it (both without pickle).
+
+    Args:
+        path: where to, see :func:`snapshot_path`.
+        splits: dataparser outputs of "train", "val" and "test".
+        pictures: those of the training split, in its order and in 0..1; kept as thumbnails.
+    """
+    arrays: dict[str, Any] = {}
+    for split, outputs in splits.items():
+        for name in _CAMERA_FIELDS:
+            arrays[f"{split}/{name}"] = getattr(outputs.cameras, name).cpu().numpy()
+        metadata = outputs.cameras.metadata or {}
+        for name in _CAMERA_METADATA:
+            arrays[f"{split}/metadata/{name}"] = metadata[name].cpu().numpy()
+        arrays[f"{split}/image_filenames"] = np.array([str(name) for name in outputs.image_filenames], dtype=np.str_)
+        arrays[f"{split}/scene_box"] = outputs.scene_box.aabb.numpy()
+        arrays[f"{split}/split_source"] = np.array(outputs.metadata["split_source"])
+    shared = splits["train"].metadata
+    for name in _DATASET_TENSORS:
+        arrays[name] = shared[name].numpy()
+    for name in _DATASET_NUMBERS:
+        arrays[name] = np.array(shared[name])
+    params: FlameParams = shared["flame_params"]
+    arrays["motion"] = params.motion_vector().numpy()
+    arrays["shape"] = params.shape.numpy()
+    if params.static_offset is not None:
+        arrays["static_offset"] = params.static_offset.numpy()
+    arrays["thumbnails"] = np.stack([_thumbnail(picture) for picture in pictures])
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_head_model(shared["head_model"], path.parent / HEAD_MODEL_FILE)
+    write_npz(path, arrays, compress=True)
+
+
+def _thumbnail(picture: Float[Tensor, "h w 3"]) -> UInt8[np.ndarray, "64 128 3"]:
+    height, width = picture.shape[:2]
+    size = (THUMBNAIL_HEIGHT, max(1, width * THUMBNAIL_HEIGHT // height))
+    small = torch.nn.functional.interpolate(picture.permute(2, 0, 1)[None], size, mode="area")[0].permute(1, 2, 0)
+    pixels = (255 * small).round().byte().numpy()[:, : 2 * THUMBNAIL_HEIGHT]
+    # Pictures of one capture may differ in shape: a fixed canvas keeps them in one array.
+    canvas = np.full((THUMBNAIL_HEIGHT, 2 * THUMBNAIL_HEIGHT, 3), 255, dtype=np.uint8)
+    canvas[:, : pixels.shape[1]] = pixels
+    return canvas
+
+
+@dataclass
+class SnapshotDataParserConfig(DataParserConfig):
+    """Reads the snapshot that a run keeps of its capture."""
+
+    _target: type = field(default_factory=lambda: SnapshotDataParser)
+    data: Path = Path()
+    """the snapshot file"""
+    downscale_factor: int = 1
+    """nerfstudio sets this; the kept cameras are of the size that was trained on"""
+
+
+class SnapshotDataParser(DataParser):
+    """Cameras, motion and head model as the capture's dataparser gave them; pictures as thumbnails at most."""
+
+    config: SnapshotDataParserConfig
+    includes_time: bool = True
+
+    def _generate_dataparser_outputs(self, split: str = "train", **kwargs: Any) -> DataparserOutputs:
+        path = self.config.data
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                arrays = dict(stored)
+        except (OSError, ValueError, BadZipFile) as error:
+            raise CaptureError(f"The run's snapshot of its capture, {path}, cannot be read: {error}") from error
+        numbers = {name: torch.from_numpy(arrays[f"{split}/{name}"]) for name in _CAMERA_FIELDS}
+        cameras = Cameras(
+            **numbers,
+            camera_type=CameraType.PERSPECTIVE,
+            metadata={name: torch.from_numpy(arrays[f"{split}/metadata/{name}"]) for name in _CAMERA_METADATA},
+        )
+        metadata: dict[str, Any] = {name: torch.from_numpy(arrays[name]) for name in _DATASET_TENSORS}
+        metadata |= {name: int(arrays[name]) for name in _DATASET_NUMBERS}
+        metadata["head_model"] = load_head_model(path.parent / HEAD_MODEL_FILE)
+        params = FlameParams.from_motion_vector(torch.from_numpy(arrays["motion"]))
+        metadata["flame_params"] = params.with_identity(_identity(arrays, params))
+        metadata["split_source"] = str(arrays[f"{split}/split_source"])
+        names = [Path(name) for name in arrays[f"{split}/image_filenames"]]
+        trained = [str(name) for name in arrays["train/image_filenames"]]
+        metadata["thumbnails"] = dict(zip(trained, arrays["thumbnails"], strict=True))
+        return DataparserOutputs(
+            image_filenames=names,
+            cameras=cameras,
+            scene_box=SceneBox(aabb=torch.from_numpy(arrays[f"{split}/scene_box"])),
+            metadata=metadata,
+        )
+
+
+def _identity(arrays: Mapping[str, np.ndarray], like: FlameParams) -> FlameParams:
+    offset = arrays.get("static_offset")
+    return replace(
+        like,
+        shape=torch.from_numpy(arrays["shape"]),
+        static_offset=None if offset is None else torch.from_numpy(offset),
+    )
+
+
+def load_thumbnail(
+    thumbnails: Mapping[str, UInt8[np.ndarray, "64 128 3"]], image: Path, size: tuple[int, int]
+) -> UInt8[Tensor, "h w 3"]:
+    """The kept thumbnail of ``image`` as a picture of ``size`` (width, height).
+
+    Raises:
+        CaptureError: none was kept; only pictures of the training split have one.
+    """
+    if str(image) not in thumbnails:
+        raise CaptureError(f"{image} is needed for this, but its capture is gone. Put the capture's folder back.")
+    width, height = size
+    shown = thumbnails[str(image)][:, : max(1, width * THUMBNAIL_HEIGHT // height)]
+    return torch.from_numpy(np.array(Image.fromarray(shown).resize(size)))

@@ -1,0 +1,1 @@
+"""What is learned over many people, and how it is learned."""

@@ -1,4 +1,0 @@
-"""A head model in FLAME's format made by code alone."""
-
-from sage_ns.rig.builtin.head import builtin_head as builtin_head
-from sage_ns.rig.builtin.head import builtin_identity as builtin_identity

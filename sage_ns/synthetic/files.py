@@ -1,0 +1,118 @@
+"""The text and truth files beside the synthetic pictures: transforms, tracking report, true surface, readme."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from sage_ns.capture.frames import Frame
+from sage_ns.capture.layout import ALL_FRAMES, TEST, TRAIN, TRAIN_MULTIFRAME, VAL
+from sage_ns.capture.writer import picture_name, write_transforms
+from sage_ns.rig import FlameParams, HeadModel, pose_vertices
+from sage_ns.synthetic.render import StudioCamera
+from sage_ns.synthetic.surface import Refinement
+
+if TYPE_CHECKING:
+    from sage_ns.synthetic import SyntheticCapture
+
+FRONT_CAMERA = 8
+
+_README = """Synthetic head capture (seed {seed}, {hair} hair), made by sage_ns: `sage-capture synthesize`.
+
+A person who does not exist. Nothing here was recorded, scanned or downloaded; all of it is free to use.
+Layout as VHAP exports it (metres, y up, cameras OpenGL camera-to-world, pictures on white):
+
+  images/, fg_masks/                 {{timestep:05d}}_{{camera:02d}}.png, soft foreground masks
+  flame_param/, canonical_flame_param.npz   the tracked parameters, with a small tracking error on purpose
+  transforms_train.json              the neutral moment (timestep 0), all cameras but the front one
+  transforms_train_multiframe.json   all training moments
+  transforms_val.json                the held-out front camera (index {front}) at timestep 0
+  transforms_test.json               a later sequence of unseen expressions
+  driver/                            another person's motion to drive the avatar with (parameters only)
+  head_model.npz                     the rig, in FLAME's layout (not FLAME: built by code)
+  truth/surface.npz                  the true surface of timestep 0, metres
+  tracking_report.json               how far the written parameters are from the truth, millimetres
+"""
+
+
+def _frame(folder: Path, timestep: int, index: int, camera: StudioCamera) -> Frame:
+    name = picture_name(timestep, index)
+    return Frame(
+        timestep=timestep,
+        camera_index=index,
+        camera_id=f"{index:02d}",
+        image_path=folder / "images" / name,
+        mask_path=folder / "fg_masks" / name,
+        flame_param_path=folder / "flame_param" / f"{timestep:05d}.npz",
+        camera_to_world=camera.camera_to_world,
+        fx=camera.focal,
+        fy=camera.focal,
+        cx=0.5 * camera.width,
+        cy=0.5 * camera.height,
+        width=camera.width,
+        height=camera.height,
+        source=str(folder),
+    )
+
+
+def write_descriptions(
+    folder: Path, settings: SyntheticCapture, cameras: dict[int, StudioCamera], seen_by: list[tuple[int, ...]],
+    model: HeadModel, rig: HeadModel, true: FlameParams,
+    surfaces: list[Float[np.ndarray, "num_fine 3"]], refinement: Refinement,
+) -> None:  # fmt: skip
+    """Write transforms*.json, tracking_report.json, truth/surface.npz and readme.txt into a capture being made."""
+    _write_transforms(folder, cameras, seen_by, settings.num_train_timesteps)
+    report = _tracking_report(folder, model, true, surfaces)
+    (folder / "tracking_report.json").write_text(json.dumps(report, indent=1) + "\n")
+    (folder / "readme.txt").write_text(_README.format(seed=settings.seed, hair=settings.hair, front=FRONT_CAMERA))
+    (folder / "truth").mkdir()
+    triangles = refinement.fine_triangles.astype(np.int32)
+    face = model.regions.vertex_mask("face", rig.num_vertices).numpy().astype(np.float64)
+    on_face = (refinement.fine(face[:, None])[:, 0] > 0.5)[triangles].all(axis=1)
+    np.savez_compressed(
+        folder / "truth" / "surface.npz",
+        timesteps=np.zeros(1, dtype=np.int32), vertices=surfaces[0][None].astype(np.float32), triangles=triangles,
+        face=on_face,
+    )  # fmt: skip
+
+
+def _write_transforms(
+    folder: Path, cameras: dict[int, StudioCamera], seen_by: list[tuple[int, ...]], num_train: int
+) -> None:
+    frames = [_frame(folder, t, index, cameras[index]) for t, indices in enumerate(seen_by) for index in indices]
+    splits = {
+        ALL_FRAMES: frames,
+        TRAIN: [f for f in frames if f.timestep == 0 and f.camera_index != FRONT_CAMERA],
+        VAL: [f for f in frames if f.timestep == 0 and f.camera_index == FRONT_CAMERA],
+        TRAIN_MULTIFRAME: [f for f in frames if f.timestep < num_train and f.camera_index != FRONT_CAMERA],
+        TEST: [f for f in frames if f.timestep >= num_train],
+    }
+    write_transforms(folder, splits)
+
+
+def _tracking_report(
+    folder: Path, model: HeadModel, true: FlameParams, surfaces: list[Float[np.ndarray, "num_fine 3"]]
+) -> dict[str, Any]:
+    """Distances (mm) of the rig's vertices to the true surface points that they stand for."""
+    written = FlameParams.load(folder / "flame_param")
+    with torch.no_grad():
+        truth = np.stack([surface[: model.num_vertices] for surface in surfaces])
+        best = 1e3 * np.linalg.norm(pose_vertices(model, true).numpy() - truth, axis=-1)
+        found = 1e3 * np.linalg.norm(pose_vertices(model, written).numpy() - truth, axis=-1)
+
+    def columns(distances: np.ndarray) -> list[float]:
+        rms = float(np.sqrt((distances**2).mean()))
+        return [round(value, 4) for value in (float(distances.mean()), rms, float(np.quantile(distances, 0.95)))]
+
+    return {
+        "unit": "mm, rig vertex to ground-truth surface point",
+        "columns": ["mean", "rms", "p95"],
+        "fit": columns(best),
+        "written": columns(found),
+        "written_worst_frame": columns(found[int(found.mean(axis=1).argmax())]),
+    }

@@ -1,0 +1,240 @@
+"""The built-in capture: a person made by code, filmed by sixteen virtual cameras, written as VHAP would.
+
+No GPU, no licence, no download. The truth is richer than the rig: finer geometry, creases, hair and a small tracking
+error stand between the pictures and the parameters beside them, as with a real capture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from sage_ns.capture.writer import refuse_used_folder
+from sage_ns.errors import CaptureError
+from sage_ns.rig import HeadModel, pose_vertices, save_head_model
+from sage_ns.synthetic.files import FRONT_CAMERA, write_descriptions
+from sage_ns.synthetic.hair import HairStyle, grow_brows_and_lashes, grow_hair
+from sage_ns.synthetic.head import builtin_head, builtin_identity
+from sage_ns.synthetic.light import Studio
+from sage_ns.synthetic.motion import Motion, joined, mistracked, perform, rest
+from sage_ns.synthetic.mouth import with_mouth_interior
+from sage_ns.synthetic.render import Person, Quality, StudioCamera
+from sage_ns.synthetic.skin import Colors, HairColor, paint
+from sage_ns.synthetic.surface import TrueSkin
+from sage_ns.synthetic.work import Job, film
+from sage_ns.system.files import whole_folder
+
+_DISTANCE = 1.075  # metres from the head
+_AIM = np.array([0.0, 0.004, -0.012])
+_FOCAL_PER_HEIGHT = 2.557
+_TEST_CAMERAS = (3, 7, FRONT_CAMERA, 12)
+# azimuth and elevation (degrees) of a studio's sixteen cameras, from the subject's right to its left; 8 is the front
+_ARC = (
+    (-90, 4), (-65, 20), (-62, -10), (-45, 4), (-32, 20), (-30, -12), (-16, 4), (0, 25),
+    (0, 0), (15, 4), (30, -12), (32, 21), (45, 4), (62, -10), (65, 20), (90, 4),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SyntheticCapture:
+    """What to synthesise. The same settings give the same bytes."""
+
+    seed: int = 0
+    """which person"""
+    width: int = 275
+    """picture width in pixels"""
+    height: int = 401
+    """picture height in pixels"""
+    scale: float = 1.0
+    """factor on both"""
+    num_cameras: int = 16
+    """cameras on the frontal arc (4 to 16); number 8 is the front and is held out where there are that many"""
+    hair: HairStyle = "short"
+    """head hair"""
+    hair_color: HairColor = "own"
+    """colour of hair and brows; own = as this person's grew, long hair darker"""
+    num_train_timesteps: int = 4
+    """training moments: the neutral one, then others for multi-frame training"""
+    num_test_timesteps: int = 12
+    """moments of the held-out sequence, seen by four cameras"""
+    num_driver_timesteps: int = 60
+    """moments of the driving motion (no pictures)"""
+    supersampling: int = 3
+    """rays per pixel along each side"""
+    tracking_error: float = 1.0
+    """size of the error in the written parameters; 1 is about a millimetre, 0 none"""
+    workers: int = 0
+    """processes to render with; 0 takes what the machine has, up to 8"""
+    overwrite: bool = False
+    """replace an existing folder"""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the pictures in pixels."""
+        return max(1, round(self.width * self.scale)), max(1, round(self.height * self.scale))
+
+    def check(self) -> None:
+        """Refuses settings that cannot work.
+
+        Raises:
+            CaptureError: Names the setting, what was found and what is possible.
+        """
+        limits: tuple[tuple[str, float, float, float], ...] = (
+            ("num_cameras", self.num_cameras, 4, len(_ARC)),
+            ("num_train_timesteps", self.num_train_timesteps, 1, 1000),
+            ("num_test_timesteps", self.num_test_timesteps, 1, 1000),
+            ("num_driver_timesteps", self.num_driver_timesteps, 1, 100000),
+            ("supersampling", self.supersampling, 1, 8),
+            ("tracking_error", self.tracking_error, 0.0, 20.0),
+            ("picture width", self.size[0], 16, 4096),
+            ("picture height", self.size[1], 16, 4096),
+            ("seed", self.seed, 0, 2**31),
+        )
+        for name, found, low, high in limits:
+            if not low <= found <= high:
+                raise CaptureError(f"synthetic capture: '{name}' is {found}; give something from {low} to {high}")
+
+
+def synthesize_capture(
+    out: Path | str, settings: SyntheticCapture | None = None, progress: Callable[[int, int], None] | None = None
+) -> Path:
+    """Write a capture of a made-up person into the folder `out`.
+
+    Args:
+        out: Folder to make; must not exist, or be empty, unless `settings.overwrite`.
+        settings: What to make.
+        progress: Called with (pictures done, pictures in all); by default a progress bar is drawn.
+
+    Returns:
+        `out`, complete. Nothing is left there if anything fails on the way.
+
+    Raises:
+        CaptureError: `out` is in use, or a setting is impossible.
+    """
+    settings = settings or SyntheticCapture()
+    settings.check()
+    out = Path(out).expanduser().absolute()
+    refuse_used_folder(out, settings.overwrite)
+    if progress is None:
+        from sage_ns.synthetic.progress import progress_bar
+
+        with progress_bar(f"synthesising {out.name}") as bar:
+            return synthesize_capture(out, settings, bar)
+    with whole_folder(out) as folder:
+        _fill(folder, settings, progress)
+    return out
+
+
+def cameras(settings: SyntheticCapture) -> dict[int, StudioCamera]:
+    """The cameras by index; fewer than sixteen keep the front camera and spread over the arc."""
+    width, height = settings.size
+    if settings.num_cameras == len(_ARC):
+        chosen = list(range(len(_ARC)))
+    else:
+        spread = np.round(np.linspace(0, len(_ARC) - 1, settings.num_cameras)).astype(int)
+        spread[np.argmin(np.abs(spread - FRONT_CAMERA))] = FRONT_CAMERA
+        chosen = sorted({int(index) for index in spread})
+    rng = np.random.default_rng([settings.seed, 900])
+    jitter = rng.normal(size=(len(_ARC), 3)) * (1.2, 1.0, 0.006)
+    placed = {}
+    for index in chosen:
+        azimuth, elevation = np.radians(np.asarray(_ARC[index]) + jitter[index, :2])
+        distance = _DISTANCE + jitter[index, 2]
+        back = np.array([np.sin(azimuth) * np.cos(elevation), np.sin(elevation), np.cos(azimuth) * np.cos(elevation)])
+        right = np.cross([0.0, 1.0, 0.0], back)
+        right /= np.linalg.norm(right)
+        pose = np.eye(4)
+        pose[:3, :4] = np.stack([right, np.cross(back, right), back, _AIM + distance * back], axis=-1)
+        placed[index] = StudioCamera(pose, _FOCAL_PER_HEIGHT * height, width, height)
+    return placed
+
+
+def create_person(settings: SyntheticCapture) -> tuple[Person, HeadModel, Float[np.ndarray, "num_shape"]]:
+    """The person to film, the rig to pose it with (the built-in head with a mouth interior), and its identity."""
+    seed, height = settings.seed, settings.size[1]
+    model = builtin_head()
+    rig, interior = with_mouth_interior(model)
+    shape = builtin_identity(seed + 1).numpy()
+    is_skin = np.zeros((rig.num_vertices, 1))
+    is_skin[: model.num_vertices] = 1.0
+    is_skin[model.regions.vertices("eyes").numpy()] = 0.0
+    skin = TrueSkin.of(rig, 2 if height >= 160 else 1, seed, is_skin)
+    colors = Colors.of(seed, settings.hair == "long", settings.hair_color)
+    share = float(np.clip(height / 401.0, 0.15, 2.0))
+    num_strands = round((24_000 if settings.hair == "long" else 13_000) * share)
+    strands = (
+        grow_hair(model, shape, settings.hair, colors.hair, num_strands, seed),
+        grow_brows_and_lashes(model, shape, colors.hair, seed),
+    )
+    person = Person(
+        skin=skin,
+        material=paint(rig, skin, interior, colors, seed, stubble=settings.hair != "long"),
+        strands=tuple(part for part in strands if part is not None),
+        rig_triangles=rig.triangles.numpy(),
+        softness=0.1 + 0.9 * skin.refinement.fine(is_skin)[:, 0],
+        studio=Studio(),
+        quality=_quality(settings),
+    )
+    return person, rig, shape
+
+
+def _quality(settings: SyntheticCapture) -> Quality:
+    if settings.size[1] >= 160:
+        return Quality(supersampling=settings.supersampling)
+    return Quality(supersampling=settings.supersampling, ambient_rays=8, shadow_rays=3, hair_rays=3)
+
+
+def _fill(folder: Path, settings: SyntheticCapture, progress: Callable[[int, int], None]) -> None:
+    person, rig, shape = create_person(settings)
+    model = builtin_head()
+    true = joined(
+        rest(model),
+        perform(model, "train", settings.num_train_timesteps - 1, settings.seed),
+        perform(model, "test", settings.num_test_timesteps, settings.seed),
+    )
+    true_params = true.params(shape)
+    with torch.no_grad():
+        posed = pose_vertices(rig, true_params).numpy()
+    arc = cameras(settings)
+    seen_by = _schedule(settings, list(arc))
+    jobs = [Job(t, posed[t], true.expr[t], {index: arc[index] for index in seen_by[t]}) for t in range(len(seen_by))]
+    _write_motion(folder, settings, model, true, shape)
+    surfaces = film(folder, person, jobs, settings.workers, progress)
+    write_descriptions(folder, settings, arc, seen_by, model, rig, true_params, surfaces, person.skin.refinement)
+    save_head_model(model, folder / "head_model.npz")
+
+
+def _schedule(settings: SyntheticCapture, cameras: list[int]) -> list[tuple[int, ...]]:
+    """Cameras that film every timestep: all of them the training moments, four the held-out ones."""
+    if set(_TEST_CAMERAS) <= set(cameras):
+        few = _TEST_CAMERAS
+    else:
+        few = tuple(sorted({FRONT_CAMERA, *(cameras[i] for i in np.linspace(0, len(cameras) - 1, 3).astype(int))}))
+    return [tuple(cameras)] * settings.num_train_timesteps + [few] * settings.num_test_timesteps
+
+
+def _write_motion(
+    folder: Path, settings: SyntheticCapture, model: HeadModel, true: Motion, shape: Float[np.ndarray, "num_shape"]
+) -> None:
+    """Parameters as a tracker would hand them over: motion and identity with small errors; the driver's without."""
+    rng = np.random.default_rng([settings.seed, 901])
+    believed = shape.copy()
+    used = shape != 0
+    believed[used] += (0.07 * settings.tracking_error * rng.normal(size=used.sum())).astype(np.float32)
+    zero_offset = torch.zeros(model.num_vertices, 3)
+    written = replace(
+        mistracked(true, settings.tracking_error, settings.seed).params(believed), static_offset=zero_offset
+    )
+    written.save_vhap(folder / "flame_param")
+    canonical = Motion(*(0.0 * getattr(true, name)[:1] for name in Motion.__dataclass_fields__))
+    canonical.jaw_pose[0, 0] = 0.3
+    replace(canonical.params(believed), static_offset=zero_offset).save_vhap(folder / "canonical_flame_param.npz")
+    other = builtin_identity(settings.seed + 1001).numpy()
+    driver = perform(model, "driver", settings.num_driver_timesteps, settings.seed + 1000).params(other)
+    driver.save_vhap(folder / "driver" / "flame_param")
+    driver.save_vhap(folder / "driver" / "sequence.npz")

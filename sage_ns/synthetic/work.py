@@ -1,0 +1,92 @@
+"""Filming the synthetic person: one job per moment, in this process or spread over several."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+from PIL import Image
+
+from sage_ns.capture.writer import picture_name
+from sage_ns.synthetic.render import Person, StudioCamera, build_scene, render
+
+MAX_WORKERS = 8
+
+
+@dataclass(frozen=True)
+class Job:
+    """One moment to film: the posed rig (metres), its expression, and the cameras by index."""
+
+    timestep: int
+    posed: Float[np.ndarray, "num_vertices 3"]
+    expr: Float[np.ndarray, "num_expression"]
+    cameras: dict[int, StudioCamera]
+
+
+def _film_moment(folder: Path, person: Person, job: Job) -> tuple[int, Float[np.ndarray, "num_fine 3"]]:
+    scene = build_scene(person, job.posed, job.expr)
+    for index, camera in job.cameras.items():
+        color, mask = render(scene, camera, person)
+        name = picture_name(job.timestep, index)
+        Image.fromarray(color).save(folder / "images" / name)
+        Image.fromarray(mask).save(folder / "fg_masks" / name)
+    return job.timestep, scene.surface
+
+
+_WORKER: dict[str, tuple[Path, Person]] = {}
+
+
+def _begin(folder: Path, person: Person) -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    _WORKER["task"] = (folder, person)
+
+
+def _run(job: Job) -> tuple[int, Float[np.ndarray, "num_fine 3"]]:
+    return _film_moment(*_WORKER["task"], job)
+
+
+def film(
+    folder: Path, person: Person, jobs: list[Job], workers: int, progress: Callable[[int, int], None]
+) -> list[Float[np.ndarray, "num_fine 3"]]:
+    """Write `images/` and `fg_masks/` of all jobs.
+
+    Args:
+        folder: Capture folder being made.
+        person: Whom to film.
+        jobs: Moments, numbered 0, 1, ....
+        workers: Processes; 0 takes the machine's cores, up to `MAX_WORKERS`; 1 stays in this process.
+        progress: Called with (pictures done, pictures in all).
+
+    Returns:
+        The true surface (metres) of every moment.
+    """
+    for name in ("images", "fg_masks"):
+        (folder / name).mkdir()
+    total = sum(len(job.cameras) for job in jobs)
+    done = 0
+    surfaces: dict[int, np.ndarray] = {}
+    progress(done, total)
+    workers = min(workers or min(os.cpu_count() or 1, MAX_WORKERS), len(jobs))
+    if workers <= 1:
+        for job in jobs:
+            surfaces[job.timestep] = _film_moment(folder, person, job)[1]
+            done += len(job.cameras)
+            progress(done, total)
+        return [surfaces[job.timestep] for job in jobs]
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(folder, person)) as pool:
+        waiting = {pool.submit(_run, job): job for job in jobs}
+        for future in as_completed(waiting):
+            timestep, surface = future.result()
+            surfaces[timestep] = surface
+            done += len(waiting[future].cameras)
+            progress(done, total)
+    return [surfaces[job.timestep] for job in jobs]

@@ -1,0 +1,1 @@
+"""The learner: phases, what supervises them, and losses. Works without nerfstudio."""

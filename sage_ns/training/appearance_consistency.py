@@ -1,0 +1,141 @@
+"""What a posed head should look like where the canonical one was seen (method Eq. 20)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from sage_ns.avatar.canonical import Canonical
+from sage_ns.geometry.ray_casting import first_triangles
+from sage_ns.geometry.triangles import TriangleFrames, triangle_frames
+from sage_ns.raster import Buffers, PinholeCamera
+from sage_ns.raster.cameras import View, pixel_rays
+from sage_ns.rig import HeadModel
+from sage_ns.rig.warp import meeting_points, to_canonical
+from sage_ns.training.surface_colors import SurfaceColors
+
+AppearanceSource = Literal["pictures", "field"]
+
+_ABOUT_THE_MESH = 0.012
+"""Metres before and behind the tracked mesh within which a bent ray looks for the field's surface."""
+_IN_FRONT = 0.01
+"""Metres; what is drawn this far before the mesh is hair."""
+_OFF_THE_MESH, _SAME_SIDE = 0.003, 0.5
+"""Metres between tracked mesh and the surface that a ray came out at, at most; cosine of their normals, at least."""
+_REACHED = 0.9
+"""Coverage from which on a bent ray has met the surface."""
+_EVERYWHERE = 0.3
+"""Share of the drawn pixels that follow no error: what looks right has to stay so."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """Pixels of a posed rendering, and the colours that they should have."""
+
+    pixel: Int[Tensor, "num_rays"]
+    """Flat index."""
+    color: Float[Tensor, "num_rays 3"]
+
+
+class AppearanceConsistency:
+    """Draws pixels of a posed rendering and tells from the canonical head which colours they should have.
+
+    A pixel's ray is cast at the posed mesh, bent back with the triangle that it meets, and followed to the surface of
+    the frozen field. [reading] What is there is looked up in the pictures of the canonical moment (source "pictures"),
+    or rendered with the canonical appearance as the paper does (source "field"): the pictures are sharper.
+    Rays that meet hair, leave the surface, or come out where no picture has looked, say nothing.
+
+    Args:
+        canonical: field and appearance; what they say is a constant.
+        head_model: the personal rig's.
+        vertices: of the rig at the canonical moment, metres.
+        views: pictures of that moment.
+        num_rays: pixels per step.
+        source: where colours come from.
+    """
+
+    def __init__(
+        self,
+        canonical: Canonical,
+        head_model: HeadModel,
+        vertices: Float[Tensor, "num_vertices 3"],
+        views: Sequence[View],
+        num_rays: int,
+        source: AppearanceSource,
+    ) -> None:
+        self.canonical = canonical
+        self.num_rays = num_rays
+        self.source = source
+        self.triangles = head_model.triangles
+        self.frames = triangle_frames(vertices, self.triangles)
+        self.colors = SurfaceColors(views, vertices, self.triangles)
+        self.is_hair = head_model.regions.triangle_mask("hair", head_model.triangles)
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        camera: PinholeCamera,
+        vertices: Float[Tensor, "num_vertices 3"],
+        posed: TriangleFrames,
+        buffers: Buffers,
+        generator: torch.Generator,
+    ) -> Expected:
+        """Colours that pixels of a posed rendering should have.
+
+        Args:
+            camera: of the rendering.
+            vertices, posed: the rig at its moment.
+            buffers: the rendering.
+            generator: source of all randomness, on the CPU.
+        """
+        pixel = torch.multinomial(_doubt(buffers).cpu(), self.num_rays, replacement=True, generator=generator)
+        pixel = pixel.to(vertices.device)
+        origins, directions = (rays.reshape(-1, 3)[pixel] for rays in pixel_rays(camera))
+        triangle = first_triangles(vertices, self.triangles, origins, directions).to(vertices.device)
+        met = triangle.clamp_min(0)
+        depth = meeting_points(origins, directions, vertices, self.triangles, met)
+        told = (triangle >= 0) & ~self.is_hair[met] & ((posed.normal[met] * directions).sum(dim=-1) < 0)
+        told &= buffers.depth_median.reshape(-1)[pixel] > depth - _IN_FRONT
+        pixel, triangle, directions = pixel[told], triangle[told], directions[told]
+        start, gaze = to_canonical(
+            origins[told] + depth[told, None] * directions,
+            F.normalize(directions, dim=-1),
+            posed[triangle],
+            self.frames[triangle],
+        )
+        jitter = torch.rand(len(pixel), generator=generator).to(start)
+        seen = self.canonical.renderer(
+            self.canonical.field,
+            self.canonical.radiance,
+            start - _ABOUT_THE_MESH * gaze,
+            gaze,
+            jitter,
+            reach=(torch.zeros_like(jitter), torch.full_like(jitter, 2 * _ABOUT_THE_MESH)),
+        )
+        alpha = seen.alpha.clamp_min(1e-3)
+        surface = start + (seen.depth / alpha - _ABOUT_THE_MESH) * gaze
+        pictured = self.colors.look_up(surface, F.normalize(seen.normal, dim=-1), gaze)
+        color = pictured.color if self.source == "pictures" else seen.color / alpha
+        # A bent ray may end on the other lip, or in a fold of the lid: neither its place nor its normal is this skin's.
+        skin = self.frames.normal[triangle]
+        height = ((surface - start) * skin).sum(dim=-1).abs()
+        told = pictured.seen & (seen.alpha[:, 0] > _REACHED) & (height < _OFF_THE_MESH)
+        told &= (F.normalize(seen.normal, dim=-1) * skin).sum(dim=-1) > _SAME_SIDE
+        return Expected(pixel[told], color[told])
+
+
+def _doubt(buffers: Buffers) -> Float[Tensor, "num_pixels"]:
+    """How likely each pixel is to be drawn: where normals disagree with depth and surfels spread along the ray."""
+    inside = buffers.alpha.reshape(-1)
+    agreement = (buffers.normal * buffers.normal_from_depth).sum(dim=-1).reshape(-1)
+    parts = (inside - agreement).clamp_min(0.0), buffers.distortion.reshape(-1)
+    doubt = sum(part / part.mean().clamp_min(1e-9) for part in parts)
+    assert isinstance(doubt, Tensor)
+    even = inside / inside.mean().clamp_min(1e-9)
+    return (1 - _EVERYWHERE) * doubt / doubt.mean().clamp_min(1e-9) + _EVERYWHERE * even + 1e-6

@@ -1,0 +1,172 @@
+"""What ties the signed distance field to pictures and surfels: rays, points on the surface, losses by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sage_ns.avatar.canonical import Canonical
+from sage_ns.avatar.surfels import BoundSurfels, SurfelAttributes
+from sage_ns.geometry.rotations import quaternion_multiply, quaternion_to_matrix
+from sage_ns.geometry.triangles import TriangleFrames
+from sage_ns.raster import Buffers, PinholeCamera
+from sage_ns.raster.cameras import pixel_rays
+from sage_ns.rig import HeadModel
+from sage_ns.training import losses
+
+Terms = dict[str, Callable[[], Tensor]]
+
+_ON_SURFACE = 1.0
+"""Triangle scales; a surfel farther from its triangle is hair (GaussianAvatars' limit for skin)."""
+_OPAQUE, _REACHED = 0.95, 0.5
+"""Coverage from which a ray's depth and normal are those of one surface: of the surfels, of the field. Where the field
+is hardly there, its depth is a quotient of two small numbers: one such ray's gradient was 500 times a whole step's,
+threw the surface off by millimetres, and stayed in Adam's memory for the rest of the training."""
+
+
+class FieldSupervision:
+    """Draws rays and surface points for a training step. All randomness is a function of seed and step.
+
+    Args:
+        canonical: field and networks.
+        head_model: whose hair region carries surfels that do not lie on a surface.
+        num_rays: rays per step.
+        num_points: surfels per step whose centres are held to the surface.
+        surfel_share: how much of the pull between surfels and surface acts on where the surfels are.
+        normal_share: how much of their alignment acts on how they are turned.
+        seed: of the draws.
+    """
+
+    def __init__(
+        self,
+        canonical: Canonical,
+        head_model: HeadModel,
+        num_rays: int,
+        num_points: int,
+        surfel_share: float,
+        normal_share: float,
+        seed: int,
+    ) -> None:
+        self.canonical = canonical
+        self.num_rays = num_rays
+        self.num_points = num_points
+        self.surfel_share = surfel_share
+        self.normal_share = normal_share
+        self.seed = seed
+        # The surface goes straight over strands of hair, and over the gap between the lips, which is to stay dark.
+        regions, triangles = head_model.regions, head_model.triangles
+        self._is_covered = regions.triangle_mask("hair", triangles) | regions.triangle_mask("lips", triangles)
+
+    def _generator(self, step: int, purpose: int) -> torch.Generator:
+        return torch.Generator().manual_seed((self.seed * 1_000_003 + step) * 7 + purpose)
+
+    # ---- rays ----------------------------------------------------------------------------------------------------
+
+    def ray_terms(
+        self,
+        step: int,
+        camera: PinholeCamera,
+        truth: Float[Tensor, "h w 3"],
+        mask: Float[Tensor, "h w 1"] | None,
+        background: Float[Tensor, "3"],
+        buffers: Buffers,
+    ) -> Terms:
+        """Volume rendering against picture, mask, and the surfels' depth and normal (L_C, L_m, L_D, L_N of Eq. 12).
+
+        Args:
+            camera: of the picture, at the canonical moment.
+            truth: the picture over ``background``.
+            buffers: what the surfels show there; constants.
+        """
+        pixels = self._pixels(step, mask if mask is not None else buffers.alpha.detach())
+        origins, directions = (each.reshape(-1, 3)[pixels] for each in pixel_rays(camera))
+        length = torch.linalg.vector_norm(directions, dim=-1)
+        jitter = torch.rand(len(pixels), generator=self._generator(step, 1)).to(length.device)
+        seen = self.canonical.renderer(
+            self.canonical.field, self.canonical.radiance, origins, directions / length[:, None], jitter
+        )
+
+        def chosen(image: Tensor) -> Tensor:
+            return image.detach().reshape(-1, image.shape[-1])[pixels]
+
+        # Not the expected depth of the hits: those lie most of a millimetre behind the true surface, and what shines
+        # through a head from its far side weighs 15 cm behind. The median of the centres does not.
+        alpha, depth = chosen(buffers.alpha)[:, 0], chosen(buffers.depth_median)[:, 0]
+        normal = torch.nn.functional.normalize(chosen(buffers.normal), dim=-1)
+        reached = seen.alpha[:, 0]
+        solid = ((alpha > _OPAQUE) & (reached > _REACHED)).to(depth)
+        reached = reached.clamp_min(_REACHED)
+        terms: Terms = {
+            "field_color": lambda: losses.field_color(seen.color + (1 - seen.alpha) * background, chosen(truth)),
+            "field_depth": lambda: losses.field_depth(seen.depth[:, 0] / reached / length, depth, solid),
+            "field_normal": lambda: losses.field_normal(
+                torch.nn.functional.normalize(seen.normal, dim=-1), normal, solid
+            ),
+            "eikonal": lambda: losses.eikonal(seen.gradients),
+        }
+        if mask is not None:
+            terms["field_silhouette"] = lambda: losses.silhouette(seen.alpha[:, None], chosen(mask)[:, None])
+        return terms
+
+    def _pixels(self, step: int, foreground: Float[Tensor, "h w 1"]) -> Tensor:
+        """Flat pixel indices, foreground first: twice as many are drawn as are kept."""
+        flat = foreground.reshape(-1)
+        drawn = torch.randint(flat.shape[0], (2 * self.num_rays,), generator=self._generator(step, 0)).to(flat.device)
+        order = torch.sort(flat[drawn] < 0.5, stable=True).indices
+        # A twentieth at least is background, where there is any, so that nothing grows there unseen.
+        num_last = self.num_rays // 20
+        return drawn[torch.cat([order[: self.num_rays - num_last], order[len(order) - num_last :]])]
+
+    # ---- points ----------------------------------------------------------------------------------------------------
+
+    def point_terms(
+        self, step: int, surfels: BoundSurfels, attributes: SurfelAttributes, frames: TriangleFrames
+    ) -> Terms:
+        """Surfels on the surface, facing along its normal, and a calm field around (L_sdf, L_align, smoothness).
+
+        Args:
+            attributes: of the surfels at this step.
+            frames: of the rig at the canonical moment.
+        """
+        chosen = self._surface_surfels(step, surfels)
+        triangle = surfels.triangle[chosen]
+        positions = _damped(surfels.centers(frames)[chosen], self.surfel_share)
+        to_world = frames[triangle].quaternion
+        local = torch.nn.functional.normalize(attributes.quaternions[chosen], dim=-1)
+        normals = _damped(quaternion_to_matrix(quaternion_multiply(to_world, local))[..., 2], self.normal_share)
+        field = self.canonical.field
+        sample = field.evaluate(positions, gradient=True)
+        gradient = sample.gradient
+        assert gradient is not None
+        opacity = torch.sigmoid(attributes.opacity_logits.detach()[chosen])
+        nearby = positions[: self.num_points // 4].detach()
+        offset = torch.randn(nearby.shape, generator=self._generator(step, 3)).to(nearby)
+        return {
+            "surface_distance": lambda: losses.surface_distance(sample.distance, opacity),
+            "normal_alignment": lambda: losses.normal_alignment(normals, gradient, opacity),
+            "tracked_normal": lambda: losses.tracked_normal(frames.normal[triangle], gradient),
+            "smoothness": lambda: losses.smoothness(
+                gradient[: len(nearby)], self._gradient(nearby + field.finest_open_cell * offset)
+            ),
+        }
+
+    def _gradient(self, positions: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
+        gradient = self.canonical.field.evaluate(positions, gradient=True).gradient
+        assert gradient is not None
+        return gradient
+
+    def _surface_surfels(self, step: int, surfels: BoundSurfels) -> Tensor:
+        """Indices of surfels on skin; about ``num_points``, fewer where there is hair."""
+        drawn = torch.randint(surfels.num_surfels, (2 * self.num_points,), generator=self._generator(step, 2))
+        drawn = drawn.to(surfels.triangle.device)
+        is_skin = ~self._is_covered.to(drawn.device)[surfels.triangle[drawn]]
+        is_skin &= torch.linalg.vector_norm(surfels.means.detach()[drawn], dim=-1) <= _ON_SURFACE
+        return drawn[is_skin][: self.num_points]
+
+
+def _damped(values: Float[Tensor, "*shape"], share: float) -> Float[Tensor, "*shape"]:
+    """The same values; gradients that flow back through them are multiplied by ``share``."""
+    return values.detach() + share * (values - values.detach())

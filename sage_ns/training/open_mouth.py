@@ -1,0 +1,110 @@
+"""What stands before the open mouth though no picture has shown it; which pixels look in, and what they should show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from sage_ns.avatar.avatar import Avatar
+from sage_ns.avatar.initialise import carries_hair
+from sage_ns.avatar.mouth import Mouth
+from sage_ns.geometry.ray_casting import first_triangles
+from sage_ns.raster import PinholeCamera, rasterize
+from sage_ns.raster.cameras import pixel_rays, project
+from sage_ns.raster.supersampling import downsampled, enlarged
+from sage_ns.training.appearance_consistency import Expected
+from sage_ns.training.surface_colors import SurfaceColors
+
+_CLEARED = -5.0
+"""Logit of opacity; there is still a gradient, so that what is missed in the pictures comes back."""
+_UNSEEN = 0.05
+"""Share of the pixels that a surfel of the skin around the mouth commonly fills, below which one counts as hidden."""
+
+
+def clear_mouth(avatar: Avatar, colors: SurfaceColors) -> Bool[Tensor, "num_surfels"]:
+    """Make the surfels around the mouth that no picture of the canonical moment shows transparent [reading].
+
+    Behind closed lips nothing tells their colour: the optimiser makes them whatever shines through the seam best, and
+    an opening mouth would carry that before its teeth. What belongs there is the mouth's own. Those in a gap between
+    lips, which the mesh has closed but the pictures show, stay.
+
+    Args:
+        avatar: changed in place, unless it has no mouth.
+        colors: looks points up in the pictures.
+
+    Returns:
+        Which they are.
+    """
+    surfels = avatar.surfels
+    if avatar.mouth is None:
+        return torch.zeros_like(surfels.triangle, dtype=torch.bool)
+    frames = avatar.poses.at(avatar.motion.canonical()).frames
+    normals = frames.normal[surfels.triangle]
+    around = (avatar.mouth.around & ~carries_hair(avatar.rig.head_model))[surfels.triangle]
+    with torch.no_grad():
+        shown = around & colors.look_up(surfels.centers(frames), normals, -normals).seen
+    filled = filled_pixels(avatar, [view.camera for view in colors.views])
+    common = filled[shown].median() if bool(shown.any()) else filled.new_zeros(())
+    cleared = around & ~shown & (filled <= _UNSEEN * common)
+    with torch.no_grad():
+        surfels.opacity_logits[cleared] = surfels.opacity_logits[cleared].clamp_max(_CLEARED)
+    return cleared
+
+
+def filled_pixels(avatar: Avatar, cameras: Sequence[PinholeCamera]) -> Float[Tensor, "num_surfels"]:
+    """How many pixels of the canonical moment's pictures each surfel fills, in parts: the sum of its blending weights.
+
+    Args:
+        avatar: as it is drawn, mouth included.
+        cameras: that took the pictures.
+    """
+    total = torch.zeros(avatar.surfels.num_surfels, device=avatar.device)
+    for camera in cameras:
+        with torch.no_grad():
+            placed = avatar.place(camera.center, avatar.motion.canonical())
+        ones = torch.ones_like(placed.colors).requires_grad_(True)
+        with torch.enable_grad():
+            red = rasterize(replace(placed, colors=ones), camera).color[..., 0].sum()
+        total += torch.autograd.grad(red, ones)[0][: len(total), 0]
+    return total
+
+
+@torch.no_grad()
+def open_mouth(
+    mouth: Mouth,
+    motion: Float[Tensor, "num_coefficients"],
+    vertices: Float[Tensor, "num_vertices 3"],
+    triangles: Int[Tensor, "num_triangles 3"],
+    camera: PinholeCamera,
+    supersampling: int,
+    background: Float[Tensor, "3"],
+) -> Expected:
+    """Pixels whose rays meet the inside of the mouth before any skin, in the colours of the mouth alone [reading].
+
+    Lips that open turn surfels of the closed seam, which no picture has shown from there, over the teeth. Held to this
+    they learn to keep clear.
+
+    Args:
+        mouth: of the avatar; not trained.
+        motion: the moment.
+        vertices, triangles: the head's mesh at that moment, metres.
+        camera: that looks.
+        supersampling: draw the mouth at this many times the resolution.
+        background: colour that shines through where the mouth's surfels leave a gap.
+    """
+    inside = mouth.vertices(motion)
+    combined = torch.cat([triangles, mouth.rig.head_model.triangles + len(vertices)])
+    seen = project(inside[mouth.rig.head_model.triangles.unique()], camera)
+    width = camera.width
+    rows, columns = (torch.arange(int(at.min()), int(at.max()) + 1) for at in (seen.row, seen.column))
+    pixel = (rows[:, None] * width + columns[None]).reshape(-1).to(vertices.device)
+    origins, directions = (rays.reshape(-1, 3)[pixel] for rays in pixel_rays(camera))
+    met = first_triangles(torch.cat([vertices, inside]), combined, origins, directions).to(vertices.device)
+    pixel = pixel[met >= len(triangles)]
+    alone = rasterize(mouth.place(motion, camera.center), enlarged(camera, supersampling))
+    shown = downsampled(alone, supersampling).composite(background)
+    return Expected(pixel, shown.reshape(-1, 3)[pixel])

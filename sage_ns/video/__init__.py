@@ -1,0 +1,1 @@
+"""Pictures in time: frames, files, camera paths and footage of drivers."""

@@ -1,0 +1,194 @@
+"""Cameras for videos: moving around a head, those of a capture, and nerfstudio's camera paths."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sage_ns.capture.frames import Frame, read_json
+from sage_ns.capture.layout import Capture
+from sage_ns.errors import CaptureError
+from sage_ns.geometry.rotations import matrix_to_quaternion, quaternion_slerp, quaternion_to_matrix
+from sage_ns.raster import PinholeCamera
+from sage_ns.raster.cameras import orbit
+
+SWAY = math.radians(40)
+"""How far a swaying camera goes to either side."""
+ROUND_SECONDS = 8.0
+"""About how long a camera takes to go once around, or once from side to side and back."""
+
+
+@dataclass(frozen=True, eq=False)
+class CameraPath:
+    """What a camera-path file of nerfstudio's viewer says."""
+
+    cameras: tuple[PinholeCamera, ...]
+    times: tuple[float, ...] | None
+    """Moment of the motion that each camera shows, 0..1 from its first to its last; None where the file leaves that
+    open: the motion then plays on its own."""
+    fps: float | None
+    """Frames per second, where the file says."""
+
+
+def resized(camera: PinholeCamera, width: int, height: int) -> PinholeCamera:
+    """A picture of another size from the same place, with all of the view in it; square pixels stay square.
+
+    Where the shape of the picture differs, there is more to see at two of its sides.
+    """
+    scale = min(width / camera.width, height / camera.height)
+    intrinsics = camera.intrinsics.clone()
+    intrinsics[:2] *= scale
+    intrinsics[0, 2] += (width - scale * camera.width) / 2
+    intrinsics[1, 2] += (height - scale * camera.height) / 2
+    return replace(camera, intrinsics=intrinsics, width=width, height=height)
+
+
+def orbiting(front: PinholeCamera, target: Float[Tensor, "3"], num_frames: int, rounds: int = 1) -> list[PinholeCamera]:
+    """``front`` going evenly around ``target`` [metres]; the frame after the last is the first again."""
+    return [orbit(front, target, 2 * math.pi * rounds * frame / num_frames) for frame in range(num_frames)]
+
+
+def swaying(
+    front: PinholeCamera, target: Float[Tensor, "3"], num_frames: int, rounds: int = 1, angle: float = SWAY
+) -> list[PinholeCamera]:
+    """``front`` going from side to side about ``target`` [metres], by ``angle`` [radians] at most, and back."""
+    phases = [2 * math.pi * rounds * frame / num_frames for frame in range(num_frames)]
+    return [orbit(front, target, angle * math.sin(phase)) for phase in phases]
+
+
+def along(cameras: Sequence[PinholeCamera], num_frames: int) -> list[PinholeCamera]:
+    """The way through ``cameras`` in as many frames as asked, from the first to the last.
+
+    In between, the camera's centre and its intrinsics move on a straight line and its axes turn the shorter way round.
+    """
+    if num_frames == len(cameras):
+        return list(cameras)
+    positions = torch.linspace(0, len(cameras) - 1, num_frames, dtype=torch.float64).tolist()
+    return [_between(cameras, position) for position in positions]
+
+
+def _between(cameras: Sequence[PinholeCamera], position: float) -> PinholeCamera:
+    before = min(int(position), len(cameras) - 1)
+    fraction = position - before
+    start = cameras[before]
+    if fraction < 1e-9:
+        return start
+    end = cameras[before + 1]
+    share = start.intrinsics.new_tensor(fraction)
+    turned_from, turned_to = (matrix_to_quaternion(each.T_camera_world[:3, :3]) for each in (start, end))
+    rotation = quaternion_to_matrix(quaternion_slerp(turned_from, turned_to, share))
+    T_camera_world = start.T_camera_world.clone()
+    T_camera_world[:3, :3] = rotation
+    T_camera_world[:3, 3] = -rotation @ torch.lerp(start.center, end.center, share)
+    return replace(start, T_camera_world=T_camera_world, intrinsics=torch.lerp(start.intrinsics, end.intrinsics, share))
+
+
+def capture_camera(capture: Capture, index: int) -> PinholeCamera:
+    """The camera of a capture folder that has this index, as it is at the first moment that it took a picture of.
+
+    Raises:
+        CaptureError: there is none; names those that there are.
+    """
+    frames = (*capture.train, *capture.train_multiframe, *capture.val, *capture.test)
+    chosen = [frame for frame in frames if frame.camera_index == index]
+    if not chosen:
+        raise _no_such_camera(str(capture.folder), index, (frame.camera_index for frame in frames))
+    return frame_camera(min(chosen, key=lambda frame: frame.timestep))
+
+
+def frame_camera(frame: Frame) -> PinholeCamera:
+    """The camera that took a capture's frame."""
+    pose = torch.from_numpy(frame.camera_to_world).float()
+    return PinholeCamera.from_opengl(pose, frame.fx, frame.fy, frame.cx, frame.cy, frame.width, frame.height)
+
+
+def run_camera(run_dir: Path, index: int) -> PinholeCamera:
+    """The camera with this index from the snapshot that a training run keeps of its capture.
+
+    Raises:
+        CaptureError: the run has no snapshot, or the snapshot no such camera.
+    """
+    from sage_ns.plugin.snapshot import SnapshotDataParserConfig, snapshot_path
+    from sage_ns.plugin.cameras import pinhole_camera
+
+    path = snapshot_path(run_dir)
+    if not path.is_file():
+        raise CaptureError(f"{path} is missing: this run kept no cameras. Give its capture: --capture DIR")
+    parser = SnapshotDataParserConfig(data=path).setup()
+    known: list[int] = []
+    for split in ("train", "val", "test"):
+        cameras = parser.get_dataparser_outputs(split).cameras
+        indices = cameras.metadata["camera_index"][:, 0].tolist()
+        if index in indices:
+            return pinhole_camera(cameras[indices.index(index)])
+        known += indices
+    raise _no_such_camera(str(path), index, known)
+
+
+def _no_such_camera(source: str, index: int, known: Iterable[int]) -> CaptureError:
+    listed = ", ".join(map(str, sorted(set(known))))
+    return CaptureError(f"{source}: there is no camera {index}; its cameras are {listed}")
+
+
+def read_camera_path(path: Path) -> CameraPath:
+    """Read what the Render tab of nerfstudio's viewer writes, and ``ns-render camera-path`` reads.
+
+    Each camera is an OpenGL camera-to-world matrix (row by row, metres) and a vertical field of view in degrees; pixels
+    are square and the principal point is the middle. The viewer gives every camera a ``render_time``, and where nobody
+    has set any, it is the same for all: times count only if they differ.
+
+    Raises:
+        CaptureError: the file is broken, or its cameras are no perspective ones; names the field.
+    """
+    content = read_json(path)
+    kind = content.get("camera_type", "perspective")
+    if kind != "perspective":
+        raise CaptureError(f"{path}: 'camera_type' is {kind!r}; surfels are drawn for perspective cameras only.")
+    width, height = (_number(content, name, str(path)) for name in ("render_width", "render_height"))
+    if min(width, height) < 1:
+        raise CaptureError(f"{path}: 'render_width' x 'render_height' is {width:g} x {height:g}; expected pixels >= 1.")
+    entries = content.get("camera_path")
+    if not isinstance(entries, list) or not entries or not all(isinstance(entry, Mapping) for entry in entries):
+        raise CaptureError(f"{path}: expected a list 'camera_path' of cameras. Is this a camera path of the viewer?")
+    sources = [f"{path}, camera {position}" for position in range(len(entries))]
+    cameras = [
+        _path_camera(entry, int(width), int(height), source) for entry, source in zip(entries, sources, strict=True)
+    ]
+    times = None
+    if all("render_time" in entry for entry in entries):
+        times = tuple(_number(entry, "render_time", source) for entry, source in zip(entries, sources, strict=True))
+        if min(times) < 0 or max(times) > 1:
+            raise CaptureError(f"{path}: 'render_time' is {min(times):g}..{max(times):g}; expected 0..1.")
+        times = times if min(times) < max(times) else None
+    fps = _number(content, "fps", str(path)) if "fps" in content else None
+    return CameraPath(tuple(cameras), times, fps if fps is not None and fps > 0 else None)
+
+
+def _path_camera(entry: Mapping[str, Any], width: int, height: int, source: str) -> PinholeCamera:
+    try:
+        pose = np.array(entry.get("camera_to_world"), dtype=np.float64).reshape(4, 4)
+    except (TypeError, ValueError) as error:
+        raise CaptureError(f"{source}: 'camera_to_world' is not 16 numbers ({error}).") from error
+    rotation = pose[:3, :3]
+    if not np.isfinite(pose).all() or np.abs(rotation.T @ rotation - np.eye(3)).max() > 1e-3:
+        raise CaptureError(f"{source}: 'camera_to_world' holds no rotation and position; write the path again.")
+    fov = _number(entry, "fov", source)
+    if not 0 < fov < 180:
+        raise CaptureError(f"{source}: 'fov' is {fov:g}; expected degrees between 0 and 180.")
+    focal = height / (2 * math.tan(math.radians(fov) / 2))
+    return PinholeCamera.from_opengl(torch.from_numpy(pose).float(), focal, focal, width / 2, height / 2, width, height)
+
+
+def _number(entry: Mapping[str, Any], name: str, source: str) -> float:
+    value = entry.get(name)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise CaptureError(f"{source}: '{name}' is {value!r}; expected a finite number.")
+    return float(value)

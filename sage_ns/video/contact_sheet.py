@@ -1,0 +1,85 @@
+"""Contact sheets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jaxtyping import Float
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from sage_ns.video.writer import to_pixels
+
+LABEL_HEIGHT = 22
+MARGIN = 4
+
+
+@dataclass(frozen=True)
+class SheetRow:
+    """One row of a contact sheet: what it shows, and its pictures (float 0..1)."""
+
+    title: str
+    pictures: Sequence[Float[Tensor, "h w 3"]]
+
+
+def to_image(picture: Float[Tensor, "h w 3"]) -> Image.Image:
+    """A float picture 0..1 as an 8-bit image."""
+    return Image.fromarray(to_pixels(picture))
+
+
+def error_map(rendered: Float[Tensor, "h w 3"], truth: Float[Tensor, "h w 3"]) -> Float[Tensor, "h w 3"]:
+    """Mean absolute error of the channels, times 4: white where nothing is wrong, black from an error of 1/4 on."""
+    error = (rendered - truth).abs().mean(dim=-1, keepdim=True)
+    return (1 - 4 * error).clamp(0, 1).expand_as(truth)
+
+
+def head_box(
+    picture: Float[Tensor, "h w 3"], background: Float[Tensor, "3"], margin: float = 0.06
+) -> tuple[slice, slice]:
+    """Rows and columns that hold everything but background, with a margin (share of the box's height)."""
+    shown = ((picture - background.to(picture)).abs().amax(dim=-1) > 0.04).cpu()
+    if not bool(shown.any()):
+        return slice(None), slice(None)
+    rows, columns = (shown.any(dim=axis).nonzero()[:, 0] for axis in (1, 0))
+    pad = round(margin * int(rows[-1] - rows[0] + 1))
+    return tuple(  # type: ignore[return-value]
+        slice(max(int(hit[0]) - pad, 0), min(int(hit[-1]) + 1 + pad, size))
+        for hit, size in ((rows, shown.shape[0]), (columns, shown.shape[1]))
+    )
+
+
+def write_contact_sheet(
+    path: Path, columns: Sequence[str], rows: Sequence[SheetRow], height: int | None = None
+) -> None:
+    """Write rows of labelled pictures as one PNG, all fitted to ``height`` pixels, by default the first one's."""
+    height = rows[0].pictures[0].shape[0] if height is None else height
+    images = [[_fit(to_image(picture), height) for picture in row.pictures] for row in rows]
+    widths = [max(row[column].width for row in images) for column in range(len(columns))]
+    sheet = Image.new(
+        "RGB",
+        (sum(widths) + MARGIN * (len(widths) + 1), LABEL_HEIGHT + (height + LABEL_HEIGHT) * len(rows)),
+        "white",
+    )
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(13)
+    lefts = [MARGIN + sum(widths[:column]) + MARGIN * column for column in range(len(widths))]
+    for left, name in zip(lefts, columns, strict=True):
+        draw.text((left, 4), name, fill="black", font=font)
+    for index, (row, pictures) in enumerate(zip(rows, images, strict=True)):
+        top = LABEL_HEIGHT + index * (height + LABEL_HEIGHT)
+        for left, picture in zip(lefts, pictures, strict=True):
+            sheet.paste(picture, (left, top))
+        draw.text((MARGIN, top + height + 3), row.title, fill=(90, 90, 90), font=font)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    sheet.save(unfinished, format="PNG", optimize=True)
+    os.replace(unfinished, path)
+
+
+def _fit(image: Image.Image, height: int) -> Image.Image:
+    if image.height == height:
+        return image
+    return image.resize((max(1, image.width * height // image.height), height), Image.Resampling.LANCZOS)

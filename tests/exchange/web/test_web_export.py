@@ -1,0 +1,143 @@
+"""What `sage-export web` writes, and what it refuses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+from sage_ns.avatar.avatar import Avatar
+from sage_ns.plugin import runs as avatars
+from sage_ns.cli.export_web import ExportWeb
+from sage_ns.errors import SageError
+from sage_ns.exchange.web.clip import MOST_ROWS, make_clip
+from sage_ns.exchange.web.content import web_content
+from sage_ns.rig import FlameParams
+from tests.exchange.web.array_files import read_arrays
+from tests.exchange.web.web_avatars import tiny_avatar
+from tests.tiny import tiny_params
+
+
+@pytest.fixture
+def avatar(monkeypatch: pytest.MonkeyPatch) -> Avatar:
+    made = tiny_avatar()
+    monkeypatch.setattr(avatars, "load_avatar", lambda path: made)
+    return made
+
+
+def export(folder: Path, **options: object) -> tuple[Path, str]:
+    """Where the page is and what was said."""
+    config = folder / "avatar.npz"
+    config.touch()
+    console = Console(width=200, record=True)
+    out = folder / "page"
+    ExportWeb(**{"out": out, "load_config": config, "cdn": True, **options}).run(console)  # type: ignore[arg-type]
+    return out, console.export_text()
+
+
+@pytest.mark.usefixtures("avatar")
+def test_page_and_data_are_there_and_the_licence_is_said(tmp_path: Path) -> None:
+    out, said = export(tmp_path)
+    names = {path.name for path in out.iterdir()}
+    assert {"index.html", "style.css", "main.js", "avatar.bin"} <= names
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+    index = (out / "index.html").read_text()
+    for text in (said, index):
+        assert "head model &#x27;tiny&#x27;" in text or "head model 'tiny'" in text
+        assert "licence" in text
+    assert '"imports"' in index
+    assert "<!--" not in index
+    assert "surfels" in said
+
+
+def test_nobody_is_warned_of_the_built_in_head(builtin_head_avatar: Avatar) -> None:
+    from sage_ns.exchange.web.folder import licence_note
+
+    content = web_content(builtin_head_avatar, None, 1)
+    assert content.is_builtin
+    assert licence_note(content) == ""
+
+
+def test_every_beginning_of_the_surfels_is_a_sample_of_all_of_them(builtin_head_avatar: Avatar) -> None:
+    mouth = builtin_head_avatar.mouth
+    assert mouth is not None
+    content = web_content(builtin_head_avatar, None, 0)
+    _, arrays = read_arrays(content.data)
+    triangle = arrays["surfels.triangle"]
+    num_head = builtin_head_avatar.surfels.num_surfels
+    assert len(triangle) == content.num_surfels == num_head + mouth.surfels.num_surfels
+    of_mouth = triangle >= builtin_head_avatar.rig.head_model.num_triangles
+    share = mouth.surfels.num_surfels / len(triangle)
+    assert abs(of_mouth[: len(triangle) // 4].mean() - share) < 0.05
+    assert arrays["surfels.sh_rest"].shape == (len(triangle), 0, 3)
+
+
+def test_expressions_that_nothing_uses_are_left_out(avatar: Avatar) -> None:
+    header, arrays = read_arrays(web_content(avatar, make_clip(avatar.motion.motion, 25.0), 1).data)
+    assert arrays["rig.expression_basis_index"].tolist() == list(range(10))
+    in_sliders = {entry - 18 for each in header["sliders"] for entry, _ in each["up"] + each["down"] if entry >= 18}
+    _, without = read_arrays(web_content(avatar, None, 1).data)
+    assert set(without["rig.expression_basis_index"].tolist()) == in_sliders
+    assert "clip.motion" not in without
+
+
+def test_a_clip_is_thinned_out_and_its_head_brought_to_the_avatars_place() -> None:
+    rows = torch.arange(2 * MOST_ROWS + 1.0)[:, None].expand(-1, 20)
+    clip = make_clip(rows, 30.0, center=torch.tensor([0.1, 0.2, 0.3]))
+    assert clip is not None
+    assert (len(clip.motion), clip.step, clip.fps) == (1001, 3, 10.0)
+    torch.testing.assert_close(clip.motion[:, 3:], rows[::3, 3:])
+    torch.testing.assert_close(clip.motion.mean(dim=0)[:3], torch.tensor([0.1, 0.2, 0.3]), atol=1e-3, rtol=0)
+    assert make_clip(rows[:1], 30.0) is None
+
+
+def test_driven_by_somebody_else(avatar: Avatar, tmp_path: Path) -> None:
+    params = tiny_params(avatar.rig.head_model, num_timesteps=5, seed=3)
+    replace(params, translation=params.translation + 7.0).save_vhap(tmp_path / "driver.npz")
+    out, _ = export(tmp_path, motion=tmp_path / "driver.npz", fps=12.0)
+    header, arrays = read_arrays((out / "avatar.bin").read_bytes())
+    assert header["fps"] == 12.0
+    np.testing.assert_allclose(arrays["clip.motion"][:, 3:], params.motion_vector().numpy()[:, 3:], atol=1e-6)
+    center = avatar.motion.canonical()[:3].numpy()
+    np.testing.assert_allclose(arrays["clip.motion"][:, :3].mean(axis=0), center, atol=1e-5)
+
+
+@pytest.mark.usefixtures("avatar")
+def test_a_page_is_replaced_when_told_and_anything_else_never(tmp_path: Path) -> None:
+    out, _ = export(tmp_path)
+    (out / "left_over.js").touch()
+    with pytest.raises(SageError, match="--overwrite"):
+        export(tmp_path)
+    export(tmp_path, overwrite=True)
+    assert not (out / "left_over.js").exists()
+    (out / "avatar.bin").unlink()
+    with pytest.raises(SageError, match="is no exported page"):
+        export(tmp_path, overwrite=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"sh_degree": 4}, "--sh-degree 4"),
+        ({"fps": 0.0}, "--fps 0"),
+        ({"library": Path("x")}, "--cdn and --library"),
+        ({"load_config": Path("none.npz")}, "none.npz does not exist"),
+        ({"motion": Path("none.npz")}, "none.npz"),
+    ],
+)
+def test_bad_options_are_refused_before_anything_is_loaded(tmp_path: Path, options: dict, complaint: str) -> None:
+    with pytest.raises(SageError, match=complaint):
+        export(tmp_path, **options)
+    assert not (tmp_path / "page").exists()
+
+
+def test_motion_of_another_rig_is_refused(avatar: Avatar, tmp_path: Path) -> None:
+    motion = FlameParams.from_motion_vector(torch.ones(2, 18 + 40))
+    motion.save_vhap(tmp_path / "driver.npz")
+    with pytest.raises(SageError, match="40 coefficients in use"):
+        export(tmp_path, motion=tmp_path / "driver.npz")
+    assert not (tmp_path / "page").exists()

@@ -1,0 +1,170 @@
+"""The page in a headless Chromium: it opens, it shows the head, and sliders, play and the camera change the picture."""
+
+from __future__ import annotations
+
+import math
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import torch
+
+from sage_ns.avatar.avatar import Avatar
+from sage_ns.exchange.web.clip import make_clip
+from sage_ns.exchange.web.content import web_content
+from sage_ns.exchange.web.folder import write_folder
+from sage_ns.exchange.web.library import WebLibraryError, find_library
+from tests.integration.browser import Browser, find_chromium, wait_for
+
+STAGE = (440, 480)
+"""Pixels of the canvas; the panel beside it is 20 rem wide."""
+PANEL = 300
+
+
+@dataclass(frozen=True)
+class Page:
+    browser: Browser
+    avatar: Avatar
+    address: str
+
+    def run(self, script: str) -> object:
+        return self.browser.evaluate(script)
+
+    def picture(self) -> np.ndarray:
+        """The stage when all is drawn and sorted, 0..1."""
+        # two answers that agree: a change may not have been noticed yet when the first is given
+        for _ in range(2):
+            wait_for(lambda: self.run("window.viewer?.isSettled && viewer.stage.spark.activeSplats > 0"), "a picture")
+            self.run("viewer.idle = 0")
+        wait_for(lambda: self.run("viewer.isSettled"), "a picture")
+        return self.browser.screenshot()[:, : STAGE[0]] / 255.0
+
+    def reset(self) -> np.ndarray:
+        self.run("document.getElementById('reset').click()")
+        return self.picture()
+
+
+@pytest.fixture(scope="module")
+def page(builtin_head_avatar: Avatar, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    program = find_chromium()
+    if program is None:
+        pytest.skip("needs Chromium or Chrome")
+    root = tmp_path_factory.mktemp("web")
+    with pytest.MonkeyPatch.context() as patch:
+        # what is not here is not downloaded by a test
+        patch.setattr("sage_ns.exchange.web.library.shutil.which", lambda name: None)
+        try:
+            library = find_library(None, root)
+        except WebLibraryError as error:
+            pytest.skip(f"needs the page's libraries: {error}")
+    clip = make_clip(builtin_head_avatar.motion.motion, 25.0)
+    size = write_folder(root / "page", web_content(builtin_head_avatar, clip, 1), library)
+    assert size < 10e6  # rig, page and libraries; 30,000 surfels are 1.6 MB
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "-d", str(root / "page"), str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    address = f"http://127.0.0.1:{port}/?still"
+    wait_for(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0, "http.server", 20)
+    try:
+        with Browser(program, root / "profile", address) as browser:
+            size = {"width": STAGE[0] + PANEL, "height": STAGE[1], "deviceScaleFactor": 1, "mobile": False}
+            browser.tell("Emulation.setDeviceMetricsOverride", **size)
+            if not browser.evaluate("!!document.createElement('canvas').getContext('webgl2')"):
+                pytest.skip("needs WebGL 2 in the browser")
+            yield Page(browser, builtin_head_avatar, address)
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def psnr(a: np.ndarray, b: np.ndarray) -> float:
+    return -10 * math.log10(float(((a - b) ** 2).mean()))
+
+
+def drawn(avatar: Avatar, motion: torch.Tensor) -> np.ndarray:
+    """Our own rasteriser's picture, without what the page leaves out."""
+    look = replace(avatar.look, correction=False, wrinkles=0.0)
+    buffers = avatar.draw(avatar.front_camera(*STAGE), motion, look)
+    return buffers.composite(avatar.background).clamp(0, 1).numpy()
+
+
+def test_the_picture_is_our_rasterisers(page: Page) -> None:
+    expected = drawn(page.avatar, page.avatar.neutral().motion_vector()[0])
+    found = page.reset()
+    assert (found < 0.9).any(axis=-1).mean() > 0.1
+    assert psnr(found, expected) > 45
+
+
+def test_posed_surfels_are_our_rasterisers(page: Page) -> None:
+    page.reset()
+    motion = page.avatar.neutral().motion_vector()[0]
+    motion[7], motion[9] = 0.3, 0.25
+    page.run("viewer.motion.setSlider('Turn', 0.3); viewer.motion.setSlider('Jaw open', 0.25)")
+    assert psnr(page.picture(), drawn(page.avatar, motion)) > 45
+
+
+@pytest.mark.parametrize("name", ["Jaw open", "Eyes aside", "Smile"])
+def test_a_slider_changes_the_picture_and_reset_undoes_it(page: Page, name: str) -> None:
+    before = page.reset()
+    page.run(
+        f"{{ const s = document.getElementById('{name}'); s.value = s.max; s.dispatchEvent(new Event('input')); }}"
+    )
+    moved = page.picture()
+    changed = np.abs(moved - before).max(axis=-1) > 0.1
+    assert changed.sum() > 30
+    assert np.abs(page.reset() - before).mean() < 1e-3
+    assert page.run(f"document.getElementById('{name}').valueAsNumber") == 0
+
+
+def test_the_clip_plays_and_pauses(page: Page) -> None:
+    before = page.reset()
+    page.run("document.getElementById('play').click()")
+    assert page.run("document.getElementById('play').textContent") == "Pause"
+    wait_for(lambda: page.run("viewer.motion.position > 2"), "the clip to play")
+    page.run("document.getElementById('play').click()")
+    assert (np.abs(page.picture() - before).max(axis=-1) > 0.1).sum() > 100
+    position = page.run("viewer.motion.position")
+    page.picture()
+    assert page.run("viewer.motion.position") == position
+    page.reset()
+
+
+def test_dragging_turns_the_head(page: Page) -> None:
+    before = page.reset()
+    mouse = {"button": "left", "clickCount": 1, "y": 240}
+    page.browser.tell("Input.dispatchMouseEvent", type="mousePressed", x=200, **mouse)
+    for x in (220, 260):
+        page.browser.tell("Input.dispatchMouseEvent", type="mouseMoved", x=x, **mouse)
+    page.browser.tell("Input.dispatchMouseEvent", type="mouseReleased", x=260, **mouse)
+    assert (np.abs(page.picture() - before).max(axis=-1) > 0.1).sum() > 100
+    assert np.abs(page.reset() - before).mean() < 1e-3
+
+
+def test_fewer_surfels_still_cover_the_head(page: Page) -> None:
+    before = page.reset()
+    page.run("viewer.surfels.thin(0.5); viewer.stage.isDirty = true")
+    thinned = page.picture()
+    page.run("viewer.surfels.thin(1); viewer.stage.isDirty = true")
+    assert np.abs(thinned - before).mean() < 0.03
+    covered = (before < 0.9).any(axis=-1)
+    assert (thinned < 0.97).any(axis=-1)[covered].mean() > 0.97
+
+
+def test_without_webgl_it_says_so(page: Page) -> None:
+    script = "HTMLCanvasElement.prototype.getContext = () => null"
+    page.browser.tell("Page.enable")
+    added = page.browser.tell("Page.addScriptToEvaluateOnNewDocument", source=script)
+    page.browser.tell("Page.navigate", url=page.address + "&again")
+    notice = wait_for(
+        lambda: page.run("document.getElementById('notice')?.textContent.includes('WebGL 2')"), "a notice"
+    )
+    assert notice
+    page.browser.tell("Page.removeScriptToEvaluateOnNewDocument", **added)
+    page.browser.tell("Page.navigate", url=page.address)
+    page.picture()

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from nerfstudio.cameras.cameras import Cameras
+
+from sage_ns.capture import datamanager as module
+from sage_ns.errors import CaptureError
+from sage_ns.plugin.datamanager import CaptureDatamanager, CaptureDatamanagerConfig
+from sage_ns.plugin.dataparser import FlameCaptureDataParserConfig
+from tests.tiny_capture import write_tiny_capture
+
+
+@pytest.fixture(scope="module")
+def capture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_capture(tmp_path_factory.mktemp("capture"), num_cameras=4, width=24, height=32)
+
+
+def build(capture: Path, seed: int = 42, **given: Any) -> Any:
+    options = {name: given.pop(name) for name in ("test_mode", "training") if name in given}
+    config = CaptureDatamanagerConfig(
+        data=capture, dataparser=FlameCaptureDataParserConfig(**given), train_cameras_sampling_seed=seed
+    )
+    return config.setup(device="cpu", **options)
+
+
+def timesteps(cameras: Cameras) -> list[int]:
+    assert cameras.metadata is not None
+    return cameras.metadata["timestep"][:, 0].tolist()
+
+
+def order(manager: CaptureDatamanager, steps: range) -> list[int]:
+    return [manager.next_train(step)[1]["image_idx"] for step in steps]
+
+
+def test_every_epoch_shows_every_picture_once_in_another_order(capture: Path) -> None:
+    manager = build(capture, frames="multi")
+    count = len(manager.train_dataset)
+    assert count == 9  # 3 training timesteps, 3 of 4 cameras
+    epochs = [order(manager, range(start, start + count)) for start in (0, count, 2 * count)]
+    assert all(sorted(epoch) == list(range(count)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 3
+
+
+def test_the_picture_of_a_step_depends_on_seed_and_step_alone(capture: Path) -> None:
+    one, other = build(capture, frames="multi"), build(capture, frames="multi")
+    whole = order(one, range(30))
+    assert order(other, range(17, 30)) == whole[17:]
+    assert order(build(capture, seed=7, frames="multi"), range(30)) != whole
+
+
+def test_camera_and_picture_belong_together(capture: Path) -> None:
+    manager = build(capture, frames="multi")
+    outputs = manager.train_dataparser_outputs
+    for step in range(9):
+        camera, batch = manager.next_train(step)
+        index = batch["image_idx"]
+        assert camera.shape == (1,) and camera.metadata["cam_idx"] == index
+        assert torch.equal(camera.metadata["motion"][0], outputs.cameras.metadata["motion"][index])
+        assert torch.equal(camera.camera_to_worlds[0], outputs.cameras.camera_to_worlds[index])
+        assert batch["image"].shape == (32, 24, 3) and batch["mask"].shape == (32, 24, 1)
+        assert batch["image"].dtype == batch["mask"].dtype == torch.float32
+        assert batch["image"].min() >= 0 and batch["image"].max() <= 1
+
+
+def test_changing_a_batch_does_not_change_the_cache(capture: Path) -> None:
+    manager = build(capture)
+    camera, batch = manager.next_train(0)
+    before = {name: value.clone() for name, value in batch.items() if isinstance(value, torch.Tensor)}
+    batch.clear()
+    camera.metadata.clear()
+    again = manager.next_train(0)[1]
+    assert all(torch.equal(again[name], value) for name, value in before.items())
+    assert "motion" in manager.next_train(0)[0].metadata
+
+
+def test_large_captures_are_kept_as_bytes_and_served_as_floats(capture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    floats = build(capture)
+    assert floats.cached_train[0]["image"].dtype == torch.float32
+    monkeypatch.setattr(module, "FLOAT_CACHE_BYTES", 1000)
+    small = build(capture)
+    assert small.cached_train[0]["image"].dtype == torch.uint8
+    for step in range(3):
+        a, b = floats.next_train(step)[1], small.next_train(step)[1]
+        assert torch.equal(a["image"], b["image"]) and torch.equal(a["mask"], b["mask"])
+
+
+def test_more_than_500_pictures_train_without_cuda(capture: Path) -> None:
+    manager = build(capture)
+    manager.config.cache_images = "cpu"  # what nerfstudio falls back to then; its own code would ask for CUDA
+    assert manager.next_train(0)[1]["image"].shape == (32, 24, 3)
+
+
+def test_masks_can_be_done_without(capture: Path) -> None:
+    manager = build(capture, use_masks=False)
+    assert "mask" not in manager.next_train(0)[1]
+    assert manager.canonical_views() == []
+
+
+def test_canonical_views_are_of_the_canonical_timestep(capture: Path) -> None:
+    manager = build(capture, frames="multi", canonical_timestep=1)
+    views = manager.canonical_views()
+    assert len(views) == 3
+    cameras = manager.train_dataset.cameras
+    rows = [row for row, timestep in enumerate(timesteps(cameras)) if timestep == 1]
+    for view, row in zip(views, rows, strict=True):
+        assert torch.allclose(view.camera.center, cameras.camera_to_worlds[row, :, 3], atol=1e-6)
+        assert torch.equal(view.image, manager.cached_train[row]["image"])
+
+
+def test_held_out_pictures_by_split(capture: Path) -> None:
+    manager = build(capture, test_mode="test")
+    test = manager.evaluation_pairs("test")
+    assert [timesteps(camera) for camera, _ in test] == [[3]] * 4
+    val = manager.evaluation_pairs("val")
+    assert [timesteps(camera) for camera, _ in val] == [[0]]
+    assert len(manager.training_pairs()) == 3
+    assert len(manager.fixed_indices_eval_dataloader) == 4
+
+
+def test_borrowed_splits_are_not_evaluated(tmp_path: Path) -> None:
+    capture = write_tiny_capture(tmp_path / "capture")
+    (capture / "transforms_val.json").unlink()
+    (capture / "transforms_test.json").unlink()
+    manager = build(capture, test_mode="test")
+    assert len(manager.eval_dataset) > 0, "nerfstudio cannot do without"
+    assert manager.evaluation_pairs("test") == manager.evaluation_pairs("val") == []
+
+
+def test_evaluation_pictures_take_turns(capture: Path) -> None:
+    manager = build(capture, test_mode="test")
+    shown = [manager.next_eval_image(step)[1]["image_idx"] for step in range(0, 500, 100)]
+    assert shown == [0, 1, 2, 3, 0]
+
+
+def test_downscaled_by_whole_factors(capture: Path) -> None:
+    manager = build(capture, downscale_factor=2.0)  # ns-render's flag is a float
+    camera, batch = manager.next_train(0)
+    assert batch["image"].shape == (16, 12, 3)
+    assert manager.get_train_rays_per_batch() == 16 * 12 == int(camera.width) * int(camera.height)
+    with pytest.raises(CaptureError, match=r"downscale_factor is 1\.5"):
+        build(capture, downscale_factor=1.5)
+
+
+def test_a_config_can_be_used_twice(capture: Path, tmp_path: Path) -> None:
+    config = CaptureDatamanagerConfig(data=capture, dataparser=FlameCaptureDataParserConfig())
+    config.setup(device="cpu", test_mode="val").keep(tmp_path)
+    assert config.dataparser.data == Path() and config.run_dir is None
+
+
+def test_what_the_run_kept_is_for_afterwards_only(capture: Path, tmp_path: Path) -> None:
+    config = CaptureDatamanagerConfig(
+        data=capture, dataparser=FlameCaptureDataParserConfig(data=capture), run_dir=tmp_path
+    )
+    config.setup(device="cpu").keep(tmp_path)
+    used = config.setup(device="cpu", test_mode="test")
+    assert used.config.dataparser.head_model == tmp_path / "head_model.npz"
+    trained = config.setup(device="cpu", test_mode="val", training=True)
+    assert trained.config.dataparser.head_model is None
+    moved = capture.with_name("moved")
+    capture.rename(moved)
+    try:
+        assert config.setup(device="cpu", test_mode="test").from_snapshot
+        with pytest.raises(CaptureError, match="is not a folder"):
+            config.setup(device="cpu", training=True)
+    finally:
+        moved.rename(capture)

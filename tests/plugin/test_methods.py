@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from nerfstudio.configs.dataparser_configs import all_dataparsers
+from nerfstudio.configs.method_configs import all_descriptions, all_methods
+
+from sage_ns.errors import CaptureError, SageError, show_as_panels
+from sage_ns.plugin.methods import METHODS, configured
+from sage_ns.plugin.trainer import PRESETS, DecayConfig, FusedAdamConfig
+
+NAMES = ("sage-multiview", "surfels")
+
+
+def test_nerfstudio_discovers_methods_and_dataparser() -> None:
+    for name in NAMES:
+        assert all_methods[name].method_name == name
+        assert all_descriptions[name]
+    assert "flame-capture" in all_dataparsers
+    assert set(METHODS) == set(NAMES)
+
+
+def test_console_scripts_and_entry_points_lead_to_something() -> None:
+    for group in ("console_scripts", "nerfstudio.method_configs", "nerfstudio.dataparser_configs"):
+        ours = [each for each in entry_points(group=group) if each.value.startswith("sage_ns.")]
+        assert ours and all(each.load() is not None for each in ours)
+
+
+def test_importing_the_methods_stays_cheap() -> None:
+    """All ns-* commands import this, for other people's methods too: no compilers, no mesh libraries."""
+    heavy = "numba", "llvmlite", "smplx", "trimesh", "embreex", "skimage"
+    script = f"import sys, sage_ns.plugin.methods; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("method", NAMES)
+def test_every_parameter_group_has_an_optimizer(method: str) -> None:
+    from sage_ns.avatar.prediction import SurfelNetworks
+    from sage_ns.avatar.surfels import BoundSurfels
+
+    over_the_field = {"field_grid", "field_network", "appearance", "shape"}
+    assert set(METHODS[method].optimizers) == {*BoundSurfels.PARAMETERS, *SurfelNetworks.DETAILS} | over_the_field
+
+
+def test_configured_sets_fields_of_a_copy(tmp_path: Path) -> None:
+    config: Any = configured(
+        "surfels",
+        data=tmp_path,
+        head_model="head.npz",
+        preset="paper",
+        overrides={"pipeline.model.sh_degree": 2, "optimizers.means.optimizer.lr": 1.0, "vis": "tensorboard"},
+    )
+    assert config.pipeline.datamanager.data == tmp_path
+    assert config.pipeline.datamanager.dataparser.head_model == Path("head.npz")
+    assert (config.preset, config.vis, config.pipeline.model.sh_degree) == ("paper", "tensorboard", 2)
+    assert config.optimizers["means"]["optimizer"].lr == 1.0
+    assert METHODS["surfels"].optimizers["means"]["optimizer"].lr != 1.0
+
+
+@pytest.mark.parametrize(
+    ("method", "overrides", "message"),
+    [
+        ("sage", {}, r"no method .sage.\. Methods: sage-multiview, surfels"),
+        ("surfels", {"pipeline.model.surfels": 3}, "no field 'pipeline.model.surfels'"),
+        ("surfels", {"pipeline.modle.sh_degree": 3}, "no field 'pipeline.modle.sh_degree'"),
+        ("surfels", {"optimizers.sdf.lr": 3}, "no field 'optimizers.sdf.lr'"),
+    ],
+)
+def test_configured_refuses_what_is_not_there(method: str, overrides: dict, message: str) -> None:
+    with pytest.raises(SageError, match=message):
+        configured(method, data="x", overrides=overrides)
+
+
+def test_an_unknown_preset_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SageError, match=r"no preset .huge.\. Presets: auto, paper, small"):
+        configured("surfels", data=tmp_path, preset="huge").set_timestamp()
+
+
+@pytest.mark.parametrize("preset", ["auto", "paper", "small"])
+def test_presets_settle_what_was_left_open(preset: str, tmp_path: Path) -> None:
+    config: Any = configured("surfels", data=tmp_path, preset=preset)
+    config.set_timestamp()
+    chosen = PRESETS[preset if preset != "auto" else ("paper" if torch.cuda.is_available() else "small")]
+    assert config.pipeline.model.num_surfels == chosen.num_surfels
+    assert config.max_num_iterations == config.pipeline.reconstruct_steps == chosen.num_reconstruct
+    schedulers = [group["scheduler"] for group in config.optimizers.values() if group["scheduler"]]
+    assert schedulers and all(each.max_steps == chosen.num_reconstruct for each in schedulers)
+
+
+@pytest.mark.parametrize(
+    ("given", "total", "first"),
+    [
+        ({}, 2800, 2000),  # the preset's
+        ({"max_num_iterations": 280}, 280, 200),  # the preset's share of a given total
+        ({"max_num_iterations": 80}, 80, 57),
+        ({"max_num_iterations": 1}, 1, 1),
+        ({"pipeline.reconstruct_steps": 500}, 1300, 500),
+        ({"pipeline.reconstruct_steps": 500, "max_num_iterations": 700}, 700, 500),
+        ({"pipeline.self_supervise": False}, 2000, 2000),
+        ({"pipeline.self_supervise": False, "max_num_iterations": 80}, 80, 80),
+        ({"pipeline.self_supervise": False, "pipeline.reconstruct_steps": 500}, 500, 500),
+    ],
+)
+def test_steps_are_divided_among_the_phases(given: dict[str, Any], total: int, first: int, tmp_path: Path) -> None:
+    config: Any = configured("sage-multiview", data=tmp_path, preset="small", overrides=given)
+    config.set_timestamp()
+    assert (config.max_num_iterations, config.pipeline.reconstruct_steps) == (total, first)
+    assert config.optimizers["means"]["scheduler"].max_steps == total, "rates decay over both phases"
+    config.set_timestamp()  # as for a config that was read from a file
+    assert (config.max_num_iterations, config.pipeline.reconstruct_steps) == (total, first)
+
+
+def test_both_presets_teach_and_surfels_does_not(tmp_path: Path) -> None:
+    for preset, both in PRESETS.items():
+        config: Any = configured("sage-multiview", data=tmp_path, preset=preset)
+        config.set_timestamp()
+        assert config.pipeline.self_supervise and config.pipeline.reconstruct_steps == both.num_reconstruct
+        assert config.max_num_iterations == both.num_reconstruct + both.num_self_supervise
+    ablation: Any = configured("surfels", data=tmp_path, overrides={"max_num_iterations": 80})
+    ablation.set_timestamp()
+    model = ablation.pipeline.model
+    assert not (ablation.pipeline.self_supervise or model.with_sdf or model.correction or model.mouth)
+    assert ablation.pipeline.reconstruct_steps == 80
+
+
+def test_what_was_given_goes_before_the_preset(tmp_path: Path) -> None:
+    overrides = {"pipeline.model.num_surfels": 7, "max_num_iterations": 9, "machine.seed": 11}
+    config: Any = configured("surfels", data=tmp_path, preset="paper", overrides=overrides)
+    config.optimizers["means"]["scheduler"].max_steps = 5
+    config.set_timestamp()
+    assert (config.pipeline.model.num_surfels, config.max_num_iterations, config.pipeline.seed) == (7, 9, 11)
+    assert config.optimizers["means"]["scheduler"].max_steps == 5
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda", "mps"])
+def test_the_device_is_what_there_is(device: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config: Any = configured("surfels", data=tmp_path, overrides={"machine.device_type": device})
+    config.set_timestamp()
+    wanted = "cuda" if device == "cuda" and torch.cuda.is_available() else "cpu"
+    assert config.machine.device_type == wanted
+    assert ("taking the CPU" in capsys.readouterr().out) == (wanted != device)
+
+
+def test_paths_do_not_depend_on_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    config: Any = configured("surfels", data="capture", head_model="head.npz")
+    config.set_timestamp()
+    datamanager = config.pipeline.datamanager
+    assert config.data == datamanager.data == datamanager.dataparser.data == tmp_path / "capture"
+    assert datamanager.dataparser.head_model == tmp_path / "head.npz"
+    assert config.output_dir == tmp_path / "outputs"
+    assert datamanager.run_dir == config.get_base_dir()
+    again = yaml.load(yaml.dump(config), Loader=yaml.Loader)
+    assert again.get_base_dir() == config.get_base_dir()
+
+
+def test_learning_rates_decay_to_their_end_as_plain_numbers() -> None:
+    parameter = torch.nn.Parameter(torch.zeros(3))
+    optimizer = FusedAdamConfig(lr=1e-2).setup([parameter])
+    scheduler = DecayConfig(lr_final=1e-4, max_steps=10).setup().get_scheduler(optimizer, 1e-2)
+    rates = []
+    for _ in range(11):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert all(type(rate) is float for rate in rates), "numpy's numbers make torch refuse the checkpoint"
+    assert rates[0] == pytest.approx(1e-2) and rates[10] == pytest.approx(1e-4)
+    assert rates[5] == pytest.approx(1e-3)  # log-linear
+
+
+def test_only_our_own_errors_become_panels(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    others: list[type] = []
+    monkeypatch.setattr(sys, "excepthook", lambda kind, error, trace: others.append(kind))
+    show_as_panels()
+    hook = sys.excepthook
+    show_as_panels()
+    assert sys.excepthook is hook
+    hook(ValueError, ValueError("x"), None)
+    assert others == [ValueError]
+    hook(CaptureError, CaptureError("image [red] is missing"), None)
+    printed = capsys.readouterr().err
+    assert "CaptureError" in printed and "image [red] is missing" in printed
+    assert others == [ValueError]

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
+
+from sage_ns.capture.images import load_image
+from sage_ns.errors import CaptureError
+from sage_ns.plugin.dataparser import FlameCaptureDataParserConfig
+from sage_ns.plugin.snapshot import SnapshotDataParserConfig, load_thumbnail, save_snapshot, snapshot_path
+from sage_ns.rig import HeadModel
+from tests.tiny_capture import write_tiny_capture
+
+SPLITS = ("train", "val", "test")
+
+
+@pytest.fixture
+def original(tmp_path: Path) -> dict[str, DataparserOutputs]:
+    capture = write_tiny_capture(tmp_path / "capture", width=24, height=32)
+    parser = FlameCaptureDataParserConfig(data=capture, downscale_factor=2).setup()
+    return {split: parser.get_dataparser_outputs(split) for split in SPLITS}
+
+
+@pytest.fixture
+def path(tmp_path: Path, original: dict[str, DataparserOutputs]) -> Path:
+    pictures = [load_image(name)[0].float() / 255 for name in original["train"].image_filenames]
+    path = snapshot_path(tmp_path / "runs" / "new")
+    save_snapshot(path, original, pictures)
+    return path
+
+
+def test_snapshot_gives_what_the_capture_gave(path: Path, original: dict[str, DataparserOutputs]) -> None:
+    parser = SnapshotDataParserConfig(data=path).setup()
+    assert parser.includes_time
+    for split in SPLITS:
+        kept, given = parser.get_dataparser_outputs(split), original[split]
+        assert [str(name) for name in kept.image_filenames] == [str(name) for name in given.image_filenames]
+        for name in ("camera_to_worlds", "fx", "fy", "cx", "cy", "width", "height", "times"):
+            assert torch.equal(getattr(kept.cameras, name), getattr(given.cameras, name))
+        assert kept.cameras.metadata is not None and given.cameras.metadata is not None
+        for name in ("timestep", "camera_index", "motion"):
+            assert torch.equal(kept.cameras.metadata[name], given.cameras.metadata[name])
+        assert torch.equal(kept.scene_box.aabb, given.scene_box.aabb)
+        for name in ("timesteps", "train_timesteps", "test_timesteps", "train_camera_centers", "background"):
+            assert torch.equal(kept.metadata[name], given.metadata[name])
+        for name in ("canonical_row", "canonical_timestep", "downscale_factor", "split_source"):
+            assert kept.metadata[name] == given.metadata[name]
+
+
+def test_snapshot_keeps_rig_identity_and_motion(path: Path, original: dict[str, DataparserOutputs]) -> None:
+    kept = SnapshotDataParserConfig(data=path).setup().get_dataparser_outputs("train").metadata
+    given = original["train"].metadata
+    model: HeadModel = kept["head_model"]
+    assert model.name == given["head_model"].name
+    for name, value in given["head_model"].state().items():
+        assert torch.equal(model.state()[name], value), name
+    params, wanted = kept["flame_params"], given["flame_params"]
+    assert torch.equal(params.motion_vector(), wanted.motion_vector())
+    assert torch.equal(params.shape, wanted.shape)
+    assert torch.equal(params.static_offset, wanted.static_offset)
+
+
+def test_snapshot_has_no_pickle_and_no_leftovers(path: Path) -> None:
+    with np.load(path, allow_pickle=False) as stored:
+        assert all(array.dtype != object for array in dict(stored).values())
+    assert {file.name for file in path.parent.iterdir()} == {"capture.npz", "head_model.npz"}
+
+
+def test_thumbnails_show_the_training_pictures(path: Path, original: dict[str, DataparserOutputs]) -> None:
+    metadata = SnapshotDataParserConfig(data=path).setup().get_dataparser_outputs("train").metadata
+    for name in original["train"].image_filenames:
+        shown = load_thumbnail(metadata["thumbnails"], name, (24, 32))
+        assert shown.shape == (32, 24, 3) and shown.dtype == torch.uint8
+        assert (shown.float() - load_image(name)[0].float()).abs().mean() < 8
+    with pytest.raises(CaptureError, match="its capture is gone"):
+        load_thumbnail(metadata["thumbnails"], original["test"].image_filenames[0], (24, 32))
+
+
+@pytest.mark.parametrize(("height", "width"), [(30, 30), (20, 90), (200, 7)])
+def test_pictures_of_any_shape_have_a_thumbnail(
+    tmp_path: Path, original: dict[str, DataparserOutputs], height: int, width: int
+) -> None:
+    path = tmp_path / "run" / "capture.npz"
+    names = original["train"].image_filenames
+    save_snapshot(path, original, [torch.full((height, width, 3), 0.25) for _ in names])
+    metadata = SnapshotDataParserConfig(data=path).setup().get_dataparser_outputs("train").metadata
+    shown = load_thumbnail(metadata["thumbnails"], names[0], (width, height))
+    assert shown.shape == (height, width, 3)
+    assert (shown.float() - 64).abs().max() <= 1
+
+
+def test_broken_snapshot_is_named(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(CaptureError, match=r"capture\.npz, cannot be read"):
+        SnapshotDataParserConfig(data=path).setup().get_dataparser_outputs("train")

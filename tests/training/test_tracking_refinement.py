@@ -1,0 +1,154 @@
+"""The canonical moment's tracking laid onto a surface that is known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from sage_ns.field.sdf import FieldConfig, FieldSample, SignedDistanceField
+from sage_ns.geometry.triangles import triangle_normals
+from sage_ns.rig import FlameParams, HeadModel, Regions, pose_vertices
+from sage_ns.training.tracking_refinement import refined_motion
+from tests.tiny import tiny_head_model
+
+POSE = slice(0, 9)
+"""Of a motion vector: translation, rotation and neck."""
+OFFSET = torch.tensor([8e-4, -6e-4, 1.2e-3])
+
+
+@pytest.fixture(scope="module")
+def head() -> HeadModel:
+    """The front half of the tiny head is face, but for lips and scalp as wide as a few vertices.
+
+    Bumpy: on an ellipsoid turning and shifting are much the same.
+    """
+    model = tiny_head_model()
+    bumps = 0.012 * torch.randn(model.v_template.shape, generator=torch.Generator().manual_seed(0))
+    model = replace(model, v_template=model.v_template + bumps)
+    number = torch.arange(model.num_vertices)
+    front = number[(model.v_template[:, 2] > -0.03) & (number < 42)]
+    eyes = {name: model.regions.vertices(name) for name in ("left_eyeball", "right_eyeball")}
+    return replace(model, regions=Regions({"face": front, "lips": front[3:5], "scalp": front[-2:]} | eyes))
+
+
+@pytest.fixture(scope="module")
+def tracked(head: HeadModel) -> Tensor:
+    neutral = FlameParams.neutral(head)
+    moment = replace(
+        neutral,
+        rotation=torch.tensor([[0.05, 0.3, -0.1]]),
+        neck_pose=torch.tensor([[0.1, 0.0, 0.05]]),
+        jaw_pose=torch.tensor([[0.1, 0.0, 0.0]]),
+        eyes_pose=torch.tensor([[0.0, 0.1, 0.0, 0.0, 0.1, 0.0]]),
+        translation=torch.tensor([[0.02, 0.01, -0.03]]),
+    )
+    return moment.motion_vector()[0]
+
+
+def vertices(head: HeadModel, motion: Tensor) -> Tensor:
+    return pose_vertices(head, FlameParams.from_motion_vector(motion[None]))[0]
+
+
+def skin(head: HeadModel) -> Tensor:
+    """Vertices of the face without lips, lids and eyeballs: about what the surface says something."""
+    chosen = head.regions.vertex_mask("face", head.num_vertices)
+    for name in ("lips", "eyes", "scalp"):
+        chosen &= ~head.regions.vertex_mask(name, head.num_vertices)
+    return chosen.nonzero()[:, 0]
+
+
+class Tangent:
+    """Distance of each vertex to its tangent plane on the true head: a signed distance field, linearised."""
+
+    def __init__(self, head: HeadModel, true: Tensor) -> None:
+        self.places = vertices(head, true)[skin(head)]
+        self.normals = vertex_normals(head, true)[skin(head)]
+
+    def evaluate(self, x: Tensor, gradient: bool = False) -> FieldSample:
+        assert len(x) == len(self.places), "skin vertices alone are asked for"
+        distance = ((x - self.places) * self.normals).sum(dim=-1)
+        return FieldSample(distance, None, torch.zeros(len(x), 0), torch.zeros(len(x), 0))
+
+
+def vertex_normals(head: HeadModel, motion: Tensor) -> Tensor:
+    posed = vertices(head, motion)
+    total = torch.zeros_like(posed)
+    for corner in head.triangles.T:
+        total.index_add_(0, corner, triangle_normals(posed, head.triangles))
+    return torch.nn.functional.normalize(total, dim=-1)
+
+
+def apart(head: HeadModel, first: Tensor, second: Tensor) -> float:
+    """Mean distance between the faces under two motions, metres."""
+    return float((vertices(head, first) - vertices(head, second))[skin(head)].norm(dim=-1).mean())
+
+
+def refined(head: HeadModel, tracked: Tensor, true: Tensor, **given: Any) -> Tensor:
+    field: Any = Tangent(head, true)
+    return refined_motion(field, head, tracked, **given)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_rigid_offset_of_the_tracker_is_found_again(head: HeadModel, tracked: Tensor, turned: bool) -> None:
+    true = tracked.clone()
+    true[:3] += OFFSET
+    if turned:
+        true[3:6] += torch.tensor([3e-3, -4e-3, 2e-3])
+    before = apart(head, tracked, true)
+    soon, later = (apart(head, refined(head, tracked, true, prior=1e-3, steps=steps), true) for steps in (240, 600))
+    assert before > 1e-3 and soon < 0.35 * before and later < 0.15 * before
+
+
+def test_what_fits_already_stays(head: HeadModel, tracked: Tensor) -> None:
+    torch.testing.assert_close(refined(head, tracked, tracked), tracked, rtol=0, atol=1e-5)
+
+
+def test_the_more_tracking_is_believed_the_less_it_is_changed(head: HeadModel, tracked: Tensor) -> None:
+    true = tracked.clone()
+    true[:3] += OFFSET
+    moved = [apart(head, tracked, refined(head, tracked, true, prior=prior)) for prior in (0.01, 10.0, 1e4)]
+    assert moved[0] > moved[1] > moved[2]
+    assert moved[2] < 0.05 * apart(head, tracked, true)
+
+
+def test_jaw_eyes_and_expression_are_never_moved(head: HeadModel, tracked: Tensor) -> None:
+    true = tracked.clone()
+    true[9] += 0.1  # the jaw, which would explain all of it
+    true[18] += 0.5
+    found = refined(head, tracked, true, prior=1e-3)
+    assert torch.equal(found[9:], tracked[9:])
+    assert not torch.equal(found[POSE], tracked[POSE])
+
+
+def test_hair_that_stands_off_draws_with_bounded_force(head: HeadModel, tracked: Tensor) -> None:
+    """A tenth of the vertices lie 5 cm too deep; the others count as if nothing was."""
+    field: Any = Tangent(head, tracked)
+    field.places[::10] += 0.05 * field.normals[::10]
+    assert apart(head, refined_motion(field, head, tracked), tracked) < 5e-4
+
+
+def test_the_learned_field_draws_the_rig_to_its_surface_and_is_left_as_it_is(head: HeadModel, tracked: Tensor) -> None:
+    torch.manual_seed(0)
+    config = FieldConfig(num_levels=3, log2_table_size=10, coarsest=4, finest=21, hidden=32, num_features=2)
+    low, high = vertices(head, tracked).aminmax(dim=0)
+    # As it starts: about a sphere of half its cube's size, here somewhat smaller than the face.
+    field = SignedDistanceField(config, (low + high) / 2, float((high - low).max()) * 0.8)
+    before = {name: value.clone() for name, value in field.state_dict().items()}
+    with torch.no_grad():
+        found = refined_motion(field, head, tracked, prior=1e-3)
+        distances = [field.distance(vertices(head, each)[skin(head)]).abs().mean() for each in (tracked, found)]
+    assert distances[1] < distances[0]
+    assert not found.requires_grad
+    assert all(parameter.grad is None for parameter in field.parameters())
+    assert all(torch.equal(value, before[name]) for name, value in field.state_dict().items())
+    assert torch.equal(found, refined_motion(field, head, tracked, prior=1e-3)), "no chance in it"
+
+
+def test_a_rig_without_a_face_region_is_left_as_tracked(head: HeadModel, tracked: Tensor) -> None:
+    bare = replace(head, regions=Regions())
+    field: Any = None
+    assert torch.equal(refined_motion(field, bare, tracked), tracked)

@@ -1,0 +1,288 @@
+"""The panel on a real page server, before a stand-in for nerfstudio's viewer; nobody has a browser open."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+import viser
+from nerfstudio.viewer_legacy.server.viewer_utils import IOChangeException, SetTrace
+
+from sage_ns.errors import SageError
+from sage_ns.motion.face.sliders import FaceSlider, face_sliders
+from sage_ns.synthetic.head import builtin_head
+from sage_ns.viewer import panel as panel_module
+from sage_ns.viewer.panel import PuppetPanel
+from sage_ns.viewer.shown_model import ShownModel, moving_pixels
+from sage_ns.viewer.training_progress import trained, training_progress
+from sage_ns.viewer.user_events import as_code
+from tests.tiny import tiny_params
+from tests.tiny_avatar import tiny_avatar
+
+
+@pytest.fixture(scope="module")
+def avatar() -> Any:
+    return tiny_avatar(builtin_head(), num_surfels=50)
+
+
+@pytest.fixture(scope="module")
+def sliders(avatar: Any) -> tuple[FaceSlider, ...]:
+    return face_sliders(avatar.rig.head_model)
+
+
+@pytest.fixture
+def panel(
+    avatar: Any, sliders: tuple[FaceSlider, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[PuppetPanel]:
+    monkeypatch.setattr(panel_module, "face_sliders", lambda head_model: sliders)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = viser.ViserServer(host="127.0.0.1", port=port, verbose=False)
+    choice = server.gui.add_dropdown("Output type", ("rgb", "sdf_normal"))
+    depth = server.gui.add_checkbox("Composite depth", True)
+    model: Any = SimpleNamespace(avatar=avatar, motion=avatar.motion, canonical=object(), device=torch.device("cpu"))
+    viewer: Any = SimpleNamespace(
+        viser_server=server,
+        stats_markdown=server.gui.add_markdown(""),
+        pause_train=server.gui.add_button("Pause"),
+        pipeline=SimpleNamespace(datamanager=SimpleNamespace(capture_dir=tmp_path / "gone")),
+        trainer=None,
+        step=699,
+        update_step=lambda step: None,
+        render_statemachines={},
+        control_panel=SimpleNamespace(
+            output_render="rgb", split_output_render="rgb", _output_render=choice, _layer_depth=depth
+        ),
+    )
+    panel = PuppetPanel(model)
+    panel._setup(viewer)
+    yield panel
+    panel.close()
+    server.stop()
+
+
+def use(handle: Any, value: Any = True) -> None:
+    """What happens when somebody changes an element, or presses a button."""
+    handle._impl.value = value
+    for callback in handle._impl.update_cb:
+        callback(viser.GuiEvent(client=object(), client_id=0, target=handle))  # pyright: ignore[reportArgumentType]
+
+
+def wait_until(condition: Any) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_using_a_control_makes_its_source_the_one_that_is_shown(panel: PuppetPanel, avatar: Any) -> None:
+    assert avatar.motion.panel() is None and panel._source.value == "capture (time slider)"
+    use(panel.manual._sliders["Jaw open"], 20.0)
+    assert panel._source.value == "manual"
+    assert avatar.motion.panel()[9] == pytest.approx(20 / 57.29578)
+    use(panel.sequence._frame, 2)
+    assert panel._source.value == "driving sequence"
+    assert torch.equal(avatar.motion.panel()[6:], avatar.motion.motion[2, 6:])
+    use(panel._source, "capture (time slider)")
+    assert avatar.motion.panel() is None
+    panel.close()
+    assert avatar.motion.panel is None
+
+
+def test_buttons_move_the_sliders(panel: PuppetPanel) -> None:
+    def values() -> dict[str, float]:
+        return {name: slider.value for name, slider in panel.manual._sliders.items() if slider.value}
+
+    panel.manual._press("Random")
+    assert values() == {name: value for name, value in panel.puppet.values.items() if value} != {}
+    panel.manual._press("Reset")
+    assert not values() and not panel.puppet.values
+    panel.manual._press("Blink")
+    assert panel.puppet.is_moving and panel.puppet.source == "manual"
+    wait_until(lambda: not panel.puppet.is_moving)
+
+
+def test_playing_goes_on_by_itself(panel: PuppetPanel) -> None:
+    drawn: list[object] = []
+    panel.viewer.render_statemachines[0] = SimpleNamespace(client=None, action=drawn.append)  # type: ignore[assignment]
+    panel.viewer.get_camera_state = lambda client: None  # type: ignore[assignment,return-value]
+    use(panel.sequence._play)
+    before = len(drawn)
+    wait_until(lambda: panel.sequence._frame.value > 0 and len(drawn) > before)
+    assert panel.sequence._pause.visible and not panel.sequence._play.visible
+    use(panel.sequence._pause)
+    wait_until(lambda: panel.sequence._play.visible)
+
+
+def test_a_wrong_motion_file_is_named_and_what_played_plays_on(panel: PuppetPanel, avatar: Any, tmp_path: Path) -> None:
+    before = panel.puppet.playback.sequence
+    for path in ("", "no/such.npz", str(tmp_path)):
+        panel.sequence.load(path)
+        assert panel.puppet.playback.sequence is before and panel.puppet.source == "capture"
+        said = panel.sequence._message.content
+        assert "Cannot be used" in said and before.name in said and path in said
+    good = tiny_params(avatar.rig.head_model, 7)
+    good.save_vhap(tmp_path / "good.npz")
+    panel.sequence.load(f"  {tmp_path / 'good.npz'} ")
+    assert panel.puppet.playback.sequence.num_frames == 7 and panel.puppet.source == "sequence"
+    assert "good.npz" in panel.sequence._message.content and "Cannot" not in panel.sequence._message.content
+    use(panel.sequence._frame, 6)
+    torch.testing.assert_close(avatar.motion.panel()[6:], good.motion_vector()[6, 6:])
+
+
+def test_switches_are_those_of_the_look(panel: PuppetPanel, avatar: Any) -> None:
+    look, tab = avatar.look, panel.look
+    use(tab._correction, False)
+    use(tab._mouth, False)
+    use(tab._wrinkles, 0.7)
+    use(tab._size, 0.5)
+    assert (look.correction, look.mouth, look.wrinkles, look.surfel_size) == (False, False, 0.7, 0.5)
+    own = avatar.background.clone()
+    use(tab._background, (255, 0, 51))
+    assert panel.shown.background is not None and torch.equal(avatar.background, own), "training's stays"
+    torch.testing.assert_close(panel.shown.background, torch.tensor([1.0, 0.0, 0.2]))
+    choice: Any = panel.viewer.control_panel._output_render
+    use(tab._normals, True)
+    assert choice.value == "sdf_normal"
+    use(tab._normals, False)
+    assert choice.value == "rgb"
+
+
+def test_the_mesh_is_where_the_avatar_is(panel: PuppetPanel, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[Any] = []
+    scene: Any = panel.viser_server.scene
+
+    def add(*arguments: Any, **options: Any) -> Any:
+        sent.append(arguments)
+        return SimpleNamespace(remove=sent.clear)
+
+    monkeypatch.setattr(scene, "add_mesh_simple", add)
+    mesh, vertices = panel.shown.rig_mesh, torch.rand(5, 3)
+    mesh.follow(vertices)
+    mesh.send()
+    assert not sent, "nobody wants to see it"
+    use(panel.look._mesh, True)
+    assert not panel.viewer.control_panel._layer_depth.value
+    wait_until(lambda: sent)
+    assert torch.equal(torch.from_numpy(sent[0][1]), 10 * vertices), "viser's world is ten times as large"
+    mesh.send()
+    assert len(sent) == 1, "nothing has moved"
+    use(panel.look._mesh, False)
+    wait_until(lambda: not sent)
+    assert panel.viewer.control_panel._layer_depth.value
+
+
+def test_what_could_not_be_drawn_is_told_until_something_can(panel: PuppetPanel) -> None:
+    panel.shown.error = SageError("no {surface}")
+    wait_until(lambda: panel._problem.visible)
+    assert "SageError: no {surface}" in panel._problem.content
+    panel.shown.error = None
+    wait_until(lambda: not panel._problem.visible)
+
+
+# ---- what the viewer draws -------------------------------------------------------------------------------------------
+
+
+class Drawn(SimpleNamespace):
+    """A model that draws one half of the avatar's foreground everywhere."""
+
+    device, background = torch.device("cpu"), torch.tensor([1.0, 1.0, 1.0])
+    error: BaseException | None = None
+
+    def get_outputs_for_camera(self, camera: Any) -> dict[str, torch.Tensor]:
+        if self.error is not None:
+            raise self.error
+        height, width = int(camera.height), int(camera.width)
+        color = torch.full((height, width, 3), 0.5) * torch.tensor([0.4, 0.4, 0.4]) + 0.5 * self.background
+        ones = torch.ones(height, width, 1)
+        return {"rgb": color, "accumulation": 0.5 * ones, "depth": ones, "distortion": ones}
+
+
+def some_camera() -> Any:
+    camera = SimpleNamespace(height=2, width=3, metadata=None, times=None)
+    camera.to = lambda device: camera
+    return camera
+
+
+def test_another_background_changes_the_picture_alone(avatar: Any) -> None:
+    model = Drawn(avatar=avatar, motion=avatar.motion)
+    shown = ShownModel(model, SimpleNamespace(follow=lambda vertices: None), lambda: ["rgb"])  # type: ignore[arg-type]
+    camera = some_camera()
+    assert torch.equal(shown.get_outputs_for_camera(camera)["rgb"], model.get_outputs_for_camera(camera)["rgb"])
+    shown.background = torch.tensor([0.0, 0.5, 1.0])
+    rgb = shown.get_outputs_for_camera(camera)["rgb"]
+    torch.testing.assert_close(rgb[0, 0], torch.tensor([0.2, 0.45, 0.7]))
+
+
+def test_an_error_leaves_an_empty_picture_and_says_so(avatar: Any) -> None:
+    model = Drawn(avatar=avatar, motion=avatar.motion)
+    shown = ShownModel(model, SimpleNamespace(follow=lambda vertices: None), lambda: ["rgb"])  # type: ignore[arg-type]
+    camera = some_camera()
+    names = set(shown.get_outputs_for_camera(camera))
+    assert shown.error is None
+    model.error = SageError("broken")
+    outputs = shown.get_outputs_for_camera(camera)
+    assert set(outputs) == names and outputs["rgb"].shape == (2, 3, 3) and outputs["depth"].shape == (2, 3, 1)
+    assert shown.error is model.error
+    model.error = IOChangeException()
+    with pytest.raises(IOChangeException):
+        shown.get_outputs_for_camera(camera)
+
+
+def test_what_has_begun_is_drawn_before_the_viewer_interrupts(avatar: Any) -> None:
+    """As nerfstudio does it: a trace function that raises at the next line, whichever that is."""
+    interrupt, drawn = False, []
+
+    class Interrupted(Drawn):
+        def get_outputs_for_camera(self, camera: Any) -> dict[str, torch.Tensor]:
+            nonlocal interrupt
+            interrupt = True
+            outputs = super().get_outputs_for_camera(camera)
+            drawn.append(outputs)
+            return outputs
+
+    def check(frame: Any, event: str, argument: Any) -> Any:
+        nonlocal interrupt
+        if event == "line" and interrupt:
+            interrupt = False
+            raise IOChangeException
+        return check
+
+    model = Interrupted(avatar=avatar, motion=avatar.motion)
+    shown = ShownModel(model, SimpleNamespace(follow=lambda vertices: None), lambda: ["rgb"])  # type: ignore[arg-type]
+    with pytest.raises(IOChangeException), SetTrace(check):
+        shown.get_outputs_for_camera(some_camera())
+    assert len(drawn) == 1, "drawn to its end"
+    assert not interrupt and shown.error is None
+
+
+def test_pictures_of_what_moves_are_as_large_as_they_are_worth() -> None:
+    large = (400_000, 1.0 / 30 + 0.4)
+    assert moving_pixels((1_000, 0.001), (401_000, 0.401)) == pytest.approx(33_333, rel=0.05), "1 us a pixel"
+    # Posing takes half a second: a few pixels less would not make it faster.
+    assert moving_pixels((1_000, 0.501), (1_001_000, 1.501)) == pytest.approx(250_000)
+    assert moving_pixels((1_000, 9.0), large) <= large[0] / 4, "times may be anything"
+
+
+# ---- progress --------------------------------------------------------------------------------------------------------
+
+
+def test_progress_names_phase_and_step() -> None:
+    first = training_progress(812, 2000, 2800)
+    assert first.text == "phase 1 of 2: **reconstruct**, step 812 of 2,000" and first.percent == pytest.approx(40.6)
+    second = training_progress(2200, 2000, 2800)
+    assert second.text == "phase 2 of 2: **self-supervise**, step 200 of 800" and second.percent == 25
+    assert training_progress(5, 10, 10).text == "phase 1 of 1: **reconstruct**, step 5 of 10"
+    assert training_progress(2800, 2000, 2800) == trained(2800)
+    assert trained(2800).text == "trained: 2,800 steps" and trained(2800).percent is None
+
+
+def test_any_text_is_harmless_on_the_page() -> None:
+    assert as_code("{a}\n<b>  `c`") == "`{a} <b> 'c'`"

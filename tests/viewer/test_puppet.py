@@ -1,0 +1,217 @@
+"""What the panel holds, and who asks for it; no browser is needed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from sage_ns.avatar.avatar import Avatar
+from sage_ns.errors import SageError
+from sage_ns.geometry.rotations import axis_angle_to_matrix
+from sage_ns.motion.face.sliders import BLINK, face_sliders
+from sage_ns.rig import FlameParams
+from sage_ns.synthetic.head import builtin_head
+from sage_ns.viewer.playback import Playback, Sequence, load_sequence, stored_sequence
+from sage_ns.viewer.puppet import BLINK_SECONDS, Puppet
+from tests.tiny import tiny_head_model, tiny_params
+from tests.tiny_avatar import tiny_avatar
+
+FORWARD = torch.tensor([0.0, 0.0, 1.0])
+
+
+@pytest.fixture(scope="module")
+def avatar() -> Avatar:
+    return tiny_avatar(builtin_head(), num_surfels=50)
+
+
+@pytest.fixture
+def puppet(avatar: Avatar) -> Puppet:
+    return Puppet(avatar, face_sliders(avatar.rig.head_model), Playback(stored_sequence(avatar)))
+
+
+def parts(motion: torch.Tensor | None) -> FlameParams:
+    assert motion is not None
+    return FlameParams.from_motion_vector(motion[None])
+
+
+def ramp(num_coefficients: int, takes: tuple[int, ...] = (0, 0, 0, 1, 1)) -> Sequence:
+    rows = torch.arange(len(takes)).float()[:, None]
+    return Sequence("ramp", 0.1 * rows * torch.ones(num_coefficients), torch.tensor(takes))
+
+
+# ---- the motion source ---------------------------------------------------------------------------------------------
+
+
+def test_moments_of_pictures_come_before_the_panel_and_the_panel_before_time(avatar: Avatar, puppet: Puppet) -> None:
+    source = avatar.motion
+    picture: Any = SimpleNamespace(metadata={"motion": source.motion[2][None]}, times=torch.tensor([[1.0]]))
+    clock: Any = SimpleNamespace(metadata={"cam_idx": 0}, times=torch.tensor([[1.0]]))
+    bare: Any = SimpleNamespace(metadata=None, times=None)
+    source.panel = puppet.motion
+    try:
+        assert torch.equal(source.at(clock), source.motion[-1]), "the panel leaves it to the camera"
+        puppet.source, puppet.values = "manual", {"Jaw open": 20.0}
+        held = puppet.motion()
+        assert held is not None
+        for camera in (clock, bare):
+            assert torch.equal(source.at(camera), held)
+        assert torch.equal(source.at(picture), source.motion[2]), "training never sees the panel"
+    finally:
+        source.panel = None
+    assert torch.equal(source.at(bare), source.canonical())
+
+
+def test_the_panel_is_not_part_of_the_avatar(avatar: Avatar, puppet: Puppet) -> None:
+    before = set(avatar.state_dict())
+    avatar.motion.panel = puppet.motion
+    assert set(avatar.state_dict()) == before
+    avatar.motion.panel = None
+
+
+# ---- manual ----------------------------------------------------------------------------------------------------------
+
+
+def test_sliders_at_zero_are_the_neutral_head(avatar: Avatar, puppet: Puppet) -> None:
+    torch.testing.assert_close(puppet.manual_motion(), avatar.neutral().motion_vector()[0], rtol=0, atol=1e-6)
+
+
+def test_sliders_turn_joints_the_way_they_say(avatar: Avatar, puppet: Puppet) -> None:
+    puppet.values = {"Jaw open": 20.0, "Jaw aside": 5.0, "Eyes aside": 30.0, "Head turn": 40.0, "Head nod": 10.0}
+    params = parts(puppet.manual_motion())
+    torch.testing.assert_close(params.jaw_pose[0], torch.tensor([math.radians(20), math.radians(5), 0.0]))
+    left, right = params.eyes_pose[0].split(3)
+    assert torch.equal(left, right), "both eyes together"
+    gaze = axis_angle_to_matrix(left) @ FORWARD
+    torch.testing.assert_close(gaze, torch.tensor([0.5, 0.0, math.sqrt(0.75)]))
+    before = axis_angle_to_matrix(avatar.neutral().neck_pose[0]) @ FORWARD
+    face = axis_angle_to_matrix(params.neck_pose[0]) @ FORWARD
+    assert face[0] > before[0] + 0.5 and face[1] < before[1] - 0.1
+    puppet.values = {"Eyes up": 30.0}
+    up = axis_angle_to_matrix(parts(puppet.manual_motion()).eyes_pose[0, :3]) @ FORWARD
+    torch.testing.assert_close(up, torch.tensor([0.0, 0.5, math.sqrt(0.75)]))
+
+
+def test_face_sliders_move_named_expressions(avatar: Avatar, puppet: Puppet) -> None:
+    puppet.values = {"Smile": 0.5}
+    names = avatar.rig.head_model.expression_names
+    expr = parts(puppet.manual_motion()).expr[0]
+    assert expr[names.index("mouth_smile_left")] == expr[names.index("mouth_smile_right")] == 0.5
+    puppet.values = {"Smile": -0.5}
+    assert parts(puppet.manual_motion()).expr[0][names.index("mouth_frown_left")] == 0.5
+
+
+def test_a_blink_closes_the_lids_and_opens_them_again(avatar: Avatar, puppet: Puppet) -> None:
+    puppet.source = "manual"
+    lid = avatar.rig.head_model.expression_names.index("blink_left")
+
+    def closed() -> float:
+        return float(parts(puppet.motion()).expr[0, lid])
+
+    assert not puppet.is_moving and not puppet.advance(1.0)
+    puppet.blink()
+    assert puppet.is_moving and closed() == 0
+    assert puppet.advance(BLINK_SECONDS / 2) and closed() == pytest.approx(1.0)
+    assert puppet.advance(BLINK_SECONDS) and closed() == 0, "the last picture is one of open eyes"
+    assert not puppet.is_moving
+    puppet.values = {BLINK: 0.8}
+    puppet.blink()
+    assert closed() == pytest.approx(0.8), "closed lids stay closed"
+
+
+def test_a_random_expression_leaves_the_head_where_it_is(puppet: Puppet) -> None:
+    puppet.values = {"Head turn": 12.0, "Smile": 1.0, "Jaw open": 29.0}
+    puppet.draw_expression(np.random.default_rng(3))
+    assert puppet.values["Head turn"] == 12.0 and puppet.values["Jaw open"] < 25
+    assert torch.isfinite(puppet.manual_motion()).all()
+
+
+# ---- driving sequence ------------------------------------------------------------------------------------------------
+
+
+def test_a_driver_moves_the_face_but_not_the_head(avatar: Avatar, puppet: Puppet) -> None:
+    puppet.source = "sequence"
+    puppet.playback.use(ramp(avatar.motion.num_coefficients))
+    puppet.playback.position = 2.0
+    driven = puppet.motion()
+    assert driven is not None
+    assert torch.equal(driven[:6], avatar.motion.canonical()[:6])
+    torch.testing.assert_close(driven[6:], torch.full_like(driven[6:], 0.2))
+    puppet.moves_head = True
+    moved = puppet.motion()
+    assert moved is not None and torch.equal(moved[6:], driven[6:])
+    torch.testing.assert_close(moved[:6], torch.full((6,), 0.2))
+
+
+def test_playing_takes_time_and_interpolates_within_a_take() -> None:
+    playback = Playback(ramp(20))
+    assert not playback.advance(1.0), "not before somebody presses play"
+    playback.play()
+    playback.frames_per_second = 10.0
+    assert playback.advance(0.05) and playback.frame == 0
+    torch.testing.assert_close(playback.motion()[18:], torch.full((2,), 0.05))
+    playback.advance(0.2)
+    assert playback.position == pytest.approx(2.5)
+    assert torch.equal(playback.motion(), playback.sequence.motion[2]), "no motion in between two takes"
+    playback.advance(0.3)
+    assert playback.position == pytest.approx(0.5) and playback.is_playing, "loops"
+
+
+def test_without_a_loop_the_end_is_the_end_and_play_starts_again() -> None:
+    playback = Playback(ramp(20))
+    playback.loops = False
+    playback.play()
+    assert playback.advance(100.0)
+    assert playback.frame == 4 and not playback.is_playing
+    playback.play()
+    assert playback.frame == 0 and playback.is_playing
+    playback.advance(0.05)
+    playback.use(ramp(20, (0,)))
+    assert playback.position == 0.0
+    playback.advance(0.05)
+    assert torch.equal(playback.motion(), torch.zeros(20))
+
+
+def test_time_only_goes_by_for_what_is_shown(puppet: Puppet) -> None:
+    puppet.playback.play()
+    puppet.source = "manual"
+    assert not puppet.is_moving and not puppet.advance(0.1) and puppet.playback.position == 0
+    puppet.source = "sequence"
+    assert puppet.is_moving and puppet.advance(0.1) and puppet.playback.position > 0
+
+
+def test_motion_files_of_the_same_rig_are_fitted(avatar: Avatar, tmp_path: Path) -> None:
+    model = avatar.rig.head_model
+    params = tiny_params(model, 3)
+    few = replace(params, shape=torch.ones(7), expr=params.expr[:, :4], static_offset=None)
+    few.save_vhap(tmp_path / "few.npz")
+    sequence = load_sequence(avatar, tmp_path / "few.npz")
+    assert sequence.motion.shape == (3, avatar.motion.num_coefficients) and sequence.name.endswith("few.npz")
+    torch.testing.assert_close(sequence.motion[:, :22], few.motion_vector())
+    assert not sequence.motion[:, 22:].any()
+
+
+def test_wrong_motion_files_are_refused_by_name(avatar: Avatar, tmp_path: Path) -> None:
+    good = replace(tiny_params(tiny_head_model(num_expression=3), 2), static_offset=None)
+    nan = replace(good, jaw_pose=torch.full((2, 3), torch.nan))
+    nan.save_vhap(tmp_path / "nan.npz")
+    many = replace(good, expr=torch.ones(2, 400))
+    many.save_vhap(tmp_path / "many.npz")
+    (tmp_path / "broken.npz").write_bytes(b"PK no zip")
+    (tmp_path / "empty").mkdir()
+    for name, said in (
+        ("nan.npz", "jaw_pose"),
+        ("many.npz", "expr"),
+        ("broken.npz", "broken"),
+        ("empty", "no motion"),
+        ("none.npz", "no such file"),
+    ):
+        with pytest.raises(SageError, match=said) as caught:
+            load_sequence(avatar, tmp_path / name)
+        assert str(tmp_path / name) in str(caught.value)
