@@ -116,8 +116,8 @@ def run_camera(run_dir: Path, index: int) -> PinholeCamera:
     Raises:
         CaptureError: the run has no snapshot, or the snapshot no such camera.
     """
-    from sage_ns.plugin.snapshot import SnapshotDataParserConfig, snapshot_path
     from sage_ns.plugin.cameras import pinhole_camera
+    from sage_ns.plugin.snapshot import SnapshotDataParserConfig, snapshot_path
 
     path = snapshot_path(run_dir)
     if not path.is_file():

@@ -23,10 +23,10 @@ from sage_ns.system.array_fields import write_npz
 from sage_ns.video.camera_paths import capture_camera, resized
 from sage_ns.video.ffmpeg import inspect_media
 from sage_ns.video.writer import to_pixels
-from tests.video.test_footage import write_film, write_silence
 from tests.tiny import tiny_head_model, tiny_params
 from tests.tiny_avatar import tiny_avatar
 from tests.tiny_capture import tiny_motion, write_tiny_capture
+from tests.video.test_footage import write_film, write_silence
 
 MODEL = tiny_head_model()
 SIZE = ("--width", 36, "--height", 40)

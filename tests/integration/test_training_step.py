@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sage_ns.bench import training_step
+from sage_ns.bench.speed import training_step
 from tests.integration.conftest import Run
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from nerfstudio.cameras.cameras import Cameras
 
-from sage_ns.capture import datamanager as module
 from sage_ns.errors import CaptureError
+from sage_ns.plugin import datamanager as module
 from sage_ns.plugin.datamanager import CaptureDatamanager, CaptureDatamanagerConfig
 from sage_ns.plugin.dataparser import FlameCaptureDataParserConfig
 from tests.tiny_capture import write_tiny_capture

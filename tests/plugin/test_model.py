@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from sage_ns.training import tracking_refinement
 from sage_ns.field.sdf import FieldConfig
 from sage_ns.plugin.model import SageModel
 from sage_ns.plugin.model_config import SageModelConfig
@@ -19,6 +18,7 @@ from sage_ns.raster import PinholeCamera
 from sage_ns.raster.cameras import View
 from sage_ns.rig import FlameParams, HeadModel
 from sage_ns.synthetic.head import builtin_head
+from sage_ns.training import tracking_refinement
 from tests.tiny import tiny_head_model
 from tests.tiny_avatar import tiny_avatar
 from tests.tiny_capture import tiny_motion

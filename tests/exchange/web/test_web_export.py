@@ -11,11 +11,11 @@ import torch
 from rich.console import Console
 
 from sage_ns.avatar.avatar import Avatar
-from sage_ns.plugin import runs as avatars
 from sage_ns.cli.export_web import ExportWeb
 from sage_ns.errors import SageError
 from sage_ns.exchange.web.clip import MOST_ROWS, make_clip
 from sage_ns.exchange.web.content import web_content
+from sage_ns.plugin import runs as avatars
 from sage_ns.rig import FlameParams
 from tests.exchange.web.array_files import read_arrays
 from tests.exchange.web.web_avatars import tiny_avatar
