@@ -9,10 +9,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from sage_ns.avatar.surfels import BoundSurfels
+from sage_ns.capture.shot import Shot
 from sage_ns.geometry.rotations import quaternion_multiply
 from sage_ns.geometry.spherical_harmonics import C0
 from sage_ns.geometry.triangles import TriangleFrames, triangle_areas, triangle_frames
-from sage_ns.raster.cameras import View, project
+from sage_ns.raster.cameras import project
 from sage_ns.rig import HeadModel, sample_binding
 
 _ROOM_THAT_DOUBLES = 0.01
@@ -50,7 +51,7 @@ def initialise_surfels(
     vertices: Float[Tensor, "num_vertices 3"],
     num_surfels: int,
     sh_degree: int,
-    views: Sequence[View],
+    views: Sequence[Shot],
     hair_reach: float,
     generator: torch.Generator,
 ) -> BoundSurfels:
@@ -106,12 +107,12 @@ def initialise_surfels(
     )
 
 
-def _in_all_silhouettes(points: Float[Tensor, "n 3"], views: Sequence[View]) -> Bool[Tensor, "n"]:
+def _in_all_silhouettes(points: Float[Tensor, "n 3"], views: Sequence[Shot]) -> Bool[Tensor, "n"]:
     """Whether no picture that has the point in view shows background there."""
     allowed = torch.ones(points.shape[0], dtype=torch.bool)
     for view in views:
         at = project(points, view.camera)
-        allowed &= ~at.inside | (view.mask[at.row, at.column, 0] > 0.5)
+        allowed &= ~at.inside | (view.foreground[at.row, at.column, 0] > 0.5)
     return allowed
 
 
@@ -119,7 +120,7 @@ def _room_for_hair(
     points: Float[Tensor, "n 3"],
     normals: Float[Tensor, "n 3"],
     hair: Bool[Tensor, "n"],
-    views: Sequence[View],
+    views: Sequence[Shot],
     hair_reach: float,
     num_levels: int = 16,
 ) -> Float[Tensor, "n"]:
@@ -139,7 +140,7 @@ def _room_for_hair(
 
 
 def _seen_colors(
-    points: Float[Tensor, "n 3"], normals: Float[Tensor, "n 3"], views: Sequence[View]
+    points: Float[Tensor, "n 3"], normals: Float[Tensor, "n 3"], views: Sequence[Shot]
 ) -> Float[Tensor, "n 3"]:
     """Mean colour that the pictures show at the points, weighted by how frontally each camera sees them."""
     total = torch.full((points.shape[0], 3), 0.5e-3)
@@ -148,7 +149,7 @@ def _seen_colors(
         at = project(points, view.camera)
         towards = torch.nn.functional.normalize(view.camera.center - points, dim=-1)
         frontal = (normals * towards).sum(dim=-1).clamp_min(0.0).square()
-        seen = (frontal * at.inside * view.mask[at.row, at.column, 0])[:, None]
-        total += seen * view.image[at.row, at.column]
+        seen = (frontal * at.inside * view.foreground[at.row, at.column, 0])[:, None]
+        total += seen * view.picture[at.row, at.column]
         weight += seen
     return (total / weight).clamp(0.02, 0.98)

@@ -105,14 +105,14 @@ class ClockedTrainer(SageTrainer):
         """As the trainer's; where nothing is left to train, the clock stays as it is."""
         start = perf_counter()
         super().setup(test_mode)
-        if self._start_step < self.config.max_num_iterations:
-            self.clock.begin(self._start_step, self.config.max_num_iterations, perf_counter() - start)
+        if self._start_step < self.num_steps:
+            self.clock.begin(self._start_step, self.num_steps, perf_counter() - start)
 
     def train_iteration(self, step: int) -> Any:
         """As nerfstudio's, timed."""
         start = perf_counter()
         result = super().train_iteration(step)
-        self.clock.add(type(self.pipeline.phase).__name__, perf_counter() - start)  # type: ignore[attr-defined]
+        self.clock.add(self.pipeline.schedule.current.name, perf_counter() - start)  # type: ignore[attr-defined]
         return result
 
     def save_checkpoint(self, step: int) -> None:

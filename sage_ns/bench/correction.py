@@ -50,12 +50,12 @@ class Figures:
 def corrections(model: SageModel, gammas: tuple[float, ...]) -> dict[str, SurfelCorrection | None]:
     """No correction and all others, by name."""
     canonical = model.motion.canonical()
-    means = model.surfels.centers(model.frames(canonical)).detach()
+    means = model.learner.surfels.centers(model.learner.frames(canonical)).detach()
     surface = model.rig.head_model, model.rig.vertices(canonical)
     found: dict[str, SurfelCorrection | None] = {"none": None}
     for source in get_args(CorrectionSource):
         for gamma in gammas:
-            correction = SurfelCorrection(means, model.surfels.triangle, *surface, source, gamma)
+            correction = SurfelCorrection(means, model.learner.surfels.triangle, *surface, source, gamma)
             found[f"{source}, gamma {gamma:g}"] = correction
     return found
 
@@ -67,9 +67,9 @@ def picture(
     correction: SurfelCorrection | None,
 ) -> Float[Tensor, "h w 3"]:
     """The avatar over its background, corrected or not."""
-    frames = model.frames(motion)
+    frames = model.learner.frames(motion)
     shade = interior_shade(model.avatar.interior, frames, camera.center) if model.config.dark_interior else None
-    surfels = model.surfels.place(frames, camera.center, shade)
+    surfels = model.learner.surfels.place(frames, camera.center, shade)
     if correction is not None:
         surfels = correction.apply(surfels, correction.at(model.rig.vertices(motion), frames))
     factor = model.config.supersampling
@@ -88,7 +88,7 @@ def measure(pipeline: SagePipeline, gammas: tuple[float, ...]) -> dict[str, Figu
     pairs = pipeline.datamanager.evaluation_pairs("test")
     if not pairs:
         raise SageError("the capture has no test pictures: there is no unseen moment to compare with")
-    model.bake()
+    model.learner.bake()
     compared, metrics = corrections(model, gammas), ImageMetrics(model.config.lpips_weights)
     canonical = model.motion.canonical()
     strengths, rows = [], {name: [] for name in compared}

@@ -238,7 +238,7 @@ class Subject:
 
         def views() -> Iterator[tuple[PinholeCamera, Buffers]]:
             for camera in cameras:
-                yield enlarged(camera, factor), self.model.draw_fine(camera.to(self.model.device), self.motion)
+                yield enlarged(camera, factor), self.model.learner.draw_fine(camera.to(self.model.device), self.motion)
 
         return plain_mesh(*fuse_depth(views(), low, high, FUSION_CELL, 4 * FUSION_CELL))
 
@@ -254,7 +254,7 @@ class Subject:
 
     def normal_maps(self, camera: PinholeCamera) -> dict[str, Float[Tensor, "h w 3"]]:
         """Of the surfels; zero where they cover a pixel by less than half."""
-        buffers = self.model.draw(camera.to(self.model.device), self.motion)
+        buffers = self.model.learner.draw(camera.to(self.model.device), self.motion)
         shown = (buffers.alpha > 0.5).float()
         return {
             "surfels, rendered normals": (buffers.normal * shown).cpu(),

@@ -28,8 +28,8 @@ class Settings:
 
     preset: str = "auto"
     """sizes: paper, small; auto = paper with CUDA, small without"""
-    steps: int = 0
-    """training steps; 0 = the preset's"""
+    steps: int | None = None
+    """training steps; None = the preset's"""
     downscale_factor: int = 1
     """shrink the pictures by this factor"""
     head_model: Path | None = None

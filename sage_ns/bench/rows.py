@@ -32,7 +32,7 @@ ROWS: Mapping[str, Row] = {
     SAGE: Row("SAGE, one moment"),
     "sage-networks": Row("SAGE with networks", trained_with={"pipeline.model.networks": True}),
     "sage-no-networks": Row("SAGE without networks", trained_with={"pipeline.model.networks": False}),
-    "sage-no-self-supervision": Row("SAGE without self-supervision", trained_with={"pipeline.self_supervise": False}),
+    "sage-no-self-supervision": Row("SAGE without self-supervision", trained_with={"pipeline.steps.self_supervise": 0}),
     "sage-no-anchor": Row("SAGE, pictures unseen in self-supervision", trained_with={"pipeline.anchor": 0.0}),
     "sage-no-correction": Row("SAGE without correction", trained_with={"pipeline.model.correction": False}),
     "sage-no-wrinkles": Row("SAGE without wrinkles", drawn_with={"pipeline.model.wrinkles": 0.0}),

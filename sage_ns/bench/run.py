@@ -46,7 +46,7 @@ def run_job(job: Job) -> Result:
         seed=job.seed,
         canonical_timestep=int(pipeline.model.motion.timesteps[pipeline.model.motion.canonical_row]),
         frontal_camera=frontal_camera(pipeline),
-        num_surfels=pipeline.model.surfels.num_surfels,
+        num_surfels=pipeline.model.learner.surfels.num_surfels,
         num_steps=clock.num_steps,
         seconds=clock.seconds,
         peak_bytes=clock.peak_bytes,

@@ -33,8 +33,8 @@ class Bench:
     """one training of every row for each"""
     preset: Literal["auto", "small", "paper"] = "auto"
     """auto = paper with CUDA, small without"""
-    steps: int = 0
-    """training steps; 0 = the preset's"""
+    steps: int | None = None
+    """training steps; None = the preset's"""
     downscale_factor: int = 1
     """shrink the pictures by this factor"""
     head_model: Path | None = None

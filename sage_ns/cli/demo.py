@@ -44,8 +44,8 @@ class Demo:
     """hair of the built-in head"""
     seed: int = 0
     """which built-in person to make"""
-    steps: int = 0
-    """training steps of both phases; 0 = 2,000 without CUDA, the preset's with it"""
+    steps: int | None = None
+    """training steps of both phases; None = 2,000 without CUDA, the preset's with it"""
     preset: Literal["auto", "paper", "small"] = "auto"
     """auto = paper with CUDA, small without"""
 
@@ -90,7 +90,7 @@ class Demo:
             overrides={
                 "output_dir": self.out / "runs",
                 "experiment_name": "demo",
-                "max_num_iterations": self.steps or (DEMO_STEPS if small else 0),
+                "max_num_iterations": DEMO_STEPS if self.steps is None and small else self.steps,
                 "pipeline.datamanager.dataparser.downscale_factor": self.downscale_factor,
                 "vis": "tensorboard",
             },

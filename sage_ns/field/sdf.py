@@ -18,26 +18,32 @@ INITIAL_RADIUS = 0.5
 
 
 @dataclass
-class FieldConfig:
+class FieldNetwork:
+    """What all signed distance fields have in common, whatever their size."""
+
+    features_per_level: int = 2
+    """features per grid vertex"""
+    coarsest: int = 16
+    """vertices along an edge of the coarsest level"""
+    hidden: int = 64
+    """width of the network's hidden layer"""
+    num_features: int = 15
+    """features that the network gives beside the distance"""
+    gradient: Literal["analytic", "numerical"] = "analytic"
+    """numerical: central differences, one finest open cell wide"""
+
+
+@dataclass
+class FieldConfig(FieldNetwork):
     """Size of a signed distance field."""
 
     num_levels: int = 8
-    """Levels of the feature grid."""
-    features_per_level: int = 2
-    """Features per grid vertex."""
+    """levels of the feature grid"""
     log2_table_size: int = 17
-    """Levels with more vertices than 2 to this are hashed."""
+    """levels with more vertices than 2 to this are hashed"""
     finest: int = 224
-    """Vertices along an edge of the finest level: 2 mm apart in a cube of 45 cm, which holds a head with its hair. A
-    number, no length: avatars of other heads, in cubes of other sizes, have the same grid."""
-    coarsest: int = 16
-    """Vertices along an edge of the coarsest level."""
-    hidden: int = 64
-    """Width of the network's hidden layer."""
-    num_features: int = 15
-    """Features that the network gives beside the distance."""
-    gradient: Literal["analytic", "numerical"] = "analytic"
-    """Numerical: central differences, one finest open cell wide."""
+    """vertices along an edge of the finest level: 2 mm apart in a cube of 45 cm, which holds a head with its hair. A
+    number, not a length: avatars of other heads, in cubes of other sizes, have the same grid"""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from rich.progress import track
 from torch import Tensor
 
 from sage_ns.capture.images import load_image
+from sage_ns.capture.shot import Shot
 from sage_ns.errors import CaptureError
 from sage_ns.plugin.cameras import pinhole_camera
 from sage_ns.plugin.snapshot import (
@@ -28,7 +29,7 @@ from sage_ns.plugin.snapshot import (
     save_snapshot,
     snapshot_path,
 )
-from sage_ns.raster.cameras import View
+from sage_ns.raster import PinholeCamera
 
 FLOAT_CACHE_BYTES = 2 << 30
 """Pictures are cached as float32 up to this size, beyond it as uint8 (a quarter of it)."""
@@ -188,14 +189,17 @@ class CaptureDatamanager(FullImageDatamanager[CaptureDataset]):
 
     def next_train(self, step: int) -> tuple[Cameras, dict[str, Any]]:
         """The picture of ``step``: every epoch shows all pictures once, in an order drawn from seed and epoch."""
-        num_images = len(self.train_dataset)
-        epoch, position = divmod(step, num_images)
-        generator = torch.Generator().manual_seed(self.config.train_cameras_sampling_seed * 1_000_003 + epoch)
-        index = int(torch.randperm(num_images, generator=generator)[position])
+        index = self._index_at(step)
         data = self._ready(self.cached_train[index])
         camera = self.train_cameras[index : index + 1]
         camera.metadata = {**(camera.metadata or {}), "cam_idx": index}
         return camera, data
+
+    def _index_at(self, step: int) -> int:
+        num_images = len(self.train_dataset)
+        epoch, position = divmod(step, num_images)
+        generator = torch.Generator().manual_seed(self.config.train_cameras_sampling_seed * 1_000_003 + epoch)
+        return int(torch.randperm(num_images, generator=generator)[position])
 
     def next_eval_image(self, step: int) -> tuple[Cameras, dict[str, Any]]:
         """A held-out picture, a different one from step to step."""
@@ -236,16 +240,47 @@ class CaptureDatamanager(FullImageDatamanager[CaptureDataset]):
         cameras = deepcopy(dataset.cameras).to(self.device)
         return [(cameras[index : index + 1], self._ready(data)) for index, data in enumerate(cached)]
 
-    def canonical_views(self) -> list[View]:
-        """Pictures of the canonical timestep, for initialising surfels; those without a mask are left out."""
-        metadata = self.train_dataset.metadata
-        canonical = int(metadata["timesteps"][metadata["canonical_row"]])
+    # ---- shots for the phases of training (sage_ns.training.phase.ShotSource) -------------------------------------
+
+    @cached_property
+    def _pinholes(self) -> list[PinholeCamera]:
+        """Training cameras as the rasteriser takes them, on the device: made once, so that no step waits for one."""
         cameras = self.train_dataset.cameras
-        assert cameras.metadata is not None
-        views = []
-        for index in torch.nonzero(cameras.metadata["timestep"][:, 0] == canonical)[:, 0].tolist():
+        return [pinhole_camera(cameras[index : index + 1]).to(self.device) for index in range(len(cameras))]
+
+    @cached_property
+    def _tracked_motion(self) -> list[Tensor | None]:
+        """Motion vector of each training picture, on the device; None at the canonical timestep."""
+        metadata = self.train_dataset.cameras.metadata
+        assert metadata is not None
+        canonical = self._canonical_timestep
+        return [
+            None if timestep == canonical else motion.to(self.device)
+            for timestep, motion in zip(metadata["timestep"][:, 0].tolist(), metadata["motion"], strict=True)
+        ]
+
+    @property
+    def _canonical_timestep(self) -> int:
+        metadata = self.train_dataset.metadata
+        return int(metadata["timesteps"][metadata["canonical_row"]])
+
+    @property
+    def num_moments(self) -> int:
+        """Number of timesteps among the training pictures."""
+        return len(self.train_dataset.metadata["train_timesteps"])
+
+    def shot(self, step: int) -> Shot:
+        """The training picture of ``step``, on the device; the same one as of :meth:`next_train`."""
+        index = self._index_at(step)
+        data = self._ready(self.cached_train[index])
+        return Shot(self._pinholes[index], data["image"], data.get("mask"), self._tracked_motion[index])
+
+    def canonical_shots(self) -> list[Shot]:
+        """Pictures of the canonical timestep, on the CPU; those without a mask are left out."""
+        shots = []
+        for index, motion in enumerate(self._tracked_motion):
             data = self.cached_train[index]
-            if "mask" in data:
+            if motion is None and "mask" in data:
                 image, mask = (_to_float(data[name].cpu()) for name in ("image", "mask"))
-                views.append(View(pinhole_camera(cameras[index : index + 1]), image, mask))
-        return views
+                shots.append(Shot(self._pinholes[index].to("cpu"), image, mask))
+        return shots

@@ -14,43 +14,21 @@ from sage_ns.errors import SageError, show_as_panels
 from sage_ns.plugin.datamanager import CaptureDatamanagerConfig
 from sage_ns.plugin.dataparser import FlameCaptureDataParserConfig
 from sage_ns.plugin.model_config import SageModelConfig
+from sage_ns.plugin.optimizers import optimizers
 from sage_ns.plugin.pipeline import SagePipelineConfig
-from sage_ns.plugin.trainer import DecayConfig, FusedAdamConfig, SageTrainerConfig
+from sage_ns.plugin.trainer import SageTrainerConfig
+from sage_ns.training.schedule import PhaseSteps
 
 
-def _optimizers() -> dict:
-    """Learning rates after GaussianAvatars, but positions and rotations start faster and decay further.
-
-    Nothing is densified here: surfels have to travel to where hair is, within a tenth of the iterations. Opacity and
-    colour decay, too: at their first rates they still flicker when training ends, and phase 2 unlearns pictures.
-    """
-    return {
-        "means": {"optimizer": FusedAdamConfig(lr=4e-2), "scheduler": DecayConfig(lr_final=1e-4)},
-        "quaternions": {"optimizer": FusedAdamConfig(lr=1e-2), "scheduler": DecayConfig(lr_final=1e-3)},
-        "log_scales": {"optimizer": FusedAdamConfig(lr=1.7e-2), "scheduler": DecayConfig(lr_final=1.7e-3)},
-        "opacity_logits": {"optimizer": FusedAdamConfig(lr=5e-2), "scheduler": DecayConfig(lr_final=5e-3)},
-        "sh_dc": {"optimizer": FusedAdamConfig(lr=2.5e-3), "scheduler": DecayConfig(lr_final=5e-4)},
-        "sh_rest": {"optimizer": FusedAdamConfig(lr=2.5e-3 / 20), "scheduler": DecayConfig(lr_final=5e-4 / 20)},
-        "field_grid": {"optimizer": FusedAdamConfig(lr=3e-3), "scheduler": DecayConfig(lr_final=3e-4)},
-        "field_network": {"optimizer": FusedAdamConfig(lr=1e-3), "scheduler": DecayConfig(lr_final=1e-4)},
-        "appearance": {"optimizer": FusedAdamConfig(lr=1e-3), "scheduler": DecayConfig(lr_final=3e-4)},
-        "shape": {"optimizer": FusedAdamConfig(lr=3e-4), "scheduler": DecayConfig(lr_final=1e-4)},
-        "detail_dc": {"optimizer": FusedAdamConfig(lr=2.5e-3), "scheduler": DecayConfig(lr_final=5e-4)},
-        "detail_rest": {"optimizer": FusedAdamConfig(lr=2.5e-3 / 20), "scheduler": DecayConfig(lr_final=5e-4 / 20)},
-        "detail_opacity": {"optimizer": FusedAdamConfig(lr=5e-2), "scheduler": DecayConfig(lr_final=5e-3)},
-        "detail_shape": {"optimizer": FusedAdamConfig(lr=1e-2), "scheduler": DecayConfig(lr_final=1e-3)},
-    }
-
-
-def _trainer(method_name: str, model: SageModelConfig, self_supervise: bool = True) -> SageTrainerConfig:
+def _trainer(method_name: str, model: SageModelConfig, steps: PhaseSteps) -> SageTrainerConfig:
     return SageTrainerConfig(
         method_name=method_name,
         pipeline=SagePipelineConfig(
             datamanager=CaptureDatamanagerConfig(dataparser=FlameCaptureDataParserConfig()),
             model=model,
-            self_supervise=self_supervise,
+            steps=steps,
         ),
-        optimizers=_optimizers(),
+        optimizers=optimizers(),
         steps_per_save=500,
         steps_per_eval_batch=0,
         steps_per_eval_image=500,
@@ -62,13 +40,15 @@ def _trainer(method_name: str, model: SageModelConfig, self_supervise: bool = Tr
 
 
 sage_multiview = MethodSpecification(
-    config=_trainer("sage-multiview", SageModelConfig()),
+    config=_trainer("sage-multiview", SageModelConfig(), PhaseSteps()),
     description="SAGE head avatar from one timestep of a camera rig.",
 )
 
 surfels = MethodSpecification(
     config=_trainer(
-        "surfels", SageModelConfig(with_sdf=False, correction=False, mouth=False, wrinkles=0.0), self_supervise=False
+        "surfels",
+        SageModelConfig(with_sdf=False, correction=False, mouth=False, wrinkles=0.0),
+        PhaseSteps(self_supervise=0),
     ),
     description="Ablation: rigged 2D Gaussian surfels trained on images only.",
 )

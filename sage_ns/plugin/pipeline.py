@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal, cast
@@ -19,41 +18,30 @@ from torchvision.utils import save_image
 from sage_ns.errors import SageError
 from sage_ns.motion.bank import DrivingBank
 from sage_ns.plugin.datamanager import CaptureDatamanager
-from sage_ns.plugin.model import SageModel
+from sage_ns.plugin.model import RAW_TERMS, TERMS_WEIGHT, SageModel
 from sage_ns.system.progress import tracked
-from sage_ns.training.appearance_consistency import AppearanceSource
-from sage_ns.training.reconstruct import Losses, Reconstruct
+from sage_ns.training.config import SelfSuperviseConfig
+from sage_ns.training.phases import Ingredients, build_schedule
+from sage_ns.training.picture_fit import PictureFit
+from sage_ns.training.schedule import PhaseSteps, Schedule
 from sage_ns.training.self_supervise import SelfSupervise
 from sage_ns.video.ffmpeg import put_ffmpeg_on_path
 from sage_ns.viewer import FrontView, PuppetPanel
 
-Phase = Reconstruct | SelfSupervise
-
 
 @dataclass
-class SagePipelineConfig(VanillaPipelineConfig):
+class SagePipelineConfig(SelfSuperviseConfig, VanillaPipelineConfig):
     """Pipeline of all sage methods."""
 
     _target: type = field(default_factory=lambda: SagePipeline)
-    reconstruct_steps: int = 0
-    """length of phase 1; 0 = as the preset says (set when training starts)"""
-    self_supervise: bool = True
-    """phase 2: expressions of a driving bank are drawn and held to what the pictures have shown"""
-    driving_bank: Path | None = None
-    """motion to teach: a VHAP, LAM or metrical-tracker folder, or an .npz; the capture's own driver, or else made-up
-    expressions, where none is given"""
-    appearance_rays: int = 2048
-    """pixels per step of phase 2 that are held to the canonical appearance; 0 = none"""
-    appearance_source: AppearanceSource = "pictures"
-    """what is there: looked up in the pictures of the canonical moment, or rendered from the field as in the paper"""
-    anchor: float = 1.0
-    """weight of the real pictures' losses, which every second step of phase 2 is about; 0 = none, all steps teach"""
+    steps: PhaseSteps = field(default_factory=PhaseSteps)
+    """length of each phase"""
     seed: int = 42
     """seed of all that training draws at random (set from --machine.seed)"""
 
 
 class SagePipeline(VanillaPipeline):
-    """Joins capture and avatar; picks the phase by step."""
+    """Joins capture and avatar; trains by a schedule of phases."""
 
     config: SagePipelineConfig
     datamanager: CaptureDatamanager
@@ -89,16 +77,14 @@ class SagePipeline(VanillaPipeline):
             num_train_data=len(dataset),
             metadata=dataset.metadata,
             # Pictures are only looked at where an avatar begins, not where one is loaded.
-            views=self.datamanager.canonical_views if test_mode == "val" else None,
+            views=self.datamanager.canonical_shots if test_mode == "val" else None,
             seed=config.seed,
         )
         self.model.to(device)
         self.front_view = FrontView(self.model)
         self.puppet_panel = PuppetPanel(self.model)
-        # Read before training starts: a bank that cannot be used is to be known of by then.
-        self._bank = self._driving_bank() if config.self_supervise and test_mode == "val" else None
-        self._reconstruct = Reconstruct(self.model, self.datamanager, max(config.reconstruct_steps, 1), config.seed)
-        self.phase: Phase = self._reconstruct
+        # Built before training starts: a driving bank that cannot be used is refused before long work.
+        self.schedule: Schedule | None = self._build_schedule() if test_mode == "val" else None
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool | None = None) -> None:
         """Load a checkpoint, all of it; nerfstudio would leave out in silence what does not match.
@@ -116,30 +102,20 @@ class SagePipeline(VanillaPipeline):
         """The avatar."""
         return cast(SageModel, self._model)
 
-    def get_train_loss_dict(self, step: int) -> tuple[dict[str, Any], Losses, dict[str, Tensor]]:
-        """Losses of the phase that ``step`` belongs to."""
-        self.phase = self._phase_at(step)
-        return self.phase.losses(step)
+    def get_train_loss_dict(self, step: int) -> tuple[dict[str, Any], dict[str, Tensor], dict[str, Tensor]]:
+        """Outputs, weighted losses and metrics of the phase that ``step`` belongs to."""
+        assert self.schedule is not None, "the pipeline was not set up to train"
+        taken = self.schedule.step(step)
+        outputs = {"rgb": taken.rendered, RAW_TERMS: taken.terms, TERMS_WEIGHT: taken.weight}
+        return outputs, self.model.get_loss_dict(outputs, {}), {"psnr": taken.psnr}
 
-    def _phase_at(self, step: int) -> Phase:
-        teaches = self.config.self_supervise and step >= self.config.reconstruct_steps
-        return self._self_supervise if teaches else self._reconstruct
-
-    @cached_property
-    def _self_supervise(self) -> SelfSupervise:
-        """Phase 2, made when it is first asked for."""
-        config = self.config
-        assert self._bank is not None
-        return SelfSupervise(
-            self.model,
-            self.datamanager,
-            self._reconstruct,
-            self._bank,
-            config.appearance_rays,
-            config.appearance_source,
-            config.anchor,
-            config.seed,
-        )
+    def _build_schedule(self) -> Schedule:
+        config, learner = self.config, self.model.learner
+        steps = {name: length for name, length in config.steps.asked().items() if length}
+        fit = PictureFit(learner, self.datamanager, config.seed)
+        bank = self._driving_bank() if SelfSupervise.name in steps else None
+        ingredients = Ingredients(learner, self.datamanager, fit, bank, config, config.seed)
+        return build_schedule(steps, ingredients)
 
     def _driving_bank(self) -> DrivingBank:
         sources = [self.config.driving_bank] if self.config.driving_bank is not None else []

@@ -40,7 +40,7 @@ def write_playback_run(avatar: Avatar, run_dir: Path) -> Path:
     pipeline.model.avatar.load_state_dict(avatar.state_dict())
     checkpoints = config.get_checkpoint_dir()
     checkpoints.mkdir(parents=True, exist_ok=True)
-    content = {"step": 0, "reconstruct_steps": 1, "pipeline": pipeline.state_dict()}
+    content = {"step": 0, "phases": {"reconstruct": 1}, "pipeline": pipeline.state_dict()}
     torch.save(content, checkpoints / "step-000000000.ckpt")
     super(SageTrainerConfig, config).save_config()
     return run_dir / "config.yml"
@@ -58,6 +58,7 @@ def _config(avatar: Avatar, run_dir: Path) -> SageTrainerConfig:
         "pipeline.datamanager.run_dir": run_dir,
         "pipeline.model.num_surfels": avatar.surfels.num_surfels,
         "pipeline.model.sh_degree": round((num_rest + 1) ** 0.5) - 1,
+        "pipeline.steps.reconstruct": 1,
         "pipeline.model.networks": False,
         "pipeline.model.mouth": avatar.mouth is not None,
         "pipeline.model.correction": look.correction,

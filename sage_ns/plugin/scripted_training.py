@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import Any, cast
 
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackLocation
 from nerfstudio.scripts.train import _set_random_seed
@@ -12,9 +12,6 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from sage_ns.plugin.trainer import SageTrainer, SageTrainerConfig
-
-if TYPE_CHECKING:
-    from sage_ns.plugin.pipeline import SagePipeline
 
 
 def train(config: SageTrainerConfig) -> Path:
@@ -41,9 +38,9 @@ def train(config: SageTrainerConfig) -> Path:
 
         def advance(step: int) -> None:
             if step % 20 == 0 or step + 1 == config.max_num_iterations:
-                phase = cast("SagePipeline", trainer.pipeline).phase
-                figures = f"PSNR {float(phase.last_psnr):.1f} dB"
-                progress.update(task, description=phase.title, completed=step + 1, figures=figures)
+                schedule = cast(Any, trainer.pipeline).schedule
+                figures = f"PSNR {float(schedule.psnr):.1f} dB"
+                progress.update(task, description=schedule.current.title, completed=step + 1, figures=figures)
 
         trainer.callbacks.append(TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN_ITERATION], advance))
         trainer.train()

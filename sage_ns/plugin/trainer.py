@@ -1,94 +1,25 @@
-"""Training as nerfstudio does it, with presets, atomic checkpoints and resuming to a total number of steps."""
+"""Training as nerfstudio does it, with presets, whole checkpoints and resuming to a total number of steps."""
 
 from __future__ import annotations
 
-import os
-import re
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, Literal, cast
 
 import torch
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackLocation
-from nerfstudio.engine.optimizers import OptimizerConfig, Optimizers
-from nerfstudio.engine.schedulers import ExponentialDecayScheduler, ExponentialDecaySchedulerConfig
+from nerfstudio.engine.optimizers import Optimizers
 from nerfstudio.engine.trainer import Trainer, TrainerConfig
 from nerfstudio.utils.rich_utils import CONSOLE
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+from rich.markup import escape
 
 from sage_ns.errors import SageError
-from sage_ns.field.sdf import FieldConfig
 from sage_ns.image.metrics import load_lpips
+from sage_ns.plugin.checkpoints import CheckpointHeader, checkpoint_to_resume, read_header, write_checkpoint
+from sage_ns.plugin.presets import Preset, apply_preset, changed_settings, find_preset
 from sage_ns.system.parallel import cores_for_kernels
-
-
-@dataclass(frozen=True)
-class Preset:
-    """Sizes that belong together."""
-
-    num_surfels: int
-    num_reconstruct: int
-    """Steps of phase 1."""
-    num_self_supervise: int
-    """Steps of phase 2."""
-    num_rays: int
-    num_surface_points: int
-    field: FieldConfig
-    networks: bool
-
-
-PRESETS = {
-    "paper": Preset(
-        num_surfels=150_000,
-        num_reconstruct=30_000,
-        num_self_supervise=10_000,
-        num_rays=1024,
-        num_surface_points=16_384,
-        field=FieldConfig(num_levels=14, log2_table_size=19, finest=900),
-        networks=True,
-    ),
-    "small": Preset(
-        num_surfels=30_000,
-        num_reconstruct=2_000,
-        num_self_supervise=800,
-        num_rays=192,
-        num_surface_points=3072,
-        field=FieldConfig(num_levels=8, log2_table_size=17, finest=224),
-        # In 2,000 steps they cost more than they bring: docs/benchmarks.md.
-        networks=False,
-    ),
-}
-
-
-@dataclass
-class FusedAdamConfig(OptimizerConfig):
-    """Adam in one kernel per parameter; on CPU many times faster than torch's default."""
-
-    _target: type = torch.optim.Adam
-    eps: float = 1e-15
-    """as 3DGS"""
-    fused: bool = True
-    """torch's fused implementation"""
-
-
-@dataclass
-class DecayConfig(ExponentialDecaySchedulerConfig):
-    """nerfstudio's exponential decay, over both phases unless max_steps says otherwise."""
-
-    _target: type = field(default_factory=lambda: Decay)
-    max_steps: int = 0
-    """steps until lr_final; 0 = all (set when training starts)"""
-
-
-class Decay(ExponentialDecayScheduler):
-    """Keeps learning rates Python floats: numpy's would make torch refuse the checkpoint as unsafe."""
-
-    def get_scheduler(self, optimizer: torch.optim.Optimizer, lr_init: float) -> LRScheduler:
-        """As nerfstudio's."""
-        decay = super().get_scheduler(optimizer, lr_init).lr_lambdas[0]  # type: ignore[attr-defined]
-        return LambdaLR(optimizer, lr_lambda=lambda step: float(decay(step)))
+from sage_ns.training.schedule import PhaseSteps, settle_steps
 
 
 @dataclass
@@ -99,8 +30,10 @@ class SageTrainerConfig(TrainerConfig):
     preset: Literal["auto", "paper", "small"] = "auto"
     """sizes: paper (150,000 surfels, 30,000 and 10,000 steps of the two phases), small (for CPUs); auto = paper with
     CUDA, small without"""
-    max_num_iterations: int = 0
-    """training steps in all, resumed ones included; 0 = as the preset says"""
+    max_num_iterations: int | None = None  # type: ignore[assignment]
+    """training steps in all, resumed ones included; None = the sum of the phases"""
+    changed: dict[str, Any] = field(default_factory=dict)
+    """settings of the model that differ from the preset and the defaults (recorded when training starts)"""
 
     def set_timestamp(self) -> None:
         """Settle what the command line left open; nerfstudio calls this once, before it prints and saves the config.
@@ -114,37 +47,27 @@ class SageTrainerConfig(TrainerConfig):
         self._check()
         if self.preset == "auto":
             self.preset = "paper" if self.machine.device_type == "cuda" else "small"
-        preset = PRESETS[self.preset]
+        preset = find_preset(self.preset)
         self._settle_phases(preset)
         pipeline: Any = self.pipeline
-        model: Any = pipeline.model
-        for name in ("num_surfels", "num_rays", "num_surface_points"):
-            setattr(model, name, getattr(model, name) or getattr(preset, name))
-        if model.sdf == FieldConfig():
-            model.sdf = preset.field
-        if model.networks is None:
-            model.networks = preset.networks
+        apply_preset(preset, pipeline.model)
+        self.changed = changed_settings(preset, pipeline.model)
         pipeline.seed = self.machine.seed
         for group in self.optimizers.values():
-            if group["scheduler"] is not None and not group["scheduler"].max_steps:
+            if group["scheduler"] is not None and group["scheduler"].max_steps is None:
                 group["scheduler"].max_steps = self.max_num_iterations
 
     def _settle_phases(self, preset: Preset) -> None:
-        """How many steps there are, and how many of them belong to phase 1; of a given total, the preset's share.
-
-        A training that is resumed, to more steps than before perhaps, has its border where it was.
-        """
+        """The length of each phase; a training that is resumed has its borders where they were."""
         pipeline: Any = self.pipeline
-        teaches = pipeline.self_supervise
-        resumed = _header(checkpoint_to_resume(self))
-        if teaches and not pipeline.reconstruct_steps and resumed is not None:
-            pipeline.reconstruct_steps = resumed["reconstruct_steps"]
-        both = preset.num_reconstruct + preset.num_self_supervise
-        if not self.max_num_iterations:
-            first = pipeline.reconstruct_steps or preset.num_reconstruct
-            self.max_num_iterations = first + (preset.num_self_supervise if teaches else 0)
-        share = preset.num_reconstruct / both if teaches else 1.0
-        pipeline.reconstruct_steps = pipeline.reconstruct_steps or round(share * self.max_num_iterations)
+        checkpoint = checkpoint_to_resume(self)
+        begun = None if checkpoint is None else read_header(checkpoint).phases
+        try:
+            steps, total = settle_steps(pipeline.steps.asked(), preset.steps, self.max_num_iterations, begun)
+        except ValueError as error:
+            raise SageError(f"--pipeline.steps: {error}") from error
+        pipeline.steps = PhaseSteps(**{name: steps.get(name, 0) for name in pipeline.steps.asked()})
+        self.max_num_iterations = total
 
     def _settle_device(self) -> None:
         asked = self.machine.device_type
@@ -157,23 +80,27 @@ class SageTrainerConfig(TrainerConfig):
             self.machine.device_type = "cpu"
 
     def _check(self) -> None:
-        model: Any = self.pipeline.model
+        pipeline: Any = self.pipeline
+        model = pipeline.model
         least = {
-            "--max-num-iterations": (self.max_num_iterations, 0),
-            "--pipeline.model.num-surfels": (model.num_surfels, 0),
+            "--max-num-iterations": (self.max_num_iterations, 1),
+            "--pipeline.model.num-surfels": (model.num_surfels, 1),
+            "--pipeline.model.num-rays": (model.num_rays, 1),
+            "--pipeline.model.num-surface-points": (model.num_surface_points, 1),
             "--pipeline.model.supersampling": (model.supersampling, 1),
             "--pipeline.model.sh-degree": (model.sh_degree, 0),
         }
+        for name, length in pipeline.steps.asked().items():
+            least[f"--pipeline.steps.{name.replace('_', '-')}"] = (length, 0)
         for name, (value, minimum) in least.items():
-            if value < minimum:
+            if value is not None and value < minimum:
                 raise SageError(f"{name} is {value}; it must be at least {minimum}.")
-        if self.preset not in ("auto", *PRESETS):
-            raise SageError(f"There is no preset '{self.preset}'. Presets: auto, {', '.join(PRESETS)}.")
+        if self.preset != "auto":
+            find_preset(self.preset)
         if model.sh_degree > 3:
             raise SageError(f"--pipeline.model.sh-degree is {model.sh_degree}; it can be 0 to 3.")
         if model.lpips_weights is not None:
             load_lpips(model.lpips_weights)
-        checkpoint_to_resume(self)
 
     def _make_paths_absolute(self) -> None:
         # config.yml is read again from other working directories.
@@ -188,6 +115,7 @@ class SageTrainerConfig(TrainerConfig):
             (self.pipeline, "driving_bank"),
             (self.pipeline.model, "lpips_weights"),
             (self.pipeline.model, "start_from"),
+            (self.pipeline.model, "mouth_prior"),
         ):
             value = getattr(holder, name)
             if value is not None:
@@ -198,34 +126,17 @@ class SageTrainerConfig(TrainerConfig):
         """Leave it to the trainer, which saves once the capture was read: a failed start leaves no folder behind."""
 
 
-def checkpoint_to_resume(config: TrainerConfig) -> Path | None:
-    """The checkpoint that ``config`` tells to load, by ``load_dir`` (and ``load_step``) or ``load_checkpoint``.
-
-    Raises:
-        SageError: it does not exist.
-    """
-    if config.load_dir is None:
-        path = config.load_checkpoint
-        if path is not None and not path.is_file():
-            raise SageError(f"--load-checkpoint {path} does not exist.")
-        return path
-    if not config.load_dir.is_dir():
-        raise SageError(f"--load-dir {config.load_dir} is not a folder. Give the nerfstudio_models folder of a run.")
-    names = sorted(path.name for path in config.load_dir.iterdir())
-    strange = [name for name in names if not re.fullmatch(r"step-\d{9}\.ckpt", name)]
-    if strange or not names:
-        found = f"holds {', '.join(strange[:3])}" if strange else "is empty"
-        raise SageError(f"--load-dir {config.load_dir} {found}. Give a run's nerfstudio_models folder (step-*.ckpt).")
-    name = names[-1] if config.load_step is None else f"step-{config.load_step:09d}.ckpt"
-    if name not in names:
-        raise SageError(f"--load-dir {config.load_dir} has no {name}; it has {', '.join(names)}.")
-    return config.load_dir / name
-
-
 class SageTrainer(Trainer):
     """nerfstudio's trainer with checkpoints that cannot be half-written, and a total number of steps."""
 
     config: SageTrainerConfig
+
+    @property
+    def num_steps(self) -> int:
+        """Training steps in all, resumed ones included."""
+        total = self.config.max_num_iterations
+        assert total is not None, "set_timestamp settles it"
+        return total
 
     def setup(self, test_mode: Literal["test", "val", "inference"] = "val") -> None:
         """Read the capture, build everything, and save the config and what the run keeps of its capture.
@@ -236,13 +147,18 @@ class SageTrainer(Trainer):
             SageError: the capture or another input cannot be used; nothing has been written by then.
         """
         self.callbacks = []
-        resumed = _header(checkpoint_to_resume(self.config))
-        self._start_step = 0 if resumed is None else resumed["step"] + 1
-        if self._start_step >= self.config.max_num_iterations:
+        checkpoint = checkpoint_to_resume(self.config)
+        self._start_step = 0 if checkpoint is None else read_header(checkpoint).step + 1
+        if self._start_step >= self.num_steps:
             return
         super().setup(test_mode)
+        self._say_preset()
         self.pipeline.datamanager.keep(self.base_dir)  # type: ignore[operator]
         self.callbacks.append(TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN_ITERATION], self._after_iteration))
+
+    def _say_preset(self) -> None:
+        changed = ", ".join(f"{name} = {value}" for name, value in self.config.changed.items())
+        CONSOLE.print(f"Preset {self.config.preset}" + escape(f"; changed from it: {changed}" if changed else ""))
 
     def setup_optimizers(self) -> Optimizers:
         """As nerfstudio's. Called once the capture was read and found good: from here on the run has a folder."""
@@ -251,7 +167,7 @@ class SageTrainer(Trainer):
 
     def train(self) -> None:
         """Train up to ``max_num_iterations`` in all, whatever step a loaded checkpoint is at."""
-        total = self.config.max_num_iterations
+        total = self.num_steps
         if self._start_step >= total:
             CONSOLE.print(f"The checkpoint has {self._start_step} of {total} steps: nothing left to train.")
             return
@@ -263,49 +179,22 @@ class SageTrainer(Trainer):
             self.config.max_num_iterations = total
 
     def _after_iteration(self, step: int) -> None:
-        moved = self.pipeline.phase.after_step(step)  # type: ignore[attr-defined]
-        if moved is None:
-            return
-        # The moments of a rebound surfel belong to a frame that it has left.
-        for name in ("means", "quaternions"):
-            optimizer = self.optimizers.optimizers.get(name)
-            if optimizer is None:  # networks predict the rotations
-                continue
-            for state in optimizer.state.values():
-                state["exp_avg"][moved] = 0.0
-                state["exp_avg_sq"][moved] = 0.0
+        schedule = cast(Any, self.pipeline).schedule
+        schedule.after_step(step, self.optimizers.optimizers)
 
     def save_checkpoint(self, step: int) -> None:
-        """Write the checkpoint beside its final name and rename it, so that a kill leaves the last one whole."""
+        """Write the checkpoint, whole or not at all."""
         if self.local_rank != 0:
             return
-        self.checkpoint_dir.mkdir(parents=True, exist_ok=True)
-        path = self.checkpoint_dir / f"step-{step:09d}.ckpt"
-        unfinished = self.checkpoint_dir.parent / f".{path.name}.{os.getpid()}"
-        torch.save(
-            {
-                "step": step,
-                "reconstruct_steps": cast(Any, self.config.pipeline).reconstruct_steps,
-                "pipeline": self.pipeline.state_dict(),
-                "optimizers": {name: each.state_dict() for name, each in self.optimizers.optimizers.items()},
-                "schedulers": {name: each.state_dict() for name, each in self.optimizers.schedulers.items()},
-                "scalers": self.grad_scaler.state_dict(),
-            },
-            unfinished,
-        )
-        os.replace(unfinished, path)
+        schedule = cast(Any, self.pipeline).schedule
+        content = {
+            "pipeline": self.pipeline.state_dict(),
+            "optimizers": {name: each.state_dict() for name, each in self.optimizers.optimizers.items()},
+            "schedulers": {name: each.state_dict() for name, each in self.optimizers.schedulers.items()},
+            "scalers": self.grad_scaler.state_dict(),
+        }
+        path = write_checkpoint(self.checkpoint_dir, CheckpointHeader(step, schedule.steps()), content)
         if self.config.save_only_latest_checkpoint:
             for other in self.checkpoint_dir.glob("*.ckpt"):
                 if other != path:
                     other.unlink()
-
-
-def _header(checkpoint: Path | None) -> dict[str, int] | None:
-    """Steps that a checkpoint has seen, and how many of its training are phase 1."""
-    if checkpoint is None:
-        return None
-    try:
-        content = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-        return {name: int(content[name]) for name in ("step", "reconstruct_steps")}
-    except (OSError, RuntimeError, KeyError, UnpicklingError) as error:
-        raise SageError(f"{checkpoint} is not a checkpoint of a training: {error}") from error

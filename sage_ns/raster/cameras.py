@@ -12,15 +12,6 @@ from torch import Tensor
 from sage_ns.raster.types import PinholeCamera
 
 
-@dataclass(frozen=True)
-class View:
-    """One picture with its camera and its soft foreground mask."""
-
-    camera: PinholeCamera
-    image: Float[Tensor, "h w 3"]
-    mask: Float[Tensor, "h w 1"]
-
-
 def pixel_rays(camera: PinholeCamera) -> tuple[Float[Tensor, "h w 3"], Float[Tensor, "h w 3"]]:
     """Origins [metres] and directions (not normalised) of the rays through all pixel centres, in the world."""
     device = camera.intrinsics.device

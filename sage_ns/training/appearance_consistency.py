@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -12,15 +11,15 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from sage_ns.avatar.canonical import Canonical
+from sage_ns.capture.shot import Shot
 from sage_ns.geometry.ray_casting import first_triangles
 from sage_ns.geometry.triangles import TriangleFrames, triangle_frames
 from sage_ns.raster import Buffers, PinholeCamera
-from sage_ns.raster.cameras import View, pixel_rays
+from sage_ns.raster.cameras import pixel_rays
 from sage_ns.rig import HeadModel
 from sage_ns.rig.warp import meeting_points, to_canonical
+from sage_ns.training.config import AppearanceSource
 from sage_ns.training.surface_colors import SurfaceColors
-
-AppearanceSource = Literal["pictures", "field"]
 
 _ABOUT_THE_MESH = 0.012
 """Metres before and behind the tracked mesh within which a bent ray looks for the field's surface."""
@@ -44,15 +43,15 @@ class Expected:
 
 
 class AppearanceConsistency:
-    """Draws pixels of a posed rendering and tells from the canonical head which colours they should have.
+    """Draws pixels of a posed rendering, and finds on the canonical head the colours that they should have.
 
-    A pixel's ray is cast at the posed mesh, bent back with the triangle that it meets, and followed to the surface of
-    the frozen field. [reading] What is there is looked up in the pictures of the canonical moment (source "pictures"),
-    or rendered with the canonical appearance as the paper does (source "field"): the pictures are sharper.
-    Rays that meet hair, leave the surface, or come out where no picture has looked, say nothing.
+    Each pixel's ray is cast at the posed mesh, mapped to the canonical head with the triangle that it meets, and
+    followed to the surface of the frozen field. [reading] The colour of that point is looked up in the pictures of the
+    canonical moment (source "pictures"), or rendered with the canonical appearance as the paper does (source "field"):
+    the pictures are sharper. Rays that meet hair, leave the surface, or end at a point that no picture shows are left out.
 
     Args:
-        canonical: field and appearance; what they say is a constant.
+        canonical: field and appearance; no gradient reaches them.
         head_model: the personal rig's.
         vertices: of the rig at the canonical moment, metres.
         views: pictures of that moment.
@@ -65,7 +64,7 @@ class AppearanceConsistency:
         canonical: Canonical,
         head_model: HeadModel,
         vertices: Float[Tensor, "num_vertices 3"],
-        views: Sequence[View],
+        views: Sequence[Shot],
         num_rays: int,
         source: AppearanceSource,
     ) -> None:
@@ -94,17 +93,17 @@ class AppearanceConsistency:
             buffers: the rendering.
             generator: source of all randomness, on the CPU.
         """
-        pixel = torch.multinomial(_doubt(buffers).cpu(), self.num_rays, replacement=True, generator=generator)
+        pixel = torch.multinomial(_sampling_weight(buffers).cpu(), self.num_rays, replacement=True, generator=generator)
         pixel = pixel.to(vertices.device)
         origins, directions = (rays.reshape(-1, 3)[pixel] for rays in pixel_rays(camera))
         triangle = first_triangles(vertices, self.triangles, origins, directions).to(vertices.device)
         met = triangle.clamp_min(0)
         depth = meeting_points(origins, directions, vertices, self.triangles, met)
-        told = (triangle >= 0) & ~self.is_hair[met] & ((posed.normal[met] * directions).sum(dim=-1) < 0)
-        told &= buffers.depth_median.reshape(-1)[pixel] > depth - _IN_FRONT
-        pixel, triangle, directions = pixel[told], triangle[told], directions[told]
+        valid = (triangle >= 0) & ~self.is_hair[met] & ((posed.normal[met] * directions).sum(dim=-1) < 0)
+        valid &= buffers.depth_median.reshape(-1)[pixel] > depth - _IN_FRONT
+        pixel, triangle, directions = pixel[valid], triangle[valid], directions[valid]
         start, gaze = to_canonical(
-            origins[told] + depth[told, None] * directions,
+            origins[valid] + depth[valid, None] * directions,
             F.normalize(directions, dim=-1),
             posed[triangle],
             self.frames[triangle],
@@ -125,17 +124,17 @@ class AppearanceConsistency:
         # A bent ray may end on the other lip, or in a fold of the lid: neither its place nor its normal is this skin's.
         skin = self.frames.normal[triangle]
         height = ((surface - start) * skin).sum(dim=-1).abs()
-        told = pictured.seen & (seen.alpha[:, 0] > _REACHED) & (height < _OFF_THE_MESH)
-        told &= (F.normalize(seen.normal, dim=-1) * skin).sum(dim=-1) > _SAME_SIDE
-        return Expected(pixel[told], color[told])
+        valid = pictured.seen & (seen.alpha[:, 0] > _REACHED) & (height < _OFF_THE_MESH)
+        valid &= (F.normalize(seen.normal, dim=-1) * skin).sum(dim=-1) > _SAME_SIDE
+        return Expected(pixel[valid], color[valid])
 
 
-def _doubt(buffers: Buffers) -> Float[Tensor, "num_pixels"]:
-    """How likely each pixel is to be drawn: where normals disagree with depth and surfels spread along the ray."""
+def _sampling_weight(buffers: Buffers) -> Float[Tensor, "num_pixels"]:
+    """Probability, not normalised, that a pixel is drawn: high where normals disagree with depth and surfels spread."""
     inside = buffers.alpha.reshape(-1)
     agreement = (buffers.normal * buffers.normal_from_depth).sum(dim=-1).reshape(-1)
     parts = (inside - agreement).clamp_min(0.0), buffers.distortion.reshape(-1)
-    doubt = sum(part / part.mean().clamp_min(1e-9) for part in parts)
-    assert isinstance(doubt, Tensor)
+    error = sum(part / part.mean().clamp_min(1e-9) for part in parts)
+    assert isinstance(error, Tensor)
     even = inside / inside.mean().clamp_min(1e-9)
-    return (1 - _EVERYWHERE) * doubt / doubt.mean().clamp_min(1e-9) + _EVERYWHERE * even + 1e-6
+    return (1 - _EVERYWHERE) * error / error.mean().clamp_min(1e-9) + _EVERYWHERE * even + 1e-6

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -16,8 +14,8 @@ from sage_ns.raster import Buffers, PinholeCamera
 from sage_ns.raster.cameras import pixel_rays
 from sage_ns.rig import HeadModel
 from sage_ns.training import losses
-
-Terms = dict[str, Callable[[], Tensor]]
+from sage_ns.training.config import LearnerConfig, require
+from sage_ns.training.losses import Terms
 
 _ON_SURFACE = 1.0
 """Triangle scales; a surfel farther from its triangle is hair (GaussianAvatars' limit for skin)."""
@@ -59,6 +57,19 @@ class FieldSupervision:
         # The surface goes straight over strands of hair, and over the gap between the lips, which is to stay dark.
         regions, triangles = head_model.regions, head_model.triangles
         self._is_covered = regions.triangle_mask("hair", triangles) | regions.triangle_mask("lips", triangles)
+
+    @classmethod
+    def of(cls, config: LearnerConfig, canonical: Canonical, head_model: HeadModel, seed: int) -> FieldSupervision:
+        """Supervision as the settings have it."""
+        return cls(
+            canonical,
+            head_model,
+            require(config.num_rays, "num_rays"),
+            require(config.num_surface_points, "num_surface_points"),
+            config.surfel_share,
+            config.normal_share,
+            seed,
+        )
 
     def _generator(self, step: int, purpose: int) -> torch.Generator:
         return torch.Generator().manual_seed((self.seed * 1_000_003 + step) * 7 + purpose)

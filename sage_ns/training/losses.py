@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from jaxtyping import Float
@@ -10,6 +12,9 @@ from torch import Tensor
 
 from sage_ns.image import ssim
 from sage_ns.raster import Buffers
+
+Terms: TypeAlias = dict[str, Callable[[], Tensor]]
+"""Raw losses by the names of :class:`LossWeights`, each computed when it is called."""
 
 _DEPTH_BEND = 0.002
 """Metres; errors of depth beyond this count linearly."""
@@ -60,6 +65,23 @@ class LossWeights:
     """phase 2 only; at the weight of l1, what the tracked mesh is off by blurs the canonical head"""
     flatness: float = 0.01
     """pushes the smallest eigenvalue to 0; it is met within a few hundred steps at any weight"""
+
+
+def photometric(rendered: Float[Tensor, "h w 3"], truth: Float[Tensor, "h w 3"], weight: float = 1.0) -> Terms:
+    """The losses of a picture: absolute and squared differences and 1 - SSIM, times ``weight`` of the picture."""
+    return {
+        "l1": lambda: weight * l1(rendered, truth),
+        "squared": lambda: weight * squared(rendered, truth),
+        "dissimilarity": lambda: weight * dissimilarity(rendered, truth),
+    }
+
+
+def surface(buffers: Buffers) -> Terms:
+    """The losses of the surface that surfels draw: depth distortion and normal consistency."""
+    return {
+        "depth_distortion": lambda: depth_distortion(buffers),
+        "normal_consistency": lambda: normal_consistency(buffers),
+    }
 
 
 def l1(rendered: Float[Tensor, "h w 3"], truth: Float[Tensor, "h w 3"]) -> Float[Tensor, ""]:

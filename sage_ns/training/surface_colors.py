@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from sage_ns.capture.shot import Shot
 from sage_ns.geometry.ray_casting import RayCaster
-from sage_ns.raster.cameras import View, pixel_rays, project
+from sage_ns.raster.cameras import pixel_rays, project
 from sage_ns.rig.warp import meeting_points
 
 _BEHIND = 0.006
@@ -43,16 +44,16 @@ class SurfaceColors:
 
     def __init__(
         self,
-        views: Sequence[View],
+        views: Sequence[Shot],
         vertices: Float[Tensor, "num_vertices 3"],
         triangles: Int[Tensor, "num_triangles 3"],
     ) -> None:
         self.device = vertices.device
-        self.views = [View(view.camera.to(self.device), view.image, view.mask) for view in views]
+        self.views = [view.to(self.device) for view in views]
         caster = RayCaster(vertices, triangles)
         self._solid = [_solid_depth(view, caster, vertices, triangles) for view in self.views]
-        self._images = [view.image.permute(2, 0, 1)[None].to(self.device) for view in self.views]
-        self._masks = [view.mask.to(self.device) for view in self.views]
+        self._images = [view.picture.permute(2, 0, 1)[None] for view in self.views]
+        self._masks = [view.foreground for view in self.views]
 
     def look_up(
         self,
@@ -86,7 +87,7 @@ class SurfaceColors:
         return SeenColors(color, best > 0.0)
 
 
-def _solid_depth(view: View, caster: RayCaster, vertices: Tensor, triangles: Tensor) -> Float[Tensor, "h w"]:
+def _solid_depth(view: Shot, caster: RayCaster, vertices: Tensor, triangles: Tensor) -> Float[Tensor, "h w"]:
     """Camera depth of the mesh at each pixel [metres], the nearest of its neighbours; 0 at edges and off the mesh."""
     origins, directions = (rays.reshape(-1, 3) for rays in pixel_rays(view.camera))
     hits = caster.first_triangles(origins, directions).to(vertices.device)

@@ -129,8 +129,8 @@ class PuppetPanel(ViewerControl):
         # The viewer knows the last step, which is one less than their number.
         num_done = self.viewer.step + 1
         if self.viewer.trainer is not None:
-            config: Any = self.viewer.pipeline.config  # type: ignore[union-attr]
-            self._progress.show(training_progress(num_done, config.reconstruct_steps, self._num_steps))
+            schedule: Any = self.viewer.pipeline.schedule  # type: ignore[union-attr]
+            self._progress.show(training_progress(num_done, schedule.steps(), self._num_steps))
         elif self._progress.show(trained(num_done)):
             self.viewer.update_step(num_done)  # ns-viewer leaves it at 0
 

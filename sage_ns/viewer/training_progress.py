@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 
 import viser
-
-RECONSTRUCT, SELF_SUPERVISE = "reconstruct", "self-supervise"
 
 
 @dataclass(frozen=True)
@@ -18,16 +18,21 @@ class Progress:
     """Of the phase; None where nothing is being trained."""
 
 
-def training_progress(num_done: int, reconstruct_steps: int, total: int) -> Progress:
-    """Progress after ``num_done`` of ``total`` steps, the first ``reconstruct_steps`` of which are phase 1."""
-    phases = [(RECONSTRUCT, min(reconstruct_steps, total)), (SELF_SUPERVISE, total - reconstruct_steps)]
-    phases = [(name, length) for name, length in phases if length > 0]
+def training_progress(num_done: int, phases: Mapping[str, int], total: int) -> Progress:
+    """Progress after ``num_done`` of ``total`` steps of a training.
+
+    Args:
+        phases: length of each phase by its name, in their order; the last one ends with the training.
+    """
     if num_done >= total:
         return trained(num_done)
-    number = 2 if num_done >= reconstruct_steps and len(phases) == 2 else 1
-    name, length = phases[number - 1]
-    done = num_done - (reconstruct_steps if number == 2 else 0)
-    text = f"phase {number} of {len(phases)}: **{name}**, step {done:,} of {length:,}"
+    names, ends = list(phases), [min(end, total) for end in accumulate(phases.values())]
+    ends[-1] = total
+    number = next(number for number, end in enumerate(ends) if num_done < end)
+    start = ends[number - 1] if number else 0
+    done, length = num_done - start, ends[number] - start
+    counted = sum(end > before for before, end in zip([0, *ends], ends, strict=False))
+    text = f"phase {number + 1} of {counted}: **{names[number].replace('_', '-')}**, step {done:,} of {length:,}"
     return Progress(text, 100.0 * done / length)
 
 

@@ -12,9 +12,9 @@ from sage_ns.avatar.interior import interior_shade, interior_triangles
 from sage_ns.avatar.personal_rig import PersonalRig
 from sage_ns.avatar.rebinding import carry_over, rebind_surfels
 from sage_ns.avatar.surfels import BoundSurfels
+from sage_ns.capture.shot import Shot
 from sage_ns.geometry.triangles import triangle_frames
 from sage_ns.raster import PinholeCamera
-from sage_ns.raster.cameras import View
 from sage_ns.rig import FlameParams, HeadModel, pose_vertices
 from sage_ns.synthetic.head import builtin_head
 from tests.tiny import tiny_head_model
@@ -42,15 +42,15 @@ def some_params(head_model: HeadModel) -> FlameParams:
     )
 
 
-def front_view(value: float, width: int = 40, height: int = 50) -> View:
+def front_view(value: float, width: int = 40, height: int = 50) -> Shot:
     """A camera 1 m in front of the head; the whole picture is foreground of one grey."""
     camera_to_world = torch.eye(4)
     camera_to_world[2, 3] = 1.0
     camera = PinholeCamera.from_opengl(camera_to_world, 150.0, 150.0, width / 2, height / 2, width, height)
-    return View(camera, torch.full((height, width, 3), value), torch.ones(height, width, 1))
+    return Shot(camera, torch.full((height, width, 3), value), torch.ones(height, width, 1))
 
 
-def start(head_model: HeadModel, views: list[View], hair_reach: float = 0.05, num: int = 500) -> BoundSurfels:
+def start(head_model: HeadModel, views: list[Shot], hair_reach: float = 0.05, num: int = 500) -> BoundSurfels:
     vertices = head_model.v_template
     return initialise_surfels(head_model, vertices, num, 1, views, hair_reach, torch.Generator().manual_seed(0))
 
@@ -92,7 +92,7 @@ def rotated_z(wxyz: torch.Tensor) -> torch.Tensor:
 
 def test_hair_starts_inside_every_silhouette_and_only_where_hair_may_be(head_model: HeadModel) -> None:
     view = front_view(0.3)
-    mask = torch.zeros_like(view.mask)
+    mask = torch.zeros_like(view.foreground)
     mask[10:40, 8:32] = 1.0
     narrow = replace(view, mask=mask)
     surfels = start(head_model, [narrow])
@@ -106,7 +106,7 @@ def test_hair_starts_inside_every_silhouette_and_only_where_hair_may_be(head_mod
     in_camera = lifted @ narrow.camera.T_camera_world[:3, :3].T + narrow.camera.T_camera_world[:3, 3]
     pixels = (in_camera @ narrow.camera.intrinsics.T)[:, :2] / in_camera[:, 2:]
     column, row = pixels.floor().long().unbind(-1)
-    assert narrow.mask[row, column].min() == 1.0
+    assert narrow.foreground[row, column].min() == 1.0
 
 
 def test_colours_are_what_the_pictures_show(head_model: HeadModel) -> None:

@@ -25,7 +25,7 @@ def result(row: str, psnr: float, seed: int = 1, **changes: object) -> Result:
         frontal_camera=8,
         num_surfels=1000,
         num_steps=2000,
-        seconds={"setup": 1.0, "Reconstruct": 10.0},
+        seconds={"setup": 1.0, "reconstruct": 10.0},
         peak_bytes=2**30,
         novel_view=(image(0, 8, psnr + 5),),
         reenactment=tuple(image(t, c, psnr - 2 * (c == 3)) for t in (5, 6) for c in (3, 8)),

@@ -49,7 +49,7 @@ def test_figures_are_those_of_the_evaluation(done: Job) -> None:
     assert [(each.timestep, each.camera) for each in result.reenactment] == [(3, 0), (3, 1), (3, 2)]
     assert [(each.timestep, each.camera) for each in result.novel_view] == [(0, 2)]
     assert result.frontal_camera == 1  # the tiny capture's cameras stand at -30, 0 and 30 degrees
-    assert set(result.seconds) == {"setup", "Reconstruct"} and result.peak_bytes > 2**20
+    assert set(result.seconds) == {"setup", "reconstruct"} and result.peak_bytes > 2**20
     expected = load_avatar(done).get_average_eval_image_metrics()
     for name in ("psnr", "ssim", "psnr_face", "ssim_face"):
         assert result.figures("all")[name] == pytest.approx(expected[name], abs=1e-5)

@@ -26,7 +26,7 @@ def test_figures_of_one_seed() -> None:
     assert "±" not in expressions.title
     assert costs.rows[0] == (
         *("surfels-single", "25.00 / 0.250", "- / -"),
-        *("11 s", "setup 1 s, Reconstruct 10 s", "1,000", "1.00 GiB"),
+        *("11 s", "setup 1 s, reconstruct 10 s", "1,000", "1.00 GiB"),
     )
     assert gaps.rows == [["PSNR", "0.80", "0.94", "0.80", "0.87"], ["SSIM", "0.80", "0.73", "0.80", "0.70"]]
 

@@ -107,7 +107,7 @@ def test_more_steps_than_before_can_be_asked_for(tiny_run: Run, tmp_path: Path) 
     )
     before, after = _checkpoint(tiny_run.folder), _checkpoint(tmp_path / "e" / "sage-multiview" / "t")
     assert after["step"] == NUM_STEPS + 3
-    means = "_model.avatar.surfels.means"
+    means = "_model.learner.avatar.surfels.means"
     assert after["pipeline"][means].shape == before["pipeline"][means].shape
     assert not torch.equal(after["pipeline"][means], before["pipeline"][means])
 
@@ -139,16 +139,18 @@ def test_an_avatar_that_is_loaded_is_not_begun(
     def begin(*_: object, **__: object) -> None:
         raise AssertionError("what the checkpoint brings was fitted beforehand")
 
-    monkeypatch.setattr("sage_ns.plugin.model.pretrain", begin)
+    monkeypatch.setattr("sage_ns.training.start.pretrain", begin)
     monkeypatch.setattr("sage_ns.avatar.prediction.SurfelNetworks.imitate", begin)
     model = cast(SageModel, eval_setup(tiny_run.config, test_mode=test_mode)[1].model)
-    assert torch.equal(model.surfels.means, _checkpoint(tiny_run.folder)["pipeline"]["_model.avatar.surfels.means"])
+    assert torch.equal(
+        model.avatar.surfels.means, _checkpoint(tiny_run.folder)["pipeline"]["_model.learner.avatar.surfels.means"]
+    )
 
 
 def test_a_checkpoint_of_something_else_is_refused(tiny_run: Run, tmp_path: Path) -> None:
     content = _checkpoint(tiny_run.folder)
     content["step"] = 1
-    del content["pipeline"]["_model.avatar.motion.motion"]
+    del content["pipeline"]["_model.learner.avatar.motion.motion"]
     torch.save(content, tmp_path / "other.ckpt")
     with pytest.raises(SageError, match=r"(?s)not one of this method and version.*motion\.motion"):
         run_here(

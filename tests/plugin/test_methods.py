@@ -14,7 +14,8 @@ from nerfstudio.configs.method_configs import all_descriptions, all_methods
 
 from sage_ns.errors import CaptureError, SageError, show_as_panels
 from sage_ns.plugin.methods import METHODS, configured
-from sage_ns.plugin.trainer import PRESETS, DecayConfig, FusedAdamConfig
+from sage_ns.plugin.optimizers import DecayConfig, FusedAdamConfig
+from sage_ns.plugin.presets import PRESETS
 
 NAMES = ("sage-multiview", "surfels")
 
@@ -89,10 +90,10 @@ def test_presets_settle_what_was_left_open(preset: str, tmp_path: Path) -> None:
     config: Any = configured("surfels", data=tmp_path, preset=preset)
     config.set_timestamp()
     chosen = PRESETS[preset if preset != "auto" else ("paper" if torch.cuda.is_available() else "small")]
-    assert config.pipeline.model.num_surfels == chosen.num_surfels
-    assert config.max_num_iterations == config.pipeline.reconstruct_steps == chosen.num_reconstruct
+    assert config.pipeline.model.num_surfels == chosen.model["num_surfels"]
+    assert config.max_num_iterations == config.pipeline.steps.reconstruct == chosen.steps["reconstruct"]
     schedulers = [group["scheduler"] for group in config.optimizers.values() if group["scheduler"]]
-    assert schedulers and all(each.max_steps == chosen.num_reconstruct for each in schedulers)
+    assert schedulers and all(each.max_steps == chosen.steps["reconstruct"] for each in schedulers)
 
 
 @pytest.mark.parametrize(
@@ -102,33 +103,33 @@ def test_presets_settle_what_was_left_open(preset: str, tmp_path: Path) -> None:
         ({"max_num_iterations": 280}, 280, 200),  # the preset's share of a given total
         ({"max_num_iterations": 80}, 80, 57),
         ({"max_num_iterations": 1}, 1, 1),
-        ({"pipeline.reconstruct_steps": 500}, 1300, 500),
-        ({"pipeline.reconstruct_steps": 500, "max_num_iterations": 700}, 700, 500),
-        ({"pipeline.self_supervise": False}, 2000, 2000),
-        ({"pipeline.self_supervise": False, "max_num_iterations": 80}, 80, 80),
-        ({"pipeline.self_supervise": False, "pipeline.reconstruct_steps": 500}, 500, 500),
+        ({"pipeline.steps.reconstruct": 500}, 1300, 500),
+        ({"pipeline.steps.reconstruct": 500, "max_num_iterations": 700}, 700, 500),
+        ({"pipeline.steps.self_supervise": 0}, 2000, 2000),
+        ({"pipeline.steps.self_supervise": 0, "max_num_iterations": 80}, 80, 80),
+        ({"pipeline.steps.self_supervise": 0, "pipeline.steps.reconstruct": 500}, 500, 500),
     ],
 )
 def test_steps_are_divided_among_the_phases(given: dict[str, Any], total: int, first: int, tmp_path: Path) -> None:
     config: Any = configured("sage-multiview", data=tmp_path, preset="small", overrides=given)
     config.set_timestamp()
-    assert (config.max_num_iterations, config.pipeline.reconstruct_steps) == (total, first)
+    assert (config.max_num_iterations, config.pipeline.steps.reconstruct) == (total, first)
     assert config.optimizers["means"]["scheduler"].max_steps == total, "rates decay over both phases"
     config.set_timestamp()  # as for a config that was read from a file
-    assert (config.max_num_iterations, config.pipeline.reconstruct_steps) == (total, first)
+    assert (config.max_num_iterations, config.pipeline.steps.reconstruct) == (total, first)
 
 
 def test_both_presets_teach_and_surfels_does_not(tmp_path: Path) -> None:
     for preset, both in PRESETS.items():
         config: Any = configured("sage-multiview", data=tmp_path, preset=preset)
         config.set_timestamp()
-        assert config.pipeline.self_supervise and config.pipeline.reconstruct_steps == both.num_reconstruct
-        assert config.max_num_iterations == both.num_reconstruct + both.num_self_supervise
+        assert vars(config.pipeline.steps) == both.steps
+        assert config.max_num_iterations == sum(both.steps.values())
     ablation: Any = configured("surfels", data=tmp_path, overrides={"max_num_iterations": 80})
     ablation.set_timestamp()
     model = ablation.pipeline.model
-    assert not (ablation.pipeline.self_supervise or model.with_sdf or model.correction or model.mouth)
-    assert ablation.pipeline.reconstruct_steps == 80
+    assert not (ablation.pipeline.steps.self_supervise or model.with_sdf or model.correction or model.mouth)
+    assert ablation.pipeline.steps.reconstruct == 80
 
 
 def test_what_was_given_goes_before_the_preset(tmp_path: Path) -> None:
@@ -138,6 +139,47 @@ def test_what_was_given_goes_before_the_preset(tmp_path: Path) -> None:
     config.set_timestamp()
     assert (config.pipeline.model.num_surfels, config.max_num_iterations, config.pipeline.seed) == (7, 9, 11)
     assert config.optimizers["means"]["scheduler"].max_steps == 5
+
+
+def test_a_typed_value_is_never_replaced_even_one_that_equals_a_default(tmp_path: Path) -> None:
+    small = PRESETS["small"].model["sdf.num_levels"]
+    overrides = {"pipeline.model.sdf.num_levels": small, "pipeline.model.networks": False}
+    config: Any = configured("sage-multiview", data=tmp_path, preset="paper", overrides=overrides)
+    config.set_timestamp()
+    assert (config.pipeline.model.sdf.num_levels, config.pipeline.model.networks) == (small, False)
+    assert config.pipeline.model.sdf.finest == PRESETS["paper"].model["sdf.finest"]
+    assert config.preset == "paper" and config.changed == {"sdf.num_levels": small, "networks": False}
+
+
+def test_a_run_says_what_it_has_changed_from_its_preset(tmp_path: Path) -> None:
+    plain: Any = configured("sage-multiview", data=tmp_path, preset="small")
+    plain.set_timestamp()
+    assert plain.changed == {}
+    changed: Any = configured("surfels", data=tmp_path, preset="small", overrides={"pipeline.model.losses.l1": 0.5})
+    changed.set_timestamp()
+    expected = {"with_sdf": False, "correction": False, "mouth": False, "wrinkles": 0.0, "losses.l1": 0.5}
+    assert changed.changed == expected
+    assert yaml.load(yaml.dump(changed), Loader=yaml.Loader).changed == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("max_num_iterations", 0),
+        ("pipeline.model.num_surfels", 0),
+        ("pipeline.model.num_rays", -1),
+        ("pipeline.steps.reconstruct", -5),
+    ],
+)
+def test_zero_is_not_a_way_to_say_nothing(name: str, value: int, tmp_path: Path) -> None:
+    with pytest.raises(SageError, match=rf"{name.split('.')[-1].replace('_', '-')} is {value}; it must be at least"):
+        configured("sage-multiview", data=tmp_path, overrides={name: value}).set_timestamp()
+
+
+def test_a_training_without_any_phase_is_refused(tmp_path: Path) -> None:
+    overrides = {"pipeline.steps.reconstruct": 0, "pipeline.steps.self_supervise": 0}
+    with pytest.raises(SageError, match="every phase has 0 steps"):
+        configured("sage-multiview", data=tmp_path, overrides=overrides).set_timestamp()
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda", "mps"])

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sage_ns.capture.shot import Shot
 from sage_ns.field.sdf import FieldSample
 from sage_ns.field.volume import VolumeRenderer
 from sage_ns.geometry.ray_casting import first_triangles
@@ -18,7 +19,7 @@ from sage_ns.geometry.rotations import axis_angle_to_matrix
 from sage_ns.geometry.signed_distance import Solid
 from sage_ns.geometry.triangles import TriangleFrames, triangle_frames
 from sage_ns.raster import Buffers, PinholeCamera
-from sage_ns.raster.cameras import View, pixel_rays, project
+from sage_ns.raster.cameras import pixel_rays, project
 from sage_ns.rig.warp import meeting_points
 from sage_ns.training.appearance_consistency import AppearanceConsistency, AppearanceSource, Expected
 from tests.tiny import tiny_head_model
@@ -99,12 +100,12 @@ def depth_steps(teacher: AppearanceConsistency, points: Tensor) -> Tensor:
     return largest
 
 
-def picture(view: PinholeCamera, motion: tuple[Tensor, Tensor] = IDENTITY) -> View:
+def picture(view: PinholeCamera, motion: tuple[Tensor, Tensor] = IDENTITY) -> Shot:
     triangle, _, points = cast(view, posed(motion))
     canonical_points = (points - motion[1]) @ axis_angle_to_matrix(motion[0])
     mask = (triangle >= 0).float()[:, None]
     image = mask * paint(canonical_points) + 1 - mask
-    return View(view, image.reshape(HEIGHT, WIDTH, 3), mask.reshape(HEIGHT, WIDTH, 1))
+    return Shot(view, image.reshape(HEIGHT, WIDTH, 3), mask.reshape(HEIGHT, WIDTH, 1))
 
 
 def rendering(view: PinholeCamera, vertices: Tensor, frames: TriangleFrames) -> Buffers:
@@ -157,7 +158,7 @@ def test_pixels_should_look_as_the_pictures_say_however_the_head_is_moved(
     teacher = consistency(canonical)
     found = expected(teacher, angle, motion)
     assert len(found.pixel) > 0.3 * NUM_RAYS
-    truth = picture(camera(angle), motion).image.reshape(-1, 3)[found.pixel]
+    truth = picture(camera(angle), motion).picture.reshape(-1, 3)[found.pixel]
     off = (found.color - truth).abs().amax(dim=-1)
     points = cast(camera(angle), posed(motion))[2][found.pixel]
     smooth = depth_steps(teacher, (points - motion[1]) @ axis_angle_to_matrix(motion[0])) < 0.013

@@ -11,10 +11,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from sage_ns.field.sdf import FieldConfig
 from sage_ns.plugin.methods import configured
 from sage_ns.plugin.pipeline import SagePipeline
+from sage_ns.training.config import FieldSettings, SelfSuperviseConfig
+from sage_ns.training.picture_fit import PictureFit
 from sage_ns.training.reconstruct import Reconstruct
+from sage_ns.training.schedule import Schedule
 from sage_ns.training.self_supervise import SelfSupervise
 from tests.tiny import tiny_head_model, tiny_params
 from tests.tiny_capture import write_tiny_capture
@@ -23,7 +25,7 @@ TOTAL, BORDER = 28, 20
 TAUGHT = {"depth_distortion", "normal_consistency", "appearance"}
 OF_PICTURES = {"l1", "squared", "dissimilarity", "silhouette", "position_hinge", "scale_hinge"}
 OF_PICTURES |= TAUGHT - {"appearance"}
-TINY_FIELD = FieldConfig(num_levels=3, log2_table_size=10, coarsest=4, finest=21, hidden=16, num_features=4)
+TINY_FIELD = FieldSettings(num_levels=3, log2_table_size=10, coarsest=4, finest=21, hidden=16, num_features=4)
 
 
 @pytest.fixture(scope="module")
@@ -66,15 +68,43 @@ def pipeline(begun: tuple[SagePipeline, dict[str, Tensor]]) -> Iterator[SagePipe
     pipeline.model.zero_grad()
     pipeline.train()
     yield pipeline
-    pipeline.model.hold(None)
+    pipeline.model.learner.hold(None)
     assert pipeline.model.canonical is not None
     pipeline.model.canonical.field.requires_grad_(True)
 
 
-def teacher(pipeline: SagePipeline, anchor: float = 1.0, num_rays: int = 300, seed: int = 7) -> SelfSupervise:
-    assert pipeline._bank is not None
-    bank, phase_1 = pipeline._bank, pipeline._reconstruct
-    return SelfSupervise(pipeline.model, pipeline.datamanager, phase_1, bank, num_rays, "pictures", anchor, seed)
+def phase_2(pipeline: SagePipeline) -> SelfSupervise:
+    phase = schedule_of(pipeline).phases[1]
+    assert isinstance(phase, SelfSupervise)
+    return phase
+
+
+def schedule_of(pipeline: SagePipeline) -> Schedule:
+    assert pipeline.schedule is not None
+    return pipeline.schedule
+
+
+class Teacher:
+    """Phase 2 by itself, begun at the first step; its losses as the model weighs them."""
+
+    def __init__(self, pipeline: SagePipeline, anchor: float = 1.0, num_rays: int = 300, seed: int = 7) -> None:
+        learner, shots, given = pipeline.model.learner, pipeline.datamanager, phase_2(pipeline)
+        config = SelfSuperviseConfig(appearance_rays=num_rays, anchor=anchor)
+        fit = PictureFit(learner, shots, pipeline.config.seed)
+        self.learner = learner
+        self.phase = SelfSupervise(learner, shots, fit, given.bank, config, given.num_steps, seed)
+        self._begun = False
+
+    def losses(self, step: int) -> tuple[Tensor, dict[str, Tensor], Tensor]:
+        if not self._begun:
+            self.phase.begin()
+            self._begun = True
+        taken = self.phase.step(step)
+        return taken.rendered, self.learner.weigh(taken.terms, taken.weight), taken.psnr
+
+
+def teacher(pipeline: SagePipeline, anchor: float = 1.0, num_rays: int = 300, seed: int = 7) -> Teacher:
+    return Teacher(pipeline, anchor, num_rays, seed)
 
 
 def backward(terms: dict[str, Tensor]) -> None:
@@ -89,20 +119,20 @@ def learning(pipeline: SagePipeline) -> set[str]:
 
 
 def test_taught_steps_teach_surfels_and_leave_the_field_alone(pipeline: SagePipeline) -> None:
-    outputs, terms, _ = teacher(pipeline).losses(BORDER)
+    rendered, terms, _ = teacher(pipeline).losses(BORDER)
     assert set(terms) == TAUGHT
-    assert outputs["rgb"].shape == (64, 48, 3) and not outputs["rgb"].requires_grad
+    assert rendered.shape == (64, 48, 3) and not rendered.requires_grad
     backward(terms)
     reached = learning(pipeline)
     assert "means" in reached and not reached & {"field_grid", "field_network"}
     own = {"quaternions", "log_scales", "opacity_logits", "sh_dc", "sh_rest"}
     over_the_field = {"shape", "appearance", "detail_dc", "detail_opacity", "detail_shape"}
-    assert reached >= (own if pipeline.model.networks is None else over_the_field)
+    assert reached >= (own if pipeline.model.learner.networks is None else over_the_field)
 
 
 @pytest.mark.parametrize("step", [BORDER, BORDER + 1], ids=["taught", "anchor"])
 def test_hair_learns_nothing_more_and_skin_does(pipeline: SagePipeline, step: int) -> None:
-    model = pipeline.model
+    model = pipeline.model.learner
     with torch.no_grad():
         model.surfels.means[::3, 1] += 0.02 / model.frames(model.motion.canonical()).scale[model.surfels.triangle[::3]]
     backward(teacher(pipeline).losses(step)[1])
@@ -121,13 +151,13 @@ def test_the_appearance_alone_teaches_colours(pipeline: SagePipeline) -> None:
 
 def test_anchor_steps_are_about_the_pictures_and_leave_the_field_alone(pipeline: SagePipeline) -> None:
     phase = teacher(pipeline)
-    _, terms, metrics = phase.losses(BORDER + 1)
-    assert set(terms) == (OF_PICTURES if pipeline.model.networks is None else OF_PICTURES | {"flatness"})
+    _, terms, psnr = phase.losses(BORDER + 1)
+    assert set(terms) == (OF_PICTURES if pipeline.model.learner.networks is None else OF_PICTURES | {"flatness"})
     backward(terms)
     reached = learning(pipeline)
     assert "means" in reached and not reached & {"field_grid", "field_network"}
     # Taught steps have no truth to be compared with: they repeat the last picture's figure.
-    assert torch.equal(phase.losses(BORDER + 2)[2]["psnr"], metrics["psnr"]) and 5 < float(metrics["psnr"]) < 60
+    assert torch.equal(phase.losses(BORDER + 2)[2], psnr) and 5 < float(psnr) < 60
 
 
 @pytest.mark.parametrize("anchor", [0.0, 0.5, 2.0])
@@ -158,12 +188,12 @@ def test_a_step_is_a_function_of_seed_and_number(pipeline: SagePipeline, step: i
 
 def test_without_rays_nothing_is_looked_up(pipeline: SagePipeline) -> None:
     phase = teacher(pipeline, num_rays=0)
-    assert phase.consistency is None
     assert set(phase.losses(BORDER)[1]) == TAUGHT - {"appearance"}
+    assert phase.phase.consistency is None
 
 
 def test_surfels_settle_when_the_phase_begins_and_once(pipeline: SagePipeline) -> None:
-    model = pipeline.model
+    model = pipeline.model.learner
     assert not model.avatar.is_settled
     teacher(pipeline).losses(BORDER)
     assert model.avatar.is_settled
@@ -175,10 +205,10 @@ def test_surfels_settle_when_the_phase_begins_and_once(pipeline: SagePipeline) -
 
 
 def test_a_pipeline_loaded_in_phase_2_goes_on_with_the_same_steps(pipeline: SagePipeline) -> None:
-    pipeline._reconstruct.after_step(BORDER - 1)  # refines the tracking
+    schedule_of(pipeline).after_step(BORDER - 1, {})  # refines the tracking
     teacher(pipeline).losses(BORDER)
     with torch.no_grad():
-        pipeline.model.surfels.means.add_(0.02)
+        pipeline.model.learner.surfels.means.add_(0.02)
     state = deepcopy(pipeline.model.state_dict())
     before = [teacher(pipeline).losses(step)[1] for step in (BORDER + 1, BORDER + 2)]
     pipeline.model.load_state_dict(state)
@@ -189,16 +219,16 @@ def test_a_pipeline_loaded_in_phase_2_goes_on_with_the_same_steps(pipeline: Sage
 
 
 def test_the_pipeline_passes_from_phase_to_phase(pipeline: SagePipeline) -> None:
-    assert pipeline.config.reconstruct_steps == BORDER
+    assert schedule_of(pipeline).steps() == {"reconstruct": BORDER, "self_supervise": TOTAL - BORDER}
     tracked = pipeline.model.motion.canonical().clone()
     names = []
     for step in (BORDER - 2, BORDER - 1, BORDER, BORDER + 1):
         _, terms, _ = pipeline.get_train_loss_dict(step)
         names.append(set(terms))
         kind = Reconstruct if step < BORDER else SelfSupervise
-        assert isinstance(pipeline.phase, kind)
+        assert isinstance(schedule_of(pipeline).current, kind)
         assert pipeline.model.avatar.is_settled == (step >= BORDER)
-        pipeline.phase.after_step(step)
+        schedule_of(pipeline).after_step(step, {})
         # The last step of phase 1 lays the rig onto the surface.
         assert torch.equal(pipeline.model.motion.canonical(), tracked) == (step < BORDER - 1)
     assert "eikonal" in names[0] & names[1] and names[2] == TAUGHT and "l1" in names[3]
@@ -208,13 +238,13 @@ def test_many_moments_average_the_tracker_out(capture: Path, tmp_path: Path) -> 
     frames = {"pipeline.datamanager.dataparser.frames": "multi"}
     pipeline = build(capture, tmp_path, method="sage-multiview", **frames)
     tracked = pipeline.model.motion.canonical().clone()
-    pipeline._reconstruct.after_step(BORDER - 1)
+    schedule_of(pipeline).after_step(BORDER - 1, {})
     assert torch.equal(pipeline.model.motion.canonical(), tracked)
 
 
 def test_surfels_alone_stay_in_phase_1(capture: Path, tmp_path: Path) -> None:
     pipeline = build(capture, tmp_path, method="surfels")
-    assert pipeline._bank is None and pipeline.config.reconstruct_steps == TOTAL
+    assert schedule_of(pipeline).steps() == {"reconstruct": TOTAL}
     pipeline.train()
     _, terms, _ = pipeline.get_train_loss_dict(TOTAL + 5)
-    assert isinstance(pipeline.phase, Reconstruct) and set(terms) == OF_PICTURES
+    assert isinstance(schedule_of(pipeline).current, Reconstruct) and set(terms) == OF_PICTURES

@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sage_ns.capture.shot import Shot
 from sage_ns.raster import PinholeCamera
-from sage_ns.raster.cameras import View, pixel_rays
+from sage_ns.raster.cameras import pixel_rays
 from sage_ns.training.surface_colors import SurfaceColors
 
 RADIUS, DISTANCE, SIZE = 0.1, 1.0, 120
@@ -37,7 +38,7 @@ def paint(points: Tensor) -> Tensor:
     return 0.5 + 0.4 * points / RADIUS
 
 
-def picture(towards: tuple[float, float, float], painted: Callable[[Tensor], Tensor] = paint) -> View:
+def picture(towards: tuple[float, float, float], painted: Callable[[Tensor], Tensor] = paint) -> Shot:
     """The sphere in closed form: its colours over white, and its mask."""
     view = camera(towards)
     origins, directions = pixel_rays(view)
@@ -46,7 +47,7 @@ def picture(towards: tuple[float, float, float], painted: Callable[[Tensor], Ten
     inside = RADIUS**2 - (origins + along[..., None] * gaze).square().sum(dim=-1)
     hit = origins + (along - inside.clamp_min(0).sqrt())[..., None] * gaze
     mask = (inside > 0).float()[..., None]
-    return View(view, mask * painted(hit) + 1 - mask, mask)
+    return Shot(view, mask * painted(hit) + 1 - mask, mask)
 
 
 def flat(value: float) -> Callable[[Tensor], Tensor]:
@@ -91,7 +92,9 @@ def test_one_camera_does_not_see_the_back_the_slanting_or_what_is_beside_the_pic
     half = SIZE // 2
     intrinsics = whole.camera.intrinsics.clone()
     intrinsics[0, 2] -= half
-    cut = View(replace(whole.camera, intrinsics=intrinsics, width=half), whole.image[:, half:], whole.mask[:, half:])
+    cut = Shot(
+        replace(whole.camera, intrinsics=intrinsics, width=half), whole.picture[:, half:], whole.foreground[:, half:]
+    )
     still = SurfaceColors([cut], *sphere()).look_up(points, normals, gaze)
     middle = (half - float(whole.camera.intrinsics[0, 2])) / 500.0  # x / z of what is at the cut
     right = points[:, 0] / (DISTANCE - points[:, 2]) > middle
@@ -133,7 +136,7 @@ def test_what_another_part_hides_is_not_taken_for_it(points: Tensor) -> None:
     offset = torch.tensor(center) - origins
     beside = (offset - (offset * gaze).sum(dim=-1, keepdim=True) * gaze).norm(dim=-1)
     blue = (beside < small)[..., None]
-    front = replace(front, image=torch.where(blue, torch.tensor([0.0, 0.0, 1.0]), front.image))
+    front = replace(front, picture=torch.where(blue, torch.tensor([0.0, 0.0, 1.0]), front.picture))
 
     chosen = points[facing(points, FRONT) > 0.5]
     normals, gaze = F.normalize(chosen, dim=-1), gaze_from(FRONT, chosen)
@@ -153,7 +156,7 @@ def test_what_another_part_hides_is_not_taken_for_it(points: Tensor) -> None:
 
 def test_the_fringe_of_the_mask_tells_nothing(points: Tensor) -> None:
     view = picture(FRONT)
-    soft = view.mask.clone()
+    soft = view.foreground.clone()
     soft[: SIZE // 2] *= 0.9
     found = SurfaceColors([replace(view, mask=soft)], *sphere()).look_up(
         points, F.normalize(points, dim=-1), gaze_from(FRONT, points)

@@ -275,12 +275,13 @@ def test_pictures_of_what_moves_are_as_large_as_they_are_worth() -> None:
 
 
 def test_progress_names_phase_and_step() -> None:
-    first = training_progress(812, 2000, 2800)
+    both = {"reconstruct": 2000, "self_supervise": 800}
+    first = training_progress(812, both, 2800)
     assert first.text == "phase 1 of 2: **reconstruct**, step 812 of 2,000" and first.percent == pytest.approx(40.6)
-    second = training_progress(2200, 2000, 2800)
+    second = training_progress(2200, both, 2800)
     assert second.text == "phase 2 of 2: **self-supervise**, step 200 of 800" and second.percent == 25
-    assert training_progress(5, 10, 10).text == "phase 1 of 1: **reconstruct**, step 5 of 10"
-    assert training_progress(2800, 2000, 2800) == trained(2800)
+    assert training_progress(5, {"reconstruct": 10}, 10).text == "phase 1 of 1: **reconstruct**, step 5 of 10"
+    assert training_progress(2800, both, 2800) == trained(2800)
     assert trained(2800).text == "trained: 2,800 steps" and trained(2800).percent is None
 
 

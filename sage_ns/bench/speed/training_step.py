@@ -29,6 +29,7 @@ from sage_ns.raster.supersampling import averaged, downsampled
 from sage_ns.system.files import write_json
 from sage_ns.system.parallel import cores_for_kernels
 from sage_ns.system.progress import tracked
+from sage_ns.training import losses
 
 FIRST_STEP = 0.5
 """Fraction of the training at which steps are measured: all losses act, all levels are open."""
@@ -78,7 +79,7 @@ def _trainer(
     overrides = {
         "output_dir": folder,
         "vis": "tensorboard",
-        "pipeline.model.networks": networks,
+        "pipeline.learner.networks": networks,
         "pipeline.datamanager.dataparser.downscale_factor": downscale_factor,
     }
     config = configured(method, data, head_model, preset, overrides)
@@ -90,7 +91,7 @@ def _trainer(
 
 def measure(trainer: Any, num_steps: int) -> dict[str, float]:
     """Milliseconds by part, and of the whole step under "whole step"."""
-    on_cpu = trainer.pipeline.model.device.type == "cpu"
+    on_cpu = trainer.pipeline.learner.device.type == "cpu"
     first = round(FIRST_STEP * trainer.config.max_num_iterations)
     times: dict[str, list[float]] = {}
     with cores_for_kernels() if on_cpu else nullcontext():
@@ -115,46 +116,44 @@ def _timed(part: Callable[[], object], on_cpu: bool) -> float:
 def _parts(trainer: Any, step: int) -> dict[str, Callable[[], object]]:
     """Each part of a step as a function that runs it alone, forward and backward."""
     pipeline = trainer.pipeline
-    phase, model = pipeline.phase, pipeline.model
-    camera, batch = phase.datamanager.next_train(step)
-    pinhole, motion = model.pinhole(camera), model.motion.at(camera)
-    factor = model.config.supersampling
+    phase, learner = pipeline.schedule.at(step), pipeline.model.learner
+    shot = pipeline.datamanager.shot(step)
+    motion = learner.motion_of(shot)
+    factor = learner.config.supersampling
     with torch.no_grad():
-        prediction = model.predict()
-        own = model.surfels.attributes if prediction is None else prediction.attributes
-        drawn = model.draw_fine(pinhole, motion, own)
+        prediction = learner.predict()
+        own = learner.attributes(prediction)
+        drawn = learner.draw_fine(shot.camera, motion, own)
     parts: dict[str, Callable[[], object]] = {}
     if prediction is not None:
-        parts["networks"] = lambda: _backward(_tensors(model.predict().attributes))
+        parts["networks"] = lambda: _backward(_tensors(learner.predict().attributes))
 
     leaves = replace(own, **{name: _leaf(value) for name, value in vars(own).items()})
-    parts["drawing"] = lambda: _backward(_tensors(model.draw_fine(pinhole, motion, leaves)))
+    parts["drawing"] = lambda: _backward(_tensors(learner.draw_fine(shot.camera, motion, leaves)))
     images = replace(drawn, **{name: _leaf(value) for name, value in vars(drawn).items()})
 
     def image_losses() -> None:
         rendered = averaged(images.color, factor)
-        terms = model.photometric_losses(rendered, batch["image"]) | model.surface_losses(images)
+        terms = learner.weigh(losses.photometric(rendered, shot.picture) | losses.surface(images))
         sum(terms.values(), torch.zeros((), device=rendered.device)).backward()
 
     parts["image losses"] = image_losses
     if phase.supervision is not None:
-        frames = model.frames(model.motion.canonical())
+        frames = learner.frames(learner.motion.canonical())
         small = downsampled(drawn, factor)
 
         def losses_of(make: Callable[[], dict[str, Callable[[], Tensor]]]) -> Callable[[], None]:
-            return lambda: sum(model.weighted(make()).values(), torch.zeros((), device=model.device)).backward()
+            return lambda: sum(learner.weigh(make()).values(), torch.zeros((), device=learner.device)).backward()
 
         parts["rays"] = losses_of(
-            lambda: phase.supervision.ray_terms(
-                step, pinhole, batch["image"], batch.get("mask"), model.background, small
-            )
+            lambda: phase.supervision.ray_terms(step, shot.camera, shot.picture, shot.mask, learner.background, small)
         )
-        parts["points"] = losses_of(lambda: phase.supervision.point_terms(step, model.surfels, leaves, frames))
+        parts["points"] = losses_of(lambda: phase.supervision.point_terms(step, learner.surfels, leaves, frames))
 
     def whole() -> None:
         trainer.optimizers.zero_grad_all()
         _, terms, _ = pipeline.get_train_loss_dict(step)
-        sum(terms.values(), torch.zeros((), device=model.device)).backward()
+        sum(terms.values(), torch.zeros((), device=learner.device)).backward()
         trainer.optimizers.optimizer_step_all()
 
     return parts | {"optimiser": trainer.optimizers.optimizer_step_all, "whole step": whole}

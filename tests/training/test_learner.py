@@ -1,4 +1,4 @@
-"""The avatar between its phases: settled surfels, refined tracking, and checkpoints with and without a mouth."""
+"""The learner between its phases: settled surfels, refined tracking, and checkpoints with and without a mouth."""
 
 from __future__ import annotations
 
@@ -11,47 +11,45 @@ import pytest
 import torch
 from torch import Tensor
 
-from sage_ns.field.sdf import FieldConfig
-from sage_ns.plugin.model import SageModel
-from sage_ns.plugin.model_config import SageModelConfig
+from sage_ns.capture.shot import Shot
 from sage_ns.raster import PinholeCamera
-from sage_ns.raster.cameras import View
 from sage_ns.rig import FlameParams, HeadModel
 from sage_ns.synthetic.head import builtin_head
 from sage_ns.training import tracking_refinement
+from sage_ns.training.config import FieldSettings, LearnerConfig
+from sage_ns.training.learner import Learner
+from sage_ns.training.start import start_learner
 from tests.tiny import tiny_head_model
 from tests.tiny_avatar import tiny_avatar
 from tests.tiny_capture import tiny_motion
 
-SMALL_FIELD = FieldConfig(num_levels=2, log2_table_size=8, coarsest=4, finest=9, hidden=16, num_features=2)
+SMALL_FIELD = FieldSettings(num_levels=2, log2_table_size=8, coarsest=4, finest=9, hidden=16, num_features=2)
 CANONICAL = 1
 
 
-def build(head: HeadModel, views: list[View] | None = None, **given: Any) -> SageModel:
-    """An avatar on ``head`` that begins with these pictures; about to be loaded where none are given."""
-    params = tiny_motion(head, 4)
-    metadata = {
-        "head_model": head,
-        "flame_params": params,
-        "timesteps": torch.tensor([0, 3, 4, 9]),
-        "canonical_row": CANONICAL,
-        "background": torch.ones(3),
-    }
+def build(head: HeadModel, shots: list[Shot] | None = None, **given: Any) -> Learner:
+    """The learner of an avatar on ``head`` that begins with these pictures; about to be loaded where none are given."""
     settings = {"num_surfels": 300, "sdf": SMALL_FIELD, "networks": False, "ray_samples": (8, 8)} | given
-    config = SageModelConfig(**settings)
-    kwargs = {} if views is None else {"views": lambda: views}
-    scene_box: Any = None
-    return config.setup(scene_box=scene_box, num_train_data=1, metadata=metadata, seed=0, **kwargs)
+    return start_learner(
+        LearnerConfig(**settings),
+        head,
+        tiny_motion(head, 4),
+        torch.tensor([0, 3, 4, 9]),
+        CANONICAL,
+        torch.ones(3),
+        None if shots is None else lambda: shots,
+        seed=0,
+    )
 
 
 @pytest.fixture(params=[False, True], ids=["own", "networks"])
-def untrained(request: pytest.FixtureRequest) -> Iterator[SageModel]:
+def untrained(request: pytest.FixtureRequest) -> Iterator[Learner]:
     """Its field is as it starts, about a sphere: the rig has somewhere to go."""
     torch.manual_seed(0)
-    model = build(tiny_head_model(), networks=request.param)
-    if model.networks is not None:
-        model._baked = False  # as after a training step
-    yield model
+    learner = build(tiny_head_model(), networks=request.param)
+    if learner.networks is not None:
+        learner._baked = False  # as after a training step
+    yield learner
 
 
 def camera() -> PinholeCamera:
@@ -68,17 +66,19 @@ class Asking:
         self.times: Tensor | None = None
 
 
-def placed(model: SageModel) -> tuple[Tensor, ...]:
+def placed(learner: Learner) -> tuple[Tensor, ...]:
     """Centres, rotations up to their sign, and scales of all surfels in the world at the canonical moment."""
     with torch.no_grad():
-        prediction = model.predict()
+        prediction = learner.predict()
         attributes = None if prediction is None else prediction.attributes
-        surfels = model.surfels.place(model.frames(model.motion.canonical()), torch.zeros(3), attributes=attributes)
+        surfels = learner.surfels.place(
+            learner.frames(learner.motion.canonical()), torch.zeros(3), attributes=attributes
+        )
     turned = torch.einsum("ni,nj->nij", surfels.quaternions, surfels.quaternions)
     return surfels.means, turned, surfels.scales
 
 
-def test_refined_tracking_leaves_surfels_where_they_are(untrained: SageModel) -> None:
+def test_refined_tracking_leaves_surfels_where_they_are(untrained: Learner) -> None:
     before, tracked = placed(untrained), untrained.motion.canonical().clone()
     vertices = untrained.rig.vertices(tracked)
     untrained.refine_tracking()
@@ -93,7 +93,7 @@ def test_refined_tracking_leaves_surfels_where_they_are(untrained: SageModel) ->
     torch.testing.assert_close(baked.scales, before[2], rtol=0, atol=1e-6)
 
 
-def test_all_cameras_of_the_moment_get_the_refined_motion_and_others_do_not(untrained: SageModel) -> None:
+def test_all_cameras_of_the_moment_get_the_refined_motion_and_others_do_not(untrained: Learner) -> None:
     rows = untrained.motion.motion.clone()
     untrained.refine_tracking()
     refined = untrained.motion.canonical()
@@ -107,13 +107,13 @@ def test_all_cameras_of_the_moment_get_the_refined_motion_and_others_do_not(untr
 
 def test_nothing_is_refined_where_tracking_is_believed_or_there_is_no_surface(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tracking_refinement.torch.optim, "Adam", lambda *_, **__: pytest.fail("refined"))
-    for model in (build(tiny_head_model(), tracking_prior=0.0), build(tiny_head_model(), with_sdf=False)):
-        before = model.motion.canonical().clone()
-        model.refine_tracking()
-        assert torch.equal(model.motion.canonical(), before)
+    for learner in (build(tiny_head_model(), tracking_prior=0.0), build(tiny_head_model(), with_sdf=False)):
+        before = learner.motion.canonical().clone()
+        learner.refine_tracking()
+        assert torch.equal(learner.motion.canonical(), before)
 
 
-def test_the_correction_follows_surfels_until_they_settle(untrained: SageModel) -> None:
+def test_the_correction_follows_surfels_until_they_settle(untrained: Learner) -> None:
     assert not untrained.avatar.is_settled
     first = untrained.avatar.correction
     assert first is not None and untrained.avatar.correction is first, "made once"
@@ -131,7 +131,7 @@ def test_the_correction_follows_surfels_until_they_settle(untrained: SageModel) 
     assert untrained.avatar.correction is second
 
 
-def test_a_checkpoint_brings_settled_places_and_refined_motion(untrained: SageModel) -> None:
+def test_a_checkpoint_brings_settled_places_and_refined_motion(untrained: Learner) -> None:
     untrained.refine_tracking()
     untrained.avatar.settle()
     with torch.no_grad():
@@ -146,7 +146,7 @@ def test_a_checkpoint_brings_settled_places_and_refined_motion(untrained: SageMo
     assert torch.equal(other.motion.at(Asking(tracked)), untrained.motion.canonical())
     posed = untrained.motion.motion[3]
     with torch.no_grad():
-        mine, theirs = (model.draw(camera(), posed).color for model in (untrained, other))
+        mine, theirs = (learner.draw(camera(), posed).color for learner in (untrained, other))
     torch.testing.assert_close(theirs, mine, rtol=0, atol=1e-5)
     unsettled = build(tiny_head_model(), networks=untrained.networks is not None)
     untrained.load_state_dict(unsettled.state_dict())
@@ -154,11 +154,11 @@ def test_a_checkpoint_brings_settled_places_and_refined_motion(untrained: SageMo
 
 
 def test_a_config_without_correction_has_none() -> None:
-    model = build(tiny_head_model(), with_sdf=False, correction=False)
-    model.avatar.settle()
-    for draw in (model.draw, model.draw_fine):
-        assert draw(camera(), model.motion.motion[3]).alpha.amax() > 0.5
-    assert "correction" not in vars(model.avatar), "nobody asked for it"
+    learner = build(tiny_head_model(), with_sdf=False, correction=False)
+    learner.avatar.settle()
+    for draw in (learner.draw, learner.draw_fine):
+        assert draw(camera(), learner.motion.motion[3]).alpha.amax() > 0.5
+    assert "correction" not in vars(learner.avatar), "nobody asked for it"
 
 
 @pytest.fixture(scope="module")
@@ -166,13 +166,13 @@ def head_with_mouth() -> HeadModel:
     return builtin_head(2)
 
 
-def grey_view() -> View:
-    return View(camera(), torch.full((40, 32, 3), 0.2), torch.ones(40, 32, 1))
+def grey_shot() -> Shot:
+    return Shot(camera(), torch.full((40, 32, 3), 0.2), torch.ones(40, 32, 1))
 
 
 def test_checkpoints_fit_avatars_with_and_without_a_mouth(head_with_mouth: HeadModel) -> None:
     with_mouth, without = (
-        build(head_with_mouth, [grey_view()], mouth=mouth, with_sdf=False, num_surfels=200) for mouth in (True, False)
+        build(head_with_mouth, [grey_shot()], mouth=mouth, with_sdf=False, num_surfels=200) for mouth in (True, False)
     )
     assert with_mouth.avatar.mouth is not None and without.avatar.mouth is None
     again, plain = (build(head_with_mouth, mouth=mouth, with_sdf=False, num_surfels=50) for mouth in (True, False))
@@ -191,34 +191,34 @@ def test_checkpoints_fit_avatars_with_and_without_a_mouth(head_with_mouth: HeadM
 
 
 def test_the_mouth_is_drawn_but_never_trained(head_with_mouth: HeadModel) -> None:
-    model = build(head_with_mouth, [grey_view()], with_sdf=False, num_surfels=200)
-    assert model.avatar.mouth is not None
-    given = {id(parameter) for group in model.get_param_groups().values() for parameter in group}
-    assert not any(parameter.requires_grad or id(parameter) in given for parameter in model.avatar.mouth.parameters())
-    motion = model.motion.canonical().clone()
+    learner = build(head_with_mouth, [grey_shot()], with_sdf=False, num_surfels=200)
+    assert learner.avatar.mouth is not None
+    given = {id(parameter) for group in learner.param_groups().values() for parameter in group}
+    assert not any(parameter.requires_grad or id(parameter) in given for parameter in learner.avatar.mouth.parameters())
+    motion = learner.motion.canonical().clone()
     motion[9] = 0.4  # the jaw
     close = replace(camera(), intrinsics=camera().intrinsics * torch.tensor([[4.0], [4.0], [1.0]]))
-    model.draw_fine(close, motion).color.sum().backward()
-    assert model.surfels.means.grad is not None and model.surfels.means.grad.any()
-    assert all(parameter.grad is None for parameter in model.avatar.mouth.parameters())
+    learner.draw_fine(close, motion).color.sum().backward()
+    assert learner.surfels.means.grad is not None and learner.surfels.means.grad.any()
+    assert all(parameter.grad is None for parameter in learner.avatar.mouth.parameters())
 
 
 def test_a_head_without_a_mouth_does_without(capsys: pytest.CaptureFixture[str]) -> None:
-    model = build(tiny_head_model(), with_sdf=False)
-    assert model.avatar.mouth is None and "No mouth interior" in capsys.readouterr().out
-    assert model.draw(camera(), FlameParams.neutral(tiny_head_model()).motion_vector()[0]).alpha.amax() > 0.5
+    learner = build(tiny_head_model(), with_sdf=False)
+    assert learner.avatar.mouth is None and "No mouth interior" in capsys.readouterr().out
+    assert learner.draw(camera(), FlameParams.neutral(tiny_head_model()).motion_vector()[0]).alpha.amax() > 0.5
 
 
 def test_training_starts_from_an_avatar_file(tmp_path: Path) -> None:
     donor = tiny_avatar(tiny_head_model(), 120)
     donor.save(tmp_path / "donor.npz")
-    model = build(tiny_head_model(), [grey_view()], with_sdf=False, start_from=tmp_path / "donor.npz")
-    assert model.surfels.num_surfels == 120
-    assert torch.equal(model.surfels.means, donor.surfels.means)
+    learner = build(tiny_head_model(), [grey_shot()], with_sdf=False, start_from=tmp_path / "donor.npz")
+    assert learner.surfels.num_surfels == 120
+    assert torch.equal(learner.surfels.means, donor.surfels.means)
     with torch.no_grad():
-        model.surfels.means.add_(1.0)
+        learner.surfels.means.add_(1.0)
     # What it started from is of no account to an avatar that is loaded, and need not be there any more.
     (tmp_path / "donor.npz").unlink()
     again = build(tiny_head_model(), with_sdf=False, start_from=tmp_path / "donor.npz")
-    again.load_state_dict(model.state_dict())
-    assert torch.equal(again.surfels.means, model.surfels.means)
+    again.load_state_dict(learner.state_dict())
+    assert torch.equal(again.surfels.means, learner.surfels.means)

@@ -1,0 +1,47 @@
+"""One training picture and all that belongs to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sage_ns.raster import PinholeCamera
+
+
+@dataclass(frozen=True, eq=False)
+class Shot:
+    """A picture with its camera, its moment and its weight: what the data manager hands to the phases of training."""
+
+    camera: PinholeCamera
+    picture: Float[Tensor, "h w 3"]
+    """Colours 0..1, composited over the capture's background colour."""
+    mask: Float[Tensor, "h w 1"] | None = None
+    """Soft foreground coverage 0..1; None where the capture has no masks."""
+    motion: Float[Tensor, "num_coefficients"] | None = None
+    """Motion vector as it was tracked. None stands for the canonical moment, whose motion the avatar holds: as tracked
+    at first, refined later."""
+    weight: float = 1.0
+    """Factor on the photometric losses of this picture."""
+
+    @property
+    def is_canonical(self) -> bool:
+        """Whether the picture shows the canonical moment."""
+        return self.motion is None
+
+    @property
+    def foreground(self) -> Float[Tensor, "h w 1"]:
+        """The mask; full coverage where the picture has none."""
+        return torch.ones_like(self.picture[..., :1]) if self.mask is None else self.mask
+
+    def to(self, device: torch.device | str) -> Shot:
+        """The same shot on another device."""
+        return replace(
+            self,
+            camera=self.camera.to(device),
+            picture=self.picture.to(device),
+            mask=None if self.mask is None else self.mask.to(device),
+            motion=None if self.motion is None else self.motion.to(device),
+        )

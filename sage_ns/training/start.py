@@ -1,0 +1,141 @@
+"""Where a training starts: surfels, mouth, field and networks for a new avatar, or their empty shells to load into."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+
+import torch
+from jaxtyping import Float, Int
+from rich.markup import escape
+from torch import Tensor
+
+from sage_ns.avatar.avatar import Avatar
+from sage_ns.avatar.avatar_file import surfels_of
+from sage_ns.avatar.canonical import Canonical
+from sage_ns.avatar.initialise import initialise_surfels
+from sage_ns.avatar.interior import interior_triangles
+from sage_ns.avatar.mouth import Mouth, load_mouth_prior, skin_color
+from sage_ns.avatar.personal_rig import PersonalRig
+from sage_ns.avatar.prediction import SurfelNetworks
+from sage_ns.avatar.surfels import BoundSurfels
+from sage_ns.capture.shot import Shot
+from sage_ns.errors import HeadModelError
+from sage_ns.field.pretraining import pretrain
+from sage_ns.geometry.spherical_harmonics import C0
+from sage_ns.motion.source import MotionSource
+from sage_ns.rig import FlameParams, HeadModel
+from sage_ns.system.console import console
+from sage_ns.system.parallel import cores_for_kernels
+from sage_ns.training.config import LearnerConfig, require
+from sage_ns.training.learner import Learner
+
+_ROOM_AROUND = 0.02
+"""Metres between the farthest hair and the border of the field's cube."""
+
+
+def start_learner(
+    config: LearnerConfig,
+    head_model: HeadModel,
+    params: FlameParams,
+    timesteps: Int[Tensor, "num_timesteps"],
+    canonical_row: int,
+    background: Float[Tensor, "3"],
+    canonical_shots: Callable[[], Sequence[Shot]] | None,
+    seed: int,
+) -> Learner:
+    """Build the learner of an avatar.
+
+    Args:
+        config: settled settings.
+        head_model, params: the rig, and the tracked motion of the person, one row per timestep.
+        timesteps: ids of those rows.
+        canonical_row: row that the avatar is reconstructed at.
+        background: colour that pictures are composited over.
+        canonical_shots: returns the pictures of the canonical moment, which a new avatar starts from. None fits
+            nothing to anything: a checkpoint is about to be loaded.
+        seed: of all that is drawn at random.
+
+    Raises:
+        SageError: a file that the config names cannot be used.
+    """
+    motion = MotionSource(params, timesteps, canonical_row)
+    rig = PersonalRig(head_model, params)
+    fresh = canonical_shots is not None
+    shots = canonical_shots() if canonical_shots is not None else []
+    canonical_motion = motion.canonical()
+    surfels = _first_surfels(config, rig, canonical_motion, shots, fresh, seed)
+    avatar = Avatar(
+        rig,
+        surfels,
+        motion,
+        interior_triangles(rig, canonical_motion, [shot.camera for shot in shots]),
+        _build_mouth(config, rig.head_model, surfels, with_light=bool(shots)) if config.mouth else None,
+        background,
+        config.look(),
+    )
+    if not config.with_sdf:
+        return Learner(config, avatar, None, None)
+    canonical = _build_field(config, avatar, fresh, seed)
+    networks = _build_networks(config, avatar, canonical, fresh, seed) if config.networks else None
+    return Learner(config, avatar, canonical, networks)
+
+
+def _first_surfels(
+    config: LearnerConfig,
+    rig: PersonalRig,
+    motion: Float[Tensor, "num_coefficients"],
+    shots: Sequence[Shot],
+    fresh: bool,
+    seed: int,
+) -> BoundSurfels:
+    """Surfels spread over the rig in the colours of the pictures, or the surfels of another avatar."""
+    if fresh and config.start_from is not None:
+        return surfels_of(config.start_from, rig.head_model, config.sh_degree)
+    return initialise_surfels(
+        rig.head_model,
+        rig.vertices(motion),
+        require(config.num_surfels, "num_surfels"),
+        config.sh_degree,
+        shots,
+        config.hair_reach,
+        torch.Generator().manual_seed(seed),
+    )
+
+
+def _build_mouth(config: LearnerConfig, head_model: HeadModel, surfels: BoundSurfels, with_light: bool) -> Mouth | None:
+    """The inside of the mouth, in the light of this person's skin where pictures have shown the skin."""
+    try:
+        seen = (0.5 + C0 * surfels.sh_dc[:, 0]).detach()
+        skin = skin_color(head_model, surfels.triangle, seen, surfels.opacity_logits.detach().sigmoid())
+        return Mouth(head_model, load_mouth_prior(config.mouth_prior), skin if with_light else None)
+    except HeadModelError as error:
+        console().print(f"[yellow]No mouth interior: {escape(str(error))}[/yellow]")
+        return None
+
+
+def _build_field(config: LearnerConfig, avatar: Avatar, fresh: bool, seed: int) -> Canonical:
+    """The field in a cube around the canonical rig, pre-trained on that rig for a new avatar."""
+    vertices = avatar.rig.vertices(avatar.motion.canonical())
+    low, high = vertices.aminmax(dim=0)
+    half_size = float((high - low).max()) / 2 + config.hair_reach + _ROOM_AROUND
+    canonical = Canonical(config.sdf.settled(), (low + high) / 2, half_size, config.sh_degree, *config.ray_samples)
+    if fresh:
+        pretrain(canonical.field, vertices, avatar.rig.head_model.triangles, seed)
+    return canonical
+
+
+def _build_networks(
+    config: LearnerConfig, avatar: Avatar, canonical: Canonical, fresh: bool, seed: int
+) -> SurfelNetworks:
+    """Networks over the field, fitted to the first surfels for a new avatar; only the surfels' centres stay free."""
+    surfels = avatar.surfels
+    networks = SurfelNetworks(canonical, surfels.num_surfels, config.sh_degree, config.sdf.hidden)
+    if fresh:
+        frames = avatar.rig.frames(avatar.motion.canonical())
+        generator = torch.Generator().manual_seed(seed)
+        with cores_for_kernels() if frames.scale.device.type == "cpu" else nullcontext():
+            networks.imitate(canonical, surfels, frames, generator)
+    for name in surfels.PARAMETERS[1:]:
+        getattr(surfels, name).requires_grad_(False)
+    return networks
