@@ -6,13 +6,13 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 
 from sage_ns.motion.bank import DrivingBank
 from sage_ns.plugin.datamanager import CaptureDatamanager
 from sage_ns.plugin.model import SageModel
 from sage_ns.raster.supersampling import downsampled
+from sage_ns.system.console import console
 from sage_ns.training import losses
 from sage_ns.training.appearance_consistency import AppearanceConsistency, AppearanceSource, Expected
 from sage_ns.training.open_mouth import clear_mouth, open_mouth
@@ -76,7 +76,7 @@ class SelfSupervise:
             return None
         views = self.datamanager.canonical_views()
         if not views:
-            CONSOLE.print(
+            console().print(
                 "[yellow]No masks at the canonical moment: posed heads cannot be held to its pictures.[/yellow]"
             )
             return None
