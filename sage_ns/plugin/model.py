@@ -227,8 +227,7 @@ class SageModel(Model):
             attributes: stand in for the surfels' own.
             corrected: for surfels that have found their places.
         """
-        # Not the avatar's own look: someone may be playing with that in the viewer.
-        look = replace(self.config.look(), wrinkles=0.0)
+        look = replace(self.avatar.look, wrinkles=0.0)
         return self.avatar.draw_fine(camera, motion, look if corrected else replace(look, correction=False), attributes)
 
     def draw(
@@ -247,10 +246,15 @@ class SageModel(Model):
         """
         if not isinstance(ray_bundle, Cameras):
             raise TypeError(f"{type(self).__name__} renders whole cameras, not {type(ray_bundle).__name__}")
-        pinhole, motion = self.pinhole(ray_bundle), self.motion.at(ray_bundle)
-        # Evaluation during training is not to change with what somebody tries out in the viewer.
-        recorded = "motion" in (ray_bundle.metadata or {})
-        buffers = self.draw(pinhole, motion, self.config.look() if recorded else None)
+        return cast("dict[str, Tensor | list]", self.draw_outputs(ray_bundle, self.motion.at(ray_bundle)))
+
+    @torch.no_grad()
+    def draw_outputs(
+        self, camera: Cameras, motion: Float[Tensor, "num_coefficients"], look: Look | None = None
+    ) -> dict[str, Tensor]:
+        """Images by name under ``motion``, for a camera on any device; as the avatar looks, or as ``look`` says."""
+        pinhole = self.pinhole(camera)
+        buffers = self.draw(pinhole, motion, look)
         empty = buffers.alpha < 0.5
         far = buffers.depth.amax()
 
@@ -266,16 +270,14 @@ class SageModel(Model):
             "distortion": (buffers.distortion / 0.01).clamp(0.0, 1.0),
         }
         if self.canonical is None:
-            return cast("dict[str, Tensor | list]", images)
+            return images
         if self._field_view is None:
             self._field_view = FieldView(self.canonical, self.rig, self.motion.canonical())
-        return LazyOutputs(images, self._field_view.outputs(pinhole, motion, self.background))  # type: ignore[return-value]
+        return LazyOutputs(images, self._field_view.outputs(pinhole, motion, self.background))
 
-    @torch.no_grad()
     def get_outputs_for_camera(self, camera: Cameras, obb_box: OrientedBox | None = None) -> dict[str, Tensor]:
         """Images by name for one camera on any device, without gradients; see :meth:`get_outputs`."""
-        camera = camera.to(self.device)
-        return cast("dict[str, Tensor]", self.get_outputs(camera))
+        return self.draw_outputs(camera, self.motion.at(camera))
 
     def get_rgba_image(self, outputs: dict[str, Tensor], output_name: str = "rgb") -> Tensor:
         """Colour with the background taken out again, and alpha."""
