@@ -9,14 +9,13 @@ import sys
 
 from PIL import Image
 
-from sage_ns.avatar.avatar import Avatar
-from sage_ns.video.writer import to_pixels
+import sage_ns
 
 avatar_file = sys.argv[1]
 picture_file = sys.argv[2] if len(sys.argv) > 2 else "picture.png"
 
 # The file holds everything: the rig, the surfels on it, and the motion that was recorded.
-avatar = Avatar.load(avatar_file)
+avatar = sage_ns.Avatar.load(avatar_file)
 
 # One moment of FLAME parameters. This one: looking ahead, mouth closed, no expression.
 params = avatar.neutral()
@@ -27,5 +26,5 @@ camera = avatar.front_camera(width=400, height=500)
 # A float picture, [height, width, 3], red, green and blue in 0..1.
 picture = avatar.render(params, camera)
 
-Image.fromarray(to_pixels(picture)).save(picture_file)
+Image.fromarray(sage_ns.to_pixels(picture)).save(picture_file)
 print(f"{len(avatar.surfels.triangle)} surfels, written to {picture_file}")

@@ -8,17 +8,14 @@ folder of PNGs. The command for everyday use, with sound, cameras and more forma
 """
 
 import sys
-from pathlib import Path
 
-from sage_ns.avatar.avatar import Avatar
-from sage_ns.rig import FlameParams
-from sage_ns.video.writer import write_pictures
+import sage_ns
 
 avatar_file, motion_file = sys.argv[1:3]
-video_file = Path(sys.argv[3] if len(sys.argv) > 3 else "video.mp4")
+video_file = sys.argv[3] if len(sys.argv) > 3 else "video.mp4"
 
-avatar = Avatar.load(avatar_file)
-driver = FlameParams.load(motion_file)
+avatar = sage_ns.Avatar.load(avatar_file)
+driver = sage_ns.FlameParams.load(motion_file)
 
 # Whose motion it is does not matter: `fit` takes pose and expression and leaves the driver's head shape behind.
 # One row per moment: translation 3, rotation 3, neck 3, jaw 3, eyes 6, expression.
@@ -31,5 +28,5 @@ camera = avatar.front_camera(width=400, height=500)
 
 # A generator: one picture after the other, so that a long video needs no more memory than a short one.
 pictures = (avatar.render(row, camera) for row in motion)
-write_pictures(video_file, pictures, fps=25)
+sage_ns.write_pictures(video_file, pictures, fps=25)
 print(f"{len(motion)} moments, written to {video_file}")

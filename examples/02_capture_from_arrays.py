@@ -13,13 +13,12 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from sage_ns.avatar.avatar import Avatar
+import sage_ns
 from sage_ns.capture.writer import Shot, write_capture
-from sage_ns.raster.cameras import orbit
-from sage_ns.rig import concatenate, save_head_model
+from sage_ns.rig import concatenate
 
 avatar_file, out = sys.argv[1:3]
-avatar = Avatar.load(avatar_file)
+avatar = sage_ns.Avatar.load(avatar_file)
 
 # Who: FLAME parameters, one row per moment (metres and radians). Here the mouth opens over three moments.
 closed = avatar.neutral()
@@ -27,7 +26,7 @@ params = concatenate([replace(closed, jaw_pose=torch.tensor([[angle, 0.0, 0.0]])
 
 # Where from: five cameras on an arc in front of the head, as matrices in the world of the FLAME parameters.
 front = avatar.front_camera(width=200, height=250)
-cameras = [orbit(front, closed.translation[0], math.radians(angle)) for angle in (-40, -20, 0, 20, 40)]
+cameras = [sage_ns.orbit(front, closed.translation[0], math.radians(angle)) for angle in (-40, -20, 0, 20, 40)]
 
 shots = []
 for timestep in range(params.num_timesteps):
@@ -53,6 +52,6 @@ for timestep in range(params.num_timesteps):
 folder = write_capture(out, shots, params)
 
 # The rig that the parameters belong to. With FLAME: put flame2023.pkl there instead, or name it with --head-model.
-save_head_model(avatar.rig.head_model, folder / "head_model.npz")
+sage_ns.save_head_model(avatar.rig.head_model, folder / "head_model.npz")
 print(f"{len(shots)} pictures in {folder}\ncheck it:  sage-capture inspect {out}")
 print(f"train it:  ns-train sage-multiview --data {out} flame-capture")

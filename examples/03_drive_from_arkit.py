@@ -12,18 +12,15 @@ import fileinput
 import json
 import socket
 import sys
-from pathlib import Path
 
-from sage_ns.avatar.avatar import Avatar
-from sage_ns.motion.face.arkit import ArkitMap
-from sage_ns.video.writer import to_pixels, write_pictures
+import sage_ns
 
 avatar_file, source = sys.argv[1:3]
-avatar = Avatar.load(avatar_file)
+avatar = sage_ns.Avatar.load(avatar_file)
 camera = avatar.front_camera(width=640, height=400)  # as wide as a browser
 
 # What the avatar's rig can do of ARKit's 52 shapes: by the names of its expressions, else fitted to its geometry.
-arkit = ArkitMap.of(avatar.rig.head_model)
+arkit = sage_ns.ArkitMap.of(avatar.rig.head_model)
 print("without effect on this rig:", ", ".join(arkit.not_representable) or "nothing")
 
 
@@ -51,11 +48,11 @@ def draw(line):
 
 
 if len(sys.argv) > 3:
-    write_pictures(Path(sys.argv[3]), map(draw, moments()), fps=30)
+    sage_ns.write_pictures(sys.argv[3], map(draw, moments()), fps=30)
 else:
     import viser
 
     server = viser.ViserServer(host="127.0.0.1", port=8080)
     for moment in moments():
-        server.scene.set_background_image(to_pixels(draw(moment)))
+        server.scene.set_background_image(sage_ns.to_pixels(draw(moment)))
     input("That was all. Enter ends the viewer.")

@@ -141,6 +141,12 @@ def test_only_some_rooms_know_nerfstudio():
     assert not knowing
 
 
+def test_rooms_import_from_rooms_and_not_from_the_public_face():
+    """The face loads names from all floors: a room that used it could climb."""
+    public = {f"sage_ns.{name}" for name in sage_ns.__all__ if name != "__version__"}
+    assert not [f"{name} -> {full}" for name in modules() if name for full in imported(name) if full in public]
+
+
 @pytest.mark.parametrize("name", sorted(modules()))
 def test_files_and_functions_are_small(name: str):
     assert len(modules()[name].read_text(encoding="utf-8").splitlines()) <= MOST_LINES_OF_A_FILE

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
-@dataclass
+@dataclass(frozen=True)
 class Look:
-    """What is shown of an avatar, and how finely. Whoever shows it may change this: nothing learns of it."""
+    """What is shown of an avatar, and how finely. Pass another one to draw it otherwise (``dataclasses.replace``)."""
 
     supersampling: int = 2
     """Draw at this many times the resolution and average."""

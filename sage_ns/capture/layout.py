@@ -37,7 +37,7 @@ class Capture:
     """Parameter file of every timestep id, ascending. Those of listed frames are required, others exist."""
 
 
-def read_capture(folder: Path, cy_origin: CyOrigin = "auto") -> Capture:
+def read_capture(folder: Path | str, cy_origin: CyOrigin = "auto") -> Capture:
     """Reads the transforms files of a capture folder.
 
     Args:

@@ -7,10 +7,6 @@ from typing import Protocol
 
 import torch
 from jaxtyping import Float
-from nerfstudio.cameras.rays import RayBundle, RaySamples
-from nerfstudio.fields.sdf_field import LearnedVariance
-from nerfstudio.model_components.ray_samplers import UniformSampler
-from nerfstudio.utils.math import intersect_aabb
 from torch import Tensor, nn
 
 from sage_ns.field.sdf import FieldSample, SignedDistanceField
@@ -19,6 +15,8 @@ _SOFT_WIDTHS = 6.0
 """Half of the band that is rendered, in widths of the sigmoid that makes opacity of distance: 1 / sharpness."""
 _LEAST_BAND = 0.002
 """Metres; what half of the band has in any case."""
+_FARTHEST = 10.0
+"""Metres; no ray is followed farther."""
 
 
 class Radiance(Protocol):
@@ -46,6 +44,47 @@ class RayBuffers:
     """Of the distance at all samples, for the eikonal loss."""
 
 
+@dataclass(frozen=True)
+class RaySamples:
+    """Intervals along rays, metres from their origins."""
+
+    starts: Float[Tensor, "num_rays num_samples"]
+    ends: Float[Tensor, "num_rays num_samples"]
+
+    @classmethod
+    def even(
+        cls,
+        fractions: Float[Tensor, "num_samples_and_one"],
+        near: Float[Tensor, "num_rays"],
+        far: Float[Tensor, "num_rays"],
+    ) -> RaySamples:
+        """Intervals from ``near`` to ``far`` whose borders are at ``fractions`` of the way, 0..1."""
+        borders = fractions * far[:, None] + (1 - fractions) * near[:, None]
+        return cls(borders[:, :-1], borders[:, 1:])
+
+    def middles(
+        self, origins: Float[Tensor, "num_rays 3"], directions: Float[Tensor, "num_rays 3"]
+    ) -> Float[Tensor, "num_rays num_samples 3"]:
+        """Points in the middle of the intervals of rays with these origins and directions."""
+        return origins[:, None] + directions[:, None] * (self.starts + self.ends)[..., None] / 2
+
+
+class Sharpness(nn.Module):
+    """The learned sharpness of the step from empty to solid, 1/metre: ``exp(10 variance)`` (after NeuS).
+
+    Args:
+        initial: first value of ``variance``, the name that NeuS gives the parameter.
+    """
+
+    def __init__(self, initial: float) -> None:
+        super().__init__()
+        self.variance = nn.Parameter(torch.full((1,), initial))
+
+    def forward(self) -> Float[Tensor, "1"]:
+        """The sharpness, within 1e-6 and 1e6."""
+        return torch.exp(self.variance * 10.0).clip(1e-6, 1e6)
+
+
 class VolumeRenderer(nn.Module):
     """Renders rays of the canonical field.
 
@@ -58,13 +97,15 @@ class VolumeRenderer(nn.Module):
         num_fine: samples that are rendered.
     """
 
+    coarse: Tensor
+    fine: Tensor
+
     def __init__(self, num_coarse: int, num_fine: int) -> None:
         super().__init__()
-        # Without stratification of their own: all randomness comes from `jitter`, so that a resumed run equals an
-        # unbroken one.
-        self.coarse = UniformSampler(num_samples=num_coarse, train_stratified=False)
-        self.fine = UniformSampler(num_samples=num_fine, train_stratified=False)
-        self.sharpness = LearnedVariance(init_val=0.75)
+        # Even: all randomness comes from `jitter`, so that a resumed run equals an unbroken one.
+        self.register_buffer("coarse", torch.linspace(0.0, 1.0, num_coarse + 1), persistent=False)
+        self.register_buffer("fine", torch.linspace(0.0, 1.0, num_fine + 1), persistent=False)
+        self.sharpness = Sharpness(0.75)
         """exp(10 * 0.75) = 1808 per metre: the surface starts about 2 mm thick, since it starts as the tracked mesh"""
 
     def forward(
@@ -87,15 +128,15 @@ class VolumeRenderer(nn.Module):
             reach: from where to where the surface is looked for, metres; the whole cube where left out.
         """
         samples = self._sample(field, origins, directions, jitter, reach)
-        positions = samples.frustums.get_positions()
-        num_rays, num_samples = positions.shape[:2]
-        flat, along = positions.reshape(-1, 3), samples.frustums.directions.reshape(-1, 3)
+        num_rays, num_samples = samples.starts.shape
+        flat = samples.middles(origins, directions).reshape(-1, 3)
+        along = directions[:, None].expand(-1, num_samples, -1).reshape(-1, 3)
         sample = field.evaluate(flat, gradient=True)
         assert sample.gradient is not None
         alphas = self._alphas(sample, along, samples).reshape(num_rays, num_samples, 1)
-        weights = RaySamples.get_weights_and_transmittance_from_alphas(alphas, weights_only=True)
+        weights = rendering_weights(alphas)
         normals = torch.nn.functional.normalize(sample.gradient, dim=-1)
-        middle = (samples.frustums.starts + samples.frustums.ends) / 2
+        middle = (samples.starts + samples.ends)[..., None] / 2
 
         def rendered(values: Tensor) -> Tensor:
             return (weights * values.reshape(num_rays, num_samples, values.shape[-1])).sum(dim=1)
@@ -117,38 +158,52 @@ class VolumeRenderer(nn.Module):
         jitter: Tensor,
         reach: tuple[Tensor, Tensor] | None,
     ) -> RaySamples:
-        center, half = field.center, field.half_size
-        box = torch.cat([center - half, center + half])
-        # A ray within a face of the cube would divide zero by zero.
-        slanted = torch.where(directions.abs() < 1e-7, 1e-7, directions)
-        near, far = intersect_aabb(origins, slanted, box, max_bound=10.0)
+        near, far = through_cube(origins, directions, field.center, field.half_size)
         if reach is not None:
             near, far = torch.maximum(near, reach[0]), torch.minimum(far, reach[1])
         # Rays that miss the cube get a short way behind it, where the field is far from zero.
         missed = near >= far
         near, far = torch.where(missed, 9.0, near), torch.where(missed, 9.1, far)
-        spacing = (far - near) / self.coarse.num_samples  # type: ignore[operator]
-        shift = (jitter - 0.5) * spacing
-        ones = torch.ones_like(origins[:, :1])
-        rays = RayBundle(origins, directions, ones, nears=(near + shift)[:, None], fars=(far + shift)[:, None])
-        coarse = self.coarse(rays).frustums
-        points = coarse.origins + coarse.directions * coarse.starts
-        place = _first_crossing(field.distance(points.reshape(-1, 3)).reshape(points.shape[:2]), coarse.starts[..., 0])
-        band = _SOFT_WIDTHS / self.sharpness.get_variance() + _LEAST_BAND
-        place = place + (jitter - 0.5) * 2 * band / self.fine.num_samples  # type: ignore[operator]
-        rays.nears, rays.fars = (place - band).clamp_min(0.0)[:, None], (place + band)[:, None]
-        return self.fine(rays)
+        shift = (jitter - 0.5) * ((far - near) / (len(self.coarse) - 1))
+        places = RaySamples.even(self.coarse, near + shift, far + shift).starts
+        points = origins[:, None] + directions[:, None] * places[..., None]
+        place = _first_crossing(field.distance(points.reshape(-1, 3)).reshape(places.shape), places)
+        band = _SOFT_WIDTHS / self.sharpness() + _LEAST_BAND
+        place = place + (jitter - 0.5) * 2 * band / (len(self.fine) - 1)
+        return RaySamples.even(self.fine, (place - band).clamp_min(0.0), place + band)
 
     def _alphas(self, sample: FieldSample, directions: Tensor, samples: RaySamples) -> Float[Tensor, "n 1"]:
         """NeuS' opacity of each interval, from the distance in its middle and its slope along the ray."""
-        assert sample.gradient is not None and samples.deltas is not None
-        sharpness = self.sharpness.get_variance()
+        assert sample.gradient is not None
+        sharpness = self.sharpness()
         slope = -torch.relu(-(directions * sample.gradient).sum(dim=-1, keepdim=True))
-        half_step = 0.5 * slope * samples.deltas.reshape(-1, 1)
+        half_step = 0.5 * slope * (samples.ends - samples.starts).reshape(-1, 1)
         distance = sample.distance[:, None]
         entering = torch.sigmoid((distance - half_step) * sharpness)
         leaving = torch.sigmoid((distance + half_step) * sharpness)
         return ((entering - leaving + 1e-5) / (entering + 1e-5)).clamp(0.0, 1.0)
+
+
+def through_cube(
+    origins: Float[Tensor, "num_rays 3"],
+    directions: Float[Tensor, "num_rays 3"],
+    center: Float[Tensor, "3"],
+    half_size: Float[Tensor, ""],
+) -> tuple[Float[Tensor, "num_rays"], Float[Tensor, "num_rays"]]:
+    """Where rays enter and leave a cube, metres along them within 0 and 10; enter >= leave where they miss it."""
+    # A ray within a face of the cube would divide zero by zero.
+    slanted = torch.where(directions.abs() < 1e-7, 1e-7, directions)
+    low, high = (center - half_size - origins) / slanted, (center + half_size - origins) / slanted
+    enter = torch.minimum(low, high).amax(dim=-1)
+    leave = torch.maximum(low, high).amin(dim=-1)
+    return enter.clamp(0.0, _FARTHEST), leave.clamp(0.0, _FARTHEST)
+
+
+def rendering_weights(alphas: Float[Tensor, "num_rays num_samples 1"]) -> Float[Tensor, "num_rays num_samples 1"]:
+    """What each interval adds to its ray (Eq. 11): its opacity times the share of light that passes those before it."""
+    # The little that even solid intervals let through keeps the product's gradient finite.
+    passing = torch.cat([torch.ones_like(alphas[:, :1]), 1.0 - alphas + 1e-7], dim=1)
+    return alphas * passing.cumprod(dim=1)[:, :-1]
 
 
 def _first_crossing(

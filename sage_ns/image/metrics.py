@@ -11,6 +11,7 @@ from rich.markup import escape
 from torch import Tensor
 
 from sage_ns.errors import SageError
+from sage_ns.system.console import console
 
 LPIPS_BACKBONE = "alexnet-owt-7be5be79.pth"
 """torchvision's AlexNet weights, under the name that torch.hub stores them by."""
@@ -96,10 +97,8 @@ class ImageMetrics:
 
 
 def _note_missing_lpips() -> None:
-    from nerfstudio.utils.rich_utils import CONSOLE
-
     folder = Path(torch.hub.get_dir()) / "checkpoints"
-    CONSOLE.print(
+    console().print(
         f"[yellow]LPIPS is left out:[/yellow] its backbone {LPIPS_BACKBONE} (from torchvision) is not on this machine. "
         f"Put it into {escape(str(folder))} or name it with --pipeline.model.lpips-weights."
     )

@@ -23,6 +23,7 @@ from sage_ns.motion.files import DrivingMotion, MotionSplit, load_motion
 from sage_ns.motion.limits import MotionLimits
 from sage_ns.rig import FlameParams
 from sage_ns.system.array_fields import write_npz
+from sage_ns.system.console import console
 
 if TYPE_CHECKING:
     from sage_ns.motion.source import MotionSource
@@ -182,13 +183,12 @@ class DrivingBank:
             )
 
     def report(self) -> None:
-        """Says on nerfstudio's console what the bank is made of, and what was clamped."""
-        from nerfstudio.utils.rich_utils import CONSOLE
+        """Says on the console what the bank is made of, and what was clamped."""
         from rich.markup import escape
 
-        CONSOLE.print(f"Driving bank: {escape(self.summary())}")
+        console().print(f"Driving bank: {escape(self.summary())}")
         for note in self.notes:
-            CONSOLE.print(f"[yellow]Driving bank: {escape(note)}[/yellow]")
+            console().print(f"[yellow]Driving bank: {escape(note)}[/yellow]")
 
     def summary(self) -> str:
         """Moments, sequences and sources in one line."""

@@ -1,8 +1,7 @@
-"""The motion source: the one place that decides which FLAME parameters a camera is to be rendered with."""
+"""The motion source: the recorded motion, and which moment of it a camera is rendered with."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Protocol
 
 import torch
@@ -23,8 +22,8 @@ class MotionSource(nn.Module):
     """FLAME motion of a capture, kept with the avatar so that it outlives the capture's folder.
 
     The camera says when, in this order: the motion vector of its moment in its metadata (captures, and
-    other people's captures for cross-reenactment), else what the viewer's panel holds, else ``camera.times`` in 0..1
-    along the stored motion (camera paths, the viewer's time slider), else the canonical moment.
+    other people's captures for cross-reenactment), else ``camera.times`` in 0..1 along the stored motion (camera paths,
+    the viewer's time slider), else the canonical moment.
 
     Args:
         params: the motion of the capture, one row per recorded timestep.
@@ -36,9 +35,6 @@ class MotionSource(nn.Module):
     timesteps: Tensor
     canonical_row: Tensor
     tracked: Tensor
-    panel: Callable[[], Float[Tensor, "num_coefficients"] | None] | None
-    """What somebody at the viewer's panel wants to see; asked anew for every camera without a moment of its own.
-    There is no such panel, or it leaves the choice to the camera, where this is or returns None."""
 
     def __init__(self, params: FlameParams, timesteps: Int[Tensor, "num_timesteps"], canonical_row: int) -> None:
         super().__init__()
@@ -46,7 +42,6 @@ class MotionSource(nn.Module):
         self.register_buffer("timesteps", timesteps.to(torch.int64))
         self.register_buffer("canonical_row", torch.tensor(canonical_row))
         self.register_buffer("tracked", self.motion[canonical_row].clone())
-        self.panel = None
 
     @property
     def num_coefficients(self) -> int:
@@ -79,9 +74,6 @@ class MotionSource(nn.Module):
         if "motion" in metadata:
             motion = self.fit(metadata["motion"].reshape(1, -1).to(self.motion))[0]
             return self.canonical() if refined and torch.equal(motion, self.tracked) else motion
-        held = self.panel() if self.panel is not None else None
-        if held is not None:
-            return held.to(self.motion)
         if camera.times is not None:
             return self.at_time(float(camera.times.reshape(-1)[0]))
         return self.canonical()

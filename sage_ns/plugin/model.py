@@ -103,29 +103,33 @@ class SageModel(Model):
         """
         if not isinstance(ray_bundle, Cameras):
             raise TypeError(f"{type(self).__name__} renders whole cameras, not {type(ray_bundle).__name__}")
-        pinhole, motion = self.pinhole(ray_bundle), self.motion.at(ray_bundle)
-        # Evaluation during training must not change with what a user tries out in the viewer.
-        recorded = "motion" in (ray_bundle.metadata or {})
-        return self.draw_outputs(pinhole, motion, self.config.look() if recorded else None)
+        return cast("dict[str, Tensor | list]", self.draw_outputs(ray_bundle, self.motion.at(ray_bundle)))
 
+    @torch.no_grad()
     def draw_outputs(
-        self, camera: PinholeCamera, motion: Float[Tensor, "num_coefficients"], look: Look | None = None
-    ) -> dict[str, Tensor | list]:
-        """Images by name under ``motion``, see :meth:`get_outputs`; ``look`` replaces the avatar's own."""
-        buffers = self.learner.draw(camera, motion, look)
+        self, camera: Cameras, motion: Float[Tensor, "num_coefficients"], look: Look | None = None
+    ) -> dict[str, Tensor]:
+        """Images by name under ``motion``, see :meth:`get_outputs`, without gradients.
+
+        Args:
+            camera: a single one, on any device.
+            motion: the moment.
+            look: what is shown, instead of the avatar's own look.
+        """
+        pinhole = self.pinhole(camera)
+        buffers = self.learner.draw(pinhole, motion, look)
         images = _shown(buffers, self.background)
         if self.canonical is None:
             return images
         if self._field_view is None or self._field_view[0] != self.learner.revision:
             view = FieldView(self.canonical, self.rig, self.motion.canonical())
             self._field_view = (self.learner.revision, view)
-        outputs = self._field_view[1].outputs(camera, motion, self.background)
-        return LazyOutputs(images, outputs)  # type: ignore[return-value]
+        return LazyOutputs(images, self._field_view[1].outputs(pinhole, motion, self.background))
 
     @torch.no_grad()
     def get_outputs_for_camera(self, camera: Cameras, obb_box: OrientedBox | None = None) -> dict[str, Tensor]:
         """Images by name for one camera on any device, without gradients; see :meth:`get_outputs`."""
-        return cast("dict[str, Tensor]", self.get_outputs(camera.to(self.device)))
+        return self.draw_outputs(camera, self.motion.at(camera))
 
     def get_rgba_image(self, outputs: dict[str, Tensor], output_name: str = "rgb") -> Tensor:
         """Colour with the background taken out again, and alpha."""
@@ -178,7 +182,7 @@ class SageModel(Model):
         return values, images
 
 
-def _shown(buffers: Buffers, background: Float[Tensor, "3"]) -> dict[str, Tensor | list]:
+def _shown(buffers: Buffers, background: Float[Tensor, "3"]) -> dict[str, Tensor]:
     """What the rasteriser returns, as pictures in 0..1 and depth in metres."""
     empty = buffers.alpha < 0.5
 

@@ -121,7 +121,7 @@ def synthesize_capture(
     out = Path(out).expanduser().absolute()
     refuse_used_folder(out, settings.overwrite)
     if progress is None:
-        from sage_ns.synthetic.progress import progress_bar
+        from sage_ns.system.progress import progress_bar
 
         with progress_bar(f"synthesising {out.name}") as bar:
             return synthesize_capture(out, settings, bar)

@@ -48,7 +48,8 @@ class AppearanceConsistency:
     Each pixel's ray is cast at the posed mesh, mapped to the canonical head with the triangle that it meets, and
     followed to the surface of the frozen field. [reading] The colour of that point is looked up in the pictures of the
     canonical moment (source "pictures"), or rendered with the canonical appearance as the paper does (source "field"):
-    the pictures are sharper. Rays that meet hair, leave the surface, or end at a point that no picture shows are left out.
+    the pictures are sharper. Rays that meet hair, leave the surface, or end at a point that no picture shows are left
+    out.
 
     Args:
         canonical: field and appearance; no gradient reaches them.

@@ -133,7 +133,7 @@ class Learner(nn.Module):
             corrected: correct the surfels for how the skin deforms; for surfels that have found their places.
         """
         # Wrinkles only darken what is shown: surfels that were fitted to darkened skin would be too bright at rest.
-        look = replace(self.config.look(), wrinkles=0.0)
+        look = replace(self.avatar.look, wrinkles=0.0)
         return self.avatar.draw_fine(camera, motion, look if corrected else replace(look, correction=False), attributes)
 
     def draw(

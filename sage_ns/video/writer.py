@@ -119,7 +119,7 @@ def check_writable(path: Path, alpha: bool, overwrite: bool) -> None:
 
 
 def write_pictures(
-    path: Path, pictures: Iterable[Float[Tensor, "h w channels"]], fps: float, sound: Sound | None = None
+    path: Path | str, pictures: Iterable[Float[Tensor, "h w channels"]], fps: float, sound: Sound | None = None
 ) -> None:
     """Write pictures (float 0..1) as the name says: .mp4, .mov, .webm, .gif, or a folder of PNGs if it has no ending.
 
@@ -129,7 +129,7 @@ def write_pictures(
     Raises:
         VideoError: ffmpeg cannot write this; names the file and says what it said.
     """
-    pixels = map(to_pixels, pictures)
+    path, pixels = Path(path), map(to_pixels, pictures)
     if is_folder_name(path):
         with whole_folder(path) as folder:
             for index, each in enumerate(pixels):

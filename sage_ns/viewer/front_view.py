@@ -7,7 +7,7 @@ from nerfstudio.viewer.viewer import VISER_NERFSTUDIO_SCALE_RATIO, Viewer
 from nerfstudio.viewer.viewer_elements import ViewerControl
 
 from sage_ns.avatar.portrait import FIELD_OF_VIEW, face_direction, portrait_distance
-from sage_ns.plugin.model import SageModel
+from sage_ns.viewer.viewed_model import ViewedModel
 
 
 class FrontView(ViewerControl):
@@ -19,13 +19,14 @@ class FrontView(ViewerControl):
         model: the avatar; looked at in the pose that the time slider starts with.
     """
 
-    def __init__(self, model: SageModel) -> None:
+    def __init__(self, model: ViewedModel) -> None:
         self.model = model
 
     def _setup(self, viewer: Viewer) -> None:
         super()._setup(viewer)
-        motion = self.model.motion.at_time(0.0).cpu()
-        vertices = self.model.rig.vertices(motion.to(self.model.device)).cpu()
+        avatar = self.model.avatar
+        motion = avatar.motion.at_time(0.0)
+        vertices, motion = avatar.rig.vertices(motion).cpu(), motion.cpu()
         low, high = vertices.aminmax(dim=0)
         self.center = (low + high) / 2
         self.position = self.center + portrait_distance(vertices) * face_direction(motion)

@@ -1,13 +1,13 @@
-"""What is shown of the avatar, and what beside it: switches that never reach training."""
+"""What is shown of the avatar, and what beside it: switches of the viewer's own look; the avatar keeps its own."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from nerfstudio.viewer.viewer import Viewer
 
-from sage_ns.plugin.model import SageModel
 from sage_ns.viewer.shown_model import ShownModel
 from sage_ns.viewer.user_events import from_users
 
@@ -20,15 +20,13 @@ class LookTab:
 
     Args:
         viewer: where.
-        model: whose look this is.
-        shown: what draws it for the viewer.
+        shown: draws the avatar for the viewer; its look starts as the avatar's.
         changed: called whenever a switch was used.
     """
 
-    def __init__(self, viewer: Viewer, model: SageModel, shown: ShownModel, changed: Callable[[], None]) -> None:
-        gui, look = viewer.viser_server.gui, model.avatar.look
+    def __init__(self, viewer: Viewer, shown: ShownModel, changed: Callable[[], None]) -> None:
+        gui, model, look = viewer.viser_server.gui, shown.model, shown.look
         self._viewer = viewer
-        self._model = model
         self._shown = shown
         self._changed = changed
         self._before_normals = "rgb"
@@ -57,9 +55,13 @@ class LookTab:
         self._normals.on_update(from_users(self._show_normals))
 
     def _follow(self) -> None:
-        look = self._model.avatar.look
-        look.correction, look.mouth = self._correction.value, self._mouth.value
-        look.wrinkles, look.surfel_size = self._wrinkles.value, self._size.value
+        self._shown.look = replace(
+            self._shown.look,
+            correction=self._correction.value,
+            mouth=self._mouth.value,
+            wrinkles=self._wrinkles.value,
+            surfel_size=self._size.value,
+        )
         self._changed()
 
     def _paint(self) -> None:

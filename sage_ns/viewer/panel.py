@@ -16,9 +16,9 @@ from nerfstudio.viewer.viewer import Viewer
 from nerfstudio.viewer.viewer_elements import ViewerControl
 from rich.markup import escape
 
+from sage_ns.avatar.avatar import Avatar
 from sage_ns.errors import SageError
 from sage_ns.motion.face.sliders import face_sliders
-from sage_ns.plugin.model import SageModel
 from sage_ns.viewer.look_tab import LookTab
 from sage_ns.viewer.manual_tab import ManualTab
 from sage_ns.viewer.playback import DRIVER, Playback, Sequence, load_sequence, stored_sequence
@@ -28,6 +28,7 @@ from sage_ns.viewer.sequence_tab import SequenceTab
 from sage_ns.viewer.shown_model import ShownModel
 from sage_ns.viewer.training_progress import ProgressBar, trained, training_progress
 from sage_ns.viewer.user_events import as_code, from_users
+from sage_ns.viewer.viewed_model import ViewedModel
 
 SOURCES: dict[str, Source] = {
     "capture (time slider)": "capture",
@@ -48,23 +49,23 @@ class PuppetPanel(ViewerControl):
         model: whose avatar it is.
     """
 
-    def __init__(self, model: SageModel) -> None:
+    def __init__(self, model: ViewedModel) -> None:
         self.model = model
         self._closing = threading.Event()
 
     def _setup(self, viewer: Viewer) -> None:
         super()._setup(viewer)
         gui, avatar = self.viser_server.gui, self.model.avatar
-        sequence, problem = _first_sequence(self.model, viewer.pipeline.datamanager.capture_dir)  # type: ignore[union-attr]
+        sequence, problem = _first_sequence(avatar, viewer.pipeline.datamanager.capture_dir)  # type: ignore[union-attr]
         self.puppet = Puppet(avatar, face_sliders(avatar.rig.head_model), Playback(sequence))
         self.shown = ShownModel(
             self.model,
             RigMesh(self.viser_server.scene, avatar.rig.head_model.triangles),
+            self.puppet.motion,
             lambda: [viewer.control_panel.output_render, viewer.control_panel.split_output_render],
         )
         # The viewer draws what this returns; training and evaluation go on with the model itself.
         viewer.get_model = lambda: cast(Model, self.shown)
-        avatar.motion.panel = self.puppet.motion
         # Above nerfstudio's own tabs, which come next to what it says about resolution.
         above = viewer.stats_markdown.order
         # In ns-viewer there is nothing to pause.
@@ -84,14 +85,13 @@ class PuppetPanel(ViewerControl):
         if problem is not None:
             self.sequence.complain(problem)
         with tabs.add_tab("Look", viser.Icon.EYE):
-            self.look = LookTab(viewer, self.model, self.shown, self.rerender)
+            self.look = LookTab(viewer, self.shown, self.rerender)
         self._tell_progress()
         threading.Thread(target=self._live, name="puppet panel", daemon=True).start()
 
     def close(self) -> None:
         """Stop moving; the viewer is going down."""
         self._closing.set()
-        self.model.motion.panel = None
 
     def rerender(self) -> None:
         """Have every browser's picture drawn again: a small one now, the full one when nothing moves any more."""
@@ -144,15 +144,15 @@ class PuppetPanel(ViewerControl):
             CONSOLE.print(f"[red]The viewer could not draw: {escape(text)}[/red]")
 
 
-def _first_sequence(model: SageModel, capture_dir: Path) -> tuple[Sequence, SageError | None]:
+def _first_sequence(avatar: Avatar, capture_dir: Path) -> tuple[Sequence, SageError | None]:
     """The driver that came with a capture, as long as that is there; else the capture's own motion.
 
     Also returns what is wrong with a driver that cannot be used.
     """
     driver = capture_dir / DRIVER
     if not driver.is_dir():
-        return stored_sequence(model.avatar), None
+        return stored_sequence(avatar), None
     try:
-        return load_sequence(model.avatar, driver), None
+        return load_sequence(avatar, driver), None
     except SageError as error:
-        return stored_sequence(model.avatar), error
+        return stored_sequence(avatar), error

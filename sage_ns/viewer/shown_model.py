@@ -17,15 +17,17 @@ from nerfstudio.viewer.render_state_machine import RenderStateMachine
 from nerfstudio.viewer_legacy.server.viewer_utils import IOChangeException
 from torch import Tensor
 
-from sage_ns.plugin.model import SageModel
 from sage_ns.viewer.rig_mesh import RigMesh
+from sage_ns.viewer.viewed_model import ViewedModel
 
 MOVING_FPS = 30.0
 """Pictures per second while something moves, where that can be had."""
 
 
 class ShownModel:
-    """Stands between the viewer and the model; what it adds is seen in the viewer and nowhere else.
+    """Stands between the viewer and the model: draws the avatar in the viewer's own motion, look and background.
+
+    The model and its avatar are only read, so that training and evaluation go on as without a viewer.
 
     What has begun is drawn to its end. nerfstudio's viewer interrupts drawing by an exception at whatever line it has
     reached, also where that leaves a lock taken or a module half imported, after which nothing is drawn any more; the
@@ -33,20 +35,25 @@ class ShownModel:
 
     Args:
         model: what is drawn.
-        rig_mesh: is told where the rig was in the last picture.
+        rig_mesh: gets the rig's vertices of each picture.
+        held: motion that the panel holds, asked for each picture; None leaves the motion to the camera.
         chosen: names of the outputs that the page shows.
     """
 
     def __init__(
         self,
-        model: SageModel,
+        model: ViewedModel,
         rig_mesh: RigMesh,
+        held: Callable[[], Float[Tensor, "num_coefficients"] | None],
         chosen: Callable[[], list[str]],
     ) -> None:
         self.model = model
         self.rig_mesh = rig_mesh
+        self.look = model.avatar.look
+        """What the viewer shows of the avatar."""
         self.background: Float[Tensor, "3"] | None = None
         """Colour behind the avatar, 0..1; None for that of the pictures it was trained on."""
+        self._held = held
         self._chosen = chosen
         self.error: Exception | None = None
         """Why the last picture could not be drawn; None where it was."""
@@ -89,15 +96,19 @@ class ShownModel:
         return outputs
 
     def _draw(self, camera: Cameras) -> dict[str, Tensor]:
-        outputs = self.model.get_outputs_for_camera(camera)
+        motion = self._motion(camera)
+        outputs = self.model.draw_outputs(camera, motion, self.look)
         if self.background is not None:
-            exchanged = self.background.to(self.device) - self.model.background
+            exchanged = self.background.to(self.device) - self.model.avatar.background
             outputs["rgb"] = (outputs["rgb"] + (1.0 - outputs["accumulation"]) * exchanged).clamp(0.0, 1.0)
         for name in self._chosen():
             outputs.get(name)  # some are made when they are asked for: here, where they may fail
-        motion = self.model.motion.at(camera.to(self.device))
         self.rig_mesh.follow(self.model.avatar.poses.at(motion).vertices)
         return outputs
+
+    def _motion(self, camera: Cameras) -> Float[Tensor, "num_coefficients"]:
+        held = self._held()
+        return self.model.avatar.motion.at(camera) if held is None else held.to(self.device)
 
     def _empty(self, camera: Cameras) -> dict[str, Tensor]:
         height, width = int(camera.height), int(camera.width)

@@ -6,7 +6,14 @@ import pytest
 import torch
 
 from sage_ns.field.sdf import FieldSample
-from sage_ns.field.volume import RayBuffers, VolumeRenderer
+from sage_ns.field.volume import (
+    RayBuffers,
+    RaySamples,
+    Sharpness,
+    VolumeRenderer,
+    rendering_weights,
+    through_cube,
+)
 
 RADIUS = 0.1
 
@@ -107,3 +114,73 @@ def test_no_rays_see_nothing() -> None:
     buffers = seen(torch.zeros(0, 2), reach=(0.8, 1.0))
     assert buffers.color.shape == buffers.normal.shape == buffers.gradients.shape == (0, 3)
     assert buffers.alpha.shape == buffers.depth.shape == (0, 1)
+
+
+# ---- against nerfstudio's own functions ------------------------------------------------------------------------------
+
+
+def some_rays(count: int = 500) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rays from about the cube, about half of which hit it; some along its axes."""
+    generator = torch.Generator().manual_seed(1)
+    origins = torch.randn(count, 3, generator=generator)
+    toward = Sphere.center + 0.4 * torch.randn(count, 3, generator=generator)
+    directions = torch.nn.functional.normalize(toward - origins, dim=-1)
+    directions[:3], origins[:3] = -torch.eye(3), Sphere.center + torch.eye(3)
+    return origins, directions
+
+
+def test_rays_enter_and_leave_the_cube_where_nerfstudio_says() -> None:
+    from nerfstudio.utils.math import intersect_aabb
+
+    origins, directions = some_rays()
+    origins[3:9] = Sphere.center  # from within
+    enter, leave = through_cube(origins, directions, Sphere.center, Sphere.half_size)
+    box = torch.cat([Sphere.center - Sphere.half_size, Sphere.center + Sphere.half_size])
+    slanted = torch.where(directions == 0, 1e-7, directions)
+    expected = intersect_aabb(origins, slanted, box, max_bound=10.0)
+    hit = enter < leave
+    assert 100 < int(hit.sum()) < 400 and bool(hit[:9].all())
+    assert torch.equal(hit, expected[0] < expected[1])
+    assert torch.equal(enter[hit], expected[0][hit]) and torch.equal(leave[hit], expected[1][hit])
+
+
+def test_even_samples_are_those_of_nerfstudio() -> None:
+    from nerfstudio.cameras.rays import RayBundle
+    from nerfstudio.model_components.ray_samplers import UniformSampler
+
+    origins, directions = some_rays()
+    near, far = torch.rand(2, len(origins), generator=torch.Generator().manual_seed(2))
+    fractions = VolumeRenderer(num_coarse=7, num_fine=5).coarse
+    samples = RaySamples.even(fractions, near, near + far)
+    bundle = RayBundle(origins, directions, torch.ones_like(near[:, None]))
+    bundle.nears, bundle.fars = near[:, None], (near + far)[:, None]
+    expected = UniformSampler(7, train_stratified=False)(bundle)
+    assert torch.equal(samples.starts, expected.frustums.starts[..., 0])
+    assert torch.equal(samples.ends, expected.frustums.ends[..., 0])
+    assert torch.equal(samples.middles(origins, directions), expected.frustums.get_positions())
+    assert torch.equal((samples.ends - samples.starts)[..., None], expected.deltas)
+
+
+def test_weights_and_their_gradients_are_those_of_nerfstudio() -> None:
+    from nerfstudio.cameras.rays import RaySamples as TheirSamples
+
+    alphas = torch.rand(50, 9, 1, generator=torch.Generator().manual_seed(3))
+    alphas[:5, 2], alphas[5:9, 4] = 1.0, 0.0
+    value = torch.rand(50, 9, 1, generator=torch.Generator().manual_seed(4))
+    found = []
+    for weigh in (rendering_weights, lambda a: TheirSamples.get_weights_and_transmittance_from_alphas(a, True)):
+        given = alphas.clone().requires_grad_()
+        weights = weigh(given)
+        (weights * value).sum().backward()
+        found.append((weights.detach(), given.grad))
+    assert torch.equal(found[0][0], found[1][0]) and torch.equal(found[0][1], found[1][1])
+
+
+def test_checkpoints_keep_the_name_and_meaning_of_the_sharpness() -> None:
+    from nerfstudio.fields.sdf_field import LearnedVariance
+
+    theirs, ours = LearnedVariance(0.3), Sharpness(0.75)
+    ours.load_state_dict(theirs.state_dict())
+    assert torch.equal(ours(), theirs.get_variance())
+    assert torch.equal(Sharpness(9.0)(), LearnedVariance(9.0).get_variance()), "bounded alike"
+    assert list(VolumeRenderer(4, 4).state_dict()) == ["sharpness.variance"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from tests.tiny_avatar import tiny_avatar
 
 def test_a_run_of_an_avatar_draws_the_same_pixels(tmp_path: Path) -> None:
     avatar = tiny_avatar(builtin_head(2))
-    avatar.look.surfel_size = 1.0
+    avatar.look = replace(avatar.look, surfel_size=1.0)
     config = write_playback_run(avatar, tmp_path / "runs" / "someone" / "surfels" / "view")
     model = load_model(config)
     camera, motion = avatar.front_camera(40, 60), avatar.motion.motion[2]

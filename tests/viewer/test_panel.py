@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,8 @@ import torch
 import viser
 from nerfstudio.viewer_legacy.server.viewer_utils import IOChangeException, SetTrace
 
+from sage_ns.avatar.avatar import Avatar
+from sage_ns.avatar.look import Look
 from sage_ns.errors import SageError
 from sage_ns.motion.face.sliders import FaceSlider, face_sliders
 from sage_ns.synthetic.head import builtin_head
@@ -47,7 +50,7 @@ def panel(
     server = viser.ViserServer(host="127.0.0.1", port=port, verbose=False)
     choice = server.gui.add_dropdown("Output type", ("rgb", "sdf_normal"))
     depth = server.gui.add_checkbox("Composite depth", True)
-    model: Any = SimpleNamespace(avatar=avatar, motion=avatar.motion, canonical=object(), device=torch.device("cpu"))
+    model: Any = SimpleNamespace(avatar=avatar, canonical=object(), device=torch.device("cpu"))
     viewer: Any = SimpleNamespace(
         viser_server=server,
         stats_markdown=server.gui.add_markdown(""),
@@ -75,6 +78,12 @@ def use(handle: Any, value: Any = True) -> None:
         callback(viser.GuiEvent(client=object(), client_id=0, target=handle))  # pyright: ignore[reportArgumentType]
 
 
+def motion_of(held: Callable[[], torch.Tensor | None]) -> torch.Tensor:
+    motion = held()
+    assert motion is not None
+    return motion
+
+
 def wait_until(condition: Any) -> None:
     deadline = time.monotonic() + 10
     while not condition():
@@ -83,17 +92,17 @@ def wait_until(condition: Any) -> None:
 
 
 def test_using_a_control_makes_its_source_the_one_that_is_shown(panel: PuppetPanel, avatar: Any) -> None:
-    assert avatar.motion.panel() is None and panel._source.value == "capture (time slider)"
+    held, recorded = panel.shown._held, avatar.motion.motion.clone()
+    assert held() is None and panel._source.value == "capture (time slider)"
     use(panel.manual._sliders["Jaw open"], 20.0)
     assert panel._source.value == "manual"
-    assert avatar.motion.panel()[9] == pytest.approx(20 / 57.29578)
+    assert motion_of(held)[9] == pytest.approx(20 / 57.29578)
     use(panel.sequence._frame, 2)
     assert panel._source.value == "driving sequence"
-    assert torch.equal(avatar.motion.panel()[6:], avatar.motion.motion[2, 6:])
+    assert torch.equal(motion_of(held)[6:], recorded[2, 6:])
     use(panel._source, "capture (time slider)")
-    assert avatar.motion.panel() is None
-    panel.close()
-    assert avatar.motion.panel is None
+    assert held() is None
+    assert torch.equal(avatar.motion.motion, recorded), "the avatar's own motion stays"
 
 
 def test_buttons_move_the_sliders(panel: PuppetPanel) -> None:
@@ -134,16 +143,19 @@ def test_a_wrong_motion_file_is_named_and_what_played_plays_on(panel: PuppetPane
     assert panel.puppet.playback.sequence.num_frames == 7 and panel.puppet.source == "sequence"
     assert "good.npz" in panel.sequence._message.content and "Cannot" not in panel.sequence._message.content
     use(panel.sequence._frame, 6)
-    torch.testing.assert_close(avatar.motion.panel()[6:], good.motion_vector()[6, 6:])
+    torch.testing.assert_close(motion_of(panel.shown._held)[6:], good.motion_vector()[6, 6:])
 
 
-def test_switches_are_those_of_the_look(panel: PuppetPanel, avatar: Any) -> None:
-    look, tab = avatar.look, panel.look
+def test_switches_change_the_viewer_s_look_alone(panel: PuppetPanel, avatar: Any) -> None:
+    trained, tab = avatar.look, panel.look
     use(tab._correction, False)
     use(tab._mouth, False)
     use(tab._wrinkles, 0.7)
     use(tab._size, 0.5)
+    look = panel.shown.look
     assert (look.correction, look.mouth, look.wrinkles, look.surfel_size) == (False, False, 0.7, 0.5)
+    assert look == replace(trained, correction=False, mouth=False, wrinkles=0.7, surfel_size=0.5)
+    assert avatar.look == trained == tiny_avatar(avatar.rig.head_model, num_surfels=50).look, "the avatar keeps its own"
     own = avatar.background.clone()
     use(tab._background, (255, 0, 51))
     assert panel.shown.background is not None and torch.equal(avatar.background, own), "training's stays"
@@ -190,40 +202,69 @@ def test_what_could_not_be_drawn_is_told_until_something_can(panel: PuppetPanel)
 # ---- what the viewer draws -------------------------------------------------------------------------------------------
 
 
-class Drawn(SimpleNamespace):
-    """A model that draws one half of the avatar's foreground everywhere."""
+class Drawn:
+    """A model that draws one half of the avatar's foreground everywhere, and notes what it was asked for."""
 
-    device, background = torch.device("cpu"), torch.tensor([1.0, 1.0, 1.0])
+    device, canonical, training = torch.device("cpu"), None, False
     error: BaseException | None = None
 
-    def get_outputs_for_camera(self, camera: Any) -> dict[str, torch.Tensor]:
+    def __init__(self, avatar: Avatar) -> None:
+        self.avatar = avatar
+        self.asked: list[tuple[torch.Tensor, Look]] = []
+
+    def train(self) -> None: ...
+
+    def eval(self) -> None: ...
+
+    def draw_outputs(self, camera: Any, motion: torch.Tensor, look: Look) -> dict[str, torch.Tensor]:
         if self.error is not None:
             raise self.error
+        self.asked.append((motion, look))
         height, width = int(camera.height), int(camera.width)
-        color = torch.full((height, width, 3), 0.5) * torch.tensor([0.4, 0.4, 0.4]) + 0.5 * self.background
+        color = torch.full((height, width, 3), 0.5) * torch.tensor([0.4, 0.4, 0.4]) + 0.5 * self.avatar.background
         ones = torch.ones(height, width, 1)
         return {"rgb": color, "accumulation": 0.5 * ones, "depth": ones, "distortion": ones}
 
 
 def some_camera() -> Any:
-    camera = SimpleNamespace(height=2, width=3, metadata=None, times=None)
-    camera.to = lambda device: camera
-    return camera
+    return SimpleNamespace(height=2, width=3, metadata={"cam_idx": 0}, times=torch.tensor([[1.0]]))
+
+
+def shown_model(model: Drawn, motion: torch.Tensor | None = None) -> ShownModel:
+    rig_mesh: Any = SimpleNamespace(follow=lambda vertices: None)
+    return ShownModel(model, rig_mesh, lambda: motion, lambda: ["rgb"])
+
+
+def test_the_viewer_draws_the_motion_and_the_look_that_it_holds(avatar: Any) -> None:
+    model, held = Drawn(avatar), avatar.neutral().motion_vector()[0]
+    shown = shown_model(model, held)
+    shown.look = replace(avatar.look, wrinkles=0.9)
+    shown.get_outputs_for_camera(some_camera())
+    motion, look = model.asked[-1]
+    assert torch.equal(motion, held) and look.wrinkles == 0.9 != avatar.look.wrinkles
+
+
+def test_a_panel_that_holds_no_motion_leaves_it_to_the_camera(avatar: Any) -> None:
+    model = Drawn(avatar)
+    shown_model(model).get_outputs_for_camera(some_camera())
+    motion, look = model.asked[-1]
+    assert torch.equal(motion, avatar.motion.motion[-1]) and look == avatar.look
 
 
 def test_another_background_changes_the_picture_alone(avatar: Any) -> None:
-    model = Drawn(avatar=avatar, motion=avatar.motion)
-    shown = ShownModel(model, SimpleNamespace(follow=lambda vertices: None), lambda: ["rgb"])  # type: ignore[arg-type]
+    model = Drawn(avatar)
+    shown = shown_model(model)
     camera = some_camera()
-    assert torch.equal(shown.get_outputs_for_camera(camera)["rgb"], model.get_outputs_for_camera(camera)["rgb"])
+    trained = shown.get_outputs_for_camera(camera)["rgb"]
+    torch.testing.assert_close(trained[0, 0], 0.2 + 0.5 * avatar.background)
     shown.background = torch.tensor([0.0, 0.5, 1.0])
     rgb = shown.get_outputs_for_camera(camera)["rgb"]
     torch.testing.assert_close(rgb[0, 0], torch.tensor([0.2, 0.45, 0.7]))
 
 
 def test_an_error_leaves_an_empty_picture_and_says_so(avatar: Any) -> None:
-    model = Drawn(avatar=avatar, motion=avatar.motion)
-    shown = ShownModel(model, SimpleNamespace(follow=lambda vertices: None), lambda: ["rgb"])  # type: ignore[arg-type]
+    model = Drawn(avatar)
+    shown = shown_model(model)
     camera = some_camera()
     names = set(shown.get_outputs_for_camera(camera))
     assert shown.error is None
@@ -241,10 +282,10 @@ def test_what_has_begun_is_drawn_before_the_viewer_interrupts(avatar: Any) -> No
     interrupt, drawn = False, []
 
     class Interrupted(Drawn):
-        def get_outputs_for_camera(self, camera: Any) -> dict[str, torch.Tensor]:
+        def draw_outputs(self, camera: Any, motion: torch.Tensor, look: Look) -> dict[str, torch.Tensor]:
             nonlocal interrupt
             interrupt = True
-            outputs = super().get_outputs_for_camera(camera)
+            outputs = super().draw_outputs(camera, motion, look)
             drawn.append(outputs)
             return outputs
 
@@ -255,8 +296,7 @@ def test_what_has_begun_is_drawn_before_the_viewer_interrupts(avatar: Any) -> No
             raise IOChangeException
         return check
 
-    model = Interrupted(avatar=avatar, motion=avatar.motion)
-    shown = ShownModel(model, SimpleNamespace(follow=lambda vertices: None), lambda: ["rgb"])  # type: ignore[arg-type]
+    shown = shown_model(Interrupted(avatar))
     with pytest.raises(IOChangeException), SetTrace(check):
         shown.get_outputs_for_camera(some_camera())
     assert len(drawn) == 1, "drawn to its end"

@@ -1,12 +1,10 @@
-"""What the panel holds, and who asks for it; no browser is needed."""
+"""What the panel holds: its motion by sliders and sequences; no browser is needed."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -44,35 +42,6 @@ def parts(motion: torch.Tensor | None) -> FlameParams:
 def ramp(num_coefficients: int, takes: tuple[int, ...] = (0, 0, 0, 1, 1)) -> Sequence:
     rows = torch.arange(len(takes)).float()[:, None]
     return Sequence("ramp", 0.1 * rows * torch.ones(num_coefficients), torch.tensor(takes))
-
-
-# ---- the motion source ---------------------------------------------------------------------------------------------
-
-
-def test_moments_of_pictures_come_before_the_panel_and_the_panel_before_time(avatar: Avatar, puppet: Puppet) -> None:
-    source = avatar.motion
-    picture: Any = SimpleNamespace(metadata={"motion": source.motion[2][None]}, times=torch.tensor([[1.0]]))
-    clock: Any = SimpleNamespace(metadata={"cam_idx": 0}, times=torch.tensor([[1.0]]))
-    bare: Any = SimpleNamespace(metadata=None, times=None)
-    source.panel = puppet.motion
-    try:
-        assert torch.equal(source.at(clock), source.motion[-1]), "the panel leaves it to the camera"
-        puppet.source, puppet.values = "manual", {"Jaw open": 20.0}
-        held = puppet.motion()
-        assert held is not None
-        for camera in (clock, bare):
-            assert torch.equal(source.at(camera), held)
-        assert torch.equal(source.at(picture), source.motion[2]), "training never sees the panel"
-    finally:
-        source.panel = None
-    assert torch.equal(source.at(bare), source.canonical())
-
-
-def test_the_panel_is_not_part_of_the_avatar(avatar: Avatar, puppet: Puppet) -> None:
-    before = set(avatar.state_dict())
-    avatar.motion.panel = puppet.motion
-    assert set(avatar.state_dict()) == before
-    avatar.motion.panel = None
 
 
 # ---- manual ----------------------------------------------------------------------------------------------------------
