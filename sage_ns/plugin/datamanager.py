@@ -19,6 +19,7 @@ from rich.progress import track
 from torch import Tensor
 
 from sage_ns.capture.images import load_image
+from sage_ns.capture.record import CaptureRecord
 from sage_ns.errors import CaptureError
 from sage_ns.plugin.cameras import pinhole_camera
 from sage_ns.plugin.snapshot import (
@@ -39,6 +40,11 @@ class CaptureDataset(InputDataset):
 
     exclude_batch_keys_from_device: ClassVar[list[str]] = []
 
+    @property
+    def record(self) -> CaptureRecord:
+        """What the dataparser says of the capture besides pictures and cameras."""
+        return CaptureRecord.of(self.metadata)
+
     def get_data(self, image_idx: int, image_type: Literal["uint8", "float32"] = "float32") -> dict[str, Any]:
         """``image`` [h, w, 3] and, where the capture has one, ``mask`` [h, w, 1], float 0..1 or uint8.
 
@@ -54,16 +60,15 @@ class CaptureDataset(InputDataset):
         return data
 
     def _load(self, index: int) -> tuple[Tensor, Tensor | None]:
-        thumbnails = self.metadata.get("thumbnails")
-        if thumbnails is not None:  # the capture is gone, but the viewer still asks for pictures
+        record = self.record
+        if record.thumbnails is not None:  # the capture is gone, but the viewer still asks for pictures
             size = int(self.cameras.width[index]), int(self.cameras.height[index])
-            return load_thumbnail(thumbnails, self._dataparser_outputs.image_filenames[index], size), None
-        masks = self.metadata.get("fg_mask_filenames")
+            return load_thumbnail(record.thumbnails, self._dataparser_outputs.image_filenames[index], size), None
         return load_image(
             self._dataparser_outputs.image_filenames[index],
-            masks[index] if masks else None,
-            self.metadata["downscale_factor"],
-            self.metadata["background"],
+            record.mask_filenames[index],
+            record.downscale_factor,
+            record.background,
         )
 
 
@@ -211,7 +216,7 @@ class CaptureDatamanager(FullImageDatamanager[CaptureDataset]):
         """
         self._require_pictures()
         outputs: DataparserOutputs = self.dataparser.get_dataparser_outputs(split=split)
-        if outputs.metadata["split_source"] != split:  # lent from another split: no evaluation of its own
+        if CaptureRecord.of(outputs.metadata).split_source != split:  # borrowed from another split
             return []
         if split == self.test_split:
             dataset, cached = self.eval_dataset, self.cached_eval
@@ -238,8 +243,7 @@ class CaptureDatamanager(FullImageDatamanager[CaptureDataset]):
 
     def canonical_views(self) -> list[View]:
         """Pictures of the canonical timestep, for initialising surfels; those without a mask are left out."""
-        metadata = self.train_dataset.metadata
-        canonical = int(metadata["timesteps"][metadata["canonical_row"]])
+        canonical = self.train_dataset.record.canonical_timestep
         cameras = self.train_dataset.cameras
         assert cameras.metadata is not None
         views = []

@@ -29,6 +29,7 @@ from sage_ns.avatar.personal_rig import PersonalRig
 from sage_ns.avatar.prediction import Prediction, SurfelNetworks
 from sage_ns.avatar.rebinding import carry_over, rebind_surfels
 from sage_ns.avatar.surfels import BoundSurfels, SurfelAttributes
+from sage_ns.capture.record import CaptureRecord
 from sage_ns.errors import HeadModelError
 from sage_ns.field.pretraining import pretrain
 from sage_ns.geometry.ray_casting import first_triangles
@@ -41,7 +42,7 @@ from sage_ns.plugin.field_view import FieldView, LazyOutputs
 from sage_ns.plugin.model_config import SageModelConfig
 from sage_ns.raster import Buffers, PinholeCamera
 from sage_ns.raster.cameras import View, pixel_rays
-from sage_ns.rig import FlameParams, HeadModel
+from sage_ns.rig import HeadModel
 from sage_ns.system.parallel import cores_for_kernels
 from sage_ns.training import losses
 from sage_ns.training.tracking_refinement import refined_motion
@@ -53,8 +54,8 @@ _ROOM_AROUND = 0.02
 class SageModel(Model):
     """Surfels on a personal rig, drawn for any camera at the moment that the motion source says.
 
-    Keyword arguments from the pipeline: ``metadata`` of the training dataset (head model, FLAME parameters,
-    canonical row) and, where an avatar begins, ``views``: a function that returns the pictures of the canonical moment.
+    Keyword arguments from the pipeline: ``metadata`` of the training dataset (with a ``CaptureRecord``) and, where an
+    avatar begins, ``views``: a function that returns the pictures of the canonical moment.
     Without it nothing is fitted to anything: a checkpoint is about to be loaded.
     """
 
@@ -65,11 +66,9 @@ class SageModel(Model):
     def populate_modules(self) -> None:
         """Build the rig, the motion and the surfels."""
         super().populate_modules()
-        metadata: Mapping[str, Any] = self.kwargs["metadata"]
-        head_model: HeadModel = metadata["head_model"]
-        params: FlameParams = metadata["flame_params"]
-        motion = MotionSource(params, metadata["timesteps"], metadata["canonical_row"])
-        rig = PersonalRig(head_model, params)
+        record = CaptureRecord.of(self.kwargs["metadata"])
+        motion = MotionSource(record.flame_params, record.timesteps, record.canonical_row)
+        rig = PersonalRig(record.head_model, record.flame_params)
         views: Callable[[], Sequence[View]] | None = self.kwargs.get("views")
         pictures = views() if views is not None else []
         surfels = self._first_surfels(rig, motion.canonical(), pictures, fresh=views is not None)
@@ -79,7 +78,7 @@ class SageModel(Model):
             motion,
             interior_triangles(rig, motion.canonical(), [view.camera for view in pictures]),
             self._mouth(rig.head_model, surfels, with_light=bool(pictures)) if self.config.mouth else None,
-            metadata["background"],
+            record.background,
             self.config.look(),
         )
         self.canonical, self.networks = self._believe(motion.canonical(), fresh=views is not None)

@@ -147,7 +147,7 @@ class SagePipeline(VanillaPipeline):
             self.datamanager.capture_dir,
             self.model.rig.head_model,
             self.model.motion,
-            self.datamanager.train_dataset.metadata["test_timesteps"],
+            self.datamanager.train_dataset.record.test_timesteps,
             sources,
             self.config.seed,
         )

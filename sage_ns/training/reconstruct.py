@@ -41,7 +41,7 @@ class Reconstruct:
         self.seed = seed
         self.last_psnr = torch.tensor(float("nan"))
         # Many moments average out what the tracker has wrong in each of them.
-        self.single_moment = len(datamanager.train_dataset.metadata["train_timesteps"]) == 1
+        self.single_moment = len(datamanager.train_dataset.record.train_timesteps) == 1
         self._limits: tuple[Tensor, Tensor] | None = None
         config = model.config
         self.supervision = (

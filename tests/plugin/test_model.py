@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from sage_ns.capture.record import CaptureRecord
 from sage_ns.field.sdf import FieldConfig
 from sage_ns.plugin.model import SageModel
 from sage_ns.plugin.model_config import SageModelConfig
@@ -30,18 +31,22 @@ CANONICAL = 1
 def build(head: HeadModel, views: list[View] | None = None, **given: Any) -> SageModel:
     """An avatar on ``head`` that begins with these pictures; about to be loaded where none are given."""
     params = tiny_motion(head, 4)
-    metadata = {
-        "head_model": head,
-        "flame_params": params,
-        "timesteps": torch.tensor([0, 3, 4, 9]),
-        "canonical_row": CANONICAL,
-        "background": torch.ones(3),
-    }
+    timesteps = torch.tensor([0, 3, 4, 9])
+    record = CaptureRecord(
+        head_model=head,
+        flame_params=params,
+        timesteps=timesteps,
+        canonical_row=CANONICAL,
+        train_timesteps=timesteps[:3],
+        test_timesteps=timesteps[3:],
+        train_camera_centers=torch.zeros(3, 3),
+        background=torch.ones(3),
+    )
     settings = {"num_surfels": 300, "sdf": SMALL_FIELD, "networks": False, "ray_samples": (8, 8)} | given
     config = SageModelConfig(**settings)
     kwargs = {} if views is None else {"views": lambda: views}
     scene_box: Any = None
-    return config.setup(scene_box=scene_box, num_train_data=1, metadata=metadata, seed=0, **kwargs)
+    return config.setup(scene_box=scene_box, num_train_data=1, metadata=record.metadata(), seed=0, **kwargs)
 
 
 @pytest.fixture(params=[False, True], ids=["own", "networks"])
