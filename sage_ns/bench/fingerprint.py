@@ -12,6 +12,8 @@ import numpy as np
 from nerfstudio.data.dataparsers.base_dataparser import DataParser
 from torch import Tensor
 
+from sage_ns.capture.record import CaptureRecord
+
 _CAMERA_FIELDS = ("camera_to_worlds", "fx", "fy", "cx", "cy", "width", "height", "metadata")
 
 
@@ -71,10 +73,11 @@ def capture_fingerprint(dataparser: DataParser) -> str:
     parts: list[Any] = []
     for split in ("train", "val", "test"):
         outputs = dataparser.get_dataparser_outputs(split=split)
-        pictures = [*outputs.image_filenames, *outputs.metadata["fg_mask_filenames"]]
+        record = CaptureRecord.of(outputs.metadata)
+        pictures = [*outputs.image_filenames, *record.mask_filenames]
         parts.append([(path.name, path.stat().st_size) for path in pictures if path is not None])
         parts.append({name: getattr(outputs.cameras, name) for name in _CAMERA_FIELDS})
         if split == "train":
             shared = ("head_model", "flame_params", "timesteps", "canonical_row", "background")
-            parts += [outputs.metadata[name] for name in shared]
+            parts += [getattr(record, name) for name in shared]
     return fingerprint(parts)

@@ -32,6 +32,7 @@ from torch import Tensor
 
 from sage_ns.avatar.field_surface import CELL_SIZE, SurfaceMesh, extract_surface, render_surface
 from sage_ns.bench.depth_fusion import fuse_depth
+from sage_ns.capture.record import CaptureRecord
 from sage_ns.errors import SageError
 from sage_ns.geometry import (
     barycentric_to_points,
@@ -219,7 +220,7 @@ class Subject:
         datamanager = pipeline.datamanager
         self.train = _cameras(datamanager.train_dataset.cameras)
         held_out = datamanager.dataparser.get_dataparser_outputs(split="val")
-        own = held_out.metadata.get("split_source", "val") == "val"
+        own = CaptureRecord.of(held_out.metadata).split_source == "val"
         self.held_out = _cameras(held_out.cameras) if own else []
 
     def tracked(self) -> SurfaceMesh:

@@ -19,6 +19,7 @@ from rich.progress import track
 from torch import Tensor
 
 from sage_ns.capture.images import load_image
+from sage_ns.capture.record import CaptureRecord
 from sage_ns.capture.shot import Shot
 from sage_ns.errors import CaptureError
 from sage_ns.plugin.cameras import pinhole_camera
@@ -40,6 +41,11 @@ class CaptureDataset(InputDataset):
 
     exclude_batch_keys_from_device: ClassVar[list[str]] = []
 
+    @property
+    def record(self) -> CaptureRecord:
+        """What the dataparser says of the capture besides pictures and cameras."""
+        return CaptureRecord.of(self.metadata)
+
     def get_data(self, image_idx: int, image_type: Literal["uint8", "float32"] = "float32") -> dict[str, Any]:
         """``image`` [h, w, 3] and, where the capture has one, ``mask`` [h, w, 1], float 0..1 or uint8.
 
@@ -55,16 +61,15 @@ class CaptureDataset(InputDataset):
         return data
 
     def _load(self, index: int) -> tuple[Tensor, Tensor | None]:
-        thumbnails = self.metadata.get("thumbnails")
-        if thumbnails is not None:  # the capture is gone, but the viewer still asks for pictures
+        record = self.record
+        if record.thumbnails is not None:  # the capture is gone, but the viewer still asks for pictures
             size = int(self.cameras.width[index]), int(self.cameras.height[index])
-            return load_thumbnail(thumbnails, self._dataparser_outputs.image_filenames[index], size), None
-        masks = self.metadata.get("fg_mask_filenames")
+            return load_thumbnail(record.thumbnails, self._dataparser_outputs.image_filenames[index], size), None
         return load_image(
             self._dataparser_outputs.image_filenames[index],
-            masks[index] if masks else None,
-            self.metadata["downscale_factor"],
-            self.metadata["background"],
+            record.mask_filenames[index],
+            record.downscale_factor,
+            record.background,
         )
 
 
@@ -215,7 +220,7 @@ class CaptureDatamanager(FullImageDatamanager[CaptureDataset]):
         """
         self._require_pictures()
         outputs: DataparserOutputs = self.dataparser.get_dataparser_outputs(split=split)
-        if outputs.metadata["split_source"] != split:  # lent from another split: no evaluation of its own
+        if CaptureRecord.of(outputs.metadata).split_source != split:  # borrowed from another split
             return []
         if split == self.test_split:
             dataset, cached = self.eval_dataset, self.cached_eval
@@ -253,21 +258,16 @@ class CaptureDatamanager(FullImageDatamanager[CaptureDataset]):
         """Motion vector of each training picture, on the device; None at the canonical timestep."""
         metadata = self.train_dataset.cameras.metadata
         assert metadata is not None
-        canonical = self._canonical_timestep
+        canonical = self.train_dataset.record.canonical_timestep
         return [
             None if timestep == canonical else motion.to(self.device)
             for timestep, motion in zip(metadata["timestep"][:, 0].tolist(), metadata["motion"], strict=True)
         ]
 
     @property
-    def _canonical_timestep(self) -> int:
-        metadata = self.train_dataset.metadata
-        return int(metadata["timesteps"][metadata["canonical_row"]])
-
-    @property
     def num_moments(self) -> int:
         """Number of timesteps among the training pictures."""
-        return len(self.train_dataset.metadata["train_timesteps"])
+        return len(self.train_dataset.record.train_timesteps)
 
     def shot(self, step: int) -> Shot:
         """The training picture of ``step``, on the device; the same one as of :meth:`next_train`."""

@@ -25,6 +25,7 @@ from sage_ns.capture.flame_table import Tracking, expression_magnitude, load_tra
 from sage_ns.capture.frames import Frame
 from sage_ns.capture.images import background_color, downscaled_size
 from sage_ns.capture.layout import Capture, read_capture
+from sage_ns.capture.record import CaptureRecord
 from sage_ns.capture.splits import (
     SplitName,
     Splits,
@@ -81,15 +82,7 @@ class FlameCapture(DataParser):
     "motion" [N, 18 + E] float32 (``FlameParams.motion_vector`` of that moment); ``times`` [N, 1] in 0..1 address
     the capture's motion: row / (num_timesteps - 1).
 
-    Dataset metadata, the same for all splits but for the starred:
-
-    * "head_model": ``HeadModel``; "flame_params": ``FlameParams``, one row per tracked timestep, one identity;
-    * "timesteps": int64 [T], timestep id of every row; "canonical_row": int; "canonical_timestep": int id;
-    * "train_timesteps", "test_timesteps": int64 ids that have training frames, and those of the test split;
-    * "train_camera_centers": float32 [num_train, 3], metres;
-    * "fg_mask_filenames"*: list of path or None per image; "background": float32 [3], RGB in 0..1;
-    * "downscale_factor": int, to be applied when images are loaded (cameras have it already);
-    * "split_source"*: the split of the capture that the images came from (differs where one is borrowed).
+    Dataset metadata: a ``CaptureRecord``, which ``CaptureRecord.of`` reads.
     """
 
     config: FlameCaptureDataParserConfig
@@ -139,20 +132,19 @@ class FlameCapture(DataParser):
             image_filenames=[frame.image_path for frame in frames],
             cameras=make_cameras(frames, loaded.tracking, config.downscale_factor),
             scene_box=SceneBox(aabb=torch.stack([low - SCENE_BOX_MARGIN, high + SCENE_BOX_MARGIN])),
-            metadata={
-                "head_model": loaded.head_model,
-                "flame_params": loaded.tracking.params,
-                "timesteps": loaded.tracking.timesteps,
-                "canonical_row": loaded.tracking.row_of(loaded.splits.canonical_timestep),
-                "canonical_timestep": loaded.splits.canonical_timestep,
-                "train_timesteps": _timesteps(loaded.splits.train).unique(),
-                "test_timesteps": _timesteps(loaded.capture.test).unique(),
-                "train_camera_centers": _camera_to_worlds(loaded.splits.train)[:, :3, 3],
-                "fg_mask_filenames": masks,
-                "background": background_color(config.background),
-                "downscale_factor": config.downscale_factor,
-                "split_source": loaded.splits.sources[split],
-            },
+            metadata=CaptureRecord(
+                head_model=loaded.head_model,
+                flame_params=loaded.tracking.params,
+                timesteps=loaded.tracking.timesteps,
+                canonical_row=loaded.tracking.row_of(loaded.splits.canonical_timestep),
+                train_timesteps=_timesteps(loaded.splits.train).unique(),
+                test_timesteps=_timesteps(loaded.capture.test).unique(),
+                train_camera_centers=_camera_to_worlds(loaded.splits.train)[:, :3, 3],
+                background=background_color(config.background),
+                downscale_factor=config.downscale_factor,
+                split_source=loaded.splits.sources[split],
+                mask_filenames=tuple(masks),
+            ).metadata(),
         )
 
 

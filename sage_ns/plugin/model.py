@@ -17,6 +17,7 @@ from sage_ns.avatar.avatar import Avatar
 from sage_ns.avatar.canonical import Canonical
 from sage_ns.avatar.look import Look
 from sage_ns.avatar.personal_rig import PersonalRig
+from sage_ns.capture.record import CaptureRecord
 from sage_ns.capture.shot import Shot
 from sage_ns.geometry.ray_casting import first_triangles
 from sage_ns.image.metrics import ImageMetrics
@@ -37,9 +38,9 @@ RAW_TERMS, TERMS_WEIGHT = "raw_terms", "terms_weight"
 class SageModel(Model):
     """Draws an avatar for nerfstudio's cameras, at the moment that each camera asks for.
 
-    Keyword arguments from the pipeline: ``metadata`` of the training dataset (head model, FLAME parameters, canonical
-    row), ``seed``, and for a new avatar ``views``: a function that returns the pictures of the canonical moment.
-    Without it nothing is fitted to anything: a checkpoint is about to be loaded.
+    Keyword arguments from the pipeline: ``metadata`` of the training dataset (with a ``CaptureRecord``), ``seed``, and for
+    a new avatar ``canonical_shots``: a function that returns the pictures of the canonical moment. Without it nothing
+    is fitted to anything: a checkpoint is about to be loaded.
     """
 
     config: SageModelConfig
@@ -47,18 +48,9 @@ class SageModel(Model):
     def populate_modules(self) -> None:
         """Build the learner."""
         super().populate_modules()
-        metadata: dict[str, Any] = self.kwargs["metadata"]
-        views: Callable[[], Sequence[Shot]] | None = self.kwargs.get("views")
-        self.learner = start_learner(
-            self.config,
-            metadata["head_model"],
-            metadata["flame_params"],
-            metadata["timesteps"],
-            metadata["canonical_row"],
-            metadata["background"],
-            views,
-            self.kwargs.get("seed", 0),
-        )
+        record = CaptureRecord.of(self.kwargs["metadata"])
+        canonical_shots: Callable[[], Sequence[Shot]] | None = self.kwargs.get("canonical_shots")
+        self.learner = start_learner(self.config, record, canonical_shots, self.kwargs.get("seed", 0))
         # Neither modules nor checkpointed: they can be rebuilt.
         self._metrics = ImageMetrics(self.config.lpips_weights)
         self._field_view: tuple[int, FieldView] | None = None

@@ -77,7 +77,7 @@ class SagePipeline(VanillaPipeline):
             num_train_data=len(dataset),
             metadata=dataset.metadata,
             # Pictures are only looked at where an avatar begins, not where one is loaded.
-            views=self.datamanager.canonical_shots if test_mode == "val" else None,
+            canonical_shots=self.datamanager.canonical_shots if test_mode == "val" else None,
             seed=config.seed,
         )
         self.model.to(device)
@@ -123,7 +123,7 @@ class SagePipeline(VanillaPipeline):
             self.datamanager.capture_dir,
             self.model.rig.head_model,
             self.model.motion,
-            self.datamanager.train_dataset.metadata["test_timesteps"],
+            self.datamanager.train_dataset.record.test_timesteps,
             sources,
             self.config.seed,
         )

@@ -13,6 +13,7 @@ from nerfstudio.data.scene_box import SceneBox
 from torch import Tensor
 
 from sage_ns.avatar.avatar import Avatar
+from sage_ns.capture.record import CaptureRecord
 from sage_ns.plugin.methods import configured
 from sage_ns.plugin.snapshot import SnapshotDataParserConfig, save_snapshot, snapshot_path
 from sage_ns.plugin.trainer import SageTrainerConfig
@@ -92,21 +93,18 @@ def _dataset(avatar: Avatar, camera: PinholeCamera) -> DataparserOutputs:
             "motion": rows[row][None],
         },
     )
-    metadata: dict[str, Any] = {
-        "split_source": "train",
-        "head_model": head_model,
-        "flame_params": FlameParams.from_motion_vector(rows),
-        "timesteps": timesteps,
-        "train_timesteps": timesteps[row].reshape(1),
-        "test_timesteps": timesteps[:0],
-        "train_camera_centers": camera.center.cpu()[None],
-        "background": avatar.background.cpu(),
-        "canonical_row": row,
-        "canonical_timestep": int(timesteps[row]),
-        "downscale_factor": 1,
-    }
+    record = CaptureRecord(
+        head_model=head_model,
+        flame_params=FlameParams.from_motion_vector(rows),
+        timesteps=timesteps,
+        canonical_row=row,
+        train_timesteps=timesteps[row].reshape(1),
+        test_timesteps=timesteps[:0],
+        train_camera_centers=camera.center.cpu()[None],
+        background=avatar.background.cpu(),
+    )
     box = SceneBox(aabb=torch.stack([low, high]))
-    return DataparserOutputs([Path("front.png")], cameras, scene_box=box, metadata=metadata)
+    return DataparserOutputs([Path("front.png")], cameras, scene_box=box, metadata=record.metadata())
 
 
 def _camera_to_world(camera: PinholeCamera) -> Float[Tensor, "3 4"]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -17,8 +17,9 @@ from nerfstudio.data.scene_box import SceneBox
 from PIL import Image
 from torch import Tensor
 
-from sage_ns.errors import CaptureError
-from sage_ns.rig import FlameParams, load_head_model, save_head_model
+from sage_ns.capture.record import CaptureRecord
+from sage_ns.errors import CaptureError, FlameParamsError
+from sage_ns.rig import load_head_model, save_head_model
 from sage_ns.system.array_fields import write_npz
 
 THUMBNAIL_HEIGHT = 64
@@ -27,8 +28,6 @@ THUMBNAIL_HEIGHT = 64
 HEAD_MODEL_FILE = "head_model.npz"
 _CAMERA_FIELDS = ("camera_to_worlds", "fx", "fy", "cx", "cy", "width", "height", "times")
 _CAMERA_METADATA = ("timestep", "camera_index", "motion")
-_DATASET_TENSORS = ("timesteps", "train_timesteps", "test_timesteps", "train_camera_centers", "background")
-_DATASET_NUMBERS = ("canonical_row", "canonical_timestep", "downscale_factor")
 
 
 def snapshot_path(run_dir: Path) -> Path:
@@ -55,21 +54,13 @@ def save_snapshot(
             arrays[f"{split}/metadata/{name}"] = metadata[name].cpu().numpy()
         arrays[f"{split}/image_filenames"] = np.array([str(name) for name in outputs.image_filenames], dtype=np.str_)
         arrays[f"{split}/scene_box"] = outputs.scene_box.aabb.numpy()
-        arrays[f"{split}/split_source"] = np.array(outputs.metadata["split_source"])
-    shared = splits["train"].metadata
-    for name in _DATASET_TENSORS:
-        arrays[name] = shared[name].numpy()
-    for name in _DATASET_NUMBERS:
-        arrays[name] = np.array(shared[name])
-    params: FlameParams = shared["flame_params"]
-    arrays["motion"] = params.motion_vector().numpy()
-    arrays["shape"] = params.shape.numpy()
-    if params.static_offset is not None:
-        arrays["static_offset"] = params.static_offset.numpy()
+        arrays[f"{split}/split_source"] = np.array(CaptureRecord.of(outputs.metadata).split_source)
+    shared = CaptureRecord.of(splits["train"].metadata)
+    arrays |= shared.arrays()
     arrays["thumbnails"] = np.stack([_thumbnail(picture) for picture in pictures])
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_head_model(shared["head_model"], path.parent / HEAD_MODEL_FILE)
+    save_head_model(shared.head_model, path.parent / HEAD_MODEL_FILE)
     write_npz(path, arrays, compress=True)
 
 
@@ -114,30 +105,19 @@ class SnapshotDataParser(DataParser):
             camera_type=CameraType.PERSPECTIVE,
             metadata={name: torch.from_numpy(arrays[f"{split}/metadata/{name}"]) for name in _CAMERA_METADATA},
         )
-        metadata: dict[str, Any] = {name: torch.from_numpy(arrays[name]) for name in _DATASET_TENSORS}
-        metadata |= {name: int(arrays[name]) for name in _DATASET_NUMBERS}
-        metadata["head_model"] = load_head_model(path.parent / HEAD_MODEL_FILE)
-        params = FlameParams.from_motion_vector(torch.from_numpy(arrays["motion"]))
-        metadata["flame_params"] = params.with_identity(_identity(arrays, params))
-        metadata["split_source"] = str(arrays[f"{split}/split_source"])
-        names = [Path(name) for name in arrays[f"{split}/image_filenames"]]
+        head_model = load_head_model(path.parent / HEAD_MODEL_FILE)
         trained = [str(name) for name in arrays["train/image_filenames"]]
-        metadata["thumbnails"] = dict(zip(trained, arrays["thumbnails"], strict=True))
+        thumbnails = dict(zip(trained, arrays["thumbnails"], strict=True))
+        try:
+            record = CaptureRecord.from_arrays(arrays, head_model, str(arrays[f"{split}/split_source"]), thumbnails)
+        except (CaptureError, FlameParamsError) as error:
+            raise CaptureError(f"{path}: {error} The run's snapshot of its capture is damaged.") from error
         return DataparserOutputs(
-            image_filenames=names,
+            image_filenames=[Path(name) for name in arrays[f"{split}/image_filenames"]],
             cameras=cameras,
             scene_box=SceneBox(aabb=torch.from_numpy(arrays[f"{split}/scene_box"])),
-            metadata=metadata,
+            metadata=record.metadata(),
         )
-
-
-def _identity(arrays: Mapping[str, np.ndarray], like: FlameParams) -> FlameParams:
-    offset = arrays.get("static_offset")
-    return replace(
-        like,
-        shape=torch.from_numpy(arrays["shape"]),
-        static_offset=None if offset is None else torch.from_numpy(offset),
-    )
 
 
 def load_thumbnail(

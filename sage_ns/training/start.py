@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from rich.markup import escape
 from torch import Tensor
 
@@ -19,12 +19,13 @@ from sage_ns.avatar.mouth import Mouth, load_mouth_prior, skin_color
 from sage_ns.avatar.personal_rig import PersonalRig
 from sage_ns.avatar.prediction import SurfelNetworks
 from sage_ns.avatar.surfels import BoundSurfels
+from sage_ns.capture.record import CaptureRecord
 from sage_ns.capture.shot import Shot
 from sage_ns.errors import HeadModelError
 from sage_ns.field.pretraining import pretrain
 from sage_ns.geometry.spherical_harmonics import C0
 from sage_ns.motion.source import MotionSource
-from sage_ns.rig import FlameParams, HeadModel
+from sage_ns.rig import HeadModel
 from sage_ns.system.console import console
 from sage_ns.system.parallel import cores_for_kernels
 from sage_ns.training.config import LearnerConfig, require
@@ -36,11 +37,7 @@ _ROOM_AROUND = 0.02
 
 def start_learner(
     config: LearnerConfig,
-    head_model: HeadModel,
-    params: FlameParams,
-    timesteps: Int[Tensor, "num_timesteps"],
-    canonical_row: int,
-    background: Float[Tensor, "3"],
+    record: CaptureRecord,
     canonical_shots: Callable[[], Sequence[Shot]] | None,
     seed: int,
 ) -> Learner:
@@ -48,10 +45,7 @@ def start_learner(
 
     Args:
         config: settled settings.
-        head_model, params: the rig, and the tracked motion of the person, one row per timestep.
-        timesteps: ids of those rows.
-        canonical_row: row that the avatar is reconstructed at.
-        background: colour that pictures are composited over.
+        record: of the capture: rig, tracked motion, canonical moment and background.
         canonical_shots: returns the pictures of the canonical moment, which a new avatar starts from. None fits
             nothing to anything: a checkpoint is about to be loaded.
         seed: of all that is drawn at random.
@@ -59,8 +53,8 @@ def start_learner(
     Raises:
         SageError: a file that the config names cannot be used.
     """
-    motion = MotionSource(params, timesteps, canonical_row)
-    rig = PersonalRig(head_model, params)
+    motion = MotionSource(record.flame_params, record.timesteps, record.canonical_row)
+    rig = PersonalRig(record.head_model, record.flame_params)
     fresh = canonical_shots is not None
     shots = canonical_shots() if canonical_shots is not None else []
     canonical_motion = motion.canonical()
@@ -71,7 +65,7 @@ def start_learner(
         motion,
         interior_triangles(rig, canonical_motion, [shot.camera for shot in shots]),
         _build_mouth(config, rig.head_model, surfels, with_light=bool(shots)) if config.mouth else None,
-        background,
+        record.background,
         config.look(),
     )
     if not config.with_sdf:

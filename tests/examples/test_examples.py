@@ -15,6 +15,7 @@ from PIL import Image
 
 from sage_ns.avatar.avatar import Avatar
 from sage_ns.capture import read_capture
+from sage_ns.capture.record import CaptureRecord
 from sage_ns.cli.capture import main as sage_capture
 from sage_ns.plugin.dataparser import FlameCaptureDataParserConfig
 from sage_ns.rig import FlameParams
@@ -80,7 +81,7 @@ def test_capture_from_arrays(run, tmp_path: Path, avatar_file: Path, capsys: pyt
     capture = read_capture(tmp_path / "made")
     assert [len(frames) for frames in (capture.train, capture.val, capture.test)] == [8, 2, 5]
     outputs = FlameCaptureDataParserConfig(data=tmp_path / "made").setup().get_dataparser_outputs("train")
-    assert len(outputs.image_filenames) == 4 and outputs.metadata["canonical_timestep"] == 0
+    assert len(outputs.image_filenames) == 4 and CaptureRecord.of(outputs.metadata).canonical_timestep == 0
     # the camera that was held out is the frontal one: the dataparser gives back the very pose
     front = Avatar.load(avatar_file).front_camera(200, 250)
     found = torch.from_numpy(capture.val[0].camera_to_world).float()

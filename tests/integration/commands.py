@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from unittest import mock
 
+from tests.waiting import PATIENCE
+
 MODULES = {
     "ns-train": "nerfstudio.scripts.train",
     "ns-eval": "nerfstudio.scripts.eval",
@@ -34,5 +36,5 @@ def start_program(command: str, *arguments: object, cwd: Path, output: Path) -> 
 
 def run_program(command: str, *arguments: object, cwd: Path, output: Path) -> tuple[int, str]:
     """Runs the console script to its end; returns its exit code and what it printed."""
-    code = start_program(command, *arguments, cwd=cwd, output=output).wait(timeout=240)
+    code = start_program(command, *arguments, cwd=cwd, output=output).wait(timeout=PATIENCE)
     return code, output.read_text()

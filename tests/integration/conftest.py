@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.browser import wait_for
 from tests.integration.commands import run_here, start_program
 from tests.tiny_capture import write_tiny_capture
+from tests.waiting import PATIENCE, wait_for
 
 NUM_SURFELS = 300
 NUM_STEPS = 21
@@ -63,7 +63,7 @@ def running_viewer(run: Run, folder: Path, port: int) -> Iterator[Path]:
         raise TimeoutError(f"{error}\nns-viewer printed:\n{printed.read_text()}") from error
     finally:
         viewer.terminate()
-        viewer.wait(timeout=20)
+        viewer.wait(timeout=PATIENCE)
 
 
 def _answers(port: int) -> bool:

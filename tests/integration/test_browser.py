@@ -8,92 +8,86 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from tests.integration.browser import Browser, find_chromium, wait_for
+from tests.integration.browser import browser_page, needs_browser, screenshot
 from tests.integration.conftest import Run, running_viewer
+from tests.waiting import wait_for
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
 
 
+@needs_browser
 @pytest.mark.slow
 @pytest.mark.parametrize("play", ["time_and_buffers", "puppeteer"])
 def test_the_page_in_a_browser(play: str, capture_gone: Run, tmp_path: Path, port: int) -> None:
-    program = find_chromium()
-    if program is None:
-        pytest.skip("no chromium on this machine")
-    address = f"http://127.0.0.1:{port}"
-    with running_viewer(capture_gone, tmp_path, port), Browser(program, tmp_path / "profile", address) as browser:
-        _wait_for_a_fine_picture(browser)
-        {"time_and_buffers": _time_and_buffers, "puppeteer": _puppeteer}[play](browser)
+    with running_viewer(capture_gone, tmp_path, port), browser_page(f"http://127.0.0.1:{port}") as page:
+        _wait_for_a_fine_picture(page)
+        {"time_and_buffers": _time_and_buffers, "puppeteer": _puppeteer}[play](page)
 
 
-def _time_and_buffers(browser: Browser) -> None:
+def _wait_for_a_fine_picture(page: Page) -> None:
+    page.wait_for_function(r"/Resolution: (512\D|\d+\D512px)/.test(document.body.innerText)")
+
+
+def _time_and_buffers(page: Page) -> None:
     """Uses the time slider and the choice of buffers."""
-    _choose(browser, "rgb")
-    _focus(browser, "Time")
-    browser.press("Home", 36)
-    first = _settled(browser, "the avatar", _shows_the_avatar)
+    _choose(page, "rgb")
+    time_slider = _slider(page, "Time")
+    time_slider.press("Home")
+    first = _settled(page, "the avatar", _shows_the_avatar)
 
-    assert browser.evaluate(f"{_slider('Time')}.getAttribute('aria-valuemax')") == "1"
-    _focus(browser, "Time")
-    browser.press("End", 35)
-    end = _settled(browser, "time 1", lambda canvas: _distance(canvas, first) > 2)
-    browser.press("Home", 36)
-    _settled(browser, "time 0", lambda canvas: _distance(canvas, first) < _distance(end, first) / 2)
+    assert time_slider.get_attribute("aria-valuemax") == "1"
+    time_slider.press("End")
+    end = _settled(page, "time 1", lambda canvas: _distance(canvas, first) > 2)
+    time_slider.press("Home")
+    _settled(page, "time 0", lambda canvas: _distance(canvas, first) < _distance(end, first) / 2)
 
     before = first
     for name in ("depth", "normal", "accumulation", "distortion"):
-        _choose(browser, name)
-        before = _settled(browser, name, lambda canvas, before=before: _distance(canvas, before) > 5)
-    _choose(browser, "rgb")
-    _settled(browser, "rgb", lambda canvas: _distance(canvas, first) < _distance(end, first) / 2)
+        _choose(page, name)
+        before = _settled(page, name, lambda canvas, before=before: _distance(canvas, before) > 5)
+    _choose(page, "rgb")
+    _settled(page, "rgb", lambda canvas: _distance(canvas, first) < _distance(end, first) / 2)
 
 
-def _wait_for_a_fine_picture(browser: Browser) -> None:
-    fine = r"/Resolution: (512\D|\d+\D512px)/.test(document.body.innerText)"
-    wait_for(lambda: browser.evaluate(fine), "a fine picture")
+def _puppeteer(page: Page) -> None:
+    """Opens the jaw by hand, resets it, then plays the sequence, which moves on its own."""
+    _button(page, "Reset").click()
+    jaw = _slider(page, "Jaw open")
+    jaw.focus()
+    closed = _settled(page, "the avatar", _shows_the_avatar)
+    jaw.press("End")
+    opened = _settled(page, "an open jaw", lambda canvas: _distance(canvas, closed) > 1)
+    _button(page, "Reset").click()
+    _settled(page, "a closed jaw", lambda canvas: _distance(canvas, opened) > 1)
+    assert jaw.get_attribute("aria-valuenow") == "0"
+
+    page.get_by_role("tab", name="Sequence").click()
+    frame = _slider(page, "Frame")
+    frame.focus()
+    start = _settled(page, "the first frame", _shows_the_avatar)
+    frame.press("End")
+    end = _settled(page, "the last frame", lambda canvas: _distance(canvas, start) > 1)
+    frame.press("Home")
+    _settled(page, "the first frame", lambda canvas: _distance(canvas, end) > 1)
+    _button(page, "Play").click()
+    wait_for(lambda: _distance(_canvas(page), start) > 0.5, "a moving avatar")
+    wait_for(lambda: _distance(_canvas(page), end) > 0.5, "a moving avatar")
+    _button(page, "Pause").click()
+    _settled(page, "a resting avatar", _shows_the_avatar)
 
 
-def _puppeteer(browser: Browser) -> None:
-    """Opens the jaw by hand, resets it, then plays the sequence, which moves without anybody's doing."""
-    _click(browser, "button", "Reset")
-    _focus(browser, "Jaw open")
-    closed = _settled(browser, "the avatar", _shows_the_avatar)
-    browser.press("End", 35)
-    opened = _settled(browser, "an open jaw", lambda canvas: _distance(canvas, closed) > 1)
-    _click(browser, "button", "Reset")
-    _settled(browser, "a closed jaw", lambda canvas: _distance(canvas, opened) > 1)
-    assert browser.evaluate(f"{_slider('Jaw open')}.getAttribute('aria-valuenow')") == "0"
-
-    _click(browser, "[role=tab]", "Sequence")
-    _focus(browser, "Frame")
-    start = _settled(browser, "the first frame", _shows_the_avatar)
-    browser.press("End", 35)
-    end = _settled(browser, "the last frame", lambda canvas: _distance(canvas, start) > 1)
-    browser.press("Home", 36)
-    _settled(browser, "the first frame", lambda canvas: _distance(canvas, end) > 1)
-    _click(browser, "button", "Play")
-    wait_for(lambda: _distance(_canvas(browser), start) > 0.5, "a moving avatar")
-    wait_for(lambda: _distance(_canvas(browser), end) > 0.5, "a moving avatar")
-    _click(browser, "button", "Pause")
-    _settled(browser, "a resting avatar", _shows_the_avatar)
+def _slider(page: Page, label: str) -> Locator:
+    return page.locator(f'xpath=//*[text()="{label}"]/following::*[@role="slider"][1]')
 
 
-def _slider(label: str) -> str:
-    path = f'//*[text()="{label}"]/following::*[@role="slider"][1]'
-    return f"document.evaluate('{path}', document, null, 9).singleNodeValue"
-
-
-def _focus(browser: Browser, label: str) -> None:
-    wait_for(lambda: browser.evaluate(f"!!{_slider(label)}"), f"slider {label}")
-    browser.evaluate(f"{_slider(label)}.focus()")
-
-
-def _click(browser: Browser, kind: str, text: str) -> None:
-    find = f'[...document.querySelectorAll("{kind}")].find(e => e.offsetParent && e.innerText.trim() === "{text}")'
-    wait_for(lambda: browser.evaluate(f"!!{find}"), f"{kind} {text}")
-    browser.evaluate(f"{find}.click()")
+def _button(page: Page, name: str) -> Locator:
+    return page.get_by_role("button", name=name, exact=True).first
 
 
 def _shows_the_avatar(canvas: np.ndarray) -> bool:
@@ -102,21 +96,18 @@ def _shows_the_avatar(canvas: np.ndarray) -> bool:
     return bool(canvas[5:15, 5:15].min() > 250 and canvas[height // 2, width // 2].min() < 200)
 
 
-def _choose(browser: Browser, output: str) -> None:
-    field = '//*[text()="Output type"]/following::input[1]'
-    browser.evaluate(f"document.evaluate('{field}', document, null, 9).singleNodeValue.click()")
-    option = f'[...document.querySelectorAll("[role=option]")].find(e => e.offsetParent && e.innerText === "{output}")'
-    wait_for(lambda: browser.evaluate(f"!!{option}"), f"output {output}")
-    browser.evaluate(f"{option}.click()")
+def _choose(page: Page, output: str) -> None:
+    page.locator('xpath=//*[text()="Output type"]/following::input[1]').click()
+    page.get_by_role("option", name=output, exact=True).click()
 
 
-def _settled(browser: Browser, what: str, condition: Callable[[np.ndarray], bool]) -> np.ndarray:
+def _settled(page: Page, what: str, condition: Callable[[np.ndarray], bool]) -> np.ndarray:
     """The part of the page that has the avatar, once it meets a condition and has stopped changing."""
     last, since = np.zeros((1, 1, 3), np.uint8), time.monotonic()
 
     def ask() -> bool:
         nonlocal last, since
-        canvas = _canvas(browser)
+        canvas = _canvas(page)
         if canvas.shape != last.shape or not np.array_equal(canvas, last):
             last, since = canvas, time.monotonic()
         return time.monotonic() - since > 0.5 and condition(canvas)
@@ -125,8 +116,8 @@ def _settled(browser: Browser, what: str, condition: Callable[[np.ndarray], bool
     return last
 
 
-def _canvas(browser: Browser) -> np.ndarray:
-    return browser.screenshot()[60:, :560]
+def _canvas(page: Page) -> np.ndarray:
+    return screenshot(page)[60:, :560]
 
 
 def _distance(a: np.ndarray, b: np.ndarray) -> float:

@@ -14,9 +14,9 @@ from nerfstudio.scripts.viewer import run_viewer
 from nerfstudio.utils.eval_utils import eval_setup
 from nerfstudio.viewer.viewer import VISER_NERFSTUDIO_SCALE_RATIO, Viewer
 
-from tests.integration.browser import wait_for
 from tests.integration.conftest import NUM_STEPS, Run, free_port, running_viewer
 from tests.integration.viewer_page import ViewerPage
+from tests.waiting import wait_for
 
 OUTPUTS = ("rgb", "depth", "normal", "accumulation", "distortion")
 
@@ -89,7 +89,7 @@ def test_the_panel_moves_what_the_viewer_draws_and_nothing_else(viewer: tuple[An
 
 def test_the_panel_says_how_long_was_trained(viewer: tuple[Any, Any]) -> None:
     _, state = viewer
-    wait_for(lambda: f"Step: {NUM_STEPS} " in state.stats_markdown.content, "the number of steps", seconds=10)
+    wait_for(lambda: f"Step: {NUM_STEPS} " in state.stats_markdown.content, "the number of steps")
     assert not state.pause_train.visible
 
 

@@ -16,6 +16,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from sage_ns.geometry.rotations import matrix_to_quaternion
+from tests.waiting import PATIENCE, wait_for
 
 CAMERA = {
     "SetCameraPositionMessage": "position",
@@ -54,7 +55,7 @@ class ViewerPage:
 
     def __exit__(self, *exception: object) -> None:
         self._socket.close()
-        self._reader.join(timeout=20)
+        self._reader.join(timeout=PATIENCE)
 
     def set(self, label: str, value: object, beside: str | None = None) -> None:
         """As somebody who moves a slider, chooses from a list or presses a button."""
@@ -73,7 +74,7 @@ class ViewerPage:
                 named = [each for each in named if each["container_id"] == tab]
             return named[0] if named else None
 
-        return self._wait_for(find, f"control {label!r}")
+        return wait_for(find, f"control {label!r}", instead=self._seen)
 
     def picture(self, what: str, condition: Callable[[np.ndarray], bool] = lambda picture: True) -> np.ndarray:
         """The first full picture [512, 512, 3] in 0..255 after the last `set` that meets a condition.
@@ -88,14 +89,9 @@ class ViewerPage:
             came, picture = self._picture
             return picture if came > self._asked and picture.shape[1] == 512 and condition(picture) else None
 
-        return self._wait_for(ask, what)
+        return wait_for(ask, what, instead=self._seen)
 
-    def _wait_for(self, ask: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            if (answer := ask()) is not None:
-                return answer
-            time.sleep(0.02)
+    def _seen(self) -> str:
         last = "no picture came"
         if self._picture is not None:
             age, picture = time.monotonic() - self._picture[0], self._picture[1]
@@ -103,7 +99,7 @@ class ViewerPage:
             last = (
                 f"the last picture, {age:.1f} s old, is {picture.shape}, {picture[8, 8]} at its corner, {middle} inside"
             )
-        raise TimeoutError(f"{what}: not within {seconds:.0f} s; {last}; the camera is at {self._camera}")
+        return f"{last}; the camera is at {self._camera}"
 
     def _send(self, kind: str, **fields: Any) -> None:
         self._socket.send(msgspec.msgpack.encode({"type": kind, **fields}))

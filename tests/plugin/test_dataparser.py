@@ -10,6 +10,7 @@ import torch
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 
 from sage_ns.capture.flame_table import expression_magnitude
+from sage_ns.capture.record import CaptureRecord
 from sage_ns.capture.splits import MAX_BORROWED_VAL
 from sage_ns.plugin.cameras import pinhole_camera
 from sage_ns.plugin.dataparser import FlameCaptureDataParserConfig
@@ -25,6 +26,10 @@ def folder(tmp_path: Path) -> Path:
 
 def parse(folder: Path, split: str = "train", **options) -> DataparserOutputs:
     return FlameCaptureDataParserConfig(data=folder, **options).setup().get_dataparser_outputs(split)
+
+
+def recorded(folder: Path, split: str = "train", **options) -> CaptureRecord:
+    return CaptureRecord.of(parse(folder, split, **options).metadata)
 
 
 def moments(outputs: DataparserOutputs) -> list[tuple[int, int]]:
@@ -55,8 +60,8 @@ def test_splits_of_all_timesteps(folder: Path) -> None:
 
 def test_canonical_timestep_is_the_most_neutral_one(folder: Path) -> None:
     rewrite_params(folder, 0, scale=3.0)
-    metadata = parse(folder).metadata
-    assert (metadata["canonical_timestep"], metadata["canonical_row"]) == (1, 1)
+    record = recorded(folder)
+    assert (record.canonical_timestep, record.canonical_row) == (1, 1)
     assert moments(parse(folder)) == [(1, 0), (1, 1)]
 
 
@@ -64,13 +69,13 @@ def test_canonical_timestep_has_the_most_cameras(folder: Path) -> None:
     path = folder / "transforms_train.json"
     frames = json.loads(path.read_text())["frames"]
     write_transforms(path, [frame for frame in frames if (frame["timestep_index"], frame["camera_index"]) != (0, 1)])
-    assert parse(folder, frames="multi").metadata["canonical_timestep"] == 1
+    assert recorded(folder, frames="multi").canonical_timestep == 1
 
 
 def test_canonical_timestep_on_demand(folder: Path) -> None:
     outputs = parse(folder, canonical_timestep=2)
     assert moments(outputs) == [(2, 0), (2, 1)]
-    assert outputs.metadata["canonical_row"] == 2
+    assert CaptureRecord.of(outputs.metadata).canonical_row == 2
     assert moments(parse(folder, "val", canonical_timestep=2)) == [(2, 2)]
 
 
@@ -86,7 +91,7 @@ def test_expression_magnitude_ignores_pose_and_gaze() -> None:
 
 def test_camera_metadata_says_the_moment(folder: Path) -> None:
     outputs = parse(folder, "test")
-    cameras, params = outputs.cameras, outputs.metadata["flame_params"]
+    cameras, params = outputs.cameras, CaptureRecord.of(outputs.metadata).flame_params
     assert cameras.times is not None and cameras.metadata is not None
     torch.testing.assert_close(cameras.times, torch.ones(3, 1))
     torch.testing.assert_close(cameras.metadata["motion"], params[3].motion_vector().expand(3, -1))
@@ -99,21 +104,23 @@ def test_times_address_dense_rows_when_timesteps_have_gaps(folder: Path) -> None
     for name in folder.glob("transforms*.json"):
         edit_frames(name, timestep_index=lambda timestep: 10 + timestep**2)
     outputs = parse(folder, "train", frames="multi")
-    assert outputs.metadata["timesteps"].tolist() == [10, 11, 14, 19]
+    record = CaptureRecord.of(outputs.metadata)
+    assert record.timesteps.tolist() == [10, 11, 14, 19]
     assert outputs.cameras.times is not None
     torch.testing.assert_close(outputs.cameras.times[:, 0], torch.tensor([0, 0, 1, 1, 2, 2]) / 3)
-    assert outputs.metadata["train_timesteps"].tolist() == [10, 11, 14]
-    assert outputs.metadata["test_timesteps"].tolist() == [19]
+    assert record.train_timesteps.tolist() == [10, 11, 14]
+    assert record.test_timesteps.tolist() == [19]
 
 
 def test_world_stays_metric(folder: Path) -> None:
     outputs = parse(folder)
+    record = CaptureRecord.of(outputs.metadata)
     entry = json.loads((folder / "transforms_train.json").read_text())["frames"][1]
     torch.testing.assert_close(outputs.cameras.camera_to_worlds[1], torch.tensor(entry["transform_matrix"])[:3])
-    torch.testing.assert_close(outputs.metadata["train_camera_centers"], outputs.cameras.camera_to_worlds[:, :3, 3])
+    torch.testing.assert_close(record.train_camera_centers, outputs.cameras.camera_to_worlds[:, :3, 3])
     assert outputs.dataparser_scale == 1.0
     torch.testing.assert_close(outputs.dataparser_transform, torch.eye(4)[:3])
-    vertices = pose_vertices(outputs.metadata["head_model"], outputs.metadata["flame_params"][0])[0]
+    vertices = pose_vertices(record.head_model, record.flame_params[0])[0]
     low, high = outputs.scene_box.aabb
     assert (vertices > low).all() and (vertices < high).all()
 
@@ -123,13 +130,13 @@ def test_downscaling_divides_the_intrinsics_exactly(folder: Path) -> None:
     assert (small.width[0].item(), small.height[0].item()) == (10, 13)
     for name in ("fx", "fy", "cx", "cy"):
         torch.testing.assert_close(getattr(small, name) * 3, getattr(full, name))
-    assert parse(folder, downscale_factor=3).metadata["downscale_factor"] == 3
+    assert recorded(folder, downscale_factor=3).downscale_factor == 3
 
 
 def test_masks_are_optional_and_can_be_switched_off(folder: Path) -> None:
-    assert parse(folder).metadata["fg_mask_filenames"][0] == folder / "fg_masks" / "00000_00.png"
+    assert recorded(folder).mask_filenames[0] == folder / "fg_masks" / "00000_00.png"
     (folder / "fg_masks" / "00000_00.png").unlink()
-    assert parse(folder, use_masks=False).metadata["fg_mask_filenames"] == [None, None]
+    assert recorded(folder, use_masks=False).mask_filenames == (None, None)
 
 
 @pytest.mark.parametrize("cy_origin", ["top", "bottom"])
@@ -141,12 +148,13 @@ def test_a_point_projects_to_the_pixel_where_it_was_drawn(folder: Path, cy_origi
     for name in folder.glob("transforms*.json"):
         edit_frames(name, cy=stated, cx=lambda cx: cx + 2)
     outputs = parse(folder, "test", cy_origin=cy_origin, downscale_factor=downscale_factor)
-    params = outputs.metadata["flame_params"]
-    point = pose_vertices(outputs.metadata["head_model"], params[3])[0].mean(0)
+    record = CaptureRecord.of(outputs.metadata)
+    params = record.flame_params
+    point = pose_vertices(record.head_model, params[3])[0].mean(0)
     for index in range(len(outputs.cameras)):
         camera = pinhole_camera(outputs.cameras[index])
         x, y, z = camera.intrinsics @ (camera.T_camera_world[:3] @ torch.cat([point, torch.ones(1)]))
-        row, column = disc_center(outputs.metadata["fg_mask_filenames"][index])
+        row, column = disc_center(record.mask_filenames[index])
         expected = torch.tensor([column + 2, row + shift]) / downscale_factor
         torch.testing.assert_close(torch.stack([x / z, y / z]), expected, atol=0.1, rtol=0)
 
@@ -163,11 +171,11 @@ def test_capture_without_val_and_test_borrows_and_says_so(folder: Path) -> None:
     write_transforms(folder / "transforms_val.json", [])
     outputs = parse(folder, "val")
     assert moments(outputs) == [(3, 0), (3, 1), (3, 2)]
-    assert outputs.metadata["split_source"] == "test"
+    assert CaptureRecord.of(outputs.metadata).split_source == "test"
     (folder / "transforms_test.json").unlink()
-    assert parse(folder, "val").metadata["split_source"] == "train"
+    assert recorded(folder, "val").split_source == "train"
     assert moments(parse(folder, "test")) == [(0, 0), (0, 1)]
-    assert parse(folder).metadata["test_timesteps"].tolist() == []
+    assert recorded(folder).test_timesteps.tolist() == []
 
 
 def test_one_identity_for_all_timesteps(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -175,9 +183,9 @@ def test_one_identity_for_all_timesteps(folder: Path, capsys: pytest.CaptureFixt
     other = FlameParams.load(path)
     other.shape[0] = 1.0
     other.save_vhap(path)
-    assert parse(folder).metadata["flame_params"].shape[0] == 0.0
+    assert recorded(folder).flame_params.shape[0] == 0.0
     assert "1 timesteps were tracked with another head shape" in capsys.readouterr().out
-    assert parse(folder, "test").metadata["flame_params"].num_timesteps == 4
+    assert recorded(folder, "test").flame_params.num_timesteps == 4
 
 
 def test_command_line_options_are_understood() -> None:
@@ -193,15 +201,16 @@ def test_parameters_without_static_offset(folder: Path) -> None:
     for path in (folder / "flame_param").glob("*.npz"):
         params = FlameParams.load(path)
         FlameParams(**{**vars(params), "static_offset": None}).save_vhap(path)
-    assert parse(folder).metadata["flame_params"].static_offset is None
+    assert recorded(folder).flame_params.static_offset is None
 
 
 def test_metadata_survives_nerfstudios_dataset(folder: Path) -> None:
     from nerfstudio.data.datasets.base_dataset import InputDataset
 
     dataset = InputDataset(parse(folder))
-    assert dataset.metadata["flame_params"].num_timesteps == 4
-    assert dataset.metadata["head_model"].num_vertices == 54
+    record = CaptureRecord.of(dataset.metadata)
+    assert record.flame_params.num_timesteps == 4
+    assert record.head_model.num_vertices == 54
     assert dataset[0]["image"].shape == (40, 32, 3)
 
 
@@ -239,13 +248,14 @@ def test_real_captures(shared: Path, name: str, frames, counts, num_rows: int, c
     outputs = {split: parser.get_dataparser_outputs(split) for split in ("train", "val", "test")}
     assert tuple(len(split.image_filenames) for split in outputs.values()) == counts
     for split in outputs.values():
-        assert len(split.metadata["timesteps"]) == split.metadata["flame_params"].num_timesteps == num_rows
-        assert split.metadata["canonical_timestep"] == canonical
+        record = CaptureRecord.of(split.metadata)
+        assert len(record.timesteps) == record.flame_params.num_timesteps == num_rows
+        assert record.canonical_timestep == canonical
         assert (split.cameras.width == 550).all() and (split.cameras.height == 802).all()
         assert all(path.is_absolute() and path.is_file() for path in split.image_filenames)
     assert outputs["train"].cameras.metadata is not None
-    assert set(outputs["train"].metadata["train_timesteps"].tolist()).isdisjoint(
-        outputs["test"].metadata["test_timesteps"].tolist()
+    assert set(CaptureRecord.of(outputs["train"].metadata).train_timesteps.tolist()).isdisjoint(
+        CaptureRecord.of(outputs["test"].metadata).test_timesteps.tolist()
     )
 
 
@@ -255,15 +265,14 @@ def test_real_head_projects_into_its_mask(shared: Path) -> None:
 
     model = load_head_model(shared / "facekit" / "head_model.pkl")
     outputs = parse(shared / "captures" / "fk01", head_model=shared / "facekit" / "head_model.pkl", downscale_factor=2)
-    vertices = pose_vertices(model, outputs.metadata["flame_params"][outputs.metadata["canonical_row"]])[0]
+    record = CaptureRecord.of(outputs.metadata)
+    vertices = pose_vertices(model, record.flame_params[record.canonical_row])[0]
     face = vertices[model.regions.vertices("face")]
     for index in (0, 7, 14):
         camera = pinhole_camera(outputs.cameras[index])
         points = (face @ camera.T_camera_world[:3, :3].T + camera.T_camera_world[:3, 3]) @ camera.intrinsics.T
         columns, rows = (points[:, :2] / points[:, 2:]).long().unbind(-1)
-        _, mask = load_image(
-            outputs.image_filenames[index], outputs.metadata["fg_mask_filenames"][index], downscale_factor=2
-        )
+        _, mask = load_image(outputs.image_filenames[index], record.mask_filenames[index], downscale_factor=2)
         assert mask is not None and mask.shape[:2] == (camera.height, camera.width)
         # The capture was tracked to about 2 mm, which is 2 pixels here.
         grown = torch.nn.functional.max_pool2d(mask[None, ..., 0].float(), kernel_size=5, stride=1, padding=2)[0]

@@ -8,10 +8,10 @@ import torch
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 
 from sage_ns.capture.images import load_image
+from sage_ns.capture.record import CaptureRecord
 from sage_ns.errors import CaptureError
 from sage_ns.plugin.dataparser import FlameCaptureDataParserConfig
 from sage_ns.plugin.snapshot import SnapshotDataParserConfig, load_thumbnail, save_snapshot, snapshot_path
-from sage_ns.rig import HeadModel
 from tests.tiny_capture import write_tiny_capture
 
 SPLITS = ("train", "val", "test")
@@ -32,6 +32,10 @@ def path(tmp_path: Path, original: dict[str, DataparserOutputs]) -> Path:
     return path
 
 
+def kept_record(path: Path) -> CaptureRecord:
+    return CaptureRecord.of(SnapshotDataParserConfig(data=path).setup().get_dataparser_outputs("train").metadata)
+
+
 def test_snapshot_gives_what_the_capture_gave(path: Path, original: dict[str, DataparserOutputs]) -> None:
     parser = SnapshotDataParserConfig(data=path).setup()
     assert parser.includes_time
@@ -44,23 +48,51 @@ def test_snapshot_gives_what_the_capture_gave(path: Path, original: dict[str, Da
         for name in ("timestep", "camera_index", "motion"):
             assert torch.equal(kept.cameras.metadata[name], given.cameras.metadata[name])
         assert torch.equal(kept.scene_box.aabb, given.scene_box.aabb)
+        record, wanted = CaptureRecord.of(kept.metadata), CaptureRecord.of(given.metadata)
         for name in ("timesteps", "train_timesteps", "test_timesteps", "train_camera_centers", "background"):
-            assert torch.equal(kept.metadata[name], given.metadata[name])
+            assert torch.equal(getattr(record, name), getattr(wanted, name))
         for name in ("canonical_row", "canonical_timestep", "downscale_factor", "split_source"):
-            assert kept.metadata[name] == given.metadata[name]
+            assert getattr(record, name) == getattr(wanted, name)
 
 
 def test_snapshot_keeps_rig_identity_and_motion(path: Path, original: dict[str, DataparserOutputs]) -> None:
-    kept = SnapshotDataParserConfig(data=path).setup().get_dataparser_outputs("train").metadata
-    given = original["train"].metadata
-    model: HeadModel = kept["head_model"]
-    assert model.name == given["head_model"].name
-    for name, value in given["head_model"].state().items():
+    kept, given = kept_record(path), CaptureRecord.of(original["train"].metadata)
+    model = kept.head_model
+    assert model.name == given.head_model.name
+    for name, value in given.head_model.state().items():
         assert torch.equal(model.state()[name], value), name
-    params, wanted = kept["flame_params"], given["flame_params"]
+    params, wanted = kept.flame_params, given.flame_params
     assert torch.equal(params.motion_vector(), wanted.motion_vector())
     assert torch.equal(params.shape, wanted.shape)
+    assert params.static_offset is not None and wanted.static_offset is not None
     assert torch.equal(params.static_offset, wanted.static_offset)
+
+
+def test_names_and_shapes_in_the_file_stay(path: Path) -> None:
+    """Runs of earlier versions have these; a change of names would lose their captures."""
+    with np.load(path, allow_pickle=False) as stored:
+        shapes = {name: array.shape for name, array in dict(stored).items() if "/" not in name}
+    assert shapes == {
+        **{"motion": (4, 28), "shape": (300,), "static_offset": (54, 3), "thumbnails": (2, 64, 128, 3)},
+        **{"timesteps": (4,), "train_timesteps": (1,), "test_timesteps": (1,), "train_camera_centers": (2, 3)},
+        **{"background": (3,), "canonical_row": (), "canonical_timestep": (), "downscale_factor": ()},
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "complaint"),
+    [
+        ("canonical_row", None, "'canonical_row': found nothing"),
+        ("canonical_row", np.array(4), "'canonical_row': found 4"),
+        ("motion", np.zeros((4, 17), np.float32), r"motion vector: found shape \[4, 17\]"),
+    ],
+)
+def test_damaged_snapshot_is_named(path: Path, name: str, value: np.ndarray | None, complaint: str) -> None:
+    with np.load(path, allow_pickle=False) as stored:
+        arrays = {**dict(stored), name: value}
+    np.savez(path, **{key: array for key, array in arrays.items() if array is not None})
+    with pytest.raises(CaptureError, match=rf"capture\.npz: .*{complaint}"):
+        kept_record(path)
 
 
 def test_snapshot_has_no_pickle_and_no_leftovers(path: Path) -> None:
@@ -70,13 +102,14 @@ def test_snapshot_has_no_pickle_and_no_leftovers(path: Path) -> None:
 
 
 def test_thumbnails_show_the_training_pictures(path: Path, original: dict[str, DataparserOutputs]) -> None:
-    metadata = SnapshotDataParserConfig(data=path).setup().get_dataparser_outputs("train").metadata
+    thumbnails = kept_record(path).thumbnails
+    assert thumbnails is not None
     for name in original["train"].image_filenames:
-        shown = load_thumbnail(metadata["thumbnails"], name, (24, 32))
+        shown = load_thumbnail(thumbnails, name, (24, 32))
         assert shown.shape == (32, 24, 3) and shown.dtype == torch.uint8
         assert (shown.float() - load_image(name)[0].float()).abs().mean() < 8
     with pytest.raises(CaptureError, match="its capture is gone"):
-        load_thumbnail(metadata["thumbnails"], original["test"].image_filenames[0], (24, 32))
+        load_thumbnail(thumbnails, original["test"].image_filenames[0], (24, 32))
 
 
 @pytest.mark.parametrize(("height", "width"), [(30, 30), (20, 90), (200, 7)])
@@ -86,8 +119,9 @@ def test_pictures_of_any_shape_have_a_thumbnail(
     path = tmp_path / "run" / "capture.npz"
     names = original["train"].image_filenames
     save_snapshot(path, original, [torch.full((height, width, 3), 0.25) for _ in names])
-    metadata = SnapshotDataParserConfig(data=path).setup().get_dataparser_outputs("train").metadata
-    shown = load_thumbnail(metadata["thumbnails"], names[0], (width, height))
+    thumbnails = kept_record(path).thumbnails
+    assert thumbnails is not None
+    shown = load_thumbnail(thumbnails, names[0], (width, height))
     assert shown.shape == (height, width, 3)
     assert (shown.float() - 64).abs().max() <= 1
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from sage_ns.capture.record import CaptureRecord
 from sage_ns.capture.shot import Shot
 from sage_ns.raster import PinholeCamera
 from sage_ns.rig import FlameParams, HeadModel
@@ -30,16 +31,18 @@ CANONICAL = 1
 def build(head: HeadModel, shots: list[Shot] | None = None, **given: Any) -> Learner:
     """The learner of an avatar on ``head`` that begins with these pictures; about to be loaded where none are given."""
     settings = {"num_surfels": 300, "sdf": SMALL_FIELD, "networks": False, "ray_samples": (8, 8)} | given
-    return start_learner(
-        LearnerConfig(**settings),
-        head,
-        tiny_motion(head, 4),
-        torch.tensor([0, 3, 4, 9]),
-        CANONICAL,
-        torch.ones(3),
-        None if shots is None else lambda: shots,
-        seed=0,
+    timesteps = torch.tensor([0, 3, 4, 9])
+    record = CaptureRecord(
+        head_model=head,
+        flame_params=tiny_motion(head, 4),
+        timesteps=timesteps,
+        canonical_row=CANONICAL,
+        train_timesteps=timesteps[:3],
+        test_timesteps=timesteps[3:],
+        train_camera_centers=torch.zeros(3, 3),
+        background=torch.ones(3),
     )
+    return start_learner(LearnerConfig(**settings), record, None if shots is None else lambda: shots, seed=0)
 
 
 @pytest.fixture(params=[False, True], ids=["own", "networks"])

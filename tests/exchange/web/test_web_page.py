@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -18,7 +19,13 @@ from sage_ns.exchange.web.clip import make_clip
 from sage_ns.exchange.web.content import web_content
 from sage_ns.exchange.web.folder import write_folder
 from sage_ns.exchange.web.library import WebLibraryError, find_library
-from tests.integration.browser import Browser, find_chromium, wait_for
+from tests.integration.browser import browser_page, needs_browser, screenshot
+from tests.waiting import wait_for
+
+if TYPE_CHECKING:
+    import playwright.sync_api
+
+pytestmark = needs_browser
 
 STAGE = (440, 480)
 """Pixels of the canvas; the panel beside it is 20 rem wide."""
@@ -27,7 +34,7 @@ PANEL = 300
 
 @dataclass(frozen=True)
 class Page:
-    browser: Browser
+    browser: playwright.sync_api.Page
     avatar: Avatar
     address: str
 
@@ -41,7 +48,7 @@ class Page:
             wait_for(lambda: self.run("window.viewer?.isSettled && viewer.stage.spark.activeSplats > 0"), "a picture")
             self.run("viewer.idle = 0")
         wait_for(lambda: self.run("viewer.isSettled"), "a picture")
-        return self.browser.screenshot()[:, : STAGE[0]] / 255.0
+        return screenshot(self.browser)[:, : STAGE[0]] / 255.0
 
     def reset(self) -> np.ndarray:
         self.run("document.getElementById('reset').click()")
@@ -50,9 +57,6 @@ class Page:
 
 @pytest.fixture(scope="module")
 def page(builtin_head_avatar: Avatar, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    program = find_chromium()
-    if program is None:
-        pytest.skip("needs Chromium or Chrome")
     root = tmp_path_factory.mktemp("web")
     with pytest.MonkeyPatch.context() as patch:
         # what is not here is not downloaded by a test
@@ -70,13 +74,12 @@ def page(builtin_head_avatar: Avatar, tmp_path_factory: pytest.TempPathFactory) 
     command = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "-d", str(root / "page"), str(port)]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     address = f"http://127.0.0.1:{port}/?still"
-    wait_for(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0, "http.server", 20)
+    wait_for(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0, "http.server")
     try:
-        with Browser(program, root / "profile", address) as browser:
-            size = {"width": STAGE[0] + PANEL, "height": STAGE[1], "deviceScaleFactor": 1, "mobile": False}
-            browser.tell("Emulation.setDeviceMetricsOverride", **size)
+        with browser_page(address, (STAGE[0] + PANEL, STAGE[1])) as browser:
             if not browser.evaluate("!!document.createElement('canvas').getContext('webgl2')"):
                 pytest.skip("needs WebGL 2 in the browser")
+            browser.wait_for_function("window.viewer && document.getElementById('reset')")
             yield Page(browser, builtin_head_avatar, address)
     finally:
         server.terminate()
@@ -137,11 +140,12 @@ def test_the_clip_plays_and_pauses(page: Page) -> None:
 
 def test_dragging_turns_the_head(page: Page) -> None:
     before = page.reset()
-    mouse = {"button": "left", "clickCount": 1, "y": 240}
-    page.browser.tell("Input.dispatchMouseEvent", type="mousePressed", x=200, **mouse)
+    mouse = page.browser.mouse
+    mouse.move(200, 240)
+    mouse.down()
     for x in (220, 260):
-        page.browser.tell("Input.dispatchMouseEvent", type="mouseMoved", x=x, **mouse)
-    page.browser.tell("Input.dispatchMouseEvent", type="mouseReleased", x=260, **mouse)
+        mouse.move(x, 240)
+    mouse.up()
     assert (np.abs(page.picture() - before).max(axis=-1) > 0.1).sum() > 100
     assert np.abs(page.reset() - before).mean() < 1e-3
 
@@ -157,14 +161,10 @@ def test_fewer_surfels_still_cover_the_head(page: Page) -> None:
 
 
 def test_without_webgl_it_says_so(page: Page) -> None:
-    script = "HTMLCanvasElement.prototype.getContext = () => null"
-    page.browser.tell("Page.enable")
-    added = page.browser.tell("Page.addScriptToEvaluateOnNewDocument", source=script)
-    page.browser.tell("Page.navigate", url=page.address + "&again")
-    notice = wait_for(
-        lambda: page.run("document.getElementById('notice')?.textContent.includes('WebGL 2')"), "a notice"
-    )
-    assert notice
-    page.browser.tell("Page.removeScriptToEvaluateOnNewDocument", **added)
-    page.browser.tell("Page.navigate", url=page.address)
-    page.picture()
+    browser = page.browser.context.browser
+    assert browser is not None
+    other = browser.new_page()
+    other.add_init_script("HTMLCanvasElement.prototype.getContext = () => null")
+    other.goto(page.address)
+    other.wait_for_function("document.getElementById('notice')?.textContent.includes('WebGL 2')")
+    other.close()

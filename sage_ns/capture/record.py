@@ -1,0 +1,158 @@
+"""What a capture is besides pictures and cameras: head model, motion, and which moments train and test have.
+
+The dataparsers put one :class:`CaptureRecord` into their metadata, and a run keeps its arrays in ``capture.npz``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast, get_args
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+from sage_ns.capture.splits import SplitName
+from sage_ns.errors import CaptureError
+from sage_ns.rig import FlameParams, HeadModel
+
+_KEY = "record"
+_TENSORS = ("timesteps", "train_timesteps", "test_timesteps", "train_camera_centers", "background")
+_NUMBERS = ("canonical_row", "canonical_timestep", "downscale_factor")
+
+
+@dataclass(frozen=True, eq=False)
+class CaptureRecord:
+    """A capture as one of its splits gives it; all splits share everything but ``split_source`` and the masks.
+
+    Timesteps are ids, as the capture numbers its moments, with gaps; rows are dense.
+
+    Raises:
+        CaptureError: the fields do not fit each other; names the field and what was found.
+        FlameParamsError: the parameters do not fit the head model.
+    """
+
+    head_model: HeadModel
+    flame_params: FlameParams
+    """One row for each tracked timestep, one identity."""
+    timesteps: Int[Tensor, "num_timesteps"]
+    """Timestep id of every row of the parameters, ascending."""
+    canonical_row: int
+    """Row of the moment that the avatar is reconstructed at."""
+    train_timesteps: Int[Tensor, "num_train_timesteps"]
+    """Ids that have training pictures, ascending."""
+    test_timesteps: Int[Tensor, "num_test_timesteps"]
+    """Ids of the capture's test split, ascending; none where it has no test split."""
+    train_camera_centers: Float[Tensor, "num_train_images 3"]
+    """Metres, world."""
+    background: Float[Tensor, "3"]
+    """RGB in 0..1 that the stored pictures are blended with."""
+    downscale_factor: int = 1
+    """Side of the blocks of pixels that are averaged when pictures are loaded (the cameras have it already)."""
+    split_source: SplitName = "train"
+    """The split of the capture that the pictures came from; another one than asked for where it was borrowed."""
+    mask_filenames: tuple[Path | None, ...] = ()
+    """Soft mask of every picture of the split, None where it has none; empty where there are no pictures to load."""
+    thumbnails: Mapping[str, UInt8[np.ndarray, "64 128 3"]] | None = None
+    """Small training pictures by file name, where a run has kept them and the capture is gone."""
+
+    def __post_init__(self) -> None:
+        self.flame_params.check_fits(self.head_model)
+        self._check_moments()
+        self._check_pictures()
+
+    def _check_moments(self) -> None:
+        num_rows = self.flame_params.num_timesteps
+        if self.timesteps.shape != (num_rows,) or bool((self.timesteps.diff() <= 0).any()):
+            raise _fault("timesteps", self.timesteps.tolist(), f"{num_rows} ascending ids, one for each row of motion")
+        if not 0 <= self.canonical_row < num_rows:
+            raise _fault("canonical_row", self.canonical_row, f"a row of the motion, 0..{num_rows - 1}")
+        for name in ("train_timesteps", "test_timesteps"):
+            ids: Tensor = getattr(self, name)
+            untracked = ids[~torch.isin(ids, self.timesteps)].tolist()
+            if untracked:
+                raise _fault(name, f"{untracked}, which have no row of motion", "tracked timesteps")
+
+    def _check_pictures(self) -> None:
+        centers, background = self.train_camera_centers, self.background
+        if centers.ndim != 2 or centers.shape[1] != 3 or not bool(centers.isfinite().all()):
+            raise _fault("train_camera_centers", f"shape {list(centers.shape)}", "finite numbers [num_train_images, 3]")
+        if background.shape != (3,) or not bool(((background >= 0) & (background <= 1)).all()):
+            raise _fault("background", background.tolist(), "three numbers in 0..1")
+        if self.downscale_factor < 1:
+            raise _fault("downscale_factor", self.downscale_factor, "a whole number >= 1")
+        if self.split_source not in get_args(SplitName):
+            raise _fault("split_source", self.split_source, f"one of {', '.join(get_args(SplitName))}")
+
+    @property
+    def canonical_timestep(self) -> int:
+        """Id of the moment that the avatar is reconstructed at."""
+        return int(self.timesteps[self.canonical_row])
+
+    def metadata(self) -> dict[str, Any]:
+        """The record as nerfstudio's dataset metadata; read it back with :meth:`of`."""
+        return {_KEY: self}
+
+    @classmethod
+    def of(cls, metadata: Mapping[str, Any]) -> CaptureRecord:
+        """The record in nerfstudio's dataset metadata.
+
+        Raises:
+            CaptureError: another dataparser than ours made the metadata.
+        """
+        if _KEY not in metadata:
+            raise CaptureError(
+                f"The dataset's metadata has no '{_KEY}' of a FLAME-tracked capture, only {sorted(metadata)}. "
+                "Use this project's dataparser: ns-train METHOD --data CAPTURE flame-capture."
+            )
+        return metadata[_KEY]
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What all splits share, as named arrays for a file, without the head model, which has a file of its own."""
+        arrays = {name: getattr(self, name).cpu().numpy() for name in _TENSORS}
+        arrays |= {name: np.array(getattr(self, name)) for name in _NUMBERS}
+        params = self.flame_params
+        arrays |= {"motion": params.motion_vector().cpu().numpy(), "shape": params.shape.cpu().numpy()}
+        if params.static_offset is not None:
+            arrays["static_offset"] = params.static_offset.cpu().numpy()
+        return arrays
+
+    @classmethod
+    def from_arrays(
+        cls,
+        arrays: Mapping[str, np.ndarray],
+        head_model: HeadModel,
+        split_source: str,
+        thumbnails: Mapping[str, UInt8[np.ndarray, "64 128 3"]],
+    ) -> CaptureRecord:
+        """The record that :meth:`arrays` was called on, for one of the splits, with thumbnails in place of pictures.
+
+        Raises:
+            CaptureError: an array is missing, or they do not fit each other.
+            FlameParamsError: the motion does not fit the head model.
+        """
+        for name in (*_TENSORS, *_NUMBERS, "motion", "shape"):
+            if name not in arrays:
+                raise _fault(name, "nothing", "an array of that name")
+        offset = arrays.get("static_offset")
+        params = replace(
+            FlameParams.from_motion_vector(torch.from_numpy(arrays["motion"])),
+            shape=torch.from_numpy(arrays["shape"]),
+            static_offset=None if offset is None else torch.from_numpy(offset),
+        )
+        return cls(
+            head_model,
+            params,
+            canonical_row=int(arrays["canonical_row"]),
+            downscale_factor=int(arrays["downscale_factor"]),
+            split_source=cast(SplitName, split_source),
+            thumbnails=thumbnails,
+            **{name: torch.from_numpy(arrays[name]) for name in _TENSORS},
+        )
+
+
+def _fault(name: str, found: object, expected: str) -> CaptureError:
+    return CaptureError(f"record of the capture, '{name}': found {found}, expected {expected}.")
