@@ -38,9 +38,9 @@ RAW_TERMS, TERMS_WEIGHT = "raw_terms", "terms_weight"
 class SageModel(Model):
     """Draws an avatar for nerfstudio's cameras, at the moment that each camera asks for.
 
-    Keyword arguments from the pipeline: ``metadata`` of the training dataset (with a ``CaptureRecord``), ``seed``, and for
-    a new avatar ``canonical_shots``: a function that returns the pictures of the canonical moment. Without it nothing
-    is fitted to anything: a checkpoint is about to be loaded.
+    Keyword arguments from the pipeline: ``metadata`` of the training dataset (with a ``CaptureRecord``), ``seed``, and
+    for a new avatar ``canonical_shots``: a function that returns the pictures of the canonical moment. Without it
+    nothing is fitted to anything: a checkpoint is about to be loaded.
     """
 
     config: SageModelConfig
