@@ -13,6 +13,25 @@ class SageError(Exception):
     """Base of everything that sage_ns raises on purpose."""
 
 
+class OptionError(SageError):
+    """An option of a function or a command has a value that cannot be used.
+
+    Args:
+        problem: what is wrong with it, and what to give instead.
+        options: the values by the names of the function's arguments.
+    """
+
+    def __init__(self, problem: str, **options: object) -> None:
+        self.problem = problem
+        self.options = {name: f"{value:g}" if isinstance(value, float) else value for name, value in options.items()}
+        super().__init__(f"{', '.join(f'{name}={value}' for name, value in self.options.items())}: {problem}")
+
+    def as_flags(self) -> str:
+        """The message in the words of a command: ``--neutral-frame 4: ...``."""
+        flags = [f"--{name.replace('_', '-')} {value}" for name, value in self.options.items()]
+        return f"{' '.join(flags)}: {self.problem}"
+
+
 class HeadModelError(SageError):
     """A head model file is missing, broken, unsafe, or not in FLAME's format."""
 

@@ -1,4 +1,4 @@
-"""The surface of the signed distance field as a mesh: extracted, posed, saved and looked at."""
+"""The surface of the signed distance field as a mesh: extracted, posed and looked at."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import product
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +19,6 @@ from sage_ns.geometry.ray_casting import RayCaster
 from sage_ns.raster import PinholeCamera
 from sage_ns.raster.cameras import pixel_rays
 from sage_ns.rig.carry import CarriedPoints
-from sage_ns.system.files import whole_file
 
 if TYPE_CHECKING:
     from sage_ns.avatar.appearance_network import AppearanceNetwork
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
 
 CELL_SIZE = 0.0015
 """Metres; what an extracted surface resolves unless told otherwise."""
-FORMATS = ("ply", "glb")
 _CHUNK = 1 << 16
 """Points that the field is asked for at a time."""
 _COARSEST = 8
@@ -81,33 +78,6 @@ class SurfaceMesh:
     def to(self, device: torch.device | str) -> SurfaceMesh:
         """The same mesh on another device."""
         return SurfaceMesh(*(getattr(self, each.name).to(device) for each in fields(self)))
-
-    def save(self, path: Path | str) -> None:
-        """Write a binary .ply, or a .glb for browsers and 3D programs; vertex colours have 8 bits.
-
-        Raises:
-            SageError: The path ends in neither.
-        """
-        import trimesh
-
-        path = Path(path)
-        kind = path.suffix.removeprefix(".").lower()
-        if kind not in FORMATS:
-            raise SageError(f"{path}: a mesh is written as .{' or .'.join(FORMATS)}, not as '{path.suffix}'")
-        mesh = trimesh.Trimesh(
-            self.vertices.detach().cpu().numpy(),
-            self.triangles.cpu().numpy(),
-            vertex_normals=self.normals.detach().cpu().numpy(),
-            vertex_colors=(self.colors.detach().cpu().clamp(0, 1) * 255).round().byte().numpy(),
-            process=False,
-        )
-        with whole_file(path) as unfinished:
-            unfinished.write_bytes(_encoded(mesh, kind))
-
-
-def _encoded(mesh: Any, kind: str) -> bytes:
-    options = {"vertex_normal": True} if kind == "ply" else {"include_normals": True}
-    return mesh.export(file_type=kind, **options)
 
 
 def render_surface(mesh: SurfaceMesh, camera: PinholeCamera) -> SurfaceView:

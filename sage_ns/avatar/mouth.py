@@ -23,7 +23,7 @@ from sage_ns.geometry.spherical_harmonics import C0
 from sage_ns.geometry.triangles import TriangleFrames, triangle_frames, triangle_normals
 from sage_ns.raster import Surfels
 from sage_ns.rig import FlameParams, HeadModel
-from sage_ns.rig.mouth import find_mouth, mouth_model, mouth_opening
+from sage_ns.rig.mouth import find_mouth, lip_gap, mouth_model
 from sage_ns.rig.mouth_shape import PARTS, mouth_shape
 from sage_ns.system.array_fields import ArrayFields, read_npz, write_npz
 
@@ -55,7 +55,7 @@ class MouthPrior:
     sh_dc: Float[Tensor, "num_surfels 1 3"]
     sh_rest: Float[Tensor, "num_surfels num_rest 3"]
     openings: Float[Tensor, "num_openings"]
-    """Ascending openings of the mouth, as `mouth_opening` measures them."""
+    """Ascending openings of the mouth, as `lip_gap` measures them."""
     shade: Float[Tensor, "num_parts num_openings"]
     """Factor on the colours of each part (`PARTS`) at these openings: light comes in through the lips."""
     skin: Float[Tensor, "3"]
@@ -180,7 +180,7 @@ def part_shade(
         openings: ascending.
         shade: factor of each part at these.
     """
-    opening = mouth_opening(model, vertices).clamp(openings[0], openings[-1])
+    opening = lip_gap(model, vertices).clamp(openings[0], openings[-1])
     after = int(torch.searchsorted(openings, opening).clamp(min(1, len(openings) - 1), len(openings) - 1))
     before = max(after - 1, 0)
     span = (openings[after] - openings[before]).clamp_min(1e-9)

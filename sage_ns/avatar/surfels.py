@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from sage_ns.avatar.placement import place_surfels
-from sage_ns.geometry.spherical_harmonics import sh_colors
+from sage_ns.geometry.spherical_harmonics import NUM_COEFFICIENTS, sh_colors
 from sage_ns.geometry.triangles import TriangleFrames
 from sage_ns.raster import Surfels
 
@@ -74,6 +74,11 @@ class BoundSurfels(nn.Module):
     def attributes(self) -> SurfelAttributes:
         """The surfels' own attributes."""
         return SurfelAttributes(self.quaternions, self.log_scales, self.opacity_logits, self.sh_dc, self.sh_rest)
+
+    @property
+    def sh_degree(self) -> int:
+        """Degree of the view-dependent colour."""
+        return NUM_COEFFICIENTS.index(1 + self.sh_rest.shape[1])
 
     @torch.no_grad()
     def keep(self, attributes: SurfelAttributes) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from sage_ns.bench.job import Job
 from sage_ns.bench.result import ImageFigures, Result
 from sage_ns.bench.rows import MULTI, SAGE, SINGLE
-from sage_ns.bench.run import load_avatar
+from sage_ns.bench.run import trained_pipeline
 
 COMPARED: Mapping[str, str] = {SINGLE: "surfels single", MULTI: "surfels multi", SAGE: "SAGE"}
 """Rows that are compared, with the titles of their columns; the first decides which pictures are hard."""
@@ -76,7 +76,7 @@ def _draw(
     job: Job, frames: Sequence[ImageFigures]
 ) -> tuple[list[Float[Tensor, "h w 3"]], list[Float[Tensor, "h w 3"]], Float[Tensor, "3"]]:
     """What the avatar of ``job`` shows in each frame, the true pictures, and the background; on the CPU."""
-    pipeline = load_avatar(job)
+    pipeline = trained_pipeline(job)
     wanted = {(frame.timestep, frame.camera): index for index, frame in enumerate(frames)}
     renders: dict[int, Tensor] = {}
     truths: dict[int, Tensor] = {}

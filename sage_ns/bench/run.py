@@ -38,7 +38,7 @@ def run_job(job: Job) -> Result:
     clock = Clock.read(job.training_folder)
     if clock is None:
         raise SageError(f"{job.training_folder / CLOCK_FILE} is gone. Delete {job.training_folder} and start again.")
-    pipeline = load_avatar(job)
+    pipeline = trained_pipeline(job)
     result = Result(
         key=job.key,
         row=job.row,
@@ -74,7 +74,7 @@ def _train(job: Job) -> None:
     train(clocked(config))
 
 
-def load_avatar(job: Job) -> SagePipeline:
+def trained_pipeline(job: Job) -> SagePipeline:
     """The trained avatar as the job's row draws it, with the capture's held-out pictures."""
     from nerfstudio.utils.eval_utils import eval_setup
 

@@ -53,6 +53,8 @@ class Demo:
         """Synthesise, train, evaluate, draw, and say where everything is."""
         from nerfstudio.utils.rich_utils import CONSOLE
 
+        from sage_ns.plugin.showcase import write_reenactment, write_sheet
+
         start = time.perf_counter()
         self.out = self.out.absolute()
         capture = self.data.absolute() if self.data is not None else self._synthesise()
@@ -62,8 +64,8 @@ class Demo:
         pipeline = _load(config_path)
         metrics = pipeline.get_average_eval_image_metrics()
         write_json(self.out / "metrics.json", metrics)
-        _write_sheet(pipeline, self.out / "contact_sheet.png")
-        _write_reenactment(pipeline, capture, self.out / "reenactment.mp4")
+        write_sheet(pipeline, self.out / "contact_sheet.png")
+        write_reenactment(pipeline, capture / "driver" / "sequence.npz", self.out / "reenactment.mp4")
         _summarise(CONSOLE, self.out, config_path, metrics, trained_from - start, trained - trained_from, start)
 
     def _synthesise(self) -> Path:
@@ -102,79 +104,6 @@ def _load(config_path: Path) -> SagePipeline:
     from nerfstudio.utils.eval_utils import eval_setup
 
     return eval_setup(config_path, test_mode="test")[1]  # type: ignore[return-value]
-
-
-def _write_sheet(pipeline: SagePipeline, path: Path) -> None:
-    """Truth, render, normals and error of a training view, the novel view and the strongest unseen expressions."""
-    from sage_ns.video.contact_sheet import SheetRow, head_box, write_contact_sheet
-
-    datamanager, model = pipeline.datamanager, pipeline.model
-    train = datamanager.training_pairs()
-    chosen = [("training view", train[len(train) // 4])]
-    chosen += [("novel view", pair) for pair in datamanager.evaluation_pairs("val")[:1]]
-    unseen = datamanager.evaluation_pairs("test")
-    canonical = model.motion.canonical()
-
-    def strength(pair: tuple) -> float:
-        return float((model.motion.at(pair[0]) - canonical)[6:].square().sum())
-
-    strongest: dict[int, tuple] = {}
-    # Each moment by another camera, so that the sheet also shows the head from several sides.
-    for pair in sorted(unseen, key=strength, reverse=True):
-        moment, camera = _moment(pair), _camera_index(pair)
-        used = {_camera_index(other) for other in strongest.values()}
-        if moment not in strongest and camera not in used and len(strongest) < 3:
-            strongest[moment] = pair
-    chosen += [(f"unseen expression (timestep {moment})", pair) for moment, pair in strongest.items()]
-
-    rows = []
-    for title, (camera, batch) in chosen:
-        outputs = model.get_outputs_for_camera(camera)
-        truth = batch["image"]
-        error = (1 - 4 * (outputs["rgb"] - truth).abs().mean(dim=-1, keepdim=True)).clamp(0, 1).expand_as(truth)
-        box = head_box(truth, model.background)
-        rows.append(SheetRow(title, [each[box] for each in (truth, outputs["rgb"], outputs["normal"], error)]))
-    write_contact_sheet(path, ("truth", "render", "normals", "error (x4)"), rows)
-
-
-def _moment(pair: tuple) -> int:
-    return int(pair[0].metadata["timestep"])
-
-
-def _camera_index(pair: tuple) -> int:
-    return int(pair[0].metadata["camera_index"])
-
-
-def _write_reenactment(pipeline: SagePipeline, capture: Path, path: Path, fps: int = 24) -> None:
-    """A video: the driving motion, upsampled to ``fps``, seen by a camera that sways from side to side."""
-    import torch
-    from nerfstudio.utils.rich_utils import CONSOLE
-    from rich.progress import track
-
-    from sage_ns.motion.files import load_motion
-    from sage_ns.motion.transfer import absolute_transfer
-    from sage_ns.plugin.cameras import pinhole_camera
-    from sage_ns.rig import FlameParams
-    from sage_ns.video.camera_paths import resized, swaying
-    from sage_ns.video.frames import cores_for, draw_frames
-    from sage_ns.video.writer import write_pictures
-
-    avatar, datamanager = pipeline.model.avatar, pipeline.datamanager
-    file = capture / "driver" / "sequence.npz"
-    stored = FlameParams.from_motion_vector(avatar.motion.motion.cpu())
-    driver = load_motion(file, avatar.rig.head_model).params if file.is_file() else stored
-    canonical = FlameParams.from_motion_vector(avatar.motion.canonical()[None].cpu())
-    num_frames = max(2, min(2 * driver.num_timesteps, 10 * fps))
-    moved = absolute_transfer(driver.to("cpu"), canonical, follow_head=True)
-    motion = avatar.fit(moved.interpolate(torch.linspace(0, driver.num_timesteps - 1, num_frames)))
-    val = datamanager.evaluation_pairs("val") or datamanager.evaluation_pairs("test")
-    front = pinhole_camera(val[0][0]).to(avatar.device)
-    front = resized(front, front.width // 2 * 2, front.height // 2 * 2)
-    cameras = swaying(front, avatar.rig.vertices(avatar.motion.canonical()).mean(dim=0), num_frames)
-    frames = draw_frames(avatar, motion, cameras, background=avatar.background)
-    shown = track(frames, "Rendering the reenactment", total=num_frames, console=CONSOLE, transient=True)
-    with cores_for(avatar):
-        write_pictures(path, shown, fps)
 
 
 def _summarise(

@@ -10,16 +10,20 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.markup import escape
 
-from sage_ns.errors import SageError
+from sage_ns.errors import OptionError, SageError
 
 
 @contextmanager
 def explained(console: Console) -> Iterator[None]:
-    """Run a command: a :class:`SageError` is printed and ends the program with exit code 1."""
+    """Run a command: a :class:`SageError` is printed and ends the program with exit code 1.
+
+    An :class:`OptionError` names the flags of the command.
+    """
     # Deprecations inside nerfstudio: not for a user to mend.
     warnings.filterwarnings("ignore", category=FutureWarning)
     try:
         yield
     except SageError as error:
-        console.print(f"[red]{type(error).__name__}:[/red] {escape(str(error))}", soft_wrap=True)
+        message = error.as_flags() if isinstance(error, OptionError) else str(error)
+        console.print(f"[red]{type(error).__name__}:[/red] {escape(message)}", soft_wrap=True)
         sys.exit(1)

@@ -10,7 +10,6 @@ import tyro
 from rich.console import Console
 from rich.markup import escape
 
-from sage_ns.cli.export_moments import refuse_existing
 from sage_ns.errors import SageError
 
 
@@ -30,14 +29,14 @@ class ExportAvatar:
 
     def run(self, console: Console) -> None:
         """Check everything that can be checked, write, and say what is there."""
-        from sage_ns.plugin.runs import load_avatar
+        from sage_ns.plugin.runs import open_avatar, require_run
+        from sage_ns.system.files import refuse_existing
 
         if self.output.suffix != ".npz":
             raise SageError(f"{self.output}: an avatar file's name ends in .npz")
         refuse_existing([self.output], self.overwrite)
-        if not self.load_config.is_file():
-            raise SageError(f"{self.load_config} does not exist. Give the config.yml of a training run.")
-        avatar = load_avatar(self.load_config)
+        require_run(self.load_config)
+        avatar = open_avatar(self.load_config)
         avatar.save(self.output)
         size = f"{self.output.stat().st_size / 1e6:.1f} MB, {avatar.surfels.num_surfels:,} surfels"
         console.print(f"avatar ({size})  {escape(str(self.output))}", soft_wrap=True)

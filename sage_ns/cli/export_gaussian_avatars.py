@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from sage_ns.cli.export_moments import choose_moments, refuse_existing
+from sage_ns.cli.notes import print_notes
 
 
 @dataclass
@@ -37,16 +37,18 @@ class ExportGaussianAvatars:
     def run(self, console: Console) -> None:
         """Check everything that can be checked, write, and say what is there."""
         from sage_ns.exchange.gaussian_avatars import FLAME_PARAM, POINT_CLOUD, save_gaussian_avatar
-        from sage_ns.plugin.runs import load_avatar, require_avatar
+        from sage_ns.exchange.moments import choose_moments
+        from sage_ns.plugin.runs import open_avatar, require_avatar
         from sage_ns.rig import find_head_model, load_head_model
+        from sage_ns.system.files import refuse_existing
 
         require_avatar(self.load_config)
         moments = choose_moments(self.timesteps, self.motion)
-        moments.tell(console)
+        print_notes(console, moments.notes)
         paths = [self.output_dir / name for name in (POINT_CLOUD, FLAME_PARAM)]
         refuse_existing(paths, self.overwrite)
         head_model = load_head_model(find_head_model(self.head_model))
-        avatar = load_avatar(self.load_config)
+        avatar = open_avatar(self.load_config)
         motion = moments.motion(avatar) if moments.chosen else avatar.motion.motion
         save_gaussian_avatar(avatar, head_model, motion, self.output_dir)
         console.print(f"{avatar.surfels.num_surfels:,} splats  {escape(str(paths[0]))}", soft_wrap=True)

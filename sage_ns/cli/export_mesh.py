@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from rich.console import Console
 from rich.markup import escape
-from torch import Tensor
 
-from sage_ns.cli.export_moments import choose_moments, refuse_existing
-from sage_ns.errors import SageError
-from sage_ns.plugin.runs import load_model
-
-if TYPE_CHECKING:
-    from sage_ns.avatar.field_surface import SurfaceMesh
-    from sage_ns.plugin.model import SageModel
+from sage_ns.cli.notes import print_notes
+from sage_ns.errors import OptionError, SageError
+from sage_ns.plugin.runs import load_model, require_run
 
 
 @dataclass
@@ -49,16 +43,21 @@ class ExportMesh:
 
     def run(self, console: Console) -> None:
         """Check everything that can be checked, extract, pose, write, and say what is there."""
+        from sage_ns.exchange.mesh import canonical_surface, write_mesh, write_posed_meshes
+        from sage_ns.exchange.moments import choose_moments
+        from sage_ns.system.files import refuse_existing
+
         self._check()
         moments = choose_moments(self.timesteps, self.motion, self.flame_params)
-        moments.tell(console)
+        print_notes(console, moments.notes)
         canonical_path, posed_paths = self._path("canonical"), [self._path(f"posed_{m:05d}") for m in moments.chosen]
         refuse_existing([canonical_path, *posed_paths], self.overwrite)
         model = load_model(self.load_config)
-        poses = moments.motion(model)
-        mesh = canonical_surface(model, self.cell_size, str(self.load_config))
-        mesh.to("cpu").save(canonical_path)
-        _write_posed(model, mesh, poses, posed_paths)
+        avatar = model.avatar
+        poses = moments.motion(avatar)
+        mesh = canonical_surface(model.canonical, str(self.load_config), self.cell_size)
+        write_mesh(mesh, canonical_path)
+        write_posed_meshes(mesh, avatar.rig, avatar.motion.canonical(), poses, posed_paths)
         size = f"{len(mesh.vertices)} vertices, {len(mesh.triangles)} triangles"
         console.print(f"canonical surface ({size})  {escape(str(canonical_path))}", soft_wrap=True)
         if posed_paths:
@@ -68,40 +67,11 @@ class ExportMesh:
         return self.output_dir / f"{name}.{self.format}"
 
     def _check(self) -> None:
-        if not self.load_config.is_file():
-            raise SageError(f"{self.load_config} does not exist. Give the config.yml of a training run.")
+        require_run(self.load_config)
         if self.load_config.suffix == ".npz":
             raise SageError(
                 f"{self.load_config}: an avatar file has no signed distance field, whose surface is exported. Give the "
                 "config.yml of its training run."
             )
         if self.cell_size <= 0:
-            raise SageError(f"--cell-size {self.cell_size:g} has to be more than 0 metres")
-
-
-def canonical_surface(model: SageModel, cell_size: float, name: str) -> SurfaceMesh:
-    """The field's surface of an avatar at its canonical moment.
-
-    Raises:
-        SageError: The avatar, which messages call ``name``, has no field, or the field has no surface.
-    """
-    from sage_ns.avatar.field_surface import extract_surface
-
-    if model.canonical is None:
-        raise SageError(
-            f"{name}: this avatar is surfels alone, without the signed distance field whose surface is exported. "
-            "Train it with sage-multiview and --pipeline.model.with-sdf True."
-        )
-    return extract_surface(model.canonical.field, model.canonical.appearance, cell_size)
-
-
-def _write_posed(model: SageModel, mesh: SurfaceMesh, poses: Tensor, paths: Sequence[Path]) -> None:
-    from sage_ns.rig.carry import CarriedPoints
-    from sage_ns.system.progress import tracked
-
-    if not paths:
-        return
-    rig = model.rig
-    carry = CarriedPoints(mesh.vertices, rig.vertices(model.motion.canonical()), rig.head_model.triangles)
-    for motion, path in tracked(list(zip(poses, paths, strict=True)), "Posing the surface"):
-        mesh.posed(carry, rig.vertices(motion)).to("cpu").save(path)
+            raise OptionError("expected more than 0 metres", cell_size=self.cell_size)

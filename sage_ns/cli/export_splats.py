@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
+import tyro
 from rich.console import Console
 from rich.markup import escape
 
-from sage_ns.cli.export_moments import choose_moments, refuse_existing
+from sage_ns.cli.notes import print_notes
+from sage_ns.exchange.splat_formats import describe_writers, writer_of, writers
 
 if TYPE_CHECKING:
-    from sage_ns.exchange.splats import Splats
-
-SplatFormat = Literal["2dgs", "3dgs", "gltf"]
+    FormatName = str
+else:
+    FormatName = tyro.extras.literal_type_from_choices([writer.name for writer in writers()])
 
 
 @dataclass
@@ -30,9 +31,7 @@ class ExportSplats:
     """config.yml of a trained avatar, or an avatar file (.npz)"""
     output_dir: Path
     """folder to write into"""
-    format: SplatFormat = "3dgs"
-    """3dgs: PLY that every program reads, surfels as thin ellipsoids. 2dgs: PLY of discs, for programs that know them.
-    gltf: .glb with KHR_gaussian_splatting, thin ellipsoids too"""
+    format: Annotated[FormatName, tyro.conf.arg(help=describe_writers())] = "3dgs"
     motion: Path | None = None
     """motion to pose by: an export folder of VHAP or LAM, an npz, a metrical-tracker folder; whose head it was does not
     matter"""
@@ -46,35 +45,20 @@ class ExportSplats:
 
     def run(self, console: Console) -> None:
         """Check everything that can be checked, place the surfels, write, and say what is there."""
-        from sage_ns.exchange.splats import splats_of
-        from sage_ns.plugin.runs import load_avatar, require_avatar
-        from sage_ns.system.progress import tracked
+        from sage_ns.exchange.moments import choose_moments
+        from sage_ns.exchange.splat_export import export_splats
+        from sage_ns.plugin.runs import open_avatar, require_avatar
+        from sage_ns.system.files import refuse_existing
 
         require_avatar(self.load_config)
         moments = choose_moments(self.timesteps, self.motion)
-        moments.tell(console)
+        print_notes(console, moments.notes)
         names = [f"posed_{moment:05d}" for moment in moments.chosen] or ["canonical"]
-        paths = [self.output_dir / f"{name}{'.glb' if self.format == 'gltf' else '.ply'}" for name in names]
+        paths = [self.output_dir / f"{name}{writer_of(self.format).suffix}" for name in names]
         refuse_existing(paths, self.overwrite)
-        avatar = load_avatar(self.load_config)
+        avatar = open_avatar(self.load_config)
         poses = moments.motion(avatar) if moments.chosen else avatar.motion.canonical()[None]
-        write = _writers(self.axes == "viewers")[self.format]
-        count = 0
-        for pose, path in tracked(list(zip(poses, paths, strict=True)), "Writing splats"):
-            splats = splats_of(avatar, pose)
-            write(path, splats)
-            count = len(splats.means)
+        count = export_splats(avatar, poses, paths, self.format, self.axes)
         console.print(f"{count:,} splats ({self.format})  {escape(str(paths[0]))}", soft_wrap=True)
         if len(paths) > 1:
             console.print(f"other moments  {len(paths) - 1} beside it", soft_wrap=True)
-
-
-def _writers(turned: bool) -> Mapping[SplatFormat, Callable[[Path, Splats], None]]:
-    """How each format is written; PLY with y pointing down where ``turned``."""
-    from sage_ns.exchange.splat_gltf import write_splat_gltf
-    from sage_ns.exchange.splat_ply import PlyKind, write_splat_ply
-
-    def ply(kind: PlyKind) -> Callable[[Path, Splats], None]:
-        return lambda path, splats: write_splat_ply(path, splats.upside_down() if turned else splats, kind)
-
-    return {"2dgs": ply("2dgs"), "3dgs": ply("3dgs"), "gltf": write_splat_gltf}

@@ -10,10 +10,10 @@ import tyro
 from rich.console import Console
 from rich.markup import escape
 
-from sage_ns.errors import SageError
+from sage_ns.cli.notes import print_notes
+from sage_ns.errors import OptionError, SageError
 
 if TYPE_CHECKING:
-    from sage_ns.avatar.avatar import Avatar
     from sage_ns.exchange.web.clip import Clip
     from sage_ns.motion.files import DrivingMotion
 
@@ -49,22 +49,24 @@ class ExportWeb:
 
     def run(self, console: Console) -> None:
         """Check everything that can be checked, gather, say what licence applies, write, and say what is there."""
+        from sage_ns.exchange.web.clip import clip_of
         from sage_ns.exchange.web.content import web_content
         from sage_ns.exchange.web.folder import check_target, licence_note, write_folder
         from sage_ns.exchange.web.library import Library, find_library
         from sage_ns.motion.files import load_motion
-        from sage_ns.plugin.runs import load_avatar
+        from sage_ns.plugin.runs import open_avatar
 
         self._check()
         check_target(self.out, self.overwrite)
         driving = None if self.motion is None else load_motion(self.motion)
         library = Library(None) if self.cdn else find_library(self.library, self.out)
-        avatar = load_avatar(self.load_config)
-        clip = self._clip(avatar, driving, console)
-        degree = min(self.sh_degree, _sh_degree(avatar))
+        avatar = open_avatar(self.load_config)
+        clip = clip_of(avatar, driving, self.fps)
+        self._print_clip(console, clip, driving)
+        degree = min(self.sh_degree, avatar.surfels.sh_degree)
         content = web_content(avatar, clip, degree)
         if note := licence_note(content):
-            console.print(f"[yellow]{escape(note)}[/yellow]", soft_wrap=True)
+            print_notes(console, [note])
         size = write_folder(self.out, content, library)
         parts = {name: bytes for name, bytes in content.sizes.items() if bytes}
         parts["page and libraries"] = size - len(content.data)
@@ -85,26 +87,15 @@ class ExportWeb:
         from sage_ns.plugin.runs import require_avatar
 
         if not 0 <= self.sh_degree <= 3:
-            raise SageError(f"--sh-degree {self.sh_degree} has to be 0 to 3")
+            raise OptionError("expected 0 to 3", sh_degree=self.sh_degree)
         if not self.fps > 0:
-            raise SageError(f"--fps {self.fps:g} has to be more than 0")
+            raise OptionError("expected more than 0", fps=self.fps)
         if self.cdn and self.library is not None:
             raise SageError("--cdn and --library exclude each other: give one of them")
         require_avatar(self.load_config)
 
-    def _clip(self, avatar: Avatar, driving: DrivingMotion | None, console: Console) -> Clip | None:
-        from sage_ns.exchange.web.clip import make_clip
-
-        if driving is None:
-            clip = make_clip(avatar.motion.motion, self.fps)
-        else:
-            for note in driving.notes:
-                console.print(f"{escape(str(self.motion))}: {escape(note)}", soft_wrap=True)
-            clip = make_clip(avatar.fit(driving.params), self.fps, avatar.motion.canonical()[:3])
+    def _print_clip(self, console: Console, clip: Clip | None, driving: DrivingMotion | None) -> None:
+        if driving is not None:
+            print_notes(console, (f"{self.motion}: {note}" for note in driving.notes))
         if clip is not None and clip.step > 1:
             console.print(f"the clip keeps one of {clip.step} frames, {len(clip.motion)} in all", soft_wrap=True)
-        return clip
-
-
-def _sh_degree(avatar: Avatar) -> int:
-    return round((1 + avatar.surfels.sh_rest.shape[1]) ** 0.5) - 1

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from sage_ns.cli.explained import explained
+from sage_ns.cli.notes import print_notes
 from sage_ns.errors import SageError
 
 
@@ -38,24 +39,18 @@ class ImportGaussianAvatars:
 
     def run(self, console: Console) -> None:
         """Check everything that can be checked, read, write, and say what is there."""
-        from sage_ns.exchange.gaussian_avatars import FLAME_PARAM
-        from sage_ns.exchange.gaussian_avatars_import import load_gaussian_avatar
+        from sage_ns.exchange.gaussian_avatars_import import find_flame_param, load_gaussian_avatar
         from sage_ns.rig import find_head_model, load_head_model
+        from sage_ns.system.files import refuse_existing
 
         if self.output.suffix != ".npz":
             raise SageError(f"{self.output}: an avatar is an npz file; give a name that ends in .npz")
-        if self.output.exists() and not self.overwrite:
-            raise SageError(f"{self.output} exists already. Give --overwrite, or another --output.")
-        flame_param = self.flame_param
-        if flame_param is None and (beside := self.point_cloud.with_name(FLAME_PARAM)).is_file():
-            flame_param = beside
+        refuse_existing([self.output], self.overwrite)
+        flame_param = self.flame_param or find_flame_param(self.point_cloud)
         head_model = load_head_model(find_head_model(self.head_model))
         imported = load_gaussian_avatar(self.point_cloud, head_model, flame_param, self.mouth)
         imported.avatar.save(self.output)
-        for note in imported.notes:
-            console.print(f"[yellow]{escape(note)}", soft_wrap=True)
-        if flame_param is None:
-            console.print(f"[yellow]no {FLAME_PARAM} beside it: this is the mean head, at rest", soft_wrap=True)
+        print_notes(console, imported.notes)
         moments = len(imported.avatar.motion.motion)
         console.print(
             f"{imported.avatar.surfels.num_surfels:,} surfels, {moments} timesteps  {escape(str(self.output))}",

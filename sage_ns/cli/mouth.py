@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from sage_ns.cli.explained import explained
-from sage_ns.errors import SageError
+from sage_ns.errors import OptionError, SageError
 
 
 @dataclass
@@ -40,17 +40,13 @@ class LearnMouthPrior:
 
     def run(self, console: Console) -> None:
         """Film, learn, write."""
-        from sage_ns.avatar.mouth import around_mouth
-        from sage_ns.priors.mouth import learn_mouth_prior
-        from sage_ns.synthetic.head import builtin_head
-        from sage_ns.synthetic.open_mouths import film_mouth
-        from sage_ns.system.progress import tracked
+        from sage_ns.priors.mouth import mouth_prior_of_synthetic_people
 
         self.check()
-        around = around_mouth(builtin_head())
-        people = list(range(self.first_person, self.first_person + self.num_people))
-        sitters = [film_mouth(p, self.size, self.num_cameras, around) for p in tracked(people, "Filming open mouths")]
-        prior = learn_mouth_prior(sitters, self.num_surfels, self.num_steps, self.seed)
+        people = range(self.first_person, self.first_person + self.num_people)
+        prior = mouth_prior_of_synthetic_people(
+            people, self.num_cameras, self.size, self.num_surfels, self.num_steps, self.seed
+        )
         prior.save(self.out)
         console.print(f"mouth prior  {escape(str(self.out))}: {len(prior.triangle)} surfels", soft_wrap=True)
 
@@ -65,7 +61,7 @@ class LearnMouthPrior:
         for name, low, high in limits:
             found = getattr(self, name)
             if not low <= found <= high:
-                raise SageError(f"--{name.replace('_', '-')} is {found}; give something from {low} to {high}")
+                raise OptionError(f"expected {low} to {high}", **{name: found})
         if self.out.suffix != ".npz":
             raise SageError(f"{self.out}: the prior is an npz file; give a name that ends in .npz")
 

@@ -1,39 +1,27 @@
-"""``sage-render``: an avatar that does what somebody did, as a video."""
+"""``sage-render``: an avatar that does what a driver did, as a video."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 from rich.console import Console
 from rich.markup import escape
 
 from sage_ns.cli.explained import explained
-from sage_ns.errors import FlameParamsError, SageError
+from sage_ns.cli.notes import print_notes
+from sage_ns.errors import SageError
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from sage_ns.avatar.avatar import Avatar
     from sage_ns.motion.files import DrivingMotion
-    from sage_ns.rig import FlameParams
     from sage_ns.video.footage import Footage
-    from sage_ns.video.frames import Timeline
-    from sage_ns.video.writer import Sound
-
-Item = TypeVar("Item")
-DEFAULT_RATE = 25.0
-"""Moments per second of a motion, where nothing says."""
 
 
 @dataclass
 class Render:
-    """Render an avatar that does what somebody did.
+    """Render an avatar that does what a driver did.
 
     Only pose and expression of the driver are used; who the avatar is never changes. The head stays where it is unless
     --follow-head is given.
@@ -81,60 +69,47 @@ class Render:
     output_name: Literal["rgb", "normal", "depth", "alpha"] = "rgb"
     """what to show: colour, normals (world axes), depth (near is bright) or coverage"""
     overwrite: bool = False
-    """replace what is there already"""
+    """replace an existing output"""
 
     def run(self, console: Console) -> None:
-        """Check everything, render, and say what is there."""
-        from sage_ns.video.frames import cameras_for, cores_for, draw_frames, find_view, picture_size, timeline
-        from sage_ns.video.writer import needs_even_size, write_pictures
+        """Find what the options name, render, and report what was written."""
+        from sage_ns.motion.files import load_motion
+        from sage_ns.plugin.runs import find_view_of, open_avatar, require_avatar
+        from sage_ns.video.reenact import reenact
 
         self._check_options()
-        color = self._background()
-        view = find_view(self.camera, self.capture, self.avatar)
-        driver = self._driver()
-        footage, sound = self._footage(driver), self._sound_file()
-        times = timeline(driver.sequences[self.start : self.end], self._motion_rate(), self.fps, view)
-        driven, notes = self._transferred(driver)
-        audible, sound_notes = self._sound(sound, driver, times)
-        for note in (*driver.notes, *notes, *sound_notes):
-            console.print(f"[yellow]{escape(note)}[/yellow]", soft_wrap=True)
-
-        avatar = self._avatar
-        size = picture_size(view, self.width, self.height, needs_even_size(self.output, self._transparent))
-        vectors = avatar.fit(driven.interpolate(times.positions))
-        pictures = draw_frames(avatar, vectors, cameras_for(view, avatar, size, times), self.output_name, color)
-        if footage is not None:
-            pictures = self._beside(pictures, footage, times)
-        began = time.perf_counter()
-        with cores_for(avatar):
-            write_pictures(self.output, _tracked(console, pictures, times.num_frames), times.fps, audible)
-        took = time.perf_counter() - began
+        require_avatar(self.avatar)
+        view = find_view_of(self.avatar, self.camera, self.capture)
+        motion = None if self.motion is None else load_motion(self.motion)
+        made = reenact(
+            lambda: open_avatar(self.avatar),
+            motion,
+            view,
+            self.output,
+            follow_head=self.follow_head,
+            relative=self.relative,
+            neutral_frame=self.neutral_frame,
+            start=self.start,
+            end=self.end,
+            motion_fps=self.motion_fps,
+            fps=self.fps,
+            width=self.width,
+            height=self.height,
+            picture=self.output_name,
+            background=self.background,
+            footage=self._footage(motion),
+            audio=self._audio(),
+            overwrite=self.overwrite,
+            tell=lambda note: print_notes(console, [note]),
+        )
+        took = made.writing_seconds
         console.print(
-            f"{times.num_frames} frames ({times.seconds:.1f} s at {times.fps:g} per second) in {took:.1f} s, "
-            f"{times.num_frames / took:.1f} frames/s  {escape(str(self.output))}",
+            f"{made.num_frames} frames ({made.seconds:.1f} s at {made.fps:g} per second) in {took:.1f} s, "
+            f"{made.num_frames / took:.1f} frames/s  {escape(str(made.path))}",
             soft_wrap=True,
         )
 
-    # ---- what can be checked before anything is loaded -----------------------------------------------------------
-
-    @property
-    def _transparent(self) -> bool:
-        return self.background == "alpha"
-
     def _check_options(self) -> None:
-        from sage_ns.plugin.runs import require_avatar
-        from sage_ns.video.writer import check_writable, needs_even_size
-
-        check_writable(self.output, self._transparent, self.overwrite)
-        even = needs_even_size(self.output, self._transparent)
-        for name, value, least in (("width", self.width, 1), ("height", self.height, 1), ("start", self.start, 0)):
-            if value is not None and value < least:
-                raise SageError(f"--{name} {value}: expected at least {least}")
-            if value is not None and name != "start" and even and value % 2:
-                raise SageError(f"--{name} {value}: {self.output.suffix} files need even numbers; give {value + 1}")
-        for name, rate in (("fps", self.fps), ("motion-fps", self.motion_fps)):
-            if rate is not None and not 0 < rate <= 1000:
-                raise SageError(f"--{name} {rate:g}: expected frames per second, more than 0")
         needed = (
             ("--neutral-frame", self.neutral_frame is not None, "--relative", self.relative),
             ("--source", self.source is not None, "--side-by-side", self.side_by_side),
@@ -143,144 +118,25 @@ class Render:
         for option, given, other, there in needed:
             if given and not there:
                 raise SageError(f"{option} means nothing without {other}")
-        require_avatar(self.avatar)
-
-    def _background(self) -> Tensor | None:
-        from sage_ns.capture.images import background_color
-
-        return None if self._transparent else background_color(self.background)
-
-    def _motion_rate(self) -> float:
-        from sage_ns.video.footage import find_frame_rate
-
-        beside = find_frame_rate(self.motion) if self.motion is not None and self.motion_fps is None else None
-        return self.motion_fps or beside or DEFAULT_RATE
-
-    # ---- the driver ----------------------------------------------------------------------------------------------
-
-    @cached_property
-    def _avatar(self) -> Avatar:
-        from sage_ns.plugin.runs import load_avatar
-
-        return load_avatar(self.avatar)
-
-    def _driver(self) -> DrivingMotion:
-        """Who drives; the avatar is only loaded for this where it has to drive itself."""
-        from sage_ns.motion.files import load_motion
-
-        driver = load_motion(self.motion) if self.motion is not None else _own_motion(self._avatar, self.avatar)
-        num_rows = driver.params.num_timesteps
-        end = num_rows if self.end is None else self.end
-        if not self.start < end <= num_rows:
-            raise SageError(f"--start {self.start} --end {end}: {driver.source} has the moments 0 to {num_rows - 1}")
-        if self.neutral_frame is not None and not 0 <= self.neutral_frame < num_rows:
-            raise SageError(
-                f"--neutral-frame {self.neutral_frame}: {driver.source} has the moments 0 to {num_rows - 1}"
-            )
-        return driver
-
-    def _transferred(self, driver: DrivingMotion) -> tuple[FlameParams, list[str]]:
-        """The moments to show as the avatar's own, and what a user should know."""
-        from sage_ns.motion.transfer import absolute_transfer, most_neutral_row, relative_transfer, within_limits
-        from sage_ns.rig import FlameParams
-
-        avatar, shown = self._avatar, slice(self.start, self.end)
-        try:
-            params = FlameParams.from_motion_vector(avatar.fit(driver.params).cpu())
-        except FlameParamsError as error:
-            raise FlameParamsError(f"{driver.source}: {error}") from error
-        if not self.relative:
-            canonical = FlameParams.from_motion_vector(avatar.motion.canonical()[None].cpu())
-            return absolute_transfer(params[shown], canonical, self.follow_head), []
-        model = avatar.rig.head_model.to("cpu")
-        row = most_neutral_row(params, model) if self.neutral_frame is None else self.neutral_frame
-        moved = relative_transfer(params[shown], params[row], avatar.neutral().to("cpu"), self.follow_head)
-        moved, cut = within_limits(moved, model)
-        notes = [f"Neutral moment of the driver: {row}"] if self.neutral_frame is None else []
-        return moved, notes + [f"Clamped {each}" for each in cut]
-
-    # ---- pictures and sound of the driver ------------------------------------------------------------------------
-
-    def _footage(self, driver: DrivingMotion) -> Footage | None:
-        from sage_ns.video.footage import find_footage, given_footage
-
-        if not self.side_by_side:
-            return None
-        if self.source is not None:
-            return given_footage(self.source, driver.params.num_timesteps)
-        if self.motion is None:
+        if self.side_by_side and self.source is None and self.motion is None:
             raise SageError("--side-by-side: an avatar keeps no pictures; give --motion, or --source")
-        kind, _, index = self.camera.partition(":")
-        return find_footage(self.motion, driver.timesteps.tolist(), int(index) if kind == "capture" else None)
 
-    def _sound_file(self) -> Path | None:
-        from sage_ns.video.ffmpeg import inspect_media
+    def _footage(self, motion: DrivingMotion | None) -> Footage | Path | None:
+        from sage_ns.video.footage import find_footage
+        from sage_ns.video.views import camera_index
+
+        if not self.side_by_side or self.source is not None:
+            return self.source
+        assert self.motion is not None and motion is not None
+        return find_footage(self.motion, motion.timesteps.tolist(), camera_index(self.camera))
+
+    def _audio(self) -> Path | None:
         from sage_ns.video.footage import find_sound
         from sage_ns.video.writer import carries_sound
 
-        if self.audio is None:
-            return find_sound(self.motion) if self.motion is not None and carries_sound(self.output) else None
-        if not carries_sound(self.output):
-            raise SageError(f"--audio: {self.output} is of a kind that has no sound")
-        if not inspect_media(self.audio).sound:
-            raise SageError(f"--audio {self.audio}: there is no sound in this file")
+        if self.audio is None and self.motion is not None and carries_sound(self.output):
+            return find_sound(self.motion)
         return self.audio
-
-    def _sound(self, path: Path | None, driver: DrivingMotion, times: Timeline) -> tuple[Sound | None, list[str]]:
-        """The part of a sound file that is heard."""
-        from sage_ns.video.ffmpeg import inspect_media
-        from sage_ns.video.writer import Sound
-
-        if path is None:
-            return None, []
-        if not times.plays:
-            return None, ["No sound: the camera path has times of its own"]
-        notes = []
-        heard, seen = inspect_media(path).seconds, driver.params.num_timesteps / times.motion_fps
-        if heard is not None and abs(heard - seen) > max(0.5, 0.05 * seen):
-            notes = [
-                f"{path} lasts {heard:.1f} s, the motion {seen:.1f} s at {times.motion_fps:g} moments per second: "
-                "if they drift apart, give --motion-fps"
-            ]
-        return Sound(path, self.start / times.motion_fps, times.seconds), notes
-
-    def _beside(self, pictures: Iterable[Tensor], footage: Footage, times: Timeline) -> Iterator[Tensor]:
-        from sage_ns.video.writer import beside
-
-        for position, picture in zip((self.start + times.positions).tolist(), pictures, strict=True):
-            yield beside(footage.at(position, position / times.motion_fps), picture)
-
-
-def _own_motion(avatar: Avatar, source: Path) -> DrivingMotion:
-    """The motion that an avatar was captured with."""
-    from sage_ns.motion.files import DrivingMotion
-    from sage_ns.rig import FlameParams
-
-    timesteps = avatar.motion.timesteps.cpu()
-    params = FlameParams.from_motion_vector(avatar.motion.motion.cpu())
-    return DrivingMotion(source, params, timesteps, timesteps.new_zeros(len(timesteps)))
-
-
-def _tracked(console: Console, items: Iterable[Item], total: int) -> Iterator[Item]:
-    """The items, with a bar that shows frames per second and goes away when all are done."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        ProgressColumn,
-        Task,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-    from rich.text import Text
-
-    class Rate(ProgressColumn):
-        def render(self, task: Task) -> Text:
-            return Text(f"{task.speed:.1f} frames/s" if task.speed else "")
-
-    columns = (TextColumn("Rendering"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        yield from progress.track(items, total=total)
 
 
 def main(arguments: list[str] | None = None) -> None:

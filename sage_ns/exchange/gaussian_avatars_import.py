@@ -18,6 +18,7 @@ from sage_ns.avatar.personal_rig import PersonalRig
 from sage_ns.avatar.portrait import portrait_camera
 from sage_ns.avatar.surfels import BoundSurfels
 from sage_ns.errors import FlameParamsError
+from sage_ns.exchange.gaussian_avatars import FLAME_PARAM
 from sage_ns.exchange.ply import SplatFileError, read_ply
 from sage_ns.geometry.rotations import quaternion_multiply
 from sage_ns.geometry.spherical_harmonics import C0, NUM_COEFFICIENTS
@@ -55,6 +56,12 @@ class BoundSplats:
     """What a user should know about the reading."""
 
 
+def find_flame_param(point_cloud: Path) -> Path | None:
+    """The parameters that GaussianAvatars keeps beside a point cloud; None where there are none."""
+    beside = point_cloud.with_name(FLAME_PARAM)
+    return beside if beside.is_file() else None
+
+
 def load_gaussian_avatar(
     point_cloud: Path, head_model: HeadModel, flame_param: Path | None, mouth: bool = False
 ) -> ImportedAvatar:
@@ -87,8 +94,11 @@ def load_gaussian_avatar(
         camera = portrait_camera(rig.vertices(motion.canonical()), motion.canonical(), _PORTRAIT, _PORTRAIT)
         interior = interior_triangles(rig, motion.canonical(), [camera])
         inside = _mouth(rig.head_model, bound.surfels)
+    notes = (
+        bound.notes if flame_param is not None else (*bound.notes, f"no {FLAME_PARAM}: this is the mean head, at rest")
+    )
     look = Look(correction=False, wrinkles=0.0, dark_interior=mouth, mouth=mouth)
-    return ImportedAvatar(Avatar(rig, bound.surfels, motion, interior, inside, torch.ones(3), look), bound.notes)
+    return ImportedAvatar(Avatar(rig, bound.surfels, motion, interior, inside, torch.ones(3), look), notes)
 
 
 @torch.no_grad()

@@ -7,8 +7,8 @@ green's, then blue's; zeros beyond the avatar's degree, since the original progr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch.nn.functional as F
@@ -19,26 +19,17 @@ from sage_ns.exchange.ply import write_ply
 from sage_ns.exchange.splats import Splats
 from sage_ns.geometry.spherical_harmonics import NUM_COEFFICIENTS
 
-PlyKind = Literal["2dgs", "3dgs"]
-SURFELS_COMMENT = "SplatRenderMode: 2dgs"
-"""By this PlayCanvas' tools and Brush know discs from ellipsoids; others go by the missing third scale."""
 
-
-def write_splat_ply(path: Path, splats: Splats, kind: PlyKind) -> None:
-    """Write splats as discs (2dgs), or as thin ellipsoids (3dgs) for programs that know no discs.
+def write_splat_ply(
+    path: Path, splats: Splats, log_scales: Float[Tensor, "num_splats num_scales"], comments: Sequence[str] = ()
+) -> None:
+    """Write splats with the scales that a format asks for: two of a disc, or three of an ellipsoid.
 
     Axes are written as they are. SuperSplat and other programs take a PLY's y axis to point down: give them
     `Splats.upside_down`.
     """
-    surfels = kind == "2dgs"
-    properties = splat_properties(
-        splats.means,
-        splats.quaternions,
-        splats.log_scales if surfels else splats.ellipsoid_log_scales,
-        splats.opacity_logits,
-        splats.sh,
-    )
-    write_ply(path, properties, [SURFELS_COMMENT] if surfels else [])
+    properties = splat_properties(splats.means, splats.quaternions, log_scales, splats.opacity_logits, splats.sh)
+    write_ply(path, properties, comments)
 
 
 def splat_properties(

@@ -1,15 +1,17 @@
-"""Finding the avatar that a command is about: that of a training run, or one in a file of its own."""
+"""What a command finds of a training run: its model, its avatar, its cameras; or an avatar in a file of its own."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sage_ns.errors import SageError
+from sage_ns.errors import CaptureError, SageError
 
 if TYPE_CHECKING:
     from sage_ns.avatar.avatar import Avatar
     from sage_ns.plugin.model import SageModel
+    from sage_ns.raster import PinholeCamera
+    from sage_ns.video.views import View
 
 
 def load_model(config_path: Path) -> SageModel:
@@ -18,8 +20,7 @@ def load_model(config_path: Path) -> SageModel:
     Raises:
         SageError: There is no such run, or it is of another method.
     """
-    if not config_path.is_file():
-        raise SageError(f"{config_path} does not exist. Give the config.yml of a training run.")
+    require_run(config_path)
     from nerfstudio.utils.eval_utils import eval_setup
 
     from sage_ns.plugin.model import SageModel
@@ -29,6 +30,16 @@ def load_model(config_path: Path) -> SageModel:
     if not isinstance(model, SageModel):
         raise SageError(f"{config_path} is a run of '{config.method_name}', which makes no avatar")
     return model
+
+
+def require_run(config_path: Path) -> None:
+    """Refuse a path with nothing at it, before any work is done for it.
+
+    Raises:
+        SageError: There is no such file.
+    """
+    if not config_path.is_file():
+        raise SageError(f"{config_path} does not exist. Give the config.yml of a training run.")
 
 
 def require_avatar(path: Path) -> None:
@@ -41,7 +52,7 @@ def require_avatar(path: Path) -> None:
         raise SageError(f"{path} does not exist. Give a run's config.yml or an avatar file (.npz).")
 
 
-def load_avatar(path: Path) -> Avatar:
+def open_avatar(path: Path) -> Avatar:
     """An avatar from a run's config.yml or from an avatar file (.npz), on the GPU if there is one.
 
     Raises:
@@ -51,6 +62,53 @@ def load_avatar(path: Path) -> Avatar:
         return load_model(path).avatar
     import torch
 
-    from sage_ns.avatar.avatar_file import load_avatar as load_file
+    from sage_ns.avatar.avatar_file import load_avatar
 
-    return load_file(path).to("cuda" if torch.cuda.is_available() else "cpu")
+    return load_avatar(path).to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def run_camera(run_dir: Path, index: int) -> PinholeCamera:
+    """The camera with this index from the snapshot that a training run keeps of its capture.
+
+    Raises:
+        CaptureError: the run has no snapshot, or the snapshot no such camera.
+    """
+    from sage_ns.plugin.cameras import pinhole_camera
+    from sage_ns.plugin.snapshot import SnapshotDataParserConfig, snapshot_path
+    from sage_ns.video.camera_paths import no_such_camera
+
+    path = snapshot_path(run_dir)
+    if not path.is_file():
+        raise CaptureError(f"{path} is missing: this run kept no cameras. Give its capture: --capture DIR")
+    parser = SnapshotDataParserConfig(data=path).setup()
+    known: list[int] = []
+    for split in ("train", "val", "test"):
+        cameras = parser.get_dataparser_outputs(split).cameras
+        indices = cameras.metadata["camera_index"][:, 0].tolist()
+        if index in indices:
+            return pinhole_camera(cameras[indices.index(index)])
+        known += indices
+    raise no_such_camera(str(path), index, known)
+
+
+def find_view_of(avatar: Path, name: str, capture: Path | None) -> View:
+    """What a user calls a camera, as `sage_ns.video.views.find_view`; capture:INDEX also of the avatar's own run.
+
+    Args:
+        avatar: config.yml of a run, or an avatar file, which keeps no cameras.
+        name: as the user gave it.
+        capture: capture folder whose camera is meant; None: the cameras that the run has kept.
+
+    Raises:
+        SageError: there is no such camera, or the file is broken.
+    """
+    from sage_ns.video.views import camera_index, find_view
+
+    index = camera_index(name)
+    if index is None or capture is not None:
+        return find_view(name, capture)
+    if avatar.suffix == ".npz":
+        raise SageError(
+            f"--camera {name}: the avatar file {avatar} keeps no cameras; give their capture: --capture DIR"
+        )
+    return run_camera(avatar.parent, index)

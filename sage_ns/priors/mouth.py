@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sage_ns.avatar.mouth import MouthPrior, part_shade, prior_of
+from sage_ns.avatar.mouth import MouthPrior, around_mouth, part_shade, prior_of
 from sage_ns.avatar.personal_rig import PersonalRig
 from sage_ns.avatar.surfels import BoundSurfels
 from sage_ns.geometry.mesh_queries import barycentric_to_points, sample_triangles
@@ -20,7 +20,8 @@ from sage_ns.raster import rasterize
 from sage_ns.rig import FlameParams, HeadModel
 from sage_ns.rig.mouth import mouth_model
 from sage_ns.rig.mouth_shape import PARTS
-from sage_ns.synthetic.open_mouths import MouthPicture, MouthSitter
+from sage_ns.synthetic.head import builtin_head
+from sage_ns.synthetic.open_mouths import MouthPicture, MouthSitter, film_mouth
 from sage_ns.system.progress import tracked
 
 _OPENINGS = (0.0, 0.08, 0.18, 0.35)
@@ -51,6 +52,27 @@ class _Moment:
     model: HeadModel
     vertices: Float[Tensor, "num_vertices 3"]
     frames: TriangleFrames
+
+
+def mouth_prior_of_synthetic_people(
+    people: Sequence[int],
+    num_cameras: int = 5,
+    size: int = 128,
+    num_surfels: int = 3500,
+    num_steps: int = 1500,
+    seed: int = 0,
+) -> MouthPrior:
+    """Synthesise people with open mouths, and learn from their pictures.
+
+    Args:
+        people: Seeds; captures of the same seed show the same person.
+        num_cameras: Per person and pose.
+        size: Width and height of the pictures in pixels.
+        num_surfels, num_steps, seed: See `learn_mouth_prior`.
+    """
+    around = around_mouth(builtin_head())
+    sitters = [film_mouth(person, size, num_cameras, around) for person in tracked(people, "Filming open mouths")]
+    return learn_mouth_prior(sitters, num_surfels, num_steps, seed)
 
 
 def learn_mouth_prior(

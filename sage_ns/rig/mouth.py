@@ -169,7 +169,7 @@ def mouth_model(head_model: HeadModel) -> HeadModel:
     )
 
 
-def mouth_opening(model: HeadModel, posed: Float[Tensor, "num_vertices 3"]) -> Float[Tensor, ""]:
+def lip_gap(model: HeadModel, posed: Float[Tensor, "num_vertices 3"]) -> Float[Tensor, ""]:
     """How far the lips are apart beyond their rest, in widths of the upper row of teeth.
 
     It is the lips that let light in: a smile bares teeth that a closed jaw holds together.

@@ -6,10 +6,12 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from sage_ns.errors import SageError
 
 
 def write_text(path: Path, text: str) -> None:
@@ -29,6 +31,18 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+
+
+def refuse_existing(paths: Sequence[Path], overwrite: bool) -> None:
+    """Refuse to replace files, before any work is done for them.
+
+    Raises:
+        SageError: One exists, and ``overwrite`` is not set.
+    """
+    existing = [path for path in paths if path.exists()]
+    if existing and not overwrite:
+        more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
+        raise SageError(f"{existing[0]}{more} exists already. Give --overwrite, or write to another place.")
 
 
 @contextmanager

@@ -100,7 +100,7 @@ def capture_camera(capture: Capture, index: int) -> PinholeCamera:
     frames = (*capture.train, *capture.train_multiframe, *capture.val, *capture.test)
     chosen = [frame for frame in frames if frame.camera_index == index]
     if not chosen:
-        raise _no_such_camera(str(capture.folder), index, (frame.camera_index for frame in frames))
+        raise no_such_camera(str(capture.folder), index, (frame.camera_index for frame in frames))
     return frame_camera(min(chosen, key=lambda frame: frame.timestep))
 
 
@@ -110,30 +110,8 @@ def frame_camera(frame: Frame) -> PinholeCamera:
     return PinholeCamera.from_opengl(pose, frame.fx, frame.fy, frame.cx, frame.cy, frame.width, frame.height)
 
 
-def run_camera(run_dir: Path, index: int) -> PinholeCamera:
-    """The camera with this index from the snapshot that a training run keeps of its capture.
-
-    Raises:
-        CaptureError: the run has no snapshot, or the snapshot no such camera.
-    """
-    from sage_ns.plugin.cameras import pinhole_camera
-    from sage_ns.plugin.snapshot import SnapshotDataParserConfig, snapshot_path
-
-    path = snapshot_path(run_dir)
-    if not path.is_file():
-        raise CaptureError(f"{path} is missing: this run kept no cameras. Give its capture: --capture DIR")
-    parser = SnapshotDataParserConfig(data=path).setup()
-    known: list[int] = []
-    for split in ("train", "val", "test"):
-        cameras = parser.get_dataparser_outputs(split).cameras
-        indices = cameras.metadata["camera_index"][:, 0].tolist()
-        if index in indices:
-            return pinhole_camera(cameras[indices.index(index)])
-        known += indices
-    raise _no_such_camera(str(path), index, known)
-
-
-def _no_such_camera(source: str, index: int, known: Iterable[int]) -> CaptureError:
+def no_such_camera(source: str, index: int, known: Iterable[int]) -> CaptureError:
+    """The error that says which cameras there are."""
     listed = ", ".join(map(str, sorted(set(known))))
     return CaptureError(f"{source}: there is no camera {index}; its cameras are {listed}")
 

@@ -7,12 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from jaxtyping import Float
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from sage_ns.capture.images import load_image
+from sage_ns.capture.layout import Capture
 from sage_ns.video.writer import to_pixels
 
+CAPTURE_COLUMNS = 5
+"""Views in a row of a capture's sheet."""
 LABEL_HEIGHT = 22
 MARGIN = 4
 
@@ -77,6 +82,22 @@ def write_contact_sheet(
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     sheet.save(unfinished, format="PNG", optimize=True)
     os.replace(unfinished, path)
+
+
+def write_capture_sheet(capture: Capture, path: Path) -> None:
+    """Draw the training views of a capture's first moment (and the held-out ones), in rows of `CAPTURE_COLUMNS`."""
+    moment = capture.train[0].timestep if capture.train else capture.train_multiframe[0].timestep
+    held_out = {frame.camera_index for frame in capture.val if frame.timestep == moment}
+    frames = [frame for frame in (*capture.train, *capture.val) if frame.timestep == moment]
+    frames = sorted(frames, key=lambda frame: frame.camera_index)
+    rows = []
+    for start in range(0, len(frames), CAPTURE_COLUMNS):
+        row = frames[start : start + CAPTURE_COLUMNS]
+        names = [f"{f.camera_index}{' (held out)' if f.camera_index in held_out else ''}" for f in row]
+        pictures = [load_image(frame.image_path)[0] / 255.0 for frame in row]
+        blank = [torch.ones_like(pictures[0])] * (CAPTURE_COLUMNS - len(row))
+        rows.append(SheetRow(f"timestep {moment}, cameras " + ", ".join(names), pictures + blank))
+    write_contact_sheet(path, ("",) * CAPTURE_COLUMNS, rows)
 
 
 def _fit(image: Image.Image, height: int) -> Image.Image:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -78,41 +77,6 @@ def test_refuses_a_field_without_surface_and_a_lattice_without_end() -> None:
         extract_surface(SphereField(), reddish_above, CELL, torch.stack([CENTER - 0.01, CENTER + 0.01]))  # type: ignore[arg-type]
     with pytest.raises(SageError, match="larger cell size"):
         extract_surface(SphereField(), reddish_above, 1e-5)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("suffix", ["ply", "glb"])
-def test_files_are_read_again_as_written(tmp_path: Path, suffix: str) -> None:
-    mesh = sphere()
-    path = tmp_path / "new" / f"head.{suffix}"
-    mesh.save(path)
-    assert [each.name for each in path.parent.iterdir()] == [path.name]
-    loaded: Any = trimesh.load(path, process=False)
-    read = loaded if suffix == "ply" else next(iter(loaded.geometry.values()))
-    assert torch.from_numpy(read.vertices.copy()).float().sub(mesh.vertices).abs().max() < 1e-6
-    assert (torch.from_numpy(read.faces.copy()) == mesh.triangles).all()
-    colors = torch.from_numpy(read.visual.vertex_colors[:, :3].copy()).float() / 255
-    assert (colors - mesh.colors).abs().max() < 0.5 / 255 + 1e-6
-    assert torch.from_numpy(read.vertex_normals.copy()).float().sub(mesh.normals).abs().max() < 1e-4
-
-
-def test_refuses_other_formats(tmp_path: Path) -> None:
-    with pytest.raises(SageError, match="ply"):
-        sphere().save(tmp_path / "head.obj")
-    assert not list(tmp_path.iterdir())
-
-
-def test_keeps_the_old_file_when_writing_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "head.ply"
-    path.write_text("before")
-
-    def fail(*arguments: object) -> None:
-        raise OSError("disk full")
-
-    monkeypatch.setattr("os.replace", fail)
-    with pytest.raises(OSError, match="disk full"):
-        sphere().save(path)
-    assert path.read_text() == "before"
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_camera_sees_the_sphere_where_it_is() -> None:

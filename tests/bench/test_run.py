@@ -10,7 +10,7 @@ from sage_ns.bench.clock import Clock
 from sage_ns.bench.job import Job, Settings
 from sage_ns.bench.plan import Planner
 from sage_ns.bench.rows import ROWS, Row
-from sage_ns.bench.run import load_avatar, run_job
+from sage_ns.bench.run import run_job, trained_pipeline
 from tests.tiny_capture import write_tiny_capture
 
 STEPS = 8
@@ -50,7 +50,7 @@ def test_figures_are_those_of_the_evaluation(done: Job) -> None:
     assert [(each.timestep, each.camera) for each in result.novel_view] == [(0, 2)]
     assert result.frontal_camera == 1  # the tiny capture's cameras stand at -30, 0 and 30 degrees
     assert set(result.seconds) == {"setup", "reconstruct"} and result.peak_bytes > 2**20
-    expected = load_avatar(done).get_average_eval_image_metrics()
+    expected = trained_pipeline(done).get_average_eval_image_metrics()
     for name in ("psnr", "ssim", "psnr_face", "ssim_face"):
         assert result.figures("all")[name] == pytest.approx(expected[name], abs=1e-5)
         assert result.figures("novel_view")[name] == pytest.approx(expected[f"novel_view_{name}"], abs=1e-5)

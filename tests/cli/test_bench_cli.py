@@ -41,7 +41,7 @@ def test_two_rows_then_nothing_left_to_do(
     assert "Training Finished" in (folder / "log.txt").read_text()
 
     monkeypatch.setattr("sage_ns.bench.benchmark.run_apart", refuse)
-    monkeypatch.setattr("sage_ns.bench.comparison.load_avatar", refuse)
+    monkeypatch.setattr("sage_ns.bench.comparison.trained_pipeline", refuse)
     main([*common, "--rows", "surfels-single"])
     printed = capsys.readouterr().out
     assert "row 1 of 1: surfels-single, head, seed 42: done before" in printed

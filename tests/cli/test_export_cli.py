@@ -38,11 +38,10 @@ def captured() -> FlameParams:
 @pytest.fixture
 def avatar(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     params = captured()
-    made = SimpleNamespace(
-        canonical=SimpleNamespace(field=SphereField(), appearance=reddish_above),
-        rig=PersonalRig(HEAD_MODEL, params),
-        motion=MotionSource(params, torch.tensor(TIMESTEPS), 0),
+    posed = SimpleNamespace(
+        rig=PersonalRig(HEAD_MODEL, params), motion=MotionSource(params, torch.tensor(TIMESTEPS), 0)
     )
+    made = SimpleNamespace(canonical=SimpleNamespace(field=SphereField(), appearance=reddish_above), avatar=posed)
     monkeypatch.setattr(export_mesh, "load_model", lambda path: made)
     return made
 

@@ -10,7 +10,7 @@ import torch
 
 from sage_ns.errors import SageError
 from sage_ns.plugin.playback_run import write_playback_run
-from sage_ns.plugin.runs import load_avatar, load_model
+from sage_ns.plugin.runs import load_model, open_avatar
 from sage_ns.synthetic.head import builtin_head
 from tests.tiny_avatar import tiny_avatar
 
@@ -28,6 +28,6 @@ def test_a_run_of_an_avatar_draws_the_same_pixels(tmp_path: Path) -> None:
 def test_an_avatar_is_found_in_a_file_or_a_run(tmp_path: Path) -> None:
     avatar = tiny_avatar(builtin_head(2), 50)
     avatar.save(tmp_path / "avatar.npz")
-    assert torch.equal(load_avatar(tmp_path / "avatar.npz").surfels.means.cpu(), avatar.surfels.means)
+    assert torch.equal(open_avatar(tmp_path / "avatar.npz").surfels.means.cpu(), avatar.surfels.means)
     with pytest.raises(SageError, match="does not exist"):
-        load_avatar(tmp_path / "config.yml")
+        open_avatar(tmp_path / "config.yml")

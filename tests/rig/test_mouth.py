@@ -13,7 +13,7 @@ from sage_ns.errors import HeadModelError
 from sage_ns.geometry import axis_angle_to_matrix
 from sage_ns.geometry.signed_distance import signed_distances
 from sage_ns.rig import FlameParams, HeadModel, joints, pose_vertices
-from sage_ns.rig.mouth import find_mouth, mouth_model, mouth_opening
+from sage_ns.rig.mouth import find_mouth, lip_gap, mouth_model
 from sage_ns.rig.mouth_shape import PARTS, mouth_shape
 from sage_ns.rig.regions import Regions
 from sage_ns.synthetic.head import builtin_head
@@ -104,16 +104,16 @@ def test_lips_that_a_smile_draws_apart_open_the_mouth_though_the_jaw_stays(head:
     skin, inside = pose_vertices(head, parted)[0], pose_vertices(mouth, parted)[0]
     torch.testing.assert_close(inside[mouth.regions.vertices("upper_lip")], skin[upper], atol=1e-6, rtol=0)
     assert (head.v_template[upper, 1] > head.v_template[lower, 1]).all()
-    assert float(mouth_opening(mouth, inside)) > 0.03
+    assert float(lip_gap(mouth, inside)) > 0.03
 
 
 def test_opening_is_zero_at_rest_and_grows_with_the_jaw_alone(mouth: HeadModel) -> None:
     angles = [0.0, 0.1, 0.2, 0.35]
-    openings = [float(mouth_opening(mouth, posed(mouth, jaw_pose=[a, 0.0, 0.0]))) for a in angles]
+    openings = [float(lip_gap(mouth, posed(mouth, jaw_pose=[a, 0.0, 0.0]))) for a in angles]
     assert openings[0] == pytest.approx(0.0, abs=1e-4)
     assert openings == sorted(openings)
     turned = posed(mouth, jaw_pose=[0.2, 0.0, 0.0], rotation=[0.3, -0.4, 0.1], translation=[0.1, 0.2, 0.3])
-    assert float(mouth_opening(mouth, turned)) == pytest.approx(openings[2], rel=0.1)
+    assert float(lip_gap(mouth, turned)) == pytest.approx(openings[2], rel=0.1)
 
 
 def test_a_head_whose_jaw_opens_nothing_is_refused() -> None:

@@ -40,7 +40,7 @@ def head_like(num_surfels: int, seed: int = 0) -> Surfels:
     )
 
 
-def portrait_camera(width: int, height: int) -> PinholeCamera:
+def scene_camera(width: int, height: int) -> PinholeCamera:
     """A camera one metre in front of the head that fills about 45 % of a square image with it."""
     focal = 4.03 * min(width, 0.86 * height) if width != height else 4.03 * width
     pose = torch.eye(4)

@@ -27,7 +27,7 @@ from rich.table import Table
 from torch import Tensor
 
 from sage_ns.avatar.avatar import Avatar
-from sage_ns.plugin.runs import load_avatar
+from sage_ns.plugin.runs import open_avatar
 from sage_ns.raster import PinholeCamera, rasterize
 from sage_ns.raster.supersampling import downsampled, enlarged
 from sage_ns.rig import FlameParams
@@ -142,7 +142,7 @@ def main(
         reference: also time the plain-torch reference.
         json_path: where to write the numbers.
     """
-    loaded = load_avatar(avatar)
+    loaded = open_avatar(avatar)
     with cores_for_kernels():
         playbacks = [
             measure(loaded, *size, num_frames, rounds, reference, supersampling)

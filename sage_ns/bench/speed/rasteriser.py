@@ -32,7 +32,7 @@ from rich.table import Table
 from torch import Tensor
 
 from sage_ns.avatar.placement import place_surfels
-from sage_ns.bench.speed.head_scene import count_lanes, head_like, portrait_camera
+from sage_ns.bench.speed.head_scene import count_lanes, head_like, scene_camera
 from sage_ns.geometry import TriangleFrames
 from sage_ns.geometry.spherical_harmonics import sh_colors
 from sage_ns.image import ssim
@@ -122,7 +122,7 @@ def time_case(num_surfels: int, width: int, height: int, rounds: int) -> Timing:
     """Time one scene, interleaved with the machine's peak."""
     from sage_ns.raster.numba_backend import _Pairs
 
-    surfels, camera = leaves(head_like(num_surfels)), portrait_camera(width, height)
+    surfels, camera = leaves(head_like(num_surfels)), scene_camera(width, height)
     pairs = _Pairs(tuple(tensor.detach().numpy() for tensor in surfels.__dict__.values()), camera)
     evaluated, drawn = count_lanes(pairs.records, pairs.boxes, pairs.num_tiles)
     draw_and_time(surfels, camera)
@@ -138,7 +138,7 @@ def time_case(num_surfels: int, width: int, height: int, rounds: int) -> Timing:
 
 def reference_ms(num_surfels: int, size: int, rounds: int) -> float:
     """Forward and backward pass of the reference, timed on a strip of `REFERENCE_ROWS` rows and scaled up."""
-    camera = portrait_camera(size, size)
+    camera = scene_camera(size, size)
     middle = camera.intrinsics.clone()
     middle[1, 2] = REFERENCE_ROWS / 2
     strip = replace(camera, intrinsics=middle, height=REFERENCE_ROWS)
@@ -162,7 +162,7 @@ class TrainingStep:
         for parameter in parameters:
             parameter.requires_grad_()
         self.optimizer = torch.optim.Adam(parameters, lr=1e-6, fused=True)
-        self.camera = portrait_camera(size, size)
+        self.camera = scene_camera(size, size)
         self.target = torch.rand(size, size, 3, generator=generator)
 
     def __call__(self) -> None:

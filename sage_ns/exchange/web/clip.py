@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from sage_ns.avatar.avatar import Avatar
+    from sage_ns.motion.files import DrivingMotion
 
 MOST_ROWS = 1500
 """A minute at 25 frames per second."""
@@ -44,3 +49,19 @@ def make_clip(
         motion = torch.cat([motion[:, :3] + shift, motion[:, 3:]], dim=1)
     step = -(-len(motion) // MOST_ROWS)
     return Clip(motion[::step], fps / step, step)
+
+
+def clip_of(avatar: Avatar, driving: DrivingMotion | None, fps: float) -> Clip | None:
+    """The clip that drives an avatar on its page; None where there is but one moment.
+
+    Args:
+        avatar: who moves.
+        driving: a driver's motion, whose head is brought to the avatar's place; None: the avatar's own motion.
+        fps: rows of the motion per second.
+
+    Raises:
+        FlameParamsError: the motion uses more expression coefficients than the avatar's rig has.
+    """
+    if driving is None:
+        return make_clip(avatar.motion.motion, fps)
+    return make_clip(avatar.fit(driving.params), fps, avatar.motion.canonical()[:3])

@@ -25,7 +25,7 @@ from tests.tiny import tiny_params
 @pytest.fixture
 def avatar(monkeypatch: pytest.MonkeyPatch) -> Avatar:
     made = tiny_avatar()
-    monkeypatch.setattr(avatars, "load_avatar", lambda path: made)
+    monkeypatch.setattr(avatars, "open_avatar", lambda path: made)
     return made
 
 
@@ -122,8 +122,8 @@ def test_a_page_is_replaced_when_told_and_anything_else_never(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({"sh_degree": 4}, "--sh-degree 4"),
-        ({"fps": 0.0}, "--fps 0"),
+        ({"sh_degree": 4}, "sh_degree=4: expected 0 to 3"),
+        ({"fps": 0.0}, "fps=0: expected more than 0"),
         ({"library": Path("x")}, "--cdn and --library"),
         ({"load_config": Path("none.npz")}, "none.npz does not exist"),
         ({"motion": Path("none.npz")}, "none.npz"),

@@ -1,4 +1,4 @@
-// The light inside the mouth: sage_ns.avatar.mouth.part_shade and sage_ns.rig.mouth.mouth_opening.
+// The light inside the mouth: sage_ns.avatar.mouth.part_shade and sage_ns.rig.mouth.lip_gap.
 
 /** Factor on the colours of the mouth's triangles as far as the mouth is open. */
 export class MouthLight {

@@ -8,23 +8,45 @@ points.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float32
-from torch import Tensor
 
-from sage_ns.exchange.splats import Splats
+from sage_ns.exchange.splat_formats.registry import SplatWriter, register_writer
 from sage_ns.system.files import whole_file
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from sage_ns.exchange.splats import Splats
 
 EXTENSION = "KHR_gaussian_splatting"
 
 
-def write_splat_gltf(path: Path, splats: Splats) -> None:
-    """Write splats as .glb, one node with one primitive of points."""
+@register_writer
+class SplatGltf(SplatWriter):
+    """Surfels as thin ellipsoids in one node with one primitive of points."""
+
+    name = "gltf"
+    suffix = ".glb"
+    summary = f"binary glTF with {EXTENSION}, thin ellipsoids too"
+    holds = f"ellipsoids as in `3dgs` under `{EXTENSION}`; view-dependent colour; always y up"
+    programs = "glTF viewers; those that do not know the extension show coloured points"
+
+    def write(self, path: Path, splats: Splats) -> None:
+        """Write splats as .glb."""
+        document = _document(_attributes(splats))
+        with whole_file(path) as unfinished:
+            document.save_binary(str(unfinished))
+
+
+def _document(attributes: Mapping[str, Float32[np.ndarray, "num_splats size"]]) -> Any:
+    """The glTF document, with its buffer, of points that have these attributes."""
     import pygltflib as gltf
 
-    attributes = _attributes(splats)
     content, views, accessors = b"", [], []
     for name, values in attributes.items():
         size = values.shape[1]
@@ -64,8 +86,7 @@ def write_splat_gltf(path: Path, splats: Splats) -> None:
         extensionsUsed=[EXTENSION],
     )
     document.set_binary_blob(content)
-    with whole_file(path) as unfinished:
-        document.save_binary(str(unfinished))
+    return document
 
 
 def _attributes(splats: Splats) -> dict[str, Float32[np.ndarray, "num_splats size"]]:

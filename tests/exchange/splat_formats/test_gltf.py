@@ -11,7 +11,7 @@ import pytest
 import torch
 import trimesh
 
-from sage_ns.exchange.splat_gltf import write_splat_gltf
+from sage_ns.exchange.splat_formats import writer_of
 from sage_ns.exchange.splats import Splats, splats_of
 from tests.exchange.bound_avatars import small_avatar
 from tests.tiny import tiny_head_model
@@ -29,7 +29,7 @@ def splats() -> Splats:
 @pytest.fixture(scope="module")
 def path(splats: Splats, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("gltf") / "splats.glb"
-    write_splat_gltf(path, splats)
+    writer_of("gltf").write(path, splats)
     return path
 
 

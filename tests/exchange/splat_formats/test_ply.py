@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sage_ns.exchange.ply import read_ply
-from sage_ns.exchange.splat_ply import PlyKind, write_splat_ply
+from sage_ns.exchange.splat_formats import writer_of
 from sage_ns.exchange.splats import Splats, splats_of
 from sage_ns.geometry.spherical_harmonics import sh_colors
 from sage_ns.raster import Surfels
@@ -37,9 +37,9 @@ def splats() -> Splats:
     ],
 )
 def test_properties_are_those_of_the_original_programs(
-    splats: Splats, tmp_path: Path, kind: PlyKind, names: list[str], comments: list[str]
+    splats: Splats, tmp_path: Path, kind: str, names: list[str], comments: list[str]
 ) -> None:
-    write_splat_ply(tmp_path / "a.ply", splats, kind)
+    writer_of(kind).write(tmp_path / "a.ply", splats)
     file = plyfile.PlyData.read(tmp_path / "a.ply")
     assert [element.name for element in file.elements] == ["vertex"] and file.comments == comments
     assert [(p.name, p.val_dtype) for p in file["vertex"].properties] == [(name, "f4") for name in names]
@@ -71,7 +71,7 @@ def from_file(path: Path, eye: Tensor) -> Surfels:
 
 def test_the_file_is_the_picture(splats: Splats, tmp_path: Path) -> None:
     camera, motion = AVATAR.front_camera(64, 80), AVATAR.motion.motion[2]
-    write_splat_ply(tmp_path / "world.ply", splats, "2dgs")
+    writer_of("2dgs").write(tmp_path / "world.ply", splats)
     drawn = AVATAR.render(motion, camera)
     assert drawn.std() > 0.1, "something is shown"
     assert psnr(picture(from_file(tmp_path / "world.ply", camera.center), camera), drawn) > 60

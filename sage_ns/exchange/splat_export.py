@@ -1,0 +1,46 @@
+"""An avatar as files of splats, one per moment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from jaxtyping import Float
+from torch import Tensor
+
+from sage_ns.exchange.splat_formats import writer_of
+from sage_ns.exchange.splats import splats_of
+from sage_ns.system.progress import tracked
+
+if TYPE_CHECKING:
+    from sage_ns.avatar.avatar import Avatar
+
+Axes = Literal["viewers", "world"]
+
+
+def export_splats(
+    avatar: Avatar,
+    poses: Float[Tensor, "num_moments num_coefficients"],
+    paths: Sequence[Path],
+    format: str = "3dgs",
+    axes: Axes = "viewers",
+) -> int:
+    """Write the avatar at some moments as splats; returns how many splats each file has.
+
+    Args:
+        avatar: who is written.
+        poses: motion vectors of its rig.
+        paths: one file per moment.
+        format: name of a `SplatWriter`.
+        axes: viewers turns splats upside down where the format's viewers take y to point down; world does not.
+
+    Raises:
+        SageError: there is no such format.
+    """
+    writer, count = writer_of(format), 0
+    for pose, path in tracked(list(zip(poses, paths, strict=True)), "Writing splats"):
+        splats = splats_of(avatar, pose)
+        writer.write(path, splats.upside_down() if writer.y_down and axes == "viewers" else splats)
+        count = len(splats.means)
+    return count

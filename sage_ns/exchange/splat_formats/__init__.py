@@ -1,0 +1,20 @@
+"""Splat files: one module per format, each of which registers its writer.
+
+Every module of this folder is loaded here, so a new format is one file. Commands take help texts from the registry
+before they load torch: modules of formats import what is heavy where they write, not at their top.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+from sage_ns.exchange.splat_formats.registry import SplatWriter as SplatWriter
+from sage_ns.exchange.splat_formats.registry import describe_writers as describe_writers
+from sage_ns.exchange.splat_formats.registry import register_writer as register_writer
+from sage_ns.exchange.splat_formats.registry import writer_of as writer_of
+from sage_ns.exchange.splat_formats.registry import writers as writers
+from sage_ns.exchange.splat_formats.registry import writers_table as writers_table
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")

@@ -1,0 +1,32 @@
+"""Splats as PLY of 2D Gaussian splatting: discs, for programs that know them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sage_ns.exchange.splat_formats.registry import SplatWriter, register_writer
+
+if TYPE_CHECKING:
+    from sage_ns.exchange.splats import Splats
+
+SURFELS_COMMENT = "SplatRenderMode: 2dgs"
+"""By this PlayCanvas' tools and Brush know discs from ellipsoids; others go by the missing third scale."""
+
+
+@register_writer
+class DiscPly(SplatWriter):
+    """Surfels as they are."""
+
+    name = "2dgs"
+    suffix = ".ply"
+    summary = "PLY of discs, for programs that know them"
+    holds = "discs of two scales, as 2DGS writes them; colour as in `3dgs`"
+    programs = "programs that know discs"
+    y_down = True
+
+    def write(self, path: Path, splats: Splats) -> None:
+        """Write splats with two scales."""
+        from sage_ns.exchange.splat_ply import write_splat_ply
+
+        write_splat_ply(path, splats, splats.log_scales, [SURFELS_COMMENT])
