@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from nerfstudio.cameras.cameras import Cameras
 from torch import Tensor
 
 from sage_ns.field.sdf import FieldConfig
@@ -222,3 +223,18 @@ def test_training_starts_from_an_avatar_file(tmp_path: Path) -> None:
     again = build(tiny_head_model(), with_sdf=False, start_from=tmp_path / "donor.npz")
     again.load_state_dict(model.state_dict())
     assert torch.equal(again.surfels.means, model.surfels.means)
+
+
+def test_outputs_are_drawn_in_any_motion_and_look_and_leave_the_avatar_as_it_is() -> None:
+    """What the viewer asks for."""
+    model = build(tiny_head_model(), with_sdf=False)
+    pose = torch.eye(4)[:3]
+    pose[2, 3] = 1.0
+    seen = Cameras(pose[None], 90.0, 90.0, 16.0, 20.0, width=32, height=40, times=torch.tensor([[1.0]]))
+    look, motion = replace(model.avatar.look, surfel_size=0.3), model.motion.motion[0]
+    own = model.get_outputs_for_camera(seen)
+    held = model.draw_outputs(seen, motion, look)
+    assert torch.equal(held["rgb"], model.draw(camera(), motion, look).composite(model.background).clamp(0, 1))
+    assert torch.equal(own["rgb"], model.draw_outputs(seen, model.motion.at_time(1.0))["rgb"])
+    assert not torch.equal(held["rgb"], own["rgb"])
+    assert torch.equal(model.get_outputs_for_camera(seen)["rgb"], own["rgb"])
