@@ -143,3 +143,18 @@ def _draw(folder: Path, frame: dict[str, Any], center: np.ndarray, radius: float
         path = folder / frame[key]
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(np.round(255 * pixels).astype(np.uint8)).save(path)
+
+
+def tiny_record(head: HeadModel, canonical_row: int) -> CaptureRecord:
+    """A capture of four moments without cameras or pictures; the last one is for testing."""
+    timesteps = torch.tensor([0, 3, 4, 9])
+    return CaptureRecord(
+        head_model=head,
+        flame_params=tiny_motion(head, 4),
+        timesteps=timesteps,
+        canonical_row=canonical_row,
+        train_timesteps=timesteps[:3],
+        test_timesteps=timesteps[3:],
+        train_camera_centers=torch.zeros(3, 3),
+        background=torch.ones(3),
+    )

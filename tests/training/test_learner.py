@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from sage_ns.capture.record import CaptureRecord
 from sage_ns.capture.shot import Shot
 from sage_ns.raster import PinholeCamera
 from sage_ns.rig import FlameParams, HeadModel
@@ -22,7 +21,7 @@ from sage_ns.training.learner import Learner
 from sage_ns.training.start import start_learner
 from tests.tiny import tiny_head_model
 from tests.tiny_avatar import tiny_avatar
-from tests.tiny_capture import tiny_motion
+from tests.tiny_capture import tiny_record
 
 SMALL_FIELD = FieldSettings(num_levels=2, log2_table_size=8, coarsest=4, finest=9, hidden=16, num_features=2)
 CANONICAL = 1
@@ -31,18 +30,7 @@ CANONICAL = 1
 def build(head: HeadModel, shots: list[Shot] | None = None, **given: Any) -> Learner:
     """The learner of an avatar on ``head`` that begins with these pictures; about to be loaded where none are given."""
     settings = {"num_surfels": 300, "sdf": SMALL_FIELD, "networks": False, "ray_samples": (8, 8)} | given
-    timesteps = torch.tensor([0, 3, 4, 9])
-    record = CaptureRecord(
-        head_model=head,
-        flame_params=tiny_motion(head, 4),
-        timesteps=timesteps,
-        canonical_row=CANONICAL,
-        train_timesteps=timesteps[:3],
-        test_timesteps=timesteps[3:],
-        train_camera_centers=torch.zeros(3, 3),
-        background=torch.ones(3),
-    )
-    return start_learner(LearnerConfig(**settings), record, None if shots is None else lambda: shots, seed=0)
+    return start_learner(LearnerConfig(**settings), tiny_record(head, CANONICAL), None if shots is None else lambda: shots, seed=0)
 
 
 @pytest.fixture(params=[False, True], ids=["own", "networks"])
