@@ -21,13 +21,14 @@ from torch.utils.hooks import RemovableHandle
 from sage_ns.avatar.avatar import Avatar
 from sage_ns.avatar.avatar_file import surfels_of
 from sage_ns.avatar.canonical import Canonical
+from sage_ns.avatar.growth.held import hold_rows
+from sage_ns.avatar.growth.rebinding import carry_over, rebind_surfels
 from sage_ns.avatar.initialise import initialise_surfels
 from sage_ns.avatar.interior import interior_triangles
 from sage_ns.avatar.look import Look
 from sage_ns.avatar.mouth import Mouth, load_mouth_prior, skin_color
 from sage_ns.avatar.personal_rig import PersonalRig
 from sage_ns.avatar.prediction import Prediction, SurfelNetworks
-from sage_ns.avatar.rebinding import carry_over, rebind_surfels
 from sage_ns.avatar.surfels import BoundSurfels, SurfelAttributes
 from sage_ns.errors import HeadModelError
 from sage_ns.field.pretraining import pretrain
@@ -302,14 +303,7 @@ class SageModel(Model):
 
     def _keep_held(self, per_surfel: Iterable[Tensor]) -> list[RemovableHandle]:
         """Stop gradients that come back to the held rows of these tensors."""
-        if self._held is None:
-            return []
-        learning = ~self._held
-
-        def kept(gradient: Tensor) -> Tensor:
-            return gradient * learning.reshape(-1, *[1] * (gradient.ndim - 1))
-
-        return [each.register_hook(kept) for each in per_surfel if each.requires_grad]
+        return [] if self._held is None else hold_rows(self._held, per_surfel)
 
     def photometric_losses(
         self, rendered: Float[Tensor, "h w 3"], truth: Float[Tensor, "h w 3"]

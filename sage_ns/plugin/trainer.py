@@ -18,6 +18,8 @@ from nerfstudio.engine.trainer import Trainer, TrainerConfig
 from nerfstudio.utils.rich_utils import CONSOLE
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
+from sage_ns.avatar.growth.ops import SurfelRows, reset_moments
+from sage_ns.avatar.growth.rebinding import IN_THE_FRAME
 from sage_ns.errors import SageError
 from sage_ns.field.sdf import FieldConfig
 from sage_ns.image.metrics import load_lpips
@@ -266,14 +268,8 @@ class SageTrainer(Trainer):
         moved = self.pipeline.phase.after_step(step)  # type: ignore[attr-defined]
         if moved is None:
             return
-        # The moments of a rebound surfel belong to a frame that it has left.
-        for name in ("means", "quaternions"):
-            optimizer = self.optimizers.optimizers.get(name)
-            if optimizer is None:  # networks predict the rotations
-                continue
-            for state in optimizer.state.values():
-                state["exp_avg"][moved] = 0.0
-                state["exp_avg_sq"][moved] = 0.0
+        rows = SurfelRows.of_surfels(self.pipeline.model.surfels, self.optimizers.optimizers.values())  # type: ignore[arg-type]
+        reset_moments(rows, moved, IN_THE_FRAME)
 
     def save_checkpoint(self, step: int) -> None:
         """Write the checkpoint beside its final name and rename it, so that a kill leaves the last one whole."""
