@@ -12,13 +12,14 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from sage_ns.avatar.correction import SurfelCorrection
+from sage_ns.avatar.growth.rebinding import is_hair
 from sage_ns.avatar.interior import interior_shade
+from sage_ns.avatar.kept import asks_for_gradients
 from sage_ns.avatar.look import Look
 from sage_ns.avatar.mouth import Mouth, joined, without_insides
 from sage_ns.avatar.personal_rig import PersonalRig
 from sage_ns.avatar.portrait import portrait_camera
-from sage_ns.avatar.poses import Poses
-from sage_ns.avatar.rebinding import is_hair
+from sage_ns.avatar.poses import Pose, Poses
 from sage_ns.avatar.surfels import BoundSurfels, SurfelAttributes, take_sizes
 from sage_ns.avatar.wrinkles import wrinkle_shade
 from sage_ns.errors import FlameParamsError
@@ -82,22 +83,27 @@ class Avatar(nn.Module):
         motion: Float[Tensor, "num_coefficients"],
         look: Look | None = None,
         attributes: SurfelAttributes | None = None,
+        template: Float[Tensor, "num_vertices 3"] | None = None,
     ) -> Surfels:
-        """All surfels in the world [metres] under ``motion``, coloured as seen from ``camera_center``; gradients reach
-        what is learned.
+        """All surfels in the world [metres] under ``motion``, coloured as seen from ``camera_center``.
+
+        Gradients reach what is learned; ``motion`` and ``template`` as well, where they require them. Then the rig is
+        posed anew at every call; else poses are constants, and kept.
 
         Args:
             look: what is shown; the avatar's own where none is given.
             attributes: stand in for the surfels' own.
+            template: unposed head [metres] in place of the rig's own, for instance `identity_vertices` of a shape that
+                tracking changes. The inside of the mouth stays that of the rig's own.
         """
         look = look or self.look
-        frames = self.poses.at(motion).frames
-        surfels = self.surfels.place(frames, camera_center, self._shade(motion, camera_center, look), attributes)
+        pose = self.poses.at(motion, template)
+        surfels = self.surfels.place(pose.frames, camera_center, self._shade(pose, camera_center, look), attributes)
         if look.correction:
-            surfels = self.correction.apply(surfels, self.poses.deformation(motion, self.correction))
+            surfels = self.correction.apply(surfels, self.poses.deformation(pose, self.correction))
         if self.mouth is not None and look.mouth:
             unseen = self.interior & self.mouth.around
-            surfels = without_insides(surfels, self.surfels.triangle, unseen, frames, camera_center)
+            surfels = without_insides(surfels, self.surfels.triangle, unseen, pose.frames, camera_center)
             surfels = joined(surfels, self.mouth.place(motion, camera_center))
         return surfels if look.surfel_size == 1.0 else replace(surfels, scales=look.surfel_size * surfels.scales)
 
@@ -107,18 +113,23 @@ class Avatar(nn.Module):
         motion: Float[Tensor, "num_coefficients"],
         look: Look | None = None,
         attributes: SurfelAttributes | None = None,
+        template: Float[Tensor, "num_vertices 3"] | None = None,
     ) -> Buffers:
-        """Rasterise the avatar, supersampled and not yet averaged; arguments as of :meth:`place`."""
+        """Rasterise the avatar, supersampled and not yet averaged; arguments and gradients as of :meth:`place`."""
         look = look or self.look
-        return rasterize(self.place(camera.center, motion, look, attributes), enlarged(camera, look.supersampling))
+        placed = self.place(camera.center, motion, look, attributes, template)
+        return rasterize(placed, enlarged(camera, look.supersampling))
 
-    @torch.no_grad()
     def draw(
         self, camera: PinholeCamera, motion: Float[Tensor, "num_coefficients"], look: Look | None = None
     ) -> Buffers:
-        """The avatar under ``motion`` as ``camera`` sees it, at the camera's resolution."""
+        """The avatar under ``motion`` as ``camera`` sees it, at the camera's resolution.
+
+        Without gradients, unless ``motion`` requires them; then they also reach what is learned.
+        """
         look = look or self.look
-        return downsampled(self.draw_fine(camera, motion, look), look.supersampling)
+        with torch.set_grad_enabled(asks_for_gradients(motion)):
+            return downsampled(self.draw_fine(camera, motion, look), look.supersampling)
 
     def render(
         self,
@@ -126,7 +137,7 @@ class Avatar(nn.Module):
         camera: PinholeCamera,
         background: Float[Tensor, "3"] | None = None,
     ) -> Float[Tensor, "h w 3"]:
-        """One moment as a picture, 0..1, over the avatar's own background or another.
+        """One moment as a picture, 0..1, over the avatar's own background or another; gradients as of :meth:`draw`.
 
         Raises:
             FlameParamsError: the parameters are of more than one moment, or do not fit the rig.
@@ -143,12 +154,8 @@ class Avatar(nn.Module):
         motion = self.motion.canonical()
         return portrait_camera(self.poses.at(motion).vertices, motion, width, height)
 
-    @torch.no_grad()
-    def _shade(
-        self, motion: Float[Tensor, "num_coefficients"], camera_center: Float[Tensor, "3"], look: Look
-    ) -> Float[Tensor, "num_triangles"]:
-        """Factor on the colours of each triangle's surfels."""
-        pose = self.poses.at(motion)
+    def _shade(self, pose: Pose, camera_center: Float[Tensor, "3"], look: Look) -> Float[Tensor, "num_triangles"]:
+        """Factor on the colours of each triangle's surfels; gradients reach the pose."""
         shade = torch.ones_like(pose.frames.scale)
         if look.dark_interior and not (self.mouth is not None and look.mouth):  # else its walls hide all that is inside
             shade = interior_shade(self.interior, pose.frames, camera_center)

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sage_ns.avatar.fused_correction import FusedCorrection, FusedDeformation, can_fuse
+from sage_ns.avatar.kept import asks_for_gradients
 from sage_ns.avatar.surface_blend import OverNeighbours, OverSurface
 from sage_ns.geometry.deformation_gradient import TriangleDeformations, mean_rotation, triangle_deformations
 from sage_ns.geometry.mesh_queries import barycentric_to_points, nearest_triangles
@@ -129,17 +130,20 @@ class SurfelCorrection:
                 self._from_anchor,
             )
 
-    @torch.no_grad()
     def at(self, vertices: Float[Tensor, "num_vertices 3"], frames: TriangleFrames) -> SurfelDeformation | None:
         """What a motion does to the surfels; None at the canonical moment, where nothing is corrected.
+
+        With vertices that require gradients the deformation carries them. It is never None then: at the canonical
+        moment nothing is corrected, but the correction begins as soon as the vertices move.
 
         Args:
             vertices: of the rig under that motion [metres].
             frames: its triangle frames.
         """
-        if torch.equal(vertices, self.canonical):
+        followed = asks_for_gradients(vertices)
+        if not followed and torch.equal(vertices, self.canonical):
             return None
-        if self._fused is not None and can_fuse(vertices):
+        if not followed and self._fused is not None and can_fuse(vertices):
             return SurfelDeformation(**self._fused(vertices, frames), curvatures=None)
         deformations = triangle_deformations(self.canonical, vertices, self.triangles, self.frames, frames)
         turned = quaternion_multiply(frames.quaternion, quaternion_conjugate(self.frames.quaternion))
@@ -170,16 +174,18 @@ class SurfelCorrection:
         if self.source == "transport":
             return result
         # x' = y' + m R (x - y), written for the placed point: x - y = (k_0 / k_t) R_0 R_t^T (placed - T_t) + T_0 - y.
-        size = (stretch.diagonal(dim1=-2, dim2=-1).mean(dim=-1, keepdim=True)).sqrt()
+        # Zero where no blend is defined: there the root has no gradient, and nothing is corrected.
+        size = stretch.diagonal(dim1=-2, dim2=-1).mean(dim=-1, keepdim=True).clamp_min(1e-12).sqrt()
         anchors = barycentric_to_points(vertices, self.triangles, self.anchor, self.barycentric)
         target = anchors + size * _rotated(blended, self._from_anchor)
         return replace(result, zoom=size / ratio, target=target)
 
     def apply(self, placed: Surfels, deformation: SurfelDeformation | None) -> Surfels:
-        """Placed surfels, corrected. Gradients reach means, quaternions and scales; factors and turns are constants."""
+        """Placed surfels, corrected. Gradients reach means, quaternions and scales; factors and turns are constants
+        to the surfels, and functions of the motion where the deformation carries gradients."""
         if deformation is None:
             return placed
-        if self._fused is not None and can_fuse(placed.means):
+        if self._fused is not None and can_fuse(placed.means) and not deformation.target.requires_grad:
             each = deformation
             constants = (each.to_canonical, each.rotation, each.squared_stretch, each.pivot, each.zoom, each.target)
             corrected = FusedCorrection.apply(
@@ -204,30 +210,32 @@ class SurfelCorrection:
             scales=torch.where(chosen, placed.scales * factors, placed.scales),
         )
 
-    @torch.no_grad()
     def _update(
         self, placed: Surfels, deformation: SurfelDeformation
     ) -> tuple[Float[Tensor, "num_surfels 2"], Float[Tensor, "num_surfels"]]:
         """Factors on scales, and turn about the normal [rad]."""
-        canonical = quaternion_multiply(deformation.to_canonical, placed.quaternions)
+        # Brought back to the canonical moment, surfels no longer depend on the motion: as constants they keep their own
+        # gradients out of factors and turn, and take none from the motion.
+        canonical = quaternion_multiply(deformation.to_canonical, placed.quaternions).detach()
+        scales = (placed.scales / deformation.scale_ratio).detach()
         first, second = quaternion_to_matrix(canonical)[..., :2].unbind(-1)
         stretch = in_tangent_plane(deformation.squared_stretch, first, second)
         disc = transported_disc if self.source in ("transport", "carried") else aligned_disc
-        factors, turn = disc(stretch, placed.scales)
+        factors, turn = disc(stretch, scales)
         if deformation.curvatures is not None:
             before, after = in_tangent_plane(deformation.curvatures, first, second)
-            scales = placed.scales / deformation.scale_ratio
             no_turn = torch.zeros_like(turn)
             factors = factors * shortened_by_bending(
                 along_turned_axes(before, no_turn),
                 scales,
                 along_turned_axes(after, turn),
-                placed.scales * factors,
+                scales * deformation.scale_ratio * factors,
                 self.gamma,
             )
         if self.source == "transport":
             # The part of the blended rotation that is about the surfel's own normal: its twist.
-            normal = quaternion_to_matrix(placed.quaternions)[..., 2]
+            posed = quaternion_multiply(quaternion_conjugate(deformation.to_canonical), canonical)
+            normal = quaternion_to_matrix(posed)[..., 2]
             twist = (deformation.rotation[:, 1:] * normal).sum(-1)
             turn = turn + 2 * torch.atan2(twist, deformation.rotation[:, 0])
         return factors, turn
@@ -237,7 +245,7 @@ class SurfelCorrection:
 
     def _blended_rotation(self, rotation: Float[Tensor, "num_triangles 4"]) -> Float[Tensor, "num_surfels 4"]:
         # A quaternion and its negative are the same rotation: bring all to one side before blending.
-        away = rotation @ mean_rotation(rotation, self._areas) < 0
+        away = rotation @ mean_rotation(rotation.detach(), self._areas) < 0
         rotation = torch.where(away[:, None], -rotation, rotation)
         return F.normalize(self._blended(rotation), dim=-1)
 

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from sage_ns.avatar.kept import KeptByMotion
 from sage_ns.avatar.personal_rig import PersonalRig
 from sage_ns.avatar.surfels import BoundSurfels, take_sizes
 from sage_ns.errors import SageError
@@ -122,35 +123,40 @@ class Mouth(nn.Module):
         self.register_buffer("around", around_mouth(head_model), persistent=False)
         self.register_buffer("openings", prior.openings.clone())
         self.register_buffer("shade", prior.shade.clone())
-        self._last: tuple[bytes, Tensor, TriangleFrames, Tensor] | None = None
+        # A moving camera asks for one moment again and again.
+        self._last: KeptByMotion[tuple[Tensor, TriangleFrames, Tensor]] = KeptByMotion(1)
 
-    @torch.no_grad()
     def vertices(self, motion: Float[Tensor, "num_coefficients"]) -> Float[Tensor, "num_vertices 3"]:
-        """The mesh under ``motion`` [metres, world]; the last vertices belong to no triangle, see `mouth_model`."""
+        """The mesh under ``motion`` [metres, world]; the last vertices belong to no triangle, see `mouth_model`.
+
+        Gradients reach a motion that requires them.
+        """
         return self._posed(motion)[0]
 
-    @torch.no_grad()
     def place(self, motion: Float[Tensor, "num_coefficients"], camera_center: Float[Tensor, "3"]) -> Surfels:
-        """Surfels in the world under ``motion``, coloured as seen from ``camera_center`` [metres]."""
+        """Surfels in the world under ``motion``, coloured as seen from ``camera_center`` [metres].
+
+        Gradients reach a motion that requires them.
+        """
         _, frames, factor = self._posed(motion)
         return self.surfels.place(frames, camera_center, factor)
 
     def _posed(self, motion: Float[Tensor, "num_coefficients"]) -> tuple[Tensor, TriangleFrames, Tensor]:
-        """Vertices, frames and shade; kept, since a moving camera asks for one moment again and again."""
-        key = motion.detach().cpu().numpy().tobytes()
-        if self._last is None or self._last[0] != key:
-            model = self.rig.head_model
-            vertices = self.rig.vertices(motion)
-            factor = part_shade(model, vertices, self.openings, self.shade)
-            self._last = (key, vertices, triangle_frames(vertices, model.triangles), factor)
-        return self._last[1:]
+        """Vertices, frames and shade."""
+        return self._last.get(motion, lambda: self._pose(motion))
+
+    def _pose(self, motion: Float[Tensor, "num_coefficients"]) -> tuple[Tensor, TriangleFrames, Tensor]:
+        model = self.rig.head_model
+        vertices = self.rig.vertices(motion)
+        factor = part_shade(model, vertices, self.openings, self.shade)
+        return vertices, triangle_frames(vertices, model.triangles), factor
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Mouth:
-        self._last = None
+        self._last.clear()
         return super()._apply(fn, recurse)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        self._last = None
+        self._last.clear()
         take_sizes(self, ("openings", "shade"), state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *args)
 

@@ -43,15 +43,33 @@ class PersonalRig(nn.Module):
         """The personal head model, read from the buffers (on whatever device they are)."""
         if self._decoded is None:
             buffers = dict(self.named_buffers())
-            self._decoded = HeadModel.from_state(buffers).to(self.v_template.device)
+            decoded = HeadModel.from_state(buffers).to(self.v_template.device)
+            # Files hold single precision, and reading converts to it; the buffers may be in double.
+            precise = {name: value for name, value in buffers.items() if value.is_floating_point()}
+            self._decoded = replace(decoded, **precise)
         return self._decoded
 
-    def vertices(self, motion: Float[Tensor, "num_coefficients"]) -> Float[Tensor, "num_vertices 3"]:
-        """Posed vertices [metres, world] for one motion vector."""
-        return pose_vertices(self.head_model, FlameParams.from_motion_vector(motion[None]))[0]
+    def vertices(
+        self,
+        motion: Float[Tensor, "num_coefficients"],
+        template: Float[Tensor, "num_vertices 3"] | None = None,
+    ) -> Float[Tensor, "num_vertices 3"]:
+        """Posed vertices [metres, world] for one motion vector; gradients reach the motion and the template.
+
+        The rig has no identity basis: its template holds the person's shape. Tracking and refinement, which change the
+        shape, make a template of it with the full head model and pose that:
+        ``rig.vertices(motion, identity_vertices(head_model, params))`` sends gradients to ``params.shape`` and
+        ``params.static_offset``.
+
+        Args:
+            motion: see `FlameParams.motion_vector`.
+            template: unposed head [metres] in place of the rig's own.
+        """
+        model = self.head_model if template is None else replace(self.head_model, v_template=template)
+        return pose_vertices(model, FlameParams.from_motion_vector(motion[None]))[0]
 
     def frames(self, motion: Float[Tensor, "num_coefficients"]) -> TriangleFrames:
-        """Frames of all triangles at one moment (Eq. 5)."""
+        """Frames of all triangles at one moment (Eq. 5); gradients reach the motion."""
         return triangle_frames(self.vertices(motion), self.head_model.triangles)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> PersonalRig:

@@ -67,7 +67,7 @@ class BoundSurfels(nn.Module):
 
     @property
     def num_surfels(self) -> int:
-        """How many surfels there are; fixed over training (no densification)."""
+        """How many surfels there are."""
         return self.means.shape[0]
 
     @property

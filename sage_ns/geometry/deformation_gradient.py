@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from sage_ns.geometry.rotations import matrix_to_quaternion, quaternion_conjugate, quaternion_multiply
-from sage_ns.geometry.stretch_curvature import bounded, from_principal, principal
+from sage_ns.geometry.stretch_curvature import MAX_STRETCH, bounded_tensor
 from sage_ns.geometry.triangles import TriangleFrames
 
 FLAT = 1e-4
@@ -56,10 +56,10 @@ def triangle_deformations(
     across = torch.where(flat, 1.0, posed_height / height / ratio)
     shear = torch.where(flat, 0.0, (foot * along - posed_foot / ratio) / height)
 
-    values, turn = principal(torch.stack([along**2, along * shear, shear**2 + across**2], dim=-1))
-    values = bounded(values)
-    edge_edge, edge_away, away_away = from_principal(values, turn).unbind(-1)
-    through = values.prod(dim=-1).sqrt()
+    stretch = bounded_tensor(torch.stack([along**2, along * shear, shear**2 + across**2], dim=-1))
+    edge_edge, edge_away, away_away = stretch.unbind(-1)
+    # Not under the square of the lower bound, but for rounding.
+    through = (edge_edge * away_away - edge_away**2).clamp_min(MAX_STRETCH**-4).sqrt()
     zero = torch.zeros_like(through)
     local = torch.stack([edge_edge, zero, edge_away, zero, through, zero, edge_away, zero, away_away], dim=-1)
     axes = canonical_frames.rotation

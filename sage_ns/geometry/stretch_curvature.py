@@ -26,13 +26,15 @@ def principal(symmetric: Float[Tensor, "*batch 3"]) -> tuple[Float[Tensor, "*bat
     The first value belongs to the eigenvector nearer to the first axis, so that values and turn follow the matrix
     continuously while no eigenvector is half way between the axes. Equal eigenvalues have turn 0. With
     d = (m00 - m11) / 2: turn = atan2(+-m01, |d|) / 2, values = mean +- sqrt(d^2 + m01^2), + where d >= 0: one Jacobi
-    rotation.
+    rotation. Equal eigenvalues have no derivative each, their mean has one: that is the gradient they get.
     """
     m00, m01, m11 = symmetric.unbind(-1)
     mean, half = (m00 + m11) / 2, (m00 - m11) / 2
+    equal = (half == 0) & (m01 == 0)
     sign = torch.where(half < 0, -1.0, 1.0).to(half)
-    radius = sign * torch.hypot(half, m01)
-    return torch.stack([mean + radius, mean - radius], dim=-1), 0.5 * torch.atan2(sign * m01, half.abs())
+    radius = torch.where(equal, 0.0, sign * torch.hypot(torch.where(equal, 1.0, half), m01))
+    turn = 0.5 * torch.atan2(sign * m01, torch.where(equal, 1.0, half.abs()))
+    return torch.stack([mean + radius, mean - radius], dim=-1), torch.where(equal, 0.0, turn)
 
 
 def from_principal(values: Float[Tensor, "*batch 2"], turn: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch 3"]:
@@ -134,9 +136,7 @@ def transported_disc(
         squared_stretch: S (Eq. 14), in the basis of the disc's axes.
         scales: standard deviations along the axes; > 0.
     """
-    values, turn = principal(squared_stretch)
-    root = from_principal(bounded(values).sqrt(), turn)
-    u00, u01, u11 = root.unbind(-1)
+    u00, u01, u11 = bounded_root(squared_stretch).unbind(-1)
     # Relative to the larger scale, whose square may be too small for float32.
     first, second = (scales / scales.amax(dim=-1, keepdim=True)).unbind(-1)
     covariance = torch.stack(
@@ -198,6 +198,24 @@ def shortened_by_bending(
         gamma: of Eq. 16.
     """
     return (1 + gamma * curvature_before.abs() * scales_before) / (1 + gamma * curvature_after.abs() * scales_after)
+
+
+def bounded_tensor(squared_stretch: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
+    """Squared stretches as symmetric matrices, their eigenvalues held as `bounded` does.
+
+    Within the bounds this is the matrix itself, which has a gradient where eigenvalues are equal, too: at rest.
+    """
+    values, turn = principal(squared_stretch)
+    held = bounded(values)
+    return torch.where((held == values).all(dim=-1, keepdim=True), squared_stretch, from_principal(held, turn))
+
+
+def bounded_root(squared_stretch: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
+    """U = S^1/2 = (S + sqrt(det S) 1) / sqrt(tr S + 2 sqrt(det S)) of squared stretches, see `bounded_tensor`."""
+    m00, m01, m11 = bounded_tensor(squared_stretch).unbind(-1)
+    # Not under the square of the lower bound, but for rounding.
+    area = (m00 * m11 - m01**2).clamp_min(MAX_STRETCH**-4).sqrt()
+    return torch.stack([m00 + area, m01, m11 + area], dim=-1) / (m00 + m11 + 2 * area).sqrt()[..., None]
 
 
 def bounded(squared_stretch: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:

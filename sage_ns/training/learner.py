@@ -15,10 +15,12 @@ from torch.utils.hooks import RemovableHandle
 
 from sage_ns.avatar.avatar import Avatar
 from sage_ns.avatar.canonical import Canonical
+from sage_ns.avatar.growth.held import hold_rows
+from sage_ns.avatar.growth.ops import SurfelRows
+from sage_ns.avatar.growth.rebinding import carry_over, rebind_surfels
 from sage_ns.avatar.look import Look
 from sage_ns.avatar.personal_rig import PersonalRig
 from sage_ns.avatar.prediction import Prediction, SurfelNetworks
-from sage_ns.avatar.rebinding import carry_over, rebind_surfels
 from sage_ns.avatar.surfels import BoundSurfels, SurfelAttributes
 from sage_ns.capture.shot import Shot
 from sage_ns.geometry.triangles import TriangleFrames
@@ -154,14 +156,7 @@ class Learner(nn.Module):
 
     def _stop_gradients(self, per_surfel: Iterable[Tensor]) -> list[RemovableHandle]:
         """Set the gradients of the held rows of these tensors to zero whenever they come."""
-        if self._held is None:
-            return []
-        learning = ~self._held
-
-        def masked(gradient: Tensor) -> Tensor:
-            return gradient * learning.reshape(-1, *[1] * (gradient.ndim - 1))
-
-        return [each.register_hook(masked) for each in per_surfel if each.requires_grad]
+        return [] if self._held is None else hold_rows(self._held, per_surfel)
 
     @torch.no_grad()
     def refine_tracking(self) -> None:
@@ -187,14 +182,16 @@ class Learner(nn.Module):
             Which surfels have changed their triangle.
         """
         self.invalidate()
-        moved = rebind_surfels(self.surfels, self.rig.head_model, self.rig.vertices(self.motion.canonical()))
-        for name in ("means", "quaternions"):
-            if name not in optimizers:  # networks predict the rotations
-                continue
-            for state in optimizers[name].state.values():
-                state["exp_avg"][moved] = 0.0
-                state["exp_avg_sq"][moved] = 0.0
-        return moved
+        vertices = self.rig.vertices(self.motion.canonical())
+        return rebind_surfels(self.surfels, self.rig.head_model, vertices, optimizers.values())
+
+    def rows(self, optimizers: Mapping[str, Optimizer]) -> SurfelRows:
+        """Everything that has a row per surfel, for the edits of :mod:`sage_ns.avatar.growth.ops`.
+
+        Ask for it anew for each edit: a mask of held surfels may have come or gone.
+        """
+        rows = SurfelRows.of_avatar(self.avatar, self.networks, self._held, optimizers.values())
+        return replace(rows, edited=self.invalidate)
 
     def invalidate(self) -> None:
         """Surfels or rig have been exchanged: what was derived from them is made again when it is needed."""

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from sage_ns.avatar.growth.rebinding import carry_over, rebind_surfels
 from sage_ns.avatar.initialise import carries_hair, initialise_surfels, surfel_reach
 from sage_ns.avatar.interior import interior_shade, interior_triangles
 from sage_ns.avatar.personal_rig import PersonalRig
-from sage_ns.avatar.rebinding import carry_over, rebind_surfels
 from sage_ns.avatar.surfels import BoundSurfels
 from sage_ns.capture.shot import Shot
 from sage_ns.geometry.triangles import triangle_frames

@@ -1,4 +1,4 @@
-"""Poses of the rig are made once, kept while they are asked for, and forgotten when rig or correction change."""
+"""Poses of the rig are made once and kept until rig or correction change; those with gradients are never kept."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import torch
 
-from sage_ns.avatar import poses as module
 from sage_ns.avatar.correction import SurfelCorrection
 from sage_ns.avatar.personal_rig import PersonalRig
 from sage_ns.avatar.poses import Poses
@@ -32,7 +31,7 @@ class CountingCorrection:
 
     def at(self, vertices: torch.Tensor, frames: TriangleFrames) -> Any:
         self.asked += 1
-        return self.asked if float(vertices.sum()) != float(MODEL.v_template.sum()) else None
+        return self.asked if float(vertices.detach().sum()) != float(MODEL.v_template.sum()) else None
 
 
 def test_a_pose_is_the_rigs(poses: Poses) -> None:
@@ -44,9 +43,33 @@ def test_a_pose_is_the_rigs(poses: Poses) -> None:
 
 def test_a_motion_is_posed_once_whatever_tensor_it_comes_in(poses: Poses, monkeypatch: pytest.MonkeyPatch) -> None:
     first = poses.at(MOTIONS[0])
-    monkeypatch.setattr(poses.rig, "vertices", lambda motion: pytest.fail("posed again"))
-    assert poses.at(MOTIONS[0].clone().requires_grad_()) is first
-    assert not first.vertices.requires_grad
+    monkeypatch.setattr(poses.rig, "vertices", lambda *arguments: pytest.fail("posed again"))
+    assert poses.at(MOTIONS[0].clone()) is first
+    with torch.no_grad():
+        assert poses.at(MOTIONS[0].clone().requires_grad_()) is first
+
+
+def test_without_a_request_nothing_carries_a_graph(poses: Poses) -> None:
+    correction: Any = CountingCorrection()
+    kept = poses.at(MOTIONS[0])
+    for _ in range(2):
+        asked = poses.at(MOTIONS[0].clone().requires_grad_())
+        assert asked is not kept and asked.vertices.requires_grad and asked.frames.rotation.requires_grad
+        poses.deformation(asked, correction)
+        assert poses.at(MOTIONS[0]) is kept
+    assert not (kept.vertices.requires_grad or kept.frames.origin.requires_grad or kept.frames.scale.requires_grad)
+    assert correction.asked == 2, "a deformation with gradients is not kept"
+    assert poses.deformation(kept, correction) == poses.deformation(kept, correction) == 3
+
+
+def test_a_pose_on_another_template_is_not_kept(poses: Poses) -> None:
+    kept, template = poses.at(MOTIONS[0]), 1.1 * MODEL.v_template
+    other = poses.at(MOTIONS[0], template)
+    assert not torch.equal(other.vertices, kept.vertices) and not other.vertices.requires_grad
+    assert poses.at(MOTIONS[0]) is kept
+    own = poses.at(MOTIONS[0], poses.rig.v_template)
+    torch.testing.assert_close(own.vertices, kept.vertices, rtol=0, atol=0)
+    assert poses.at(MOTIONS[0], template.requires_grad_()).frames.scale.requires_grad
 
 
 def test_a_motion_changed_in_place_is_another_motion(poses: Poses) -> None:
@@ -56,34 +79,32 @@ def test_a_motion_changed_in_place_is_another_motion(poses: Poses) -> None:
     torch.testing.assert_close(poses.at(motion).vertices, before + torch.tensor([0.5, 0.0, 0.0]), rtol=0, atol=1e-6)
 
 
-def test_those_asked_for_longest_ago_are_dropped(poses: Poses, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_KEPT", 2)
-    monkeypatch.setattr(module, "_KEPT_DEFORMATIONS", 1)
+def test_those_asked_for_longest_ago_are_dropped() -> None:
+    poses = Poses(PersonalRig(MODEL, FlameParams.neutral(MODEL)), most_poses=2, most_deformations=1)
     correction: Any = CountingCorrection()
     kept, dropped = poses.at(MOTIONS[0]), poses.at(MOTIONS[1])
     poses.at(MOTIONS[0])
     poses.at(MOTIONS[2])
     assert poses.at(MOTIONS[0]) is kept and poses.at(MOTIONS[1]) is not dropped
-    assert [poses.deformation(MOTIONS[i], correction) for i in (0, 0, 1, 0)] == [1, 1, 2, 3]
-    assert len(poses._poses) == 2 and len(poses._deformations) == 1
+    assert [poses.deformation(poses.at(MOTIONS[i]), correction) for i in (0, 0, 1, 0)] == [1, 1, 2, 3]
 
 
 def test_what_a_motion_does_to_surfels_is_found_once_even_if_that_is_nothing(poses: Poses) -> None:
     correction: Any = CountingCorrection()
     neutral = FlameParams.neutral(MODEL).motion_vector()[0]
     for _ in range(2):
-        assert poses.deformation(neutral, correction) is None
-        assert poses.deformation(MOTIONS[0], correction) == 2
+        assert poses.deformation(poses.at(neutral), correction) is None
+        assert poses.deformation(poses.at(MOTIONS[0]), correction) == 2
     assert correction.asked == 2
 
 
-def test_all_is_forgotten_when_told(poses: Poses) -> None:
+def test_clear_drops_everything(poses: Poses) -> None:
     correction: Any = CountingCorrection()
     before = poses.at(MOTIONS[0])
-    poses.deformation(MOTIONS[0], correction)
+    poses.deformation(poses.at(MOTIONS[0]), correction)
     poses.clear()
     assert poses.at(MOTIONS[0]) is not before
-    assert poses.deformation(MOTIONS[0], correction) == 2
+    assert poses.deformation(poses.at(MOTIONS[0]), correction) == 2
 
 
 def test_kept_deformations_are_the_corrections(poses: Poses) -> None:
@@ -92,9 +113,9 @@ def test_kept_deformations_are_the_corrections(poses: Poses) -> None:
     rest = poses.at(neutral)
     triangle = torch.arange(len(MODEL.triangles))
     correction = SurfelCorrection(rest.frames.origin, triangle, MODEL, rest.vertices)
-    assert poses.deformation(neutral, correction) is None
-    found, pose = poses.deformation(MOTIONS[1], correction), poses.at(MOTIONS[1])
+    assert poses.deformation(poses.at(neutral), correction) is None
+    found, pose = poses.deformation(poses.at(MOTIONS[1]), correction), poses.at(MOTIONS[1])
     direct = correction.at(pose.vertices, pose.frames)
-    assert found is not None and direct is not None and poses.deformation(MOTIONS[1], correction) is found
+    assert found is not None and direct is not None and poses.deformation(poses.at(MOTIONS[1]), correction) is found
     torch.testing.assert_close(found.target, direct.target, rtol=0, atol=0)
     torch.testing.assert_close(found.squared_stretch, direct.squared_stretch, rtol=0, atol=0)

@@ -16,6 +16,8 @@ from sage_ns.geometry.stretch_curvature import (
     MAX_STRETCH,
     aligned_disc,
     along_turned_axes,
+    bounded_root,
+    bounded_tensor,
     from_principal,
     in_tangent_plane,
     principal,
@@ -303,3 +305,39 @@ def test_bending_shortens_and_what_was_bent_before_counts() -> None:
     torch.testing.assert_close(shortened_by_bending(bent, scales, bent, scales, gamma=1.0), torch.ones(2))
     # Scaled as a whole a head bends by the same angles.
     torch.testing.assert_close(shortened_by_bending(bent, scales, bent / 2, scales * 2, gamma=1.0), torch.ones(2))
+
+
+def matrices(symmetric: Tensor) -> Tensor:
+    m00, m01, m11 = symmetric.unbind(-1)
+    return torch.stack([m00, m01, m01, m11], dim=-1).unflatten(-1, (2, 2))
+
+
+def test_bounded_stretches_are_the_tensor_itself_or_have_the_bounds_as_eigenvalues() -> None:
+    generator = torch.Generator().manual_seed(4)
+    root = torch.randn(500, 2, 2, generator=generator, dtype=torch.float64)
+    squared = root @ root.mT * torch.logspace(-2, 2, 500, dtype=torch.float64)[:, None, None]
+    symmetric = torch.stack([squared[:, 0, 0], squared[:, 0, 1], squared[:, 1, 1]], dim=-1)
+    values, vectors = torch.linalg.eigh(squared)
+    held = values.clamp(MAX_STRETCH**-2, MAX_STRETCH**2)
+    assert (held == values).all(-1).any() and (held != values).any(-1).any()
+    found = matrices(bounded_tensor(symmetric))
+    torch.testing.assert_close(found, vectors @ torch.diag_embed(held) @ vectors.mT)
+    torch.testing.assert_close(matrices(bounded_root(symmetric)), vectors @ torch.diag_embed(held.sqrt()) @ vectors.mT)
+
+
+def test_at_rest_stretches_have_the_gradients_of_finite_differences() -> None:
+    """Equal eigenvalues, which have no derivative each."""
+    rest = torch.tensor([[1.0, 0.0, 1.0], [2.0, 0.0, 2.0]], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(bounded_tensor, rest)
+    assert torch.autograd.gradcheck(bounded_root, rest)
+    scales = torch.tensor([[0.3, 0.1], [0.1, 0.3]], dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda stretch: transported_disc(stretch, scales), rest)
+
+
+def test_gradients_are_finite_wherever_a_stretch_can_be() -> None:
+    strange = [[0.0, 0.0, 0.0], [1e9, 0.0, 1e9], [1e9, 0.0, 0.0], [1.0, 1.0, 1.0], [1.0, 0.0, 1.0]]
+    stretch = torch.tensor(strange, dtype=torch.float64, requires_grad=True)
+    for round_disc in (torch.full((5, 2), 1e-3), torch.tensor([1e-3, 1e-7]).expand(5, 2)):
+        factors, turn = transported_disc(stretch, round_disc.double())
+        (gradient,) = torch.autograd.grad(factors.sum() + turn.sum(), stretch)
+        assert gradient.isfinite().all()

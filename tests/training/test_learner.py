@@ -30,7 +30,9 @@ CANONICAL = 1
 def build(head: HeadModel, shots: list[Shot] | None = None, **given: Any) -> Learner:
     """The learner of an avatar on ``head`` that begins with these pictures; about to be loaded where none are given."""
     settings = {"num_surfels": 300, "sdf": SMALL_FIELD, "networks": False, "ray_samples": (8, 8)} | given
-    return start_learner(LearnerConfig(**settings), tiny_record(head, CANONICAL), None if shots is None else lambda: shots, seed=0)
+    return start_learner(
+        LearnerConfig(**settings), tiny_record(head, CANONICAL), None if shots is None else lambda: shots, seed=0
+    )
 
 
 @pytest.fixture(params=[False, True], ids=["own", "networks"])

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.optim import Optimizer
 
+from sage_ns.avatar.growth.ops import SurfelRows, overwrite
 from sage_ns.avatar.initialise import carries_hair
 from sage_ns.avatar.surfels import BoundSurfels
 from sage_ns.geometry.mesh_queries import nearest_triangles
 from sage_ns.geometry.triangles import TriangleFrames, triangle_frames
 from sage_ns.rig import HeadModel, rebind, rebinding_labels, to_local, to_world
 
+IN_THE_FRAME = ("means", "quaternions")
+"""Parameters whose moments belong to the frame of the bound triangle, and are worth nothing in another."""
 STANDS_OFF = 0.012
 """Metres from a triangle's middle beyond which a surfel is not of the skin there: a fringe, glasses."""
 
@@ -34,7 +40,10 @@ def is_hair(
 
 @torch.no_grad()
 def rebind_surfels(
-    surfels: BoundSurfels, head_model: HeadModel, vertices: Float[Tensor, "num_vertices 3"]
+    surfels: BoundSurfels,
+    head_model: HeadModel,
+    vertices: Float[Tensor, "num_vertices 3"],
+    optimizers: Iterable[Optimizer] = (),
 ) -> Bool[Tensor, "num_surfels"]:
     """Bind each surfel to its nearest triangle (method Sec. 1); its pose in the world does not change.
 
@@ -43,7 +52,10 @@ def rebind_surfels(
     before it about, the longer the lever the farther.
 
     Args:
+        surfels: are bound anew.
+        head_model: whose triangles they are bound to.
         vertices: the rig at the moment at which nearness is judged, the canonical one [metres].
+        optimizers: their moments of `IN_THE_FRAME` start at 0 again for surfels that have changed their triangle.
 
     Returns:
         Which surfels have changed their triangle.
@@ -63,10 +75,13 @@ def rebind_surfels(
             nearest[these] = carriers[nearest_triangles(means[these], vertices, triangles[carriers]).triangle]
     moved = nearest != surfels.triangle
     means, quaternions, scales = to_local(means[moved], quaternions[moved], scales[moved], frames[nearest[moved]])
-    surfels.means[moved] = means
-    surfels.quaternions[moved] = quaternions
-    surfels.log_scales[moved] = scales.clamp_min(1e-9).log()
-    surfels.triangle[moved] = nearest[moved]
+    bound = {
+        "triangle": nearest[moved],
+        "means": means,
+        "quaternions": quaternions,
+        "log_scales": scales.clamp_min(1e-9).log(),
+    }
+    overwrite(SurfelRows.of_surfels(surfels, optimizers), moved, bound, fresh=IN_THE_FRAME)
     return moved
 
 
