@@ -1,10 +1,10 @@
-"""Animate an avatar with somebody's motion and write a video.
+"""Animate an avatar with a driver's motion and write a video.
 
     python examples/01_animate_from_npz.py avatar.npz motion.npz [video.mp4]
 
 The motion is an npz with `expr`, `rotation`, `neck_pose`, `jaw_pose`, `eyes_pose`, `translation` (one row per moment)
-and `shape`, as VHAP and GaussianAvatars write it, or a folder with one npz per moment. A name without an ending gives a
-folder of PNGs. The command for everyday use, with sound, cameras and more formats, is `sage-render`.
+and `shape`, as VHAP and GaussianAvatars write it, or anything else that `sage-render --motion` takes. A name without an
+ending gives a folder of PNGs. The command for everyday use is `sage-render`, which calls the same function.
 """
 
 import sys
@@ -15,18 +15,12 @@ avatar_file, motion_file = sys.argv[1:3]
 video_file = sys.argv[3] if len(sys.argv) > 3 else "video.mp4"
 
 avatar = sage_ns.Avatar.load(avatar_file)
-driver = sage_ns.FlameParams.load(motion_file)
 
-# Whose motion it is does not matter: `fit` takes pose and expression and leaves the driver's head shape behind.
-# One row per moment: translation 3, rotation 3, neck 3, jaw 3, eyes 6, expression.
-motion = avatar.fit(driver)
+# Pose and expression are taken from the driver, the shape of the head never is. The driver's head may have been
+# anywhere: the avatar's stays where it is, and neck, jaw, eyes and expression move (`follow_head=True` moves it, too).
+made = sage_ns.reenact(avatar, motion_file, avatar.front_camera(width=400, height=500), video_file, overwrite=True)
+print(f"{made.num_frames} frames, {made.seconds:.1f} s, written to {made.path}")
 
-# The driver's head may have been anywhere. Ours stays where it is; neck, jaw, eyes and expression move.
-motion[:, :6] = avatar.neutral().motion_vector()[0, :6]
-
-camera = avatar.front_camera(width=400, height=500)
-
-# A generator: one picture after the other, so that a long video needs no more memory than a short one.
-pictures = (avatar.render(row, camera) for row in motion)
-sage_ns.write_pictures(video_file, pictures, fps=25)
-print(f"{len(motion)} moments, written to {video_file}")
+# Without a file name, nothing is written: each picture is drawn when it is asked for.
+frames = sage_ns.reenact(avatar, motion_file, "orbit", width=400, height=500, relative=True).frames
+print(f"{len(frames)} more could be drawn; the first is a tensor of {tuple(frames[0].shape)}")

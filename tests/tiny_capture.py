@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from sage_ns.capture.record import CaptureRecord
 from sage_ns.rig import FlameParams, HeadModel, pose_vertices, save_head_model
 from tests.tiny import tiny_head_model
 

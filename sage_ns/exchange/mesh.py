@@ -33,14 +33,14 @@ def write_mesh(mesh: SurfaceMesh, path: Path) -> None:
     kind = path.suffix.removeprefix(".").lower()
     if kind not in FORMATS:
         raise SageError(f"{path}: a mesh is written as .{' or .'.join(FORMATS)}, not as '{path.suffix}'")
-    encoded = trimesh.Trimesh(
+    encoded: Any = trimesh.Trimesh(
         mesh.vertices.detach().cpu().numpy(),
         mesh.triangles.cpu().numpy(),
         vertex_normals=mesh.normals.detach().cpu().numpy(),
         vertex_colors=(mesh.colors.detach().cpu().clamp(0, 1) * 255).round().byte().numpy(),
         process=False,
     )
-    options: dict[str, Any] = {"vertex_normal": True} if kind == "ply" else {"include_normals": True}
+    options = {"vertex_normal": True} if kind == "ply" else {"include_normals": True}
     with whole_file(path) as unfinished:
         unfinished.write_bytes(encoded.export(file_type=kind, **options))
 

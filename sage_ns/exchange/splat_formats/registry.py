@@ -34,11 +34,11 @@ class SplatWriter(ABC):
         """Write splats to a file, whole or not at all, in the axes that they have."""
 
 
-Writer = TypeVar("Writer", bound=type[SplatWriter])
+Writer = TypeVar("Writer", bound=SplatWriter)
 _WRITERS: dict[str, SplatWriter] = {}
 
 
-def register_writer(writer: Writer) -> Writer:
+def register_writer(writer: type[Writer]) -> type[Writer]:
     """Class decorator: ``sage-export splats`` and the texts about splat formats know the writer from here on.
 
     Raises:
