@@ -21,11 +21,11 @@ avatar = Avatar.load(avatar_file)
 driver = FlameParams.load(motion_file)
 
 # Whose motion it is does not matter: `fit` takes pose and expression and leaves the driver's head shape behind.
-# One row per moment: translation 3, rotation 3, neck 3, jaw 3, eyes 6, expression.
+# One row per moment; the slices of FlameParams (HEAD, NECK, JAW, EYES, EXPRESSION) name its parts.
 motion = avatar.fit(driver)
 
 # The driver's head may have been anywhere. Ours stays where it is; neck, jaw, eyes and expression move.
-motion[:, :6] = avatar.neutral().motion_vector()[0, :6]
+motion[:, FlameParams.HEAD] = avatar.neutral().motion_vector()[0, FlameParams.HEAD]
 
 camera = avatar.front_camera(width=400, height=500)
 

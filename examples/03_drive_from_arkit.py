@@ -16,6 +16,7 @@ from pathlib import Path
 
 from sage_ns.avatar.avatar import Avatar
 from sage_ns.motion.face.arkit import ArkitMap
+from sage_ns.rig import FlameParams
 from sage_ns.video.writer import to_pixels, write_pictures
 
 avatar_file, source = sys.argv[1:3]
@@ -46,7 +47,8 @@ def draw(line):
     coefficients = json.loads(line)
     head = coefficients.pop("head", (0.0, 0.0, 0.0))
     motion = avatar.fit(arkit.motion(coefficients, head))[0]
-    motion[:6] = avatar.neutral().motion_vector()[0, :6]  # the head stays where the avatar's is
+    # The head stays where the avatar's is.
+    motion[FlameParams.HEAD] = avatar.neutral().motion_vector()[0, FlameParams.HEAD]
     return avatar.render(motion, camera)
 
 

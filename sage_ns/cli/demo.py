@@ -161,11 +161,11 @@ def _write_reenactment(pipeline: SagePipeline, capture: Path, path: Path, fps: i
 
     avatar, datamanager = pipeline.model.avatar, pipeline.datamanager
     file = capture / "driver" / "sequence.npz"
-    stored = FlameParams.from_motion_vector(avatar.motion.motion.cpu())
-    driver = load_motion(file, avatar.rig.head_model).params if file.is_file() else stored
+    driving = load_motion(file, avatar.rig.head_model) if file.is_file() else avatar.motion.recorded()
+    driver = driving.params
     canonical = FlameParams.from_motion_vector(avatar.motion.canonical()[None].cpu())
     num_frames = max(2, min(2 * driver.num_timesteps, 10 * fps))
-    moved = absolute_transfer(driver.to("cpu"), canonical, follow_head=True)
+    moved = absolute_transfer(driver, canonical, follow_head=True)
     motion = avatar.fit(moved.interpolate(torch.linspace(0, driver.num_timesteps - 1, num_frames)))
     val = datamanager.evaluation_pairs("val") or datamanager.evaluation_pairs("test")
     front = pinhole_camera(val[0][0]).to(avatar.device)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from rich.console import Console
 from rich.markup import escape
 from torch import Tensor
+from tyro.conf import arg
 
 from sage_ns.cli.export_moments import choose_moments, refuse_existing
+from sage_ns.cli.options import MOTION_FILES
 from sage_ns.errors import SageError
 from sage_ns.plugin.runs import load_model
 
@@ -32,9 +34,7 @@ class ExportMesh:
     """config.yml of a trained avatar"""
     output_dir: Path
     """folder to write into"""
-    motion: Path | None = None
-    """motion to pose by: an export folder of VHAP or LAM, an npz, a metrical-tracker folder; whose head it was does not
-    matter"""
+    motion: Annotated[Path | None, arg(help=f"motion to pose by: {MOTION_FILES}")] = None
     flame_params: tuple[Path, ...] = ()
     """FLAME parameters to pose by: npz files or folders of them, in this order; the identity in them is ignored"""
     timesteps: tuple[int, ...] = ()

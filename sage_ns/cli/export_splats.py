@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from rich.console import Console
 from rich.markup import escape
+from tyro.conf import arg
 
 from sage_ns.cli.export_moments import choose_moments, refuse_existing
+from sage_ns.cli.options import MOTION_FILES
 
 if TYPE_CHECKING:
     from sage_ns.exchange.splats import Splats
@@ -33,9 +35,7 @@ class ExportSplats:
     format: SplatFormat = "3dgs"
     """3dgs: PLY that every program reads, surfels as thin ellipsoids. 2dgs: PLY of discs, for programs that know them.
     gltf: .glb with KHR_gaussian_splatting, thin ellipsoids too"""
-    motion: Path | None = None
-    """motion to pose by: an export folder of VHAP or LAM, an npz, a metrical-tracker folder; whose head it was does not
-    matter"""
+    motion: Annotated[Path | None, arg(help=f"motion to pose by: {MOTION_FILES}")] = None
     timesteps: tuple[int, ...] = ()
     """which moments: rows of --motion (by default all), or else timesteps of the avatar's own capture"""
     axes: Literal["viewers", "world"] = "viewers"

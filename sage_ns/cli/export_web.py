@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,12 +10,12 @@ import tyro
 from rich.console import Console
 from rich.markup import escape
 
+from sage_ns.cli.options import MOTION_FILES
 from sage_ns.errors import SageError
 
 if TYPE_CHECKING:
     from sage_ns.avatar.avatar import Avatar
-    from sage_ns.exchange.web.clip import Clip
-    from sage_ns.motion.files import DrivingMotion
+    from sage_ns.motion.motion import Motion
 
 BUDGET = 20e6
 """Bytes beyond which the command says what to do: more than that is a long wait on a phone."""
@@ -33,9 +33,10 @@ class ExportWeb:
     """folder to write"""
     load_config: Path
     """config.yml of a trained avatar, or an avatar file (.npz)"""
-    motion: Path | None = None
-    """what drives it: an export folder of VHAP or LAM, an npz, a metrical-tracker folder; by default the motion of the
-    avatar's own capture"""
+    motion: Annotated[
+        Path | None,
+        tyro.conf.arg(help=f"what drives it: {MOTION_FILES}; by default the motion of the avatar's own capture"),
+    ] = None
     fps: float = 25.0
     """frames per second of that motion"""
     sh_degree: int = 3
@@ -92,17 +93,20 @@ class ExportWeb:
             raise SageError("--cdn and --library exclude each other: give one of them")
         require_avatar(self.load_config)
 
-    def _clip(self, avatar: Avatar, driving: DrivingMotion | None, console: Console) -> Clip | None:
+    def _clip(self, avatar: Avatar, driving: Motion | None, console: Console) -> Motion | None:
         from sage_ns.exchange.web.clip import make_clip
+        from sage_ns.rig import FlameParams
 
         if driving is None:
-            clip = make_clip(avatar.motion.motion, self.fps)
+            motion, center = avatar.motion.recorded(), None
         else:
-            for note in driving.notes:
-                console.print(f"{escape(str(self.motion))}: {escape(note)}", soft_wrap=True)
-            clip = make_clip(avatar.fit(driving.params), self.fps, avatar.motion.canonical()[:3])
-        if clip is not None and clip.step > 1:
-            console.print(f"the clip keeps one of {clip.step} frames, {len(clip.motion)} in all", soft_wrap=True)
+            motion = driving.fitted(avatar.rig.head_model)
+            center = avatar.motion.canonical()[FlameParams.TRANSLATION]
+        for note in motion.notes:
+            console.print(f"{escape(str(motion.source))}: {escape(note)}", soft_wrap=True)
+        clip = make_clip(replace(motion, fps=self.fps), center)
+        if clip is not None and clip.num_rows < motion.num_rows:
+            console.print(f"the clip keeps {clip.num_rows} of {motion.num_rows} frames", soft_wrap=True)
         return clip
 
 

@@ -14,13 +14,14 @@ from rich.console import Console
 from rich.markup import escape
 
 from sage_ns.cli.explained import explained
+from sage_ns.cli.options import MOTION_FILES
 from sage_ns.errors import FlameParamsError, SageError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from sage_ns.avatar.avatar import Avatar
-    from sage_ns.motion.files import DrivingMotion
+    from sage_ns.motion.motion import Motion
     from sage_ns.rig import FlameParams
     from sage_ns.video.footage import Footage
     from sage_ns.video.frames import Timeline
@@ -43,9 +44,10 @@ class Render:
     """config.yml of a training run, or an avatar file (.npz)"""
     output: Path
     """what to write: .mp4, .gif, .mov, .webm, or a folder of PNGs if the name has no ending"""
-    motion: Path | None = None
-    """who drives: a VHAP or LAM folder, GaussianAvatars' or our own npz, a metrical-tracker folder; by default the
-    motion that the avatar was captured with"""
+    motion: Annotated[
+        Path | None,
+        tyro.conf.arg(help=f"what drives: {MOTION_FILES}; by default the motion that the avatar was captured with"),
+    ] = None
     camera: str = "frontal"
     """frontal, orbit, sway, capture:INDEX (a camera of the avatar's run, or of --capture), or a camera path of
     nerfstudio's viewer (.json)"""
@@ -164,11 +166,11 @@ class Render:
 
         return load_avatar(self.avatar)
 
-    def _driver(self) -> DrivingMotion:
+    def _driver(self) -> Motion:
         """Who drives; the avatar is only loaded for this where it has to drive itself."""
         from sage_ns.motion.files import load_motion
 
-        driver = load_motion(self.motion) if self.motion is not None else _own_motion(self._avatar, self.avatar)
+        driver = load_motion(self.motion) if self.motion is not None else self._avatar.motion.recorded()
         num_rows = driver.params.num_timesteps
         end = num_rows if self.end is None else self.end
         if not self.start < end <= num_rows:
@@ -179,7 +181,7 @@ class Render:
             )
         return driver
 
-    def _transferred(self, driver: DrivingMotion) -> tuple[FlameParams, list[str]]:
+    def _transferred(self, driver: Motion) -> tuple[FlameParams, list[str]]:
         """The moments to show as the avatar's own, and what a user should know."""
         from sage_ns.motion.transfer import absolute_transfer, most_neutral_row, relative_transfer, within_limits
         from sage_ns.rig import FlameParams
@@ -201,7 +203,7 @@ class Render:
 
     # ---- pictures and sound of the driver ------------------------------------------------------------------------
 
-    def _footage(self, driver: DrivingMotion) -> Footage | None:
+    def _footage(self, driver: Motion) -> Footage | None:
         from sage_ns.video.footage import find_footage, given_footage
 
         if not self.side_by_side:
@@ -226,7 +228,7 @@ class Render:
             raise SageError(f"--audio {self.audio}: there is no sound in this file")
         return self.audio
 
-    def _sound(self, path: Path | None, driver: DrivingMotion, times: Timeline) -> tuple[Sound | None, list[str]]:
+    def _sound(self, path: Path | None, driver: Motion, times: Timeline) -> tuple[Sound | None, list[str]]:
         """The part of a sound file that is heard."""
         from sage_ns.video.ffmpeg import inspect_media
         from sage_ns.video.writer import Sound
@@ -249,16 +251,6 @@ class Render:
 
         for position, picture in zip((self.start + times.positions).tolist(), pictures, strict=True):
             yield beside(footage.at(position, position / times.motion_fps), picture)
-
-
-def _own_motion(avatar: Avatar, source: Path) -> DrivingMotion:
-    """The motion that an avatar was captured with."""
-    from sage_ns.motion.files import DrivingMotion
-    from sage_ns.rig import FlameParams
-
-    timesteps = avatar.motion.timesteps.cpu()
-    params = FlameParams.from_motion_vector(avatar.motion.motion.cpu())
-    return DrivingMotion(source, params, timesteps, timesteps.new_zeros(len(timesteps)))
 
 
 def _tracked(console: Console, items: Iterable[Item], total: int) -> Iterator[Item]:

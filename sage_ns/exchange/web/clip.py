@@ -2,45 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from sage_ns.motion.motion import USUAL_FPS, Motion
 
 MOST_ROWS = 1500
 """A minute at 25 frames per second."""
 
 
-@dataclass(frozen=True, eq=False)
-class Clip:
-    """Motion vectors at equal distances in time."""
-
-    motion: Float[Tensor, "num_rows num_coefficients"]
-    fps: float
-    """Rows per second."""
-    step: int
-    """Every how many rows of the motion there was one is taken."""
-
-
-def make_clip(
-    motion: Float[Tensor, "num_timesteps num_coefficients"],
-    fps: float,
-    center: Float[Tensor, "3"] | None = None,
-) -> Clip | None:
-    """A clip of at most `MOST_ROWS` rows; None where there is but one moment, which is no motion.
+def make_clip(motion: Motion, center: Float[Tensor, "3"] | None = None) -> Motion | None:
+    """A clip of at most `MOST_ROWS` rows at equal distances in time, with its `fps`; None for a single moment.
 
     Args:
-        motion: one row per frame.
-        fps: frames per second of the motion.
-        center: where the head is to be on average [metres, a translation]: another capture's world has another origin.
-            None leaves it where it is.
+        motion: One row per frame. Without an `fps` it has `USUAL_FPS`.
+        center: Where the head is to be on average [metres, a translation]: another capture's world has another origin.
+            None leaves the head where it is.
     """
-    motion = motion.detach().float().cpu()
-    if len(motion) < 2:
+    if motion.num_rows < 2:
         return None
+    fps, step = motion.fps or USUAL_FPS, -(-motion.num_rows // MOST_ROWS)
     if center is not None:
-        shift = center.detach().float().cpu() - motion[:, :3].mean(dim=0)
-        motion = torch.cat([motion[:, :3] + shift, motion[:, 3:]], dim=1)
-    step = -(-len(motion) // MOST_ROWS)
-    return Clip(motion[::step], fps / step, step)
+        translation = motion.params.translation
+        shift = center.detach().to(translation) - translation.mean(dim=0)
+        motion = replace(motion, params=replace(motion.params, translation=translation + shift))
+    return replace(motion[::step], fps=fps / step)
