@@ -43,7 +43,8 @@ def draw(line):
     coefficients = json.loads(line)
     head = coefficients.pop("head", (0.0, 0.0, 0.0))
     motion = avatar.fit(arkit.motion(coefficients, head))[0]
-    motion[:6] = avatar.neutral().motion_vector()[0, :6]  # the head stays where the avatar's is
+    # The head stays where the avatar's is.
+    motion[sage_ns.FlameParams.HEAD] = avatar.neutral().motion_vector()[0, sage_ns.FlameParams.HEAD]
     return avatar.render(motion, camera)
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sage_ns.errors import SageError as SageError
     from sage_ns.motion.face.arkit import ArkitMap as ArkitMap
     from sage_ns.motion.files import load_motion as load_motion
+    from sage_ns.motion.motion import Motion as Motion
     from sage_ns.raster.cameras import orbit as orbit
     from sage_ns.raster.dispatch import rasterize as rasterize
     from sage_ns.raster.types import Buffers as Buffers
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from sage_ns.rig.head_model import load_head_model as load_head_model
     from sage_ns.rig.head_model import save_head_model as save_head_model
     from sage_ns.synthetic.head import builtin_head as builtin_head
+    from sage_ns.video.reenact import reenact as reenact
     from sage_ns.video.writer import to_pixels as to_pixels
     from sage_ns.video.writer import write_pictures as write_pictures
 
@@ -37,6 +39,7 @@ __all__ = [
     "FlameParams",
     "HeadModel",
     "Look",
+    "Motion",
     "PinholeCamera",
     "SageError",
     "Surfels",
@@ -47,6 +50,7 @@ __all__ = [
     "orbit",
     "rasterize",
     "read_capture",
+    "reenact",
     "save_head_model",
     "to_pixels",
     "write_pictures",
@@ -59,6 +63,7 @@ _HOMES = {
     "FlameParams": "sage_ns.rig.flame_params",
     "HeadModel": "sage_ns.rig.head_model",
     "Look": "sage_ns.avatar.look",
+    "Motion": "sage_ns.motion.motion",
     "PinholeCamera": "sage_ns.raster.types",
     "SageError": "sage_ns.errors",
     "Surfels": "sage_ns.raster.types",
@@ -68,6 +73,7 @@ _HOMES = {
     "orbit": "sage_ns.raster.cameras",
     "rasterize": "sage_ns.raster.dispatch",
     "read_capture": "sage_ns.capture.layout",
+    "reenact": "sage_ns.video.reenact",
     "save_head_model": "sage_ns.rig.head_model",
     "to_pixels": "sage_ns.video.writer",
     "write_pictures": "sage_ns.video.writer",

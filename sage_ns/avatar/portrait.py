@@ -10,6 +10,7 @@ from torch import Tensor
 
 from sage_ns.geometry.rotations import axis_angle_to_matrix
 from sage_ns.raster import PinholeCamera
+from sage_ns.rig import FlameParams
 
 HEAD_FRACTION = 0.65
 """How much of the picture's height the head fills."""
@@ -20,7 +21,7 @@ FIELD_OF_VIEW = math.radians(30)
 
 def face_direction(motion: Float[Tensor, "num_coefficients"]) -> Float[Tensor, "3"]:
     """Where the face looks under a motion vector: the head's +z, turned by its root and neck."""
-    head, neck = axis_angle_to_matrix(motion[3:9].reshape(2, 3))
+    head, neck = axis_angle_to_matrix(torch.stack([motion[FlameParams.ROTATION], motion[FlameParams.NECK]]))
     return head @ neck @ motion.new_tensor([0.0, 0.0, 1.0])
 
 

@@ -18,6 +18,7 @@ TRAIN = "transforms_train.json"
 TRAIN_MULTIFRAME = "transforms_train_multiframe.json"
 VAL = "transforms_val.json"
 TEST = "transforms_test.json"
+TRANSFORMS = (ALL_FRAMES, TRAIN_MULTIFRAME, TRAIN, VAL, TEST)
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from sage_ns.cli.explained import explained
 from sage_ns.cli.notes import print_notes
+from sage_ns.cli.options import MOTION_FILES
 from sage_ns.errors import CaptureError
 from sage_ns.synthetic import SyntheticCapture, synthesize_capture
 
@@ -63,8 +64,9 @@ class Bank:
 
     out: Annotated[Path, tyro.conf.Positional]
     """npz file to write"""
-    sources: tuple[Path, ...] = ()
-    """VHAP or LAM export folders, npz sequences, metrical-tracker folders; none: the built-in generator"""
+    sources: Annotated[
+        tuple[Path, ...], tyro.conf.arg(help=f"any number of: {MOTION_FILES}; none: the built-in generator")
+    ] = ()
     data: Path | None = None
     """capture that the bank is for: gives the head model, and its test moments are refused"""
     head_model: Path | None = None
@@ -98,7 +100,7 @@ class Bank:
         console.print(f"bank        {escape(bank.summary())}", soft_wrap=True)
         for name, (low, high) in bank.ranges().items():
             console.print(f"  {name:<13} {low:+.2f} .. {high:+.2f}{'' if name == 'expression' else ' rad'}")
-        print_notes(console, bank.notes)
+        print_notes(console, bank.motion.notes)
         console.print(f"written     {escape(str(self.out))}", soft_wrap=True)
 
 

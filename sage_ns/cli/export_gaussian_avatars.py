@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from rich.console import Console
 from rich.markup import escape
+from tyro.conf import arg
 
 from sage_ns.cli.notes import print_notes
+from sage_ns.cli.options import MOTION_FILES
 
 
 @dataclass
@@ -26,9 +29,7 @@ class ExportGaussianAvatars:
     """folder to write into"""
     head_model: Path | None = None
     """the head model that the avatar was trained with; by default what SAGE_HEAD_MODEL names"""
-    motion: Path | None = None
-    """motion to write: an export folder of VHAP or LAM, an npz, a metrical-tracker folder; whose head it was does not
-    matter"""
+    motion: Annotated[Path | None, arg(help=f"motion to write: {MOTION_FILES}")] = None
     timesteps: tuple[int, ...] = ()
     """which moments of it: rows of --motion, or else timesteps of the avatar's own capture; by default all"""
     overwrite: bool = False

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from rich.console import Console
 from rich.markup import escape
+from tyro.conf import arg
 
 from sage_ns.cli.notes import print_notes
+from sage_ns.cli.options import MOTION_FILES
 from sage_ns.errors import OptionError, SageError
 from sage_ns.plugin.runs import load_model, require_run
 
@@ -26,9 +28,7 @@ class ExportMesh:
     """config.yml of a trained avatar"""
     output_dir: Path
     """folder to write into"""
-    motion: Path | None = None
-    """motion to pose by: an export folder of VHAP or LAM, an npz, a metrical-tracker folder; whose head it was does not
-    matter"""
+    motion: Annotated[Path | None, arg(help=f"motion to pose by: {MOTION_FILES}")] = None
     flame_params: tuple[Path, ...] = ()
     """FLAME parameters to pose by: npz files or folders of them, in this order; the identity in them is ignored"""
     timesteps: tuple[int, ...] = ()

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from sage_ns.cli.notes import print_notes
+from sage_ns.cli.options import MOTION_FILES
 from sage_ns.exchange.splat_formats import describe_writers, writer_of, writers
 
 if TYPE_CHECKING:
@@ -32,9 +33,7 @@ class ExportSplats:
     output_dir: Path
     """folder to write into"""
     format: Annotated[FormatName, tyro.conf.arg(help=describe_writers())] = "3dgs"
-    motion: Path | None = None
-    """motion to pose by: an export folder of VHAP or LAM, an npz, a metrical-tracker folder; whose head it was does not
-    matter"""
+    motion: Annotated[Path | None, tyro.conf.arg(help=f"motion to pose by: {MOTION_FILES}")] = None
     timesteps: tuple[int, ...] = ()
     """which moments: rows of --motion (by default all), or else timesteps of the avatar's own capture"""
     axes: Literal["viewers", "world"] = "viewers"

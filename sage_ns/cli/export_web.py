@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.markup import escape
 
 from sage_ns.cli.notes import print_notes
+from sage_ns.cli.options import MOTION_FILES
 from sage_ns.errors import OptionError, SageError
 
 if TYPE_CHECKING:
-    from sage_ns.exchange.web.clip import Clip
-    from sage_ns.motion.files import DrivingMotion
+    from sage_ns.motion.motion import Motion
 
 BUDGET = 20e6
 """Bytes beyond which the command says what to do: more than that is a long wait on a phone."""
@@ -33,9 +33,10 @@ class ExportWeb:
     """folder to write"""
     load_config: Path
     """config.yml of a trained avatar, or an avatar file (.npz)"""
-    motion: Path | None = None
-    """what drives it: an export folder of VHAP or LAM, an npz, a metrical-tracker folder; by default the motion of the
-    avatar's own capture"""
+    motion: Annotated[
+        Path | None,
+        tyro.conf.arg(help=f"what drives it: {MOTION_FILES}; by default the motion of the avatar's own capture"),
+    ] = None
     fps: float = 25.0
     """frames per second of that motion"""
     sh_degree: int = 3
@@ -62,7 +63,7 @@ class ExportWeb:
         library = Library(None) if self.cdn else find_library(self.library, self.out)
         avatar = open_avatar(self.load_config)
         clip = clip_of(avatar, driving, self.fps)
-        self._print_clip(console, clip, driving)
+        self._print_clip(console, clip, driving or avatar.motion.recorded())
         degree = min(self.sh_degree, avatar.surfels.sh_degree)
         content = web_content(avatar, clip, degree)
         if note := licence_note(content):
@@ -94,8 +95,7 @@ class ExportWeb:
             raise SageError("--cdn and --library exclude each other: give one of them")
         require_avatar(self.load_config)
 
-    def _print_clip(self, console: Console, clip: Clip | None, driving: DrivingMotion | None) -> None:
-        if driving is not None:
-            print_notes(console, (f"{self.motion}: {note}" for note in driving.notes))
-        if clip is not None and clip.step > 1:
-            console.print(f"the clip keeps one of {clip.step} frames, {len(clip.motion)} in all", soft_wrap=True)
+    def _print_clip(self, console: Console, clip: Motion | None, motion: Motion) -> None:
+        print_notes(console, (f"{motion.source}: {note}" for note in motion.notes))
+        if clip is not None and clip.num_rows < motion.num_rows:
+            console.print(f"the clip keeps {clip.num_rows} of {motion.num_rows} frames", soft_wrap=True)

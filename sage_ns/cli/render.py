@@ -12,10 +12,11 @@ from rich.markup import escape
 
 from sage_ns.cli.explained import explained
 from sage_ns.cli.notes import print_notes
+from sage_ns.cli.options import MOTION_FILES
 from sage_ns.errors import SageError
 
 if TYPE_CHECKING:
-    from sage_ns.motion.files import DrivingMotion
+    from sage_ns.motion.motion import Motion
     from sage_ns.video.footage import Footage
 
 
@@ -31,9 +32,10 @@ class Render:
     """config.yml of a training run, or an avatar file (.npz)"""
     output: Path
     """what to write: .mp4, .gif, .mov, .webm, or a folder of PNGs if the name has no ending"""
-    motion: Path | None = None
-    """who drives: a VHAP or LAM folder, GaussianAvatars' or our own npz, a metrical-tracker folder; by default the
-    motion that the avatar was captured with"""
+    motion: Annotated[
+        Path | None,
+        tyro.conf.arg(help=f"what drives: {MOTION_FILES}; by default the motion that the avatar was captured with"),
+    ] = None
     camera: str = "frontal"
     """frontal, orbit, sway, capture:INDEX (a camera of the avatar's run, or of --capture), or a camera path of
     nerfstudio's viewer (.json)"""
@@ -121,7 +123,7 @@ class Render:
         if self.side_by_side and self.source is None and self.motion is None:
             raise SageError("--side-by-side: an avatar keeps no pictures; give --motion, or --source")
 
-    def _footage(self, motion: DrivingMotion | None) -> Footage | Path | None:
+    def _footage(self, motion: Motion | None) -> Footage | Path | None:
         from sage_ns.video.footage import find_footage
         from sage_ns.video.views import camera_index
 

@@ -11,18 +11,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
+from rich.markup import escape
 from torch import Tensor
 
 from sage_ns.errors import CaptureError
-from sage_ns.motion.expression_walk import expression_walk
+from sage_ns.motion.expression_walk import GENERATED, expression_walk
 from sage_ns.motion.face.moves import face_moves
-from sage_ns.motion.files import DrivingMotion, MotionSplit, load_motion
+from sage_ns.motion.files import MotionSplit, load_motion
 from sage_ns.motion.limits import MotionLimits
+from sage_ns.motion.motion import Motion, joined
 from sage_ns.rig import FlameParams
-from sage_ns.system.array_fields import write_npz
 from sage_ns.system.console import console
 
 if TYPE_CHECKING:
@@ -33,41 +33,31 @@ BESIDE_CAPTURE = ("driving_bank.npz", "expressions.npz", "driver/sequence.npz", 
 """Where a capture folder is searched for its bank, the first that is there wins."""
 NUM_TAKES, TAKE_LENGTH = 8, 120
 """Takes of the generator, and moments of each."""
-GENERATED = "generated"
-"""Name of the generator among sources."""
 SAME_MOMENT = 1e-3
 """Radians, or expression units: motion that differs by less everywhere is one moment. Files round less than that, and
 neighbouring frames of a video differ by more."""
-_FROM_NECK = 6
-"""Motion vectors start with translation and rotation, which a bank does not decide."""
 
 
 @dataclass(frozen=True, eq=False)
 class DrivingBank:
     """Moments to pose an avatar at, in sequences."""
 
-    motion: Float[Tensor, "num_moments num_coefficients"]
-    """Motion vectors (see `FlameParams.motion_vector`) that fit the avatar's rig."""
-    sequences: Int[Tensor, "num_moments"]
-    """Which sequence every moment belongs to; those of one sequence are rows in the order of time."""
-    timesteps: Int[Tensor, "num_moments"]
-    """Timestep ids as the sources number them."""
+    motion: Motion
+    """One row per moment, on the CPU; fits the avatar's rig. Its notes say what was clamped or lost on the way."""
     sources: tuple[str, ...]
     """Where every sequence came from."""
     limits: MotionLimits
     """What its motion was clamped to."""
-    notes: tuple[str, ...] = ()
-    """What was clamped or lost on the way."""
 
     @property
     def num_moments(self) -> int:
         """Number of moments."""
-        return self.motion.shape[0]
+        return self.motion.num_rows
 
     @property
     def num_coefficients(self) -> int:
         """Length of a motion vector: 18 pose numbers and the rig's expression coefficients."""
-        return self.motion.shape[1]
+        return self.motion.vectors.shape[1]
 
     @classmethod
     def from_sources(
@@ -98,9 +88,7 @@ class DrivingBank:
         model = model.to("cpu")
         face = face_moves(model)
         takes = [expression_walk(model, TAKE_LENGTH, seed * 1000 + take, face) for take in range(num_takes)]
-        rows = torch.arange(TAKE_LENGTH)
-        motions = [DrivingMotion(Path(GENERATED), take, rows, torch.zeros_like(rows)) for take in takes]
-        return _assembled(motions, canonical, model)
+        return _assembled(takes, canonical, model)
 
     @classmethod
     def for_capture(
@@ -129,15 +117,6 @@ class DrivingBank:
         bank.report()
         return bank
 
-    def to(self, device: torch.device | str) -> DrivingBank:
-        """The same bank on another device."""
-        return replace(
-            self,
-            motion=self.motion.to(device),
-            sequences=self.sequences.to(device),
-            timesteps=self.timesteps.to(device),
-        )
-
     def draw(self, generator: torch.Generator) -> Float[Tensor, "num_coefficients"]:
         """A random motion vector: a moment, moved by up to half a step towards its neighbour in the same sequence.
 
@@ -149,9 +128,10 @@ class DrivingBank:
         row = int(torch.randint(self.num_moments, (), generator=generator))
         offset = float(torch.rand((), generator=generator)) - 0.5
         neighbour = row + (1 if offset > 0 else -1)
-        if not 0 <= neighbour < self.num_moments or self.sequences[neighbour] != self.sequences[row]:
-            return self.motion[row]
-        ends = FlameParams.from_motion_vector(self.motion[[row, neighbour]])
+        vectors, sequences = self.motion.vectors, self.motion.sequences
+        if not 0 <= neighbour < self.num_moments or sequences[neighbour] != sequences[row]:
+            return vectors[row]
+        ends = FlameParams.from_motion_vector(vectors[[row, neighbour]])
         return ends.interpolate(torch.tensor([abs(offset)])).motion_vector()[0]
 
     def refuse_test_timesteps(self, capture: MotionSource, test_timesteps: Int[Tensor, "num_test"]) -> None:
@@ -165,9 +145,9 @@ class DrivingBank:
         """
         is_test = torch.isin(capture.timesteps, test_timesteps.to(capture.timesteps))
         ids = capture.timesteps[is_test].tolist()
-        bank, limits = self.motion[:, _FROM_NECK:].cpu(), self.limits
-        tested, _ = limits.clamp(capture.motion[is_test].cpu()[:, _FROM_NECK:])
-        canonical = capture.canonical().cpu()[_FROM_NECK:]
+        bank = self.motion.vectors[:, FlameParams.FROM_NECK]
+        tested = self.limits.clamp(capture.motion[is_test].cpu())[0][:, FlameParams.FROM_NECK]
+        canonical = capture.canonical().cpu()[FlameParams.FROM_NECK]
         found: list[tuple[int, int]] = []
         for timestep, moment in zip(ids, tested, strict=True):
             if float((moment - canonical).abs().max()) >= SAME_MOMENT:
@@ -175,19 +155,18 @@ class DrivingBank:
                 found += [(timestep, row) for row in same[:1]]
         if found:
             timestep, row = found[0]
+            source = self.sources[int(self.motion.sequences[row])]
             raise CaptureError(
-                f"driving bank: timestep {int(self.timesteps[row])} of {self.sources[int(self.sequences[row])]} is the "
+                f"driving bank: timestep {int(self.motion.timesteps[row])} of {source} is the "
                 f"capture's test timestep {timestep} ({len(found)} of {len(ids)} test timesteps are in the bank). An "
                 "avatar must not be tested on what it was driven with: give motion of other sequences, or write a bank "
                 "of the training part alone with `sage-capture bank OUT.npz --sources FOLDER --split train`."
             )
 
     def report(self) -> None:
-        """Says on the console what the bank is made of, and what was clamped."""
-        from rich.markup import escape
-
+        """Prints what the bank is made of, and what was clamped."""
         console().print(f"Driving bank: {escape(self.summary())}")
-        for note in self.notes:
+        for note in self.motion.notes:
             console().print(f"[yellow]Driving bank: {escape(note)}[/yellow]")
 
     def summary(self) -> str:
@@ -197,7 +176,7 @@ class DrivingBank:
 
     def ranges(self) -> dict[str, tuple[float, float]]:
         """Smallest and largest number of every kind: radians, and expression units."""
-        params = FlameParams.from_motion_vector(self.motion)
+        params = self.motion.params
         kinds = {
             "jaw opening": params.jaw_pose[:, 0],
             "jaw sideways": params.jaw_pose[:, 1:],
@@ -208,29 +187,22 @@ class DrivingBank:
         return {name: (float(values.min()), float(values.max())) for name, values in kinds.items() if values.numel()}
 
     def save(self, path: Path | str) -> None:
-        """Write an npz with the names of GaussianAvatars' `flame_param.npz`, which `load_motion` reads back."""
-        params = FlameParams.from_motion_vector(self.motion.cpu())
-        arrays = {
-            name: getattr(params, name).numpy().astype(np.float32)
-            for name in ("expr", "rotation", "neck_pose", "jaw_pose", "eyes_pose", "translation", "shape")
-        }
-        rows = {"timesteps": self.timesteps.cpu().numpy(), "sequences": self.sequences.cpu().numpy()}
-        write_npz(Path(path).expanduser(), {**arrays, **rows}, compress=True)
+        """Write an npz that `load_motion` reads back."""
+        self.motion.save(path)
 
 
 def _assembled(
-    motions: Sequence[DrivingMotion], canonical: Float[Tensor, "num_coefficients"], model: HeadModel
+    motions: Sequence[Motion], canonical: Float[Tensor, "num_coefficients"], model: HeadModel
 ) -> DrivingBank:
     """Motions put together: clamped, on the canonical moment's translation and rotation, sequences numbered through."""
     limits = MotionLimits.of(model)
-    rows, sequences, sources, notes = [], [], [], []
+    canonical = canonical.detach().cpu()
+    bounded: list[Motion] = []
+    sources: list[str] = []
     for motion in motions:
-        bounded, clamped = limits.clamp(motion.params.motion_vector().cpu()[:, _FROM_NECK:])
-        rows.append(torch.cat([canonical.detach().cpu()[:_FROM_NECK].expand(len(bounded), -1), bounded], dim=1))
-        ids, numbered = motion.sequences.unique(return_inverse=True)
-        sequences.append(numbered + len(sources))
-        sources += [str(motion.source)] * len(ids)
-        notes += [f"{motion.source}: {note}" for note in motion.notes]
-        notes += [f"{motion.source}: clamped {note}" for note in clamped]
-    timesteps = torch.cat([motion.timesteps for motion in motions])
-    return DrivingBank(torch.cat(rows), torch.cat(sequences), timesteps, tuple(sources), limits, tuple(notes))
+        vectors, clamped = limits.clamp(motion.vectors.cpu())
+        vectors[:, FlameParams.HEAD] = canonical[FlameParams.HEAD]
+        notes = (*motion.notes, *(f"clamped {note}" for note in clamped))
+        bounded.append(replace(motion, params=FlameParams.from_motion_vector(vectors), notes=notes))
+        sources += [str(motion.source)] * len(motion.sequences.unique())
+    return DrivingBank(joined(bounded, ", ".join(dict.fromkeys(sources))), tuple(sources), limits)

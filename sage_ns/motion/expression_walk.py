@@ -18,12 +18,15 @@ from sage_ns.errors import CaptureError
 from sage_ns.motion.curves import bump, smooth_curve
 from sage_ns.motion.face.moves import FaceMoves, face_moves
 from sage_ns.motion.face.tables import EXPRESSIONS, VISEMES, combine
-from sage_ns.motion.limits import COMPONENT, NAMED
+from sage_ns.motion.limits import COMPONENT_LIMITS, NAMED_LIMITS
+from sage_ns.motion.motion import Motion
 from sage_ns.rig import FlameParams
 
 if TYPE_CHECKING:
     from sage_ns.rig import HeadModel
 
+GENERATED = "generated"
+"""Source of made-up motion."""
 RATE = 12.0
 """Moments per second."""
 WIDEST_JAW = 0.40
@@ -56,9 +59,7 @@ class _Clock:
         return max(2, round(self.length / interval))
 
 
-def expression_walk(
-    model: HeadModel, num_timesteps: int = 120, seed: int = 0, face: FaceMoves | None = None
-) -> FlameParams:
+def expression_walk(model: HeadModel, num_timesteps: int = 120, seed: int = 0, face: FaceMoves | None = None) -> Motion:
     """One take of made-up motion on the mean head, at `RATE` moments per second, smooth in time.
 
     Expression: words (visemes) and whole expressions of random strength, on top of a sparse random walk whose
@@ -89,12 +90,13 @@ def expression_walk(
         expr = np.clip(expr, 0.0, 1.0)
     gaze = smooth_curve(clock.position, clock.knots(_GAZE), rng, 2) * (0.14, 0.26)
     jaw, expr = _with_lips_apart(face, expr, np.clip(jaw, 0.0, 0.9 * WIDEST_JAW))
-    expr = np.clip(_with_lids(face, clock, expr, gaze[:, 0], rng), *(NAMED if face.is_named else COMPONENT))
+    limits = NAMED_LIMITS if face.is_named else COMPONENT_LIMITS
+    expr = np.clip(_with_lids(face, clock, expr, gaze[:, 0], rng), *limits)
     aside = smooth_curve(clock.position, clock.knots(_TURN), rng, 2) * (0.03, 0.015)
     neck = smooth_curve(clock.position, clock.knots(_TURN), rng, 3) * (0.12, 0.20, 0.06)
     zero = 0.0 * jaw
     neutral = FlameParams.neutral(model)
-    return replace(
+    params = replace(
         neutral,
         expr=_tensor(expr),
         rotation=neutral.rotation.expand(num_timesteps, 3).clone(),
@@ -103,6 +105,7 @@ def expression_walk(
         jaw_pose=_tensor(np.stack([jaw, aside[:, 0], aside[:, 1]], axis=-1)),
         eyes_pose=_tensor(np.stack([gaze[:, 0], gaze[:, 1], zero, gaze[:, 0], gaze[:, 1], zero], axis=-1)),
     )
+    return Motion.of(params, GENERATED, fps=RATE)
 
 
 def _performance(

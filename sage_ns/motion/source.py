@@ -8,7 +8,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from sage_ns.motion.motion import Motion
 from sage_ns.rig import FlameParams
+
+RECORDED = "the capture's own motion"
+"""Source of the motion that an avatar was captured with."""
 
 
 class TimedCamera(Protocol):
@@ -47,6 +51,11 @@ class MotionSource(nn.Module):
     def num_coefficients(self) -> int:
         """Length of a motion vector: 18 pose numbers and the expression coefficients."""
         return self.motion.shape[1]
+
+    def recorded(self) -> Motion:
+        """The capture's own motion, on the CPU; the canonical moment as it was refined."""
+        params = FlameParams.from_motion_vector(self.motion.detach().cpu())
+        return Motion.of(params, RECORDED, self.timesteps.cpu())
 
     def canonical(self) -> Float[Tensor, "num_coefficients"]:
         """The motion vector of the canonical timestep."""

@@ -24,9 +24,6 @@ from sage_ns.geometry.rotations import (
 from sage_ns.motion.limits import MotionLimits
 from sage_ns.rig import FlameParams, HeadModel
 
-_BEFORE_NECK = 6
-"""Numbers of a motion vector before the neck's: translation and global rotation, which nobody's anatomy limits."""
-
 
 def absolute_transfer(driver: FlameParams, avatar: FlameParams, follow_head: bool = False) -> FlameParams:
     """The driver's pose from the neck on and its expression, on the avatar's head where that is.
@@ -125,10 +122,8 @@ def within_limits(params: FlameParams, model: HeadModel) -> tuple[FlameParams, l
 
     For sums of two motions, which may leave the range that either keeps to.
     """
-    vector = params.motion_vector().cpu()
-    bounded, notes = MotionLimits.of(model).clamp(vector[:, _BEFORE_NECK:])
-    clamped = torch.cat([vector[:, :_BEFORE_NECK], bounded], dim=1).to(params.expr)
-    return FlameParams.from_motion_vector(clamped, like=params), notes
+    clamped, notes = MotionLimits.of(model).clamp(params.motion_vector().cpu())
+    return FlameParams.from_motion_vector(clamped.to(params.expr), like=params), notes
 
 
 def playback_positions(

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from sage_ns.plugin.cameras import pinhole_camera
+from sage_ns.rig import FlameParams
 from sage_ns.video.camera_paths import CameraPath, swaying
 from sage_ns.video.contact_sheet import SheetRow, error_map, head_box, write_contact_sheet
-from sage_ns.video.driving import as_motion, own_motion
+from sage_ns.video.driving import as_motion
 from sage_ns.video.reenact import reenact
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def write_reenactment(pipeline: SagePipeline, driver: Path, path: Path) -> None:
     It shows each row for two frames, up to ten seconds in all, through the first held-out camera of the run.
     """
     avatar, datamanager = pipeline.model.avatar, pipeline.datamanager
-    motion = as_motion(driver) if driver.is_file() else own_motion(avatar)
+    motion = as_motion(driver) if driver.is_file() else avatar.motion.recorded()
     num_frames = max(2, min(2 * motion.params.num_timesteps, _MOST_SECONDS * FPS))
     held_out = datamanager.evaluation_pairs("val") or datamanager.evaluation_pairs("test")
     front = pinhole_camera(held_out[0][0]).to(avatar.device)
@@ -61,7 +62,7 @@ def _chosen_pairs(pipeline: SagePipeline) -> list[tuple[str, tuple]]:
     canonical = motion.canonical()
 
     def strength(pair: tuple) -> float:
-        return float((motion.at(pair[0]) - canonical)[6:].square().sum())
+        return float((motion.at(pair[0]) - canonical)[FlameParams.FROM_NECK].square().sum())
 
     strongest: dict[int, tuple] = {}
     # Each moment by another camera, so that the sheet also shows the head from several sides.

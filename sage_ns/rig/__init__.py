@@ -8,6 +8,7 @@ from sage_ns.rig.binding import rebinding_labels as rebinding_labels
 from sage_ns.rig.binding import sample_binding as sample_binding
 from sage_ns.rig.binding import to_local as to_local
 from sage_ns.rig.binding import to_world as to_world
+from sage_ns.rig.flame_files import in_time_order as in_time_order
 from sage_ns.rig.flame_params import NUM_POSE as NUM_POSE
 from sage_ns.rig.flame_params import FlameParams as FlameParams
 from sage_ns.rig.flame_params import concatenate as concatenate

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -14,22 +15,38 @@ from torch import Tensor
 
 from sage_ns.errors import FlameParamsError
 from sage_ns.geometry.rotations import axis_angle_to_quaternion, quaternion_slerp, quaternion_to_axis_angle
+from sage_ns.rig.flame_files import EXPORT_AGAIN, MOTION_SHAPES, in_time_order, read_fields
 from sage_ns.rig.head_model import HeadModel
-from sage_ns.system.array_fields import ArrayFields, read_npz, write_npz
+from sage_ns.system.array_fields import write_npz
 
 _ROTATIONS = ("rotation", "neck_pose", "jaw_pose", "eyes_pose")
-_MOTION = (*_ROTATIONS, "translation", "expr")
-_IDENTITY = ("shape", "static_offset")
+_MOTION = tuple(MOTION_SHAPES)
 NUM_POSE = 18
-"""Numbers of a motion vector before the expression."""
+"""Numbers of a motion vector before the expression; for sizes. The parts have names, see `FlameParams`."""
 _FLAME_NUM_VERTICES, _FLAME_TEETH_NUM_VERTICES = 5023, 5143
 """FLAME's vertices, without and with the teeth that VHAP's tracker adds at the end."""
-_HINT = "Export the sequence again with its tracker."
 
 
 @dataclass(frozen=True, eq=False)
 class FlameParams:
-    """Identity (one) and motion (one row per timestep; a single moment has one row) of a head. Angles in radians."""
+    """Identity (one) and motion (one row per timestep; a single moment has one row) of a head. Angles in radians.
+
+    The slices in capitals name the parts of a motion vector: ``vector[..., FlameParams.JAW]`` is the jaw's axis-angle.
+    `HEAD`, `NECK`, `JAW`, `EYES` and `EXPRESSION` are the whole vector, in this order.
+    """
+
+    HEAD: ClassVar = slice(0, 6)
+    """Where the head is: translation and global rotation. Anatomy limits what follows, not these."""
+    TRANSLATION: ClassVar = slice(0, 3)
+    ROTATION: ClassVar = slice(3, 6)
+    NECK: ClassVar = slice(6, 9)
+    JAW: ClassVar = slice(9, 12)
+    EYES: ClassVar = slice(12, NUM_POSE)
+    LEFT_EYE: ClassVar = slice(12, 15)
+    RIGHT_EYE: ClassVar = slice(15, NUM_POSE)
+    EXPRESSION: ClassVar = slice(NUM_POSE, None)
+    FROM_NECK: ClassVar = slice(6, None)
+    """All but `HEAD`: what a driver gives where the head stays the avatar's."""
 
     shape: Float[Tensor, "num_shape"]
     expr: Float[Tensor, "num_timesteps num_expression"]
@@ -115,10 +132,11 @@ class FlameParams:
         return replace(self, **{name: between(name) for name in _MOTION})
 
     def motion_vector(self) -> Float[Tensor, "num_timesteps motion"]:
-        """Motion as one row per timestep: translation 3, rotation 3, neck 3, jaw 3, eyes 6, then the expression."""
-        return torch.cat(
-            [self.translation, self.rotation, self.neck_pose, self.jaw_pose, self.eyes_pose, self.expr], dim=-1
-        )
+        """Motion as one row per timestep: translation 3, rotation 3, neck 3, jaw 3, eyes 6, then the expression.
+
+        The slices of this class (`HEAD`, `NECK`, `JAW`, `EYES`, `EXPRESSION`) take it apart.
+        """
+        return torch.cat([getattr(self, name) for name in _PARTS], dim=-1)
 
     @classmethod
     def from_motion_vector(
@@ -134,16 +152,10 @@ class FlameParams:
         if vector.ndim != 2 or vector.shape[-1] != expected or num_expression < 0:
             found, expected = list(vector.shape), max(expected, NUM_POSE)
             raise FlameParamsError(f"motion vector: found shape {found}, expected [num_timesteps, {expected}]")
-        translation, rotation, neck, jaw, eyes, expr = vector.split([3, 3, 3, 3, 6, num_expression], dim=-1)
         return cls(
             shape=vector.new_zeros(0) if like is None else like.shape,
-            expr=expr,
-            rotation=rotation,
-            neck_pose=neck,
-            jaw_pose=jaw,
-            eyes_pose=eyes,
-            translation=translation,
             static_offset=None if like is None else like.static_offset,
+            **{name: vector[:, part] for name, part in _PARTS.items()},
         )
 
     def check_fits(self, model: HeadModel) -> FlameParams:
@@ -188,22 +200,7 @@ class FlameParams:
         path = Path(path)
         if path.is_dir():
             return cls.load_folder(path)
-        arrays = read_npz(path, FlameParamsError, (*_MOTION, *_IDENTITY))
-        arrays = {name: _with_usual_dimensions(name, array) for name, array in arrays.items()}
-        read = ArrayFields(str(path), arrays, FlameParamsError, _HINT)
-        expr = read.floats("expr", "num_timesteps num_expression")
-        if len(expr) == 0:
-            raise read.fail("expr", "no timesteps", "at least one")
-        return cls(
-            shape=read.floats("shape", "num_shape"),
-            expr=expr,
-            rotation=read.floats("rotation", "num_timesteps 3"),
-            neck_pose=read.floats("neck_pose", "num_timesteps 3"),
-            jaw_pose=read.floats("jaw_pose", "num_timesteps 3"),
-            eyes_pose=read.floats("eyes_pose", "num_timesteps 6"),
-            translation=read.floats("translation", "num_timesteps 3"),
-            static_offset=read.floats("static_offset", "num_vertices 3") if "static_offset" in read else None,
-        )
+        return cls(**read_fields(path))
 
     @classmethod
     def load_folder(cls, folder: Path | str) -> FlameParams:
@@ -212,19 +209,19 @@ class FlameParams:
         Raises:
             FlameParamsError: There are none, or one cannot be read.
         """
-        paths = sorted(Path(folder).glob("*.npz"), key=lambda path: (len(path.stem), path.stem))
+        paths = in_time_order(Path(folder).glob("*.npz"))
         if not paths:
-            raise FlameParamsError(f"{folder}: found no npz files, expected one per timestep. {_HINT}")
+            raise FlameParamsError(f"{folder}: found no npz files, expected one per timestep. {EXPORT_AGAIN}")
         return concatenate([cls.load(path) for path in paths])
 
     def save_vhap(self, path: Path | str) -> None:
         """Write as VHAP does: into one file (a path that ends in .npz), or a folder with `{timestep:05d}.npz` files."""
         path = Path(path)
         if path.suffix == ".npz":
-            write_npz(path, self._arrays())
+            write_npz(path, self.arrays())
             return
         for timestep in range(self.num_timesteps):
-            write_npz(path / f"{timestep:05d}.npz", self[timestep]._arrays())
+            write_npz(path / f"{timestep:05d}.npz", self[timestep].arrays())
 
     def save_gaussian_avatars(self, path: Path | str, num_vertices: int | None = None) -> None:
         """Write the `flame_param.npz` that GaussianAvatars keeps beside its point cloud.
@@ -242,13 +239,25 @@ class FlameParams:
         if num_vertices is None:
             raise FlameParamsError(f"{path}: 'static_offset' is absent: give num_vertices to write zeros in its place")
         zeros = np.zeros((self.num_timesteps, num_vertices, 3), dtype=np.float32)
-        write_npz(Path(path), {"static_offset": zeros[:1], "dynamic_offset": zeros, **self._arrays()})
+        write_npz(Path(path), {"static_offset": zeros[:1], "dynamic_offset": zeros, **self.arrays()})
 
-    def _arrays(self) -> dict[str, np.ndarray]:
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The fields as float32 arrays, named and shaped as in VHAP's files."""
         tensors = {name: getattr(self, name) for name in (*_MOTION, "shape")}
         if self.static_offset is not None:
             tensors["static_offset"] = self.static_offset[None]
         return {name: tensor.detach().cpu().numpy().astype(np.float32) for name, tensor in tensors.items()}
+
+
+_PARTS = {
+    "translation": FlameParams.TRANSLATION,
+    "rotation": FlameParams.ROTATION,
+    "neck_pose": FlameParams.NECK,
+    "jaw_pose": FlameParams.JAW,
+    "eyes_pose": FlameParams.EYES,
+    "expr": FlameParams.EXPRESSION,
+}
+"""Fields in the order of a motion vector, and where they are in it."""
 
 
 def concatenate(sequences: Sequence[FlameParams]) -> FlameParams:
@@ -275,14 +284,3 @@ def _resized(name: str, coefficients: Tensor, size: int, model_name: str) -> Ten
             "The sequence was probably tracked with another head model: use that one."
         )
     return F.pad(coefficients[..., :size], (0, max(size - coefficients.shape[-1], 0)))
-
-
-def _with_usual_dimensions(name: str, array: np.ndarray) -> np.ndarray:
-    """Files disagree about leading dimensions of one: a shape has none here, motion always has its timesteps."""
-    if name == "shape" and array.ndim == 2 and len(array) and (array == array[:1]).all():
-        return array[0]
-    if name == "static_offset" and array.ndim == 3 and len(array) == 1:
-        return array[0]
-    if name in _MOTION and array.ndim == 1:
-        return array[None]
-    return array

@@ -20,7 +20,7 @@ SEQUENCES: dict[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
-class Motion:
+class Curves:
     """Curves of one sequence, one row per timestep; angles in radians, translation in metres."""
 
     expr: Float[np.ndarray, "t num_expression"]
@@ -48,7 +48,7 @@ def _columns(model: HeadModel, expressions: dict[str, float]) -> Float[np.ndarra
     return combine(named_moves(model.expression_names, model.num_expression), expressions, model.num_expression)
 
 
-def perform(model: HeadModel, sequence: str, num_timesteps: int, seed: int) -> Motion:
+def perform(model: HeadModel, sequence: str, num_timesteps: int, seed: int) -> Curves:
     """A sequence of speech with the expressions of `SEQUENCES[sequence]` in it.
 
     Args:
@@ -85,7 +85,7 @@ def perform(model: HeadModel, sequence: str, num_timesteps: int, seed: int) -> M
 
 def _with_head_motion(
     model: HeadModel, t: np.ndarray, expr: np.ndarray, jaw: np.ndarray, knots: int, rng: np.random.Generator
-) -> Motion:
+) -> Curves:
     """Adds head turns (shared by neck and global rotation), sway and gaze; lids follow the eyes down."""
     turn = smooth_curve(t, knots, rng, 3) * (0.10, 0.20, 0.06)
     gaze = smooth_curve(t, 2 * knots, rng, 2) * (0.14, 0.26)
@@ -95,7 +95,7 @@ def _with_head_motion(
     lids = _columns(model, {"blink": 1.0})
     expr = np.where(lids > 0, np.minimum(expr + 1.4 * down * lids, 1.0), expr)
     jaw_pose = np.stack([np.clip(jaw, 0.0, 0.40), 0.015 * smooth_curve(t, knots, rng, 1)[:, 0], 0.0 * t], axis=-1)
-    return Motion(
+    return Curves(
         expr=expr,
         rotation=0.4 * turn,
         neck_pose=0.6 * turn,
@@ -105,19 +105,19 @@ def _with_head_motion(
     )
 
 
-def rest(model: HeadModel) -> Motion:
+def rest(model: HeadModel) -> Curves:
     """The canonical moment: neutral, looking ahead, lips just apart."""
     zeros = np.zeros((1, 3))
     expr = _columns(model, {"lips_part": 0.08, "mouth_smile": 0.12})[None]
-    return Motion(expr, zeros, zeros, np.array([[0.012, 0.0, 0.0]]), np.zeros((1, 6)), zeros)
+    return Curves(expr, zeros, zeros, np.array([[0.012, 0.0, 0.0]]), np.zeros((1, 6)), zeros)
 
 
-def joined(*parts: Motion) -> Motion:
+def joined(*parts: Curves) -> Curves:
     """The sequences one after the other."""
-    return Motion(*(np.concatenate([getattr(p, name) for p in parts]) for name in Motion.__dataclass_fields__))
+    return Curves(*(np.concatenate([getattr(p, name) for p in parts]) for name in Curves.__dataclass_fields__))
 
 
-def mistracked(motion: Motion, amount: float, seed: int) -> Motion:
+def mistracked(motion: Curves, amount: float, seed: int) -> Curves:
     """What a tracker would write: `motion` with errors that drift over time; `amount` 1 is about a millimetre."""
     rng = np.random.default_rng([seed, 700])
     num = len(motion.expr)
@@ -128,7 +128,7 @@ def mistracked(motion: Motion, amount: float, seed: int) -> Motion:
         return amount * size * (0.75 * smooth_curve(t, knots, rng, width) + 0.25 * rng.normal(size=(num, width)))
 
     used = np.abs(motion.expr).max(axis=0) > 0
-    return Motion(
+    return Curves(
         expr=motion.expr + drift(motion.expr.shape[1], 0.05) * used,
         rotation=motion.rotation + drift(3, 0.0045),
         neck_pose=motion.neck_pose + drift(3, 0.0045),

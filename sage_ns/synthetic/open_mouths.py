@@ -15,7 +15,7 @@ from sage_ns.rig.mouth import mouth_model
 from sage_ns.rig.mouth_shape import PARTS, mouth_shape
 from sage_ns.synthetic.head import builtin_head, builtin_identity
 from sage_ns.synthetic.light import Studio
-from sage_ns.synthetic.motion import Motion
+from sage_ns.synthetic.motion import Curves
 from sage_ns.synthetic.render import Person, Quality, StudioCamera, build_scene, render
 from sage_ns.synthetic.skin import THROAT, Colors, Material, paint
 from sage_ns.synthetic.surface import TrueSkin, noise
@@ -179,7 +179,7 @@ def _painted_inside(whole: HeadModel, skin: TrueSkin, outside: Material, seed: i
     )
 
 
-def _motion(model: HeadModel, jaw: float, expressions: dict[str, float], rng: np.random.Generator) -> Motion:
+def _motion(model: HeadModel, jaw: float, expressions: dict[str, float], rng: np.random.Generator) -> Curves:
     expr = np.zeros((1, model.num_expression))
     for name, value in expressions.items():
         for full in (name, f"{name}_left", f"{name}_right"):
@@ -187,7 +187,7 @@ def _motion(model: HeadModel, jaw: float, expressions: dict[str, float], rng: np
                 expr[0, model.expression_names.index(full)] = value
     zeros = np.zeros((1, 3))
     turn = rng.uniform(-1.0, 1.0, size=(1, 3)) * (0.12, 0.25, 0.08) * bool(expressions or jaw)
-    return Motion(expr, zeros, turn, np.array([[jaw, 0.0, 0.0]]), np.zeros((1, 6)), zeros)
+    return Curves(expr, zeros, turn, np.array([[jaw, 0.0, 0.0]]), np.zeros((1, 6)), zeros)
 
 
 def _camera(center: np.ndarray, size: int, rng: np.random.Generator) -> StudioCamera:

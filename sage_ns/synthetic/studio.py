@@ -21,7 +21,7 @@ from sage_ns.synthetic.files import FRONT_CAMERA, write_descriptions
 from sage_ns.synthetic.hair import HairStyle, grow_brows_and_lashes, grow_hair
 from sage_ns.synthetic.head import builtin_head, builtin_identity
 from sage_ns.synthetic.light import Studio
-from sage_ns.synthetic.motion import Motion, joined, mistracked, perform, rest
+from sage_ns.synthetic.motion import Curves, joined, mistracked, perform, rest
 from sage_ns.synthetic.mouth import with_mouth_interior
 from sage_ns.synthetic.render import Person, Quality, StudioCamera
 from sage_ns.synthetic.skin import Colors, HairColor, paint
@@ -219,7 +219,11 @@ def _schedule(settings: SyntheticCapture, cameras: list[int]) -> list[tuple[int,
 
 
 def _write_motion(
-    folder: Path, settings: SyntheticCapture, model: HeadModel, true: Motion, shape: Float[np.ndarray, "num_shape"]
+    folder: Path,
+    settings: SyntheticCapture,
+    model: HeadModel,
+    true: Curves,
+    shape: Float[np.ndarray, "num_shape"],
 ) -> None:
     """Parameters as a tracker would hand them over: motion and identity with small errors; the driver's without."""
     rng = np.random.default_rng([settings.seed, 901])
@@ -231,7 +235,7 @@ def _write_motion(
         mistracked(true, settings.tracking_error, settings.seed).params(believed), static_offset=zero_offset
     )
     written.save_vhap(folder / "flame_param")
-    canonical = Motion(*(0.0 * getattr(true, name)[:1] for name in Motion.__dataclass_fields__))
+    canonical = Curves(*(0.0 * getattr(true, name)[:1] for name in Curves.__dataclass_fields__))
     canonical.jaw_pose[0, 0] = 0.3
     replace(canonical.params(believed), static_offset=zero_offset).save_vhap(folder / "canonical_flame_param.npz")
     other = builtin_identity(settings.seed + 1001).numpy()

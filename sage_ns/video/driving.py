@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-import torch
-
 from sage_ns.errors import FlameParamsError, OptionError
-from sage_ns.motion.files import DrivingMotion, load_motion
+from sage_ns.motion.files import load_motion
+from sage_ns.motion.motion import USUAL_FPS, Motion
 from sage_ns.motion.transfer import absolute_transfer, most_neutral_row, relative_transfer, within_limits
 from sage_ns.rig import FlameParams
 from sage_ns.video.footage import find_frame_rate
@@ -16,38 +15,33 @@ from sage_ns.video.footage import find_frame_rate
 if TYPE_CHECKING:
     from sage_ns.avatar.avatar import Avatar
 
-AnyMotion: TypeAlias = "DrivingMotion | FlameParams | Path | str"
-DEFAULT_RATE = 25.0
-"""Moments per second of a motion, where nothing says."""
+AnyMotion: TypeAlias = "Motion | FlameParams | Path | str"
 
 
-def as_motion(motion: AnyMotion) -> DrivingMotion:
+def as_motion(motion: AnyMotion) -> Motion:
     """Motion as `load_motion` gives it, from parameters or from a file or folder that it reads.
 
     Raises:
         CaptureError: there is no motion at that path.
         FlameParamsError: a file of it is broken.
     """
-    if isinstance(motion, DrivingMotion):
+    if isinstance(motion, Motion):
         return motion
     if isinstance(motion, FlameParams):
-        return _of_params(Path("the given parameters"), motion)
+        return Motion.of(motion, "the given parameters")
     return load_motion(motion)
 
 
-def own_motion(avatar: Avatar) -> DrivingMotion:
-    """The motion that an avatar was captured with."""
-    return _of_params(Path("the avatar's own motion"), FlameParams.from_motion_vector(avatar.motion.motion.cpu()))
-
-
 def frame_rate(motion: AnyMotion | None) -> float:
-    """Moments per second: the frames per second of a video that lies beside a motion file, else `DEFAULT_RATE`."""
-    source = motion.source if isinstance(motion, DrivingMotion) else Path(motion) if isinstance(motion, str) else motion
+    """Moments per second: the motion's own; else that of a video that lies beside its file; else `USUAL_FPS`."""
+    if isinstance(motion, Motion) and motion.fps is not None:
+        return motion.fps
+    source = motion.source if isinstance(motion, Motion) else Path(motion) if isinstance(motion, str) else motion
     beside = find_frame_rate(source) if isinstance(source, Path) else None
-    return beside or DEFAULT_RATE
+    return beside or USUAL_FPS
 
 
-def shown_rows(motion: DrivingMotion, start: int, end: int | None) -> slice:
+def shown_rows(motion: Motion, start: int, end: int | None) -> slice:
     """The rows of a motion from ``start`` to before ``end``; None: to the last.
 
     Raises:
@@ -60,7 +54,7 @@ def shown_rows(motion: DrivingMotion, start: int, end: int | None) -> slice:
     return slice(start, last)
 
 
-def check_neutral_frame(motion: DrivingMotion, neutral_frame: int | None, relative: bool) -> None:
+def check_neutral_frame(motion: Motion, neutral_frame: int | None, relative: bool) -> None:
     """Refuse a neutral moment that the motion does not have, or that nothing is relative to.
 
     Raises:
@@ -76,7 +70,7 @@ def check_neutral_frame(motion: DrivingMotion, neutral_frame: int | None, relati
 
 def transferred(
     avatar: Avatar,
-    motion: DrivingMotion,
+    motion: Motion,
     shown: slice,
     follow_head: bool = False,
     relative: bool = False,
@@ -110,10 +104,5 @@ def transferred(
     return moved, notes + [f"Clamped {each}" for each in cut]
 
 
-def _rows_of(motion: DrivingMotion) -> str:
+def _rows_of(motion: Motion) -> str:
     return f"{motion.source} has the moments 0 to {motion.params.num_timesteps - 1}"
-
-
-def _of_params(source: Path, params: FlameParams) -> DrivingMotion:
-    rows = torch.arange(params.num_timesteps)
-    return DrivingMotion(source, params, rows, torch.zeros_like(rows))

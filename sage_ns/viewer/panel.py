@@ -19,9 +19,11 @@ from rich.markup import escape
 from sage_ns.avatar.avatar import Avatar
 from sage_ns.errors import SageError
 from sage_ns.motion.face.sliders import face_sliders
+from sage_ns.motion.files import load_motion
+from sage_ns.motion.motion import Motion
 from sage_ns.viewer.look_tab import LookTab
 from sage_ns.viewer.manual_tab import ManualTab
-from sage_ns.viewer.playback import DRIVER, Playback, Sequence, load_sequence, stored_sequence
+from sage_ns.viewer.playback import DRIVER, Playback
 from sage_ns.viewer.puppet import Puppet, Source
 from sage_ns.viewer.rig_mesh import RigMesh
 from sage_ns.viewer.sequence_tab import SequenceTab
@@ -56,8 +58,8 @@ class PuppetPanel(ViewerControl):
     def _setup(self, viewer: Viewer) -> None:
         super()._setup(viewer)
         gui, avatar = self.viser_server.gui, self.model.avatar
-        sequence, problem = _first_sequence(avatar, viewer.pipeline.datamanager.capture_dir)  # type: ignore[union-attr]
-        self.puppet = Puppet(avatar, face_sliders(avatar.rig.head_model), Playback(sequence))
+        driver, problem = _first_driver(avatar, viewer.pipeline.datamanager.capture_dir)  # type: ignore[union-attr]
+        self.puppet = Puppet(avatar, face_sliders(avatar.rig.head_model), Playback(driver))
         self.shown = ShownModel(
             self.model,
             RigMesh(self.viser_server.scene, avatar.rig.head_model.triangles),
@@ -144,15 +146,15 @@ class PuppetPanel(ViewerControl):
             CONSOLE.print(f"[red]The viewer could not draw: {escape(text)}[/red]")
 
 
-def _first_sequence(avatar: Avatar, capture_dir: Path) -> tuple[Sequence, SageError | None]:
+def _first_driver(avatar: Avatar, capture_dir: Path) -> tuple[Motion, SageError | None]:
     """The driver that came with a capture, as long as that is there; else the capture's own motion.
 
     Also returns what is wrong with a driver that cannot be used.
     """
-    driver = capture_dir / DRIVER
-    if not driver.is_dir():
-        return stored_sequence(avatar), None
+    folder = capture_dir / DRIVER
+    if not folder.is_dir():
+        return avatar.motion.recorded(), None
     try:
-        return load_sequence(avatar, driver), None
+        return load_motion(folder, avatar.rig.head_model), None
     except SageError as error:
-        return stored_sequence(avatar), error
+        return avatar.motion.recorded(), error

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sage_ns.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from sage_ns.motion.face.sliders import BLINK, FaceSlider, expression, random_expression
-from sage_ns.motion.limits import EYE, JAW, NECK
+from sage_ns.motion.limits import EYE_LIMITS, JAW_LIMITS, NECK_LIMITS
 from sage_ns.rig import FlameParams
 from sage_ns.viewer.playback import Playback
 
@@ -26,8 +26,6 @@ BLINK_SECONDS = 0.4
 """From open to closed to open; people take 0.1 to 0.4."""
 _GLANCE = 8.0
 """Degrees that eyes wander off at most in a random expression."""
-_ROOT = 6
-"""Motion vectors start with the head's translation and rotation."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +48,13 @@ def _slider(name: str, group: str, limits: tuple[float, float], hint: str = "") 
 _ASIDE = "as you see it from the front"
 JAW_GROUP, HEAD_GROUP = "Jaw (degrees)", "Head and eyes (degrees)"
 POSE_SLIDERS = (
-    _slider("Jaw open", JAW_GROUP, (0.0, JAW[0][1])),
-    _slider("Jaw aside", JAW_GROUP, JAW[1], _ASIDE),
-    _slider("Head turn", HEAD_GROUP, NECK[1], _ASIDE),
-    _slider("Head nod", HEAD_GROUP, NECK[0], "right: down"),
-    _slider("Head tilt", HEAD_GROUP, NECK[2]),
-    _slider("Eyes aside", HEAD_GROUP, EYE[1], _ASIDE),
-    _slider("Eyes up", HEAD_GROUP, EYE[0], "left: down"),
+    _slider("Jaw open", JAW_GROUP, (0.0, JAW_LIMITS[0][1])),
+    _slider("Jaw aside", JAW_GROUP, JAW_LIMITS[1], _ASIDE),
+    _slider("Head turn", HEAD_GROUP, NECK_LIMITS[1], _ASIDE),
+    _slider("Head nod", HEAD_GROUP, NECK_LIMITS[0], "right: down"),
+    _slider("Head tilt", HEAD_GROUP, NECK_LIMITS[2]),
+    _slider("Eyes aside", HEAD_GROUP, EYE_LIMITS[1], _ASIDE),
+    _slider("Eyes up", HEAD_GROUP, EYE_LIMITS[0], "left: down"),
 )
 """Neck, jaw and both eyes, as far as a living head can go."""
 
@@ -90,7 +88,9 @@ class Puppet:
     def driven_motion(self) -> Float[Tensor, "num_coefficients"]:
         """The sequence's pose from the neck on and its expression, on the head where the canonical moment has it."""
         driver = self.playback.motion()
-        return driver if self.moves_head else torch.cat([self._canonical()[:_ROOT], driver[_ROOT:]])
+        if self.moves_head:
+            return driver
+        return torch.cat([self._canonical()[FlameParams.HEAD], driver[FlameParams.FROM_NECK]])
 
     def manual_motion(self) -> Float[Tensor, "num_coefficients"]:
         """What the sliders say; the neck turns from where it is at the canonical moment.

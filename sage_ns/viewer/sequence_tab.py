@@ -8,7 +8,8 @@ from pathlib import Path
 import viser
 
 from sage_ns.errors import SageError
-from sage_ns.viewer.playback import FRAMES_PER_SECOND, load_sequence
+from sage_ns.motion.files import describe_readers, load_motion
+from sage_ns.motion.motion import USUAL_FPS
 from sage_ns.viewer.puppet import Puppet
 from sage_ns.viewer.user_events import as_code, from_users
 
@@ -31,12 +32,10 @@ class SequenceTab:
         self._play = gui.add_button("Play", icon=viser.Icon.PLAYER_PLAY_FILLED)
         self._pause = gui.add_button("Pause", icon=viser.Icon.PLAYER_PAUSE_FILLED, visible=False)
         self._frame = self._frame_slider()
-        self._rate = gui.add_slider("Frames/s", 1.0, 60.0, 1.0, FRAMES_PER_SECOND, hint="how fast it is played")
+        self._rate = gui.add_slider("Frames/s", 1.0, 60.0, 1.0, USUAL_FPS, hint="how fast it is played")
         self._loop = gui.add_checkbox("Loop", True)
         self._head = gui.add_checkbox("Move head", False, hint="take the driver's position and turn of the whole head")
-        self._path = gui.add_text(
-            "Motion file", "", hint="on the viewer's computer: a VHAP, LAM or metrical-tracker folder, or an .npz"
-        )
+        self._path = gui.add_text("Motion file", "", hint=f"on the viewer's computer: {describe_readers()}")
         load = gui.add_button("Load", color="gray", icon=viser.Icon.FOLDER_OPEN)
         self._play.on_click(lambda _: self._start())
         self._pause.on_click(lambda _: self._stop())
@@ -52,11 +51,11 @@ class SequenceTab:
             self.complain("No path given: type that of a motion file or folder.")
             return
         try:
-            sequence = load_sequence(self._puppet.avatar, Path(path.strip()))
+            driver = load_motion(path.strip(), self._puppet.avatar.rig.head_model)
         except (SageError, OSError) as error:
             self.complain(error)
             return
-        self._puppet.playback.use(sequence)
+        self._puppet.playback.use(driver)
         self._frame.remove()
         with self._tab:
             self._frame = self._frame_slider(self._frame.order)
@@ -64,10 +63,10 @@ class SequenceTab:
         self._taken_over()
 
     def _say_what_plays(self, before: str = "") -> None:
-        sequence = self._puppet.playback.sequence
-        folder, _, name = sequence.name.rpartition("/")
+        driver = self._puppet.playback.driver
+        folder, _, name = str(driver.source).rpartition("/")
         short = f"{Path(folder).name}/{name}" if folder else name
-        lines = [f"{before}{as_code(short)}, {sequence.num_frames:,} frames", *map(as_code, sequence.notes)]
+        lines = [f"{before}{as_code(short)}, {driver.num_rows:,} frames", *map(as_code, driver.notes)]
         self._message.content = "\n\n".join(lines)
 
     def follow_playback(self) -> None:
@@ -83,7 +82,7 @@ class SequenceTab:
 
     def _frame_slider(self, order: float | None = None) -> viser.GuiInputHandle[int]:
         """viser's sliders keep their length: another sequence gets another one, in the old one's place."""
-        last = self._puppet.playback.sequence.num_frames - 1
+        last = self._puppet.playback.driver.num_rows - 1
         slider = self._gui.add_slider("Frame", 0, max(last, 1), 1, 0, disabled=last == 0, order=order)
         slider.on_update(from_users(self._seek))
         return slider

@@ -22,7 +22,7 @@ from sage_ns.avatar.mouth import (
     without_insides,
 )
 from sage_ns.geometry.triangles import triangle_frames
-from sage_ns.rig import HeadModel
+from sage_ns.rig import NUM_POSE, FlameParams, HeadModel
 from sage_ns.rig.mouth_shape import PARTS
 from sage_ns.synthetic.head import builtin_head
 
@@ -45,8 +45,8 @@ def mouth(prior: MouthPrior, head: HeadModel) -> Mouth:
 
 
 def motion(head: HeadModel, jaw: float) -> torch.Tensor:
-    vector = torch.zeros(18 + head.num_expression)
-    vector[9] = jaw
+    vector = torch.zeros(NUM_POSE + head.num_expression)
+    vector[FlameParams.JAW][0] = jaw
     return vector
 
 

@@ -31,7 +31,7 @@ def captured() -> FlameParams:
     motion = params.motion_vector()
     motion[0] = 0
     motion[2] = 0
-    motion[2, :3] = MOVED
+    motion[2, FlameParams.TRANSLATION] = MOVED
     return FlameParams.from_motion_vector(motion)
 
 

@@ -66,7 +66,7 @@ def test_animate(run, tmp_path: Path, avatar_file: Path) -> None:
     driver.save_vhap(tmp_path / "motion.npz")
     run("01_animate_from_npz.py", "motion.npz", "frames")
     motion = avatar.fit(driver)[1]
-    motion[:6] = avatar.neutral().motion_vector()[0, :6]
+    motion[FlameParams.HEAD] = avatar.neutral().motion_vector()[0, FlameParams.HEAD]
     assert sorted(path.name for path in (tmp_path / "frames").iterdir()) == ["00000.png", "00001.png"]
     picture = pixels(tmp_path / "frames" / "00001.png")
     np.testing.assert_allclose(picture, expected(avatar_file, motion, 400, 500), atol=0.003)

@@ -13,6 +13,7 @@ from sage_ns.exchange.splats import THICKNESS, Splats, splats_of, with_thickness
 from sage_ns.geometry.rotations import quaternion_to_matrix
 from sage_ns.geometry.spherical_harmonics import sh_colors
 from sage_ns.raster import Surfels
+from sage_ns.rig import FlameParams
 from sage_ns.synthetic.head import builtin_head
 from tests.exchange.bound_avatars import small_avatar
 from tests.tiny import tiny_head_model
@@ -54,7 +55,7 @@ def test_the_mouth_comes_along_in_its_own_light() -> None:
     avatar = small_avatar(builtin_head(2), sh_degree=0, mouth=True, num_surfels=50)
     assert avatar.mouth is not None
     motion = avatar.motion.canonical().clone()
-    motion[9] = 0.35
+    motion[FlameParams.JAW][0] = 0.35
     look = replace(avatar.look, surfel_size=1.5)
     with torch.no_grad():
         head = avatar.place(EYE, motion, replace(look, mouth=False, dark_interior=False))

@@ -23,7 +23,7 @@ from tests.tiny_capture import write_tiny_capture
 
 MODEL = tiny_head_model()
 CANONICAL = torch.linspace(-0.1, 0.1, 28)
-POSE = slice(0, 6)
+HEAD = FlameParams.HEAD
 
 
 @pytest.fixture
@@ -45,9 +45,9 @@ def test_head_pose_stays_canonical_and_the_rest_is_the_sources(tmp_path: Path) -
     params = tiny_params(MODEL, 5, 3, size=0.05)
     bank = DrivingBank.from_sources([write_bank(tmp_path / "a.npz")], CANONICAL, MODEL)
     assert (bank.num_moments, bank.num_coefficients) == (5, 28)
-    assert torch.equal(bank.motion[:, POSE], CANONICAL[POSE].expand(5, -1))
-    assert torch.equal(bank.motion[:, 6:], params.motion_vector()[:, 6:])
-    assert bank.notes == ()
+    assert torch.equal(bank.motion.vectors[:, HEAD], CANONICAL[HEAD].expand(5, -1))
+    assert torch.equal(bank.motion.vectors[:, FlameParams.FROM_NECK], params.motion_vector()[:, FlameParams.FROM_NECK])
+    assert bank.motion.notes == ()
 
 
 def test_expressions_of_other_lengths_fit_the_rig(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_expressions_of_other_lengths_fit_the_rig(tmp_path: Path) -> None:
     narrow = replace(params, expr=0.1 * params.expr[:, :4])
     narrow.save_vhap(tmp_path / "narrow.npz")
     bank = DrivingBank.from_sources([tmp_path / "narrow.npz"], CANONICAL, MODEL)
-    assert torch.equal(bank.motion[:, 18:22], narrow.expr) and not bank.motion[:, 22:].any()
+    assert torch.equal(bank.motion.params.expr[:, :4], narrow.expr) and not bank.motion.params.expr[:, 4:].any()
 
 
 def test_what_no_head_can_do_is_clamped_and_said(tmp_path: Path) -> None:
@@ -63,43 +63,46 @@ def test_what_no_head_can_do_is_clamped_and_said(tmp_path: Path) -> None:
     params.jaw_pose[2, 0], params.expr[1, 3], params.neck_pose[0, 1], params.eyes_pose[4, 3] = 2.0, -9.0, 1.5, -1.0
     params.save_vhap(tmp_path / "wild.npz")
     bank = DrivingBank.from_sources([tmp_path / "wild.npz"], CANONICAL, MODEL)
-    clamped = FlameParams.from_motion_vector(bank.motion)
+    clamped = bank.motion.params
     found = (clamped.jaw_pose[2, 0], clamped.expr[1, 3], clamped.neck_pose[0, 1], clamped.eyes_pose[4, 3])
     assert [round(float(value), 4) for value in found] == [0.6, -6.0, 1.05, -0.8]
-    assert len(bank.notes) == 4
-    assert "wild.npz: clamped jaw_pose of 1 of 5 moments (found 2, limits -0.1..0.6)" in " ".join(bank.notes)
+    assert len(bank.motion.notes) == 4
+    assert "wild.npz: clamped jaw_pose of 1 of 5 moments (found 2, limits -0.1..0.6)" in " ".join(bank.motion.notes)
 
 
 def test_named_expressions_have_narrower_limits() -> None:
     limits = MotionLimits.of(builtin_head())
-    row = torch.zeros(1, 112)
-    row[0, 12], row[0, 13] = 2.0, 1.0
+    row = torch.zeros(1, 118)
+    row[0, FlameParams.EXPRESSION][:2] = torch.tensor([2.0, 1.0])
+    row[0, FlameParams.HEAD] = 1e3
     cut, notes = limits.clamp(row)
-    assert cut[0, 12] == pytest.approx(1.3) and cut[0, 13] == 1.0 and len(notes) == 1
+    assert cut[0, FlameParams.EXPRESSION][:2].tolist() == pytest.approx([1.3, 1.0]) and len(notes) == 1
+    assert torch.equal(cut[0, FlameParams.HEAD], row[0, FlameParams.HEAD]), "a head may be anywhere"
 
 
 class TestDraws:
     def test_they_lie_between_neighbours_of_one_sequence(self, tmp_path: Path) -> None:
         sources = [write_bank(tmp_path / f"{seed}.npz", seed, num) for seed, num in ((3, 4), (4, 3), (5, 1))]
         bank = DrivingBank.from_sources(sources, CANONICAL, MODEL)
-        assert bank.sequences.tolist() == [0] * 4 + [1] * 3 + [2]
+        sequences = bank.motion.sequences
+        assert sequences.tolist() == [0] * 4 + [1] * 3 + [2]
         generator = torch.Generator().manual_seed(0)
         seen = set()
         for _ in range(200):
             drawn = bank.draw(generator)
-            expr = bank.motion[:, 18:]
-            distance = (expr - drawn[18:]).norm(dim=1)
+            expr = bank.motion.params.expr
+            distance = (expr - drawn[FlameParams.EXPRESSION]).norm(dim=1)
             near = [
                 row
                 for row in range(8)
                 for other in (row - 1, row, row + 1)
                 if 0 <= other < 8
-                and bank.sequences[other] == bank.sequences[row]
+                and sequences[other] == sequences[row]
                 and abs(distance[row] + distance[other] - (expr[row] - expr[other]).norm() * (row != other)) < 1e-5
             ]
             assert near, "not between two neighbours"
             seen.add(near[0])
-            torch.testing.assert_close(drawn[POSE], CANONICAL[POSE])
+            torch.testing.assert_close(drawn[HEAD], CANONICAL[HEAD])
         assert len(seen) >= 6
 
     def test_they_follow_the_generator(self, tmp_path: Path) -> None:
@@ -126,7 +129,7 @@ class TestTestTimesteps:
     def test_its_training_part_is(self, capture: Path) -> None:
         source = motion_source(capture)
         bank = DrivingBank.from_sources([capture], source.canonical(), MODEL, split="train")
-        assert bank.timesteps.tolist() == [0, 1, 2, 3, 4]
+        assert bank.motion.timesteps.tolist() == [0, 1, 2, 3, 4]
         bank.refuse_test_timesteps(source, torch.tensor([5]))
 
     def test_copies_are_found_wherever_the_head_was(self, capture: Path, tmp_path: Path) -> None:
@@ -166,7 +169,7 @@ class TestTestTimesteps:
         for bank in (driver, made_up):
             for source in (tracked, exact):
                 bank.refuse_test_timesteps(source, torch.arange(4, 16))
-        assert made_up.notes == ()
+        assert made_up.motion.notes == ()
 
 
 class TestForCapture:
@@ -176,7 +179,7 @@ class TestForCapture:
             write_bank(capture / name)
             bank = DrivingBank.for_capture(capture, MODEL, source, tested)
             assert bank.sources == (str(capture / name),)
-            assert torch.equal(bank.motion[0, POSE], source.canonical()[POSE])
+            assert torch.equal(bank.motion.vectors[0, HEAD], source.canonical()[HEAD])
         assert "5 moments" in capsys.readouterr().out.replace("\n", " ")
 
     def test_given_sources_win(self, capture: Path, tmp_path: Path) -> None:
@@ -200,8 +203,9 @@ def test_a_written_bank_reads_back(tmp_path: Path) -> None:
     bank = DrivingBank.from_sources(sources, CANONICAL, MODEL)
     bank.save(tmp_path / "bank.npz")
     again = DrivingBank.from_sources([tmp_path / "bank.npz"], CANONICAL, MODEL)
-    assert torch.equal(again.motion, bank.motion)
-    assert torch.equal(again.sequences, bank.sequences) and torch.equal(again.timesteps, bank.timesteps)
+    assert torch.equal(again.motion.vectors, bank.motion.vectors)
+    assert torch.equal(again.motion.sequences, bank.motion.sequences)
+    assert torch.equal(again.motion.timesteps, bank.motion.timesteps)
     assert not list(tmp_path.glob(".*"))
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from sage_ns.errors import CaptureError
-from sage_ns.motion.expression_walk import WIDEST_JAW, expression_walk
+from sage_ns.motion.expression_walk import RATE, WIDEST_JAW, expression_walk
 from sage_ns.motion.face.moves import face_moves
 from sage_ns.motion.face.openings import eye_opening, mouth_opening
 from sage_ns.rig import FlameParams, HeadModel, Regions, concatenate, pose_vertices
@@ -40,7 +40,7 @@ def model(request: pytest.FixtureRequest) -> HeadModel:
 
 @pytest.fixture(scope="module")
 def walk(model: HeadModel) -> FlameParams:
-    return concatenate([expression_walk(model, 120, seed) for seed in range(3)])
+    return concatenate([expression_walk(model, 120, seed).params for seed in range(3)])
 
 
 def heights(model: HeadModel, params: FlameParams) -> np.ndarray:
@@ -95,12 +95,14 @@ def test_fitted_moves_do_what_they_are_called(named: HeadModel, nameless: HeadMo
 
 
 def test_the_same_seed_gives_the_same_motion(named: HeadModel) -> None:
-    first, second, other = (expression_walk(named, 24, seed).motion_vector() for seed in (5, 5, 6))
+    first, second, other = (expression_walk(named, 24, seed).vectors for seed in (5, 5, 6))
     assert torch.equal(first, second) and not torch.equal(first, other)
 
 
 def test_it_is_smooth(model: HeadModel) -> None:
-    params = expression_walk(model, 120, 3)
+    motion = expression_walk(model, 120, 3)
+    assert motion.fps == RATE and motion.num_rows == 120
+    params = motion.params
     for name, limit in (("jaw_pose", 0.12), ("neck_pose", 0.1), ("eyes_pose", 0.25)):
         steps = getattr(params, name).diff(dim=0).abs().max()
         assert steps < limit, name
@@ -123,7 +125,7 @@ def test_it_is_as_large_as_tracked_motion(model: HeadModel, walk: FlameParams) -
 
 
 def test_named_expressions_stay_in_their_range(named: HeadModel) -> None:
-    expr = expression_walk(named, 120, 0).expr
+    expr = expression_walk(named, 120, 0).params.expr
     assert expr.min() >= -0.3 and expr.max() <= 1.3
     blinks = [index for index, name in enumerate(named.expression_names) if name.startswith("blink")]
     others = [index for index in range(named.num_expression) if index not in blinks]
@@ -147,10 +149,10 @@ def test_lips_do_not_pass_through_each_other_and_eyes_close(model: HeadModel, wa
 
 def test_rigs_without_regions_still_move() -> None:
     bare = replace(tiny_head_model(), regions=Regions())
-    params = expression_walk(bare, 30, 0)
+    params = expression_walk(bare, 30, 0).params
     assert params.expr.abs().max() > 0.1 and params.jaw_pose[:, 0].max() > 0.05
     assert torch.isfinite(params.motion_vector()).all()
-    assert torch.isfinite(expression_walk(tiny_head_model(), 1, 0).motion_vector()).all()
+    assert torch.isfinite(expression_walk(tiny_head_model(), 1, 0).vectors).all()
 
 
 def test_no_moments_are_refused(named: HeadModel) -> None:

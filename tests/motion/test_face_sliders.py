@@ -10,7 +10,7 @@ import pytest
 
 from sage_ns.motion.face.openings import eye_opening
 from sage_ns.motion.face.sliders import BLINK, FaceSlider, expression, face_sliders, random_expression
-from sage_ns.motion.limits import NAMED
+from sage_ns.motion.limits import NAMED_LIMITS
 from sage_ns.rig import HeadModel
 from sage_ns.synthetic.head import builtin_head
 from tests.tiny import tiny_head_model
@@ -84,7 +84,7 @@ def test_without_names_and_regions_components_are_left() -> None:
 def test_no_expression_leaves_what_a_face_can_do(head: HeadModel) -> None:
     sliders = face_sliders(head)
     most = expression(sliders, {slider.name: slider.high for slider in sliders}, head.num_expression, True)
-    assert most.max() == NAMED[1] and most.min() >= NAMED[0]
+    assert most.max() == NAMED_LIMITS[1] and most.min() >= NAMED_LIMITS[0]
     assert not expression(sliders, {}, head.num_expression, True).any()
 
 

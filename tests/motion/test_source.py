@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from sage_ns.motion.source import MotionSource
-from sage_ns.rig import FlameParams
+from sage_ns.rig import NUM_POSE, FlameParams
 from tests.tiny import tiny_head_model
 from tests.tiny_capture import tiny_motion
 
@@ -71,12 +71,13 @@ def test_a_single_moment_has_one_time(params: FlameParams) -> None:
 
 @pytest.mark.parametrize("count", [0, 6, 10, 14])
 def test_drivers_may_have_other_numbers_of_expressions(source: MotionSource, count: int) -> None:
-    given = torch.arange(18.0 + count)[None]
+    given = torch.arange(float(NUM_POSE + count))[None]
     fitted = source.fit(given)
     assert fitted.shape == (1, source.num_coefficients)
     shared = min(count, 10)
-    assert torch.equal(fitted[0, : 18 + shared], given[0, : 18 + shared])
-    assert not fitted[0, 18 + shared :].any()
+    same = NUM_POSE + shared
+    assert torch.equal(fitted[0, :same], given[0, :same])
+    assert not fitted[0, same:].any()
     assert torch.equal(source.at(camera(motion=given)), fitted[0])
 
 

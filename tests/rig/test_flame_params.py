@@ -238,6 +238,26 @@ class TestSequences:
         with pytest.raises(FlameParamsError, match=r"expected \[num_timesteps, 18\]"):
             FlameParams.from_motion_vector(vector[:, :17])
 
+    def test_slices_name_the_parts_of_a_motion_vector(self) -> None:
+        params = tiny_params(MODEL)
+        vector = params.motion_vector()
+        parts = [
+            (FlameParams.TRANSLATION, params.translation),
+            (FlameParams.ROTATION, params.rotation),
+            (FlameParams.NECK, params.neck_pose),
+            (FlameParams.JAW, params.jaw_pose),
+            (FlameParams.EYES, params.eyes_pose),
+            (FlameParams.LEFT_EYE, params.eyes_pose[:, :3]),
+            (FlameParams.RIGHT_EYE, params.eyes_pose[:, 3:]),
+            (FlameParams.EXPRESSION, params.expr),
+        ]
+        for part, expected in parts:
+            assert torch.equal(vector[:, part], expected)
+        whole = (FlameParams.HEAD, FlameParams.NECK, FlameParams.JAW, FlameParams.EYES, FlameParams.EXPRESSION)
+        assert torch.equal(torch.cat([vector[:, part] for part in whole], dim=1), vector)
+        assert torch.equal(torch.cat([vector[:, FlameParams.HEAD], vector[:, FlameParams.FROM_NECK]], dim=1), vector)
+        assert "HEAD" not in {f.name for f in fields(FlameParams)}, "not fields of a head"
+
     def test_gradients_flow_through_vector_and_interpolation(self) -> None:
         vector = tiny_params(MODEL).motion_vector().requires_grad_()
         between = FlameParams.from_motion_vector(vector).interpolate(torch.tensor([0.0, 0.4, 2.0]))

@@ -15,7 +15,9 @@ from sage_ns.rig import FlameParams, HeadModel, Regions, pose_vertices
 from sage_ns.training.tracking_refinement import refined_motion
 from tests.tiny import tiny_head_model
 
-POSE = slice(0, 9)
+POSE = slice(0, FlameParams.NECK.stop)
+"""What is refined: translation, rotation and neck."""
+FROM_JAW = slice(FlameParams.JAW.start, None)
 """Of a motion vector: translation, rotation and neck."""
 OFFSET = torch.tensor([8e-4, -6e-4, 1.2e-3])
 
@@ -95,9 +97,9 @@ def refined(head: HeadModel, tracked: Tensor, true: Tensor, **given: Any) -> Ten
 @pytest.mark.parametrize("turned", [False, True])
 def test_a_rigid_offset_of_the_tracker_is_found_again(head: HeadModel, tracked: Tensor, turned: bool) -> None:
     true = tracked.clone()
-    true[:3] += OFFSET
+    true[FlameParams.TRANSLATION] += OFFSET
     if turned:
-        true[3:6] += torch.tensor([3e-3, -4e-3, 2e-3])
+        true[FlameParams.ROTATION] += torch.tensor([3e-3, -4e-3, 2e-3])
     before = apart(head, tracked, true)
     soon, later = (apart(head, refined(head, tracked, true, prior=1e-3, steps=steps), true) for steps in (240, 600))
     assert before > 1e-3 and soon < 0.35 * before and later < 0.15 * before
@@ -109,7 +111,7 @@ def test_what_fits_already_stays(head: HeadModel, tracked: Tensor) -> None:
 
 def test_the_more_tracking_is_believed_the_less_it_is_changed(head: HeadModel, tracked: Tensor) -> None:
     true = tracked.clone()
-    true[:3] += OFFSET
+    true[FlameParams.TRANSLATION] += OFFSET
     moved = [apart(head, tracked, refined(head, tracked, true, prior=prior)) for prior in (0.01, 10.0, 1e4)]
     assert moved[0] > moved[1] > moved[2]
     assert moved[2] < 0.05 * apart(head, tracked, true)
@@ -117,10 +119,10 @@ def test_the_more_tracking_is_believed_the_less_it_is_changed(head: HeadModel, t
 
 def test_jaw_eyes_and_expression_are_never_moved(head: HeadModel, tracked: Tensor) -> None:
     true = tracked.clone()
-    true[9] += 0.1  # the jaw, which would explain all of it
-    true[18] += 0.5
+    true[FlameParams.JAW][0] += 0.1  # it would explain all of it
+    true[FlameParams.EXPRESSION][0] += 0.5
     found = refined(head, tracked, true, prior=1e-3)
-    assert torch.equal(found[9:], tracked[9:])
+    assert torch.equal(found[FROM_JAW], tracked[FROM_JAW])
     assert not torch.equal(found[POSE], tracked[POSE])
 
 

@@ -19,6 +19,7 @@ from sage_ns.avatar.avatar import Avatar
 from sage_ns.avatar.look import Look
 from sage_ns.errors import SageError
 from sage_ns.motion.face.sliders import FaceSlider, face_sliders
+from sage_ns.rig import FlameParams
 from sage_ns.synthetic.head import builtin_head
 from sage_ns.viewer import panel as panel_module
 from sage_ns.viewer.panel import PuppetPanel
@@ -96,10 +97,10 @@ def test_using_a_control_makes_its_source_the_one_that_is_shown(panel: PuppetPan
     assert held() is None and panel._source.value == "capture (time slider)"
     use(panel.manual._sliders["Jaw open"], 20.0)
     assert panel._source.value == "manual"
-    assert motion_of(held)[9] == pytest.approx(20 / 57.29578)
+    assert motion_of(held)[FlameParams.JAW][0] == pytest.approx(20 / 57.29578)
     use(panel.sequence._frame, 2)
     assert panel._source.value == "driving sequence"
-    assert torch.equal(motion_of(held)[6:], recorded[2, 6:])
+    assert torch.equal(motion_of(held)[FlameParams.FROM_NECK], recorded[2, FlameParams.FROM_NECK])
     use(panel._source, "capture (time slider)")
     assert held() is None
     assert torch.equal(avatar.motion.motion, recorded), "the avatar's own motion stays"
@@ -131,19 +132,20 @@ def test_playing_goes_on_by_itself(panel: PuppetPanel) -> None:
 
 
 def test_a_wrong_motion_file_is_named_and_what_played_plays_on(panel: PuppetPanel, avatar: Any, tmp_path: Path) -> None:
-    before = panel.puppet.playback.sequence
+    before = panel.puppet.playback.driver
     for path in ("", "no/such.npz", str(tmp_path)):
         panel.sequence.load(path)
-        assert panel.puppet.playback.sequence is before and panel.puppet.source == "capture"
+        assert panel.puppet.playback.driver is before and panel.puppet.source == "capture"
         said = panel.sequence._message.content
-        assert "Cannot be used" in said and before.name in said and path in said
+        assert "Cannot be used" in said and str(before.source) in said and path in said
     good = tiny_params(avatar.rig.head_model, 7)
     good.save_vhap(tmp_path / "good.npz")
     panel.sequence.load(f"  {tmp_path / 'good.npz'} ")
-    assert panel.puppet.playback.sequence.num_frames == 7 and panel.puppet.source == "sequence"
+    assert panel.puppet.playback.driver.num_rows == 7 and panel.puppet.source == "sequence"
     assert "good.npz" in panel.sequence._message.content and "Cannot" not in panel.sequence._message.content
     use(panel.sequence._frame, 6)
-    torch.testing.assert_close(motion_of(panel.shown._held)[6:], good.motion_vector()[6, 6:])
+    held = motion_of(panel.shown._held)
+    torch.testing.assert_close(held[FlameParams.FROM_NECK], good.motion_vector()[6, FlameParams.FROM_NECK])
 
 
 def test_switches_change_the_viewer_s_look_alone(panel: PuppetPanel, avatar: Any) -> None:

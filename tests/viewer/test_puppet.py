@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from sage_ns.avatar.avatar import Avatar
-from sage_ns.errors import SageError
 from sage_ns.geometry.rotations import axis_angle_to_matrix
 from sage_ns.motion.face.sliders import BLINK, face_sliders
+from sage_ns.motion.motion import Motion
 from sage_ns.rig import FlameParams
 from sage_ns.synthetic.head import builtin_head
-from sage_ns.viewer.playback import Playback, Sequence, load_sequence, stored_sequence
+from sage_ns.viewer.playback import Playback
 from sage_ns.viewer.puppet import BLINK_SECONDS, Puppet
-from tests.tiny import tiny_head_model, tiny_params
 from tests.tiny_avatar import tiny_avatar
 
 FORWARD = torch.tensor([0.0, 0.0, 1.0])
+HEAD, FROM_NECK = FlameParams.HEAD, FlameParams.FROM_NECK
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +29,7 @@ def avatar() -> Avatar:
 
 @pytest.fixture
 def puppet(avatar: Avatar) -> Puppet:
-    return Puppet(avatar, face_sliders(avatar.rig.head_model), Playback(stored_sequence(avatar)))
+    return Puppet(avatar, face_sliders(avatar.rig.head_model), Playback(avatar.motion.recorded()))
 
 
 def parts(motion: torch.Tensor | None) -> FlameParams:
@@ -39,9 +37,10 @@ def parts(motion: torch.Tensor | None) -> FlameParams:
     return FlameParams.from_motion_vector(motion[None])
 
 
-def ramp(num_coefficients: int, takes: tuple[int, ...] = (0, 0, 0, 1, 1)) -> Sequence:
-    rows = torch.arange(len(takes)).float()[:, None]
-    return Sequence("ramp", 0.1 * rows * torch.ones(num_coefficients), torch.tensor(takes))
+def ramp(num_coefficients: int, sequences: tuple[int, ...] = (0, 0, 0, 1, 1)) -> Motion:
+    rows = torch.arange(len(sequences)).float()[:, None]
+    params = FlameParams.from_motion_vector(0.1 * rows * torch.ones(num_coefficients))
+    return Motion.of(params, "ramp", sequences=torch.tensor(sequences))
 
 
 # ---- manual ----------------------------------------------------------------------------------------------------------
@@ -110,24 +109,24 @@ def test_a_driver_moves_the_face_but_not_the_head(avatar: Avatar, puppet: Puppet
     puppet.playback.position = 2.0
     driven = puppet.motion()
     assert driven is not None
-    assert torch.equal(driven[:6], avatar.motion.canonical()[:6])
-    torch.testing.assert_close(driven[6:], torch.full_like(driven[6:], 0.2))
+    assert torch.equal(driven[HEAD], avatar.motion.canonical()[HEAD])
+    torch.testing.assert_close(driven[FROM_NECK], torch.full_like(driven[FROM_NECK], 0.2))
     puppet.moves_head = True
     moved = puppet.motion()
-    assert moved is not None and torch.equal(moved[6:], driven[6:])
-    torch.testing.assert_close(moved[:6], torch.full((6,), 0.2))
+    assert moved is not None and torch.equal(moved[FROM_NECK], driven[FROM_NECK])
+    torch.testing.assert_close(moved[HEAD], torch.full((6,), 0.2))
 
 
-def test_playing_takes_time_and_interpolates_within_a_take() -> None:
+def test_playing_takes_time_and_interpolates_within_a_sequence() -> None:
     playback = Playback(ramp(20))
     assert not playback.advance(1.0), "not before somebody presses play"
     playback.play()
     playback.frames_per_second = 10.0
     assert playback.advance(0.05) and playback.frame == 0
-    torch.testing.assert_close(playback.motion()[18:], torch.full((2,), 0.05))
+    torch.testing.assert_close(playback.motion()[FlameParams.EXPRESSION], torch.full((2,), 0.05))
     playback.advance(0.2)
     assert playback.position == pytest.approx(2.5)
-    assert torch.equal(playback.motion(), playback.sequence.motion[2]), "no motion in between two takes"
+    assert torch.equal(playback.motion(), playback.driver.vectors[2]), "no motion in between two sequences"
     playback.advance(0.3)
     assert playback.position == pytest.approx(0.5) and playback.is_playing, "loops"
 
@@ -153,34 +152,3 @@ def test_time_only_goes_by_for_what_is_shown(puppet: Puppet) -> None:
     assert not puppet.is_moving and not puppet.advance(0.1) and puppet.playback.position == 0
     puppet.source = "sequence"
     assert puppet.is_moving and puppet.advance(0.1) and puppet.playback.position > 0
-
-
-def test_motion_files_of_the_same_rig_are_fitted(avatar: Avatar, tmp_path: Path) -> None:
-    model = avatar.rig.head_model
-    params = tiny_params(model, 3)
-    few = replace(params, shape=torch.ones(7), expr=params.expr[:, :4], static_offset=None)
-    few.save_vhap(tmp_path / "few.npz")
-    sequence = load_sequence(avatar, tmp_path / "few.npz")
-    assert sequence.motion.shape == (3, avatar.motion.num_coefficients) and sequence.name.endswith("few.npz")
-    torch.testing.assert_close(sequence.motion[:, :22], few.motion_vector())
-    assert not sequence.motion[:, 22:].any()
-
-
-def test_wrong_motion_files_are_refused_by_name(avatar: Avatar, tmp_path: Path) -> None:
-    good = replace(tiny_params(tiny_head_model(num_expression=3), 2), static_offset=None)
-    nan = replace(good, jaw_pose=torch.full((2, 3), torch.nan))
-    nan.save_vhap(tmp_path / "nan.npz")
-    many = replace(good, expr=torch.ones(2, 400))
-    many.save_vhap(tmp_path / "many.npz")
-    (tmp_path / "broken.npz").write_bytes(b"PK no zip")
-    (tmp_path / "empty").mkdir()
-    for name, said in (
-        ("nan.npz", "jaw_pose"),
-        ("many.npz", "expr"),
-        ("broken.npz", "broken"),
-        ("empty", "no motion"),
-        ("none.npz", "no such file"),
-    ):
-        with pytest.raises(SageError, match=said) as caught:
-            load_sequence(avatar, tmp_path / name)
-        assert str(tmp_path / name) in str(caught.value)

@@ -2,66 +2,52 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from sage_ns.motion.motion import USUAL_FPS, Motion
+from sage_ns.rig import FlameParams
+
 if TYPE_CHECKING:
     from sage_ns.avatar.avatar import Avatar
-    from sage_ns.motion.files import DrivingMotion
 
 MOST_ROWS = 1500
 """A minute at 25 frames per second."""
 
 
-@dataclass(frozen=True, eq=False)
-class Clip:
-    """Motion vectors at equal distances in time."""
-
-    motion: Float[Tensor, "num_rows num_coefficients"]
-    fps: float
-    """Rows per second."""
-    step: int
-    """Every how many rows of the motion there was one is taken."""
-
-
-def make_clip(
-    motion: Float[Tensor, "num_timesteps num_coefficients"],
-    fps: float,
-    center: Float[Tensor, "3"] | None = None,
-) -> Clip | None:
-    """A clip of at most `MOST_ROWS` rows; None where there is but one moment, which is no motion.
+def make_clip(motion: Motion, center: Float[Tensor, "3"] | None = None) -> Motion | None:
+    """A clip of at most `MOST_ROWS` rows at equal distances in time, with its `fps`; None for a single moment.
 
     Args:
-        motion: one row per frame.
-        fps: frames per second of the motion.
-        center: where the head is to be on average [metres, a translation]: another capture's world has another origin.
-            None leaves it where it is.
+        motion: One row per frame. Without an `fps` it has `USUAL_FPS`.
+        center: Where the head is to be on average [metres, a translation]: another capture's world has another origin.
+            None leaves the head where it is.
     """
-    motion = motion.detach().float().cpu()
-    if len(motion) < 2:
+    if motion.num_rows < 2:
         return None
+    fps, step = motion.fps or USUAL_FPS, -(-motion.num_rows // MOST_ROWS)
     if center is not None:
-        shift = center.detach().float().cpu() - motion[:, :3].mean(dim=0)
-        motion = torch.cat([motion[:, :3] + shift, motion[:, 3:]], dim=1)
-    step = -(-len(motion) // MOST_ROWS)
-    return Clip(motion[::step], fps / step, step)
+        translation = motion.params.translation
+        shift = center.detach().to(translation) - translation.mean(dim=0)
+        motion = replace(motion, params=replace(motion.params, translation=translation + shift))
+    return replace(motion[::step], fps=fps / step)
 
 
-def clip_of(avatar: Avatar, driving: DrivingMotion | None, fps: float) -> Clip | None:
+def clip_of(avatar: Avatar, driving: Motion | None, fps: float) -> Motion | None:
     """The clip that drives an avatar on its page; None where there is but one moment.
 
     Args:
-        avatar: who moves.
-        driving: a driver's motion, whose head is brought to the avatar's place; None: the avatar's own motion.
+        avatar: the avatar that moves.
+        driving: the motion of a driver, whose head is brought to the avatar's place; None: the avatar's own motion.
         fps: rows of the motion per second.
 
     Raises:
         FlameParamsError: the motion uses more expression coefficients than the avatar's rig has.
     """
     if driving is None:
-        return make_clip(avatar.motion.motion, fps)
-    return make_clip(avatar.fit(driving.params), fps, avatar.motion.canonical()[:3])
+        return make_clip(replace(avatar.motion.recorded(), fps=fps))
+    center = avatar.motion.canonical()[FlameParams.TRANSLATION]
+    return make_clip(replace(driving.fitted(avatar.rig.head_model), fps=fps), center)

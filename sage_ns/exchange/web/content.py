@@ -12,16 +12,16 @@ from jaxtyping import Bool
 
 from sage_ns.avatar.portrait import FIELD_OF_VIEW, HEAD_FRACTION, face_direction
 from sage_ns.exchange.web.array_file import array_file
-from sage_ns.exchange.web.clip import Clip
 from sage_ns.exchange.web.rig_arrays import kept_vertices, rig_arrays
 from sage_ns.exchange.web.sliders import Slider, make_sliders
 from sage_ns.exchange.web.surfel_arrays import surfel_arrays
-from sage_ns.rig import NUM_POSE, HeadModel
+from sage_ns.rig import NUM_POSE, FlameParams, HeadModel
 from sage_ns.rig.mouth_shape import PARTS
 
 if TYPE_CHECKING:
     from sage_ns.avatar.avatar import Avatar
     from sage_ns.avatar.mouth import Mouth
+    from sage_ns.motion.motion import Motion
 
 _BUILTIN = "built-in head"
 
@@ -43,7 +43,7 @@ class WebContent:
         return self.head_model.startswith(_BUILTIN)
 
 
-def web_content(avatar: Avatar, clip: Clip | None, sh_degree: int) -> WebContent:
+def web_content(avatar: Avatar, clip: Motion | None, sh_degree: int) -> WebContent:
     """Everything of an avatar that the page needs, on whatever device the avatar is.
 
     Args:
@@ -67,7 +67,7 @@ def web_content(avatar: Avatar, clip: Clip | None, sh_degree: int) -> WebContent
         },
         "surfels": surfel_arrays(surfels, sh_degree),
         "mouth": _mouth_arrays(mouth, used) if mouth else {},
-        "clip": {"motion": clip.motion.numpy().astype(np.float32)} if clip else {},
+        "clip": {"motion": clip.vectors.numpy().astype(np.float32)} if clip is not None else {},
     }
     arrays = {f"{part}.{name}": array for part, inner in parts.items() for name, array in inner.items()}
     header = {
@@ -78,7 +78,7 @@ def web_content(avatar: Avatar, clip: Clip | None, sh_degree: int) -> WebContent
         "neutral": avatar.neutral().motion_vector()[0].tolist(),
         "background": avatar.background.tolist(),
         "portrait": _portrait(avatar),
-        "fps": clip.fps if clip else 0,
+        "fps": clip.fps if clip is not None else 0,
         "sliders": [{**asdict(each), "up": list(each.up.items()), "down": list(each.down.items())} for each in sliders],
     }
     return WebContent(
@@ -90,14 +90,14 @@ def web_content(avatar: Avatar, clip: Clip | None, sh_degree: int) -> WebContent
 
 
 def _used_expression(
-    model: HeadModel, clip: Clip | None, sliders: Sequence[Slider]
+    model: HeadModel, clip: Motion | None, sliders: Sequence[Slider]
 ) -> Bool[np.ndarray, "num_expression"]:
     used = np.zeros(NUM_POSE + model.num_expression, bool)
     for slider in sliders:
         used[[*slider.up, *slider.down]] = True
-    if clip:
-        used |= (clip.motion != 0).any(dim=0).numpy()
-    return used[NUM_POSE:]
+    if clip is not None:
+        used |= (clip.vectors != 0).any(dim=0).numpy()
+    return used[FlameParams.EXPRESSION]
 
 
 def _mouth_arrays(mouth: Mouth, used: Bool[np.ndarray, "num_expression"]) -> dict[str, np.ndarray]:

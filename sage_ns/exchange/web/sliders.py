@@ -8,18 +8,20 @@ import numpy as np
 from jaxtyping import Float
 
 from sage_ns.motion.face.sliders import face_sliders
-from sage_ns.rig import NUM_POSE, HeadModel
+from sage_ns.rig import FlameParams, HeadModel
 
+_X, _Y, _Z = 0, 1, 2
+_NECK, _JAW, _EYES = (FlameParams.NECK,), (FlameParams.JAW,), (FlameParams.LEFT_EYE, FlameParams.RIGHT_EYE)
 _POSE = (
-    ("Head", "Turn", 0.6, (7,)),
-    ("Head", "Nod", 0.4, (6,)),
-    ("Head", "Tilt", 0.3, (8,)),
-    ("Jaw", "Jaw open", 0.35, (9,)),
-    ("Jaw", "Jaw aside", 0.12, (10,)),
-    ("Eyes", "Eyes aside", 0.5, (13, 16)),
-    ("Eyes", "Eyes down", 0.35, (12, 15)),
+    ("Head", "Turn", 0.6, _NECK, _Y),
+    ("Head", "Nod", 0.4, _NECK, _X),
+    ("Head", "Tilt", 0.3, _NECK, _Z),
+    ("Jaw", "Jaw open", 0.35, _JAW, _X),
+    ("Jaw", "Jaw aside", 0.12, _JAW, _Y),
+    ("Eyes", "Eyes aside", 0.5, _EYES, _Y),
+    ("Eyes", "Eyes down", 0.35, _EYES, _X),
 )
-"""Group, name, radians to both sides, entries of the motion vector."""
+"""Group, name, radians to both sides, joints as parts of the motion vector, and the axis that they turn about."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,9 @@ class Slider:
 def make_sliders(model: HeadModel) -> list[Slider]:
     """The sliders of a rig; those of its face are `face_sliders`."""
     sliders = []
-    for group, name, limit, entries in _POSE:
+    for group, name, limit, joints, axis in _POSE:
         low = 0.0 if name == "Jaw open" else -limit
+        entries = [joint.start + axis for joint in joints]
         up, down = (dict.fromkeys(entries, sign) for sign in (1.0, -1.0))
         sliders.append(Slider(group, name, low, limit, up, down))
     for face in face_sliders(model):
@@ -48,4 +51,4 @@ def make_sliders(model: HeadModel) -> list[Slider]:
 
 
 def _entries(expression: Float[np.ndarray, "num_expression"]) -> dict[int, float]:
-    return {NUM_POSE + int(i): round(float(expression[i]), 5) for i in np.flatnonzero(expression)}
+    return {FlameParams.EXPRESSION.start + int(i): round(float(expression[i]), 5) for i in np.flatnonzero(expression)}

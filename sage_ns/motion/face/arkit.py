@@ -101,7 +101,7 @@ _BY_FIT: Mapping[str, Weights] = {
 """Moves fitted to rigs without names, as strong as ICT-FaceKit's shapes of ARKit's names are on the rig made from it
 (least squares over all vertices; at most 1.5, so that coefficients stay usual)."""
 
-_JAW, _LEFT_EYE, _RIGHT_EYE = 9, 12, 15
+_JAW, _LEFT_EYE, _RIGHT_EYE = (part.start for part in (FlameParams.JAW, FlameParams.LEFT_EYE, FlameParams.RIGHT_EYE))
 """Where these begin in a motion vector."""
 _TURNS: Mapping[str, tuple[int, float]] = {
     "jawOpen": (_JAW, JAW_OPEN),
@@ -147,12 +147,12 @@ class ArkitMap:
             shapes = _own_shapes(name, face)
             if shapes:
                 own.add(name)
-                row[NUM_POSE:] = torch.from_numpy(np.sum(shapes, axis=0))
+                row[FlameParams.EXPRESSION] = torch.from_numpy(np.sum(shapes, axis=0))
             elif name in _TURNS:
                 entry, angle = _TURNS[name]
                 row[entry] = angle
             elif (move := _stand_in(name, face)) is not None:
-                row[NUM_POSE:] = torch.from_numpy(move)
+                row[FlameParams.EXPRESSION] = torch.from_numpy(move)
             elif name != "mouthClose":
                 nothing.append(name)
         return cls(model, directions, tuple(nothing), frozenset(own))
@@ -167,10 +167,10 @@ class ArkitMap:
                 for name in (f"eyeSquint{side}", f"eyeWide{side}"):
                     given[name] *= 1.0 - given[f"eyeBlink{side}"]
         vector = torch.tensor([given[name] for name in ARKIT_NAMES]) @ self.directions
-        vector[6:_JAW] = _checked_turn(head)
-        bounded, _ = MotionLimits.of(self.model).clamp(vector[None, 6:])
-        vector = torch.cat([vector[:6], bounded[0]])[None].to(self.model.v_template.device)
-        return FlameParams.from_motion_vector(vector, FlameParams.neutral(self.model))
+        vector[FlameParams.NECK] = _checked_turn(head)
+        clamped, _ = MotionLimits.of(self.model).clamp(vector[None])
+        clamped = clamped.to(self.model.v_template.device)
+        return FlameParams.from_motion_vector(clamped, FlameParams.neutral(self.model))
 
 
 def arkit_motion(

@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from sage_ns.motion.face.moves import face_moves
 from sage_ns.motion.face.tables import EXPRESSIONS, combine
-from sage_ns.motion.limits import COMPONENT, NAMED
+from sage_ns.motion.limits import COMPONENT_LIMITS, NAMED_LIMITS
 
 if TYPE_CHECKING:
     from sage_ns.rig import HeadModel
@@ -142,7 +142,7 @@ def expression(
     total = np.zeros(num_expression)
     for slider in sliders:
         total += slider.expression(values.get(slider.name, 0.0))
-    return np.clip(total, *(NAMED if is_named else COMPONENT))
+    return np.clip(total, *(NAMED_LIMITS if is_named else COMPONENT_LIMITS))
 
 
 def random_expression(sliders: Sequence[FaceSlider], rng: np.random.Generator) -> tuple[dict[str, float], float]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from rich.console import Console
@@ -15,8 +14,9 @@ from sage_ns.cli.export_web import ExportWeb
 from sage_ns.errors import SageError
 from sage_ns.exchange.web.clip import MOST_ROWS, make_clip
 from sage_ns.exchange.web.content import web_content
+from sage_ns.motion.motion import USUAL_FPS, Motion
 from sage_ns.plugin import runs as avatars
-from sage_ns.rig import FlameParams
+from sage_ns.rig import NUM_POSE, FlameParams
 from tests.exchange.web.array_files import read_arrays
 from tests.exchange.web.web_avatars import tiny_avatar
 from tests.tiny import tiny_params
@@ -77,9 +77,10 @@ def test_every_beginning_of_the_surfels_is_a_sample_of_all_of_them(builtin_head_
 
 
 def test_expressions_that_nothing_uses_are_left_out(avatar: Avatar) -> None:
-    header, arrays = read_arrays(web_content(avatar, make_clip(avatar.motion.motion, 25.0), 1).data)
+    header, arrays = read_arrays(web_content(avatar, make_clip(avatar.motion.recorded()), 1).data)
     assert arrays["rig.expression_basis_index"].tolist() == list(range(10))
-    in_sliders = {entry - 18 for each in header["sliders"] for entry, _ in each["up"] + each["down"] if entry >= 18}
+    entries = {entry for each in header["sliders"] for entry, _ in each["up"] + each["down"]}
+    in_sliders = {entry - NUM_POSE for entry in entries if entry >= NUM_POSE}
     _, without = read_arrays(web_content(avatar, None, 1).data)
     assert set(without["rig.expression_basis_index"].tolist()) == in_sliders
     assert "clip.motion" not in without
@@ -87,12 +88,17 @@ def test_expressions_that_nothing_uses_are_left_out(avatar: Avatar) -> None:
 
 def test_a_clip_is_thinned_out_and_its_head_brought_to_the_avatars_place() -> None:
     rows = torch.arange(2 * MOST_ROWS + 1.0)[:, None].expand(-1, 20)
-    clip = make_clip(rows, 30.0, center=torch.tensor([0.1, 0.2, 0.3]))
+    motion = Motion.of(FlameParams.from_motion_vector(rows), "long", fps=30.0)
+    center = torch.tensor([0.1, 0.2, 0.3])
+    clip = make_clip(motion, center)
     assert clip is not None
-    assert (len(clip.motion), clip.step, clip.fps) == (1001, 3, 10.0)
-    torch.testing.assert_close(clip.motion[:, 3:], rows[::3, 3:])
-    torch.testing.assert_close(clip.motion.mean(dim=0)[:3], torch.tensor([0.1, 0.2, 0.3]), atol=1e-3, rtol=0)
-    assert make_clip(rows[:1], 30.0) is None
+    assert (clip.num_rows, clip.fps) == (1001, 10.0)
+    assert torch.equal(clip.timesteps, motion.timesteps[::3])
+    torch.testing.assert_close(clip.vectors[:, 3:], rows[::3, 3:])
+    torch.testing.assert_close(clip.params.translation.mean(dim=0), center, atol=1e-3, rtol=0)
+    assert make_clip(motion[:1]) is None
+    short = make_clip(replace(motion, fps=None)[:2])
+    assert short is not None and short.fps == USUAL_FPS
 
 
 def test_driven_by_somebody_else(avatar: Avatar, tmp_path: Path) -> None:
@@ -101,9 +107,11 @@ def test_driven_by_somebody_else(avatar: Avatar, tmp_path: Path) -> None:
     out, _ = export(tmp_path, motion=tmp_path / "driver.npz", fps=12.0)
     header, arrays = read_arrays((out / "avatar.bin").read_bytes())
     assert header["fps"] == 12.0
-    np.testing.assert_allclose(arrays["clip.motion"][:, 3:], params.motion_vector().numpy()[:, 3:], atol=1e-6)
-    center = avatar.motion.canonical()[:3].numpy()
-    np.testing.assert_allclose(arrays["clip.motion"][:, :3].mean(axis=0), center, atol=1e-5)
+    clip = FlameParams.from_motion_vector(torch.from_numpy(arrays["clip.motion"].copy()))
+    there = avatar.motion.canonical()[FlameParams.TRANSLATION]
+    torch.testing.assert_close(clip.translation.mean(dim=0), there, atol=1e-5, rtol=0)
+    still = replace(params, translation=clip.translation)
+    torch.testing.assert_close(clip.motion_vector(), still.motion_vector(), atol=1e-6, rtol=0)
 
 
 @pytest.mark.usefixtures("avatar")
@@ -136,7 +144,7 @@ def test_bad_options_are_refused_before_anything_is_loaded(tmp_path: Path, optio
 
 
 def test_motion_of_another_rig_is_refused(avatar: Avatar, tmp_path: Path) -> None:
-    motion = FlameParams.from_motion_vector(torch.ones(2, 18 + 40))
+    motion = FlameParams.from_motion_vector(torch.ones(2, NUM_POSE + 40))
     motion.save_vhap(tmp_path / "driver.npz")
     with pytest.raises(SageError, match="40 coefficients in use"):
         export(tmp_path, motion=tmp_path / "driver.npz")

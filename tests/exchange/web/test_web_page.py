@@ -19,6 +19,7 @@ from sage_ns.exchange.web.clip import make_clip
 from sage_ns.exchange.web.content import web_content
 from sage_ns.exchange.web.folder import write_folder
 from sage_ns.exchange.web.library import WebLibraryError, find_library
+from sage_ns.rig import FlameParams
 from tests.integration.browser import browser_page, needs_browser, screenshot
 from tests.waiting import wait_for
 
@@ -65,7 +66,7 @@ def page(builtin_head_avatar: Avatar, tmp_path_factory: pytest.TempPathFactory) 
             library = find_library(None, root)
         except WebLibraryError as error:
             pytest.skip(f"needs the page's libraries: {error}")
-    clip = make_clip(builtin_head_avatar.motion.motion, 25.0)
+    clip = make_clip(builtin_head_avatar.motion.recorded())
     size = write_folder(root / "page", web_content(builtin_head_avatar, clip, 1), library)
     assert size < 10e6  # rig, page and libraries; 30,000 surfels are 1.6 MB
     with socket.socket() as probe:
@@ -107,7 +108,7 @@ def test_the_picture_is_our_rasterisers(page: Page) -> None:
 def test_posed_surfels_are_our_rasterisers(page: Page) -> None:
     page.reset()
     motion = page.avatar.neutral().motion_vector()[0]
-    motion[7], motion[9] = 0.3, 0.25
+    motion[FlameParams.NECK][1], motion[FlameParams.JAW][0] = 0.3, 0.25
     page.run("viewer.motion.setSlider('Turn', 0.3); viewer.motion.setSlider('Jaw open', 0.25)")
     assert psnr(page.picture(), drawn(page.avatar, motion)) > 45
 

@@ -14,7 +14,7 @@ from sage_ns.avatar.mouth import Mouth, load_mouth_prior
 from sage_ns.avatar.personal_rig import PersonalRig
 from sage_ns.geometry.spherical_harmonics import C0
 from sage_ns.motion.source import MotionSource
-from sage_ns.rig import FlameParams
+from sage_ns.rig import NUM_POSE, FlameParams
 from sage_ns.synthetic.head import builtin_head
 from tests.tiny import tiny_head_model, tiny_params
 
@@ -46,11 +46,11 @@ def used_motion(avatar: Avatar, arrays: dict) -> torch.Tensor:
     """A motion vector that uses all that the page can: random angles, and the expressions that are in the file."""
     generator = torch.Generator().manual_seed(1)
     motion = avatar.motion.canonical().clone()
-    motion[:18] += 0.2 * torch.randn(18, generator=generator)
-    motion[9] = 0.3
-    used = 18 + torch.from_numpy(arrays["rig.joint_basis_index"].astype(int))
-    used = torch.cat([used, 18 + torch.from_numpy(arrays["rig.expression_basis_index"].astype(int))]).unique()
-    motion[18:] = 0
+    motion[:NUM_POSE] += 0.2 * torch.randn(NUM_POSE, generator=generator)
+    motion[FlameParams.JAW][0] = 0.3
+    used = NUM_POSE + torch.from_numpy(arrays["rig.joint_basis_index"].astype(int))
+    used = torch.cat([used, NUM_POSE + torch.from_numpy(arrays["rig.expression_basis_index"].astype(int))]).unique()
+    motion[FlameParams.EXPRESSION] = 0
     motion[used] = 0.5 * torch.rand(len(used), generator=generator)
     return motion
 
@@ -62,7 +62,7 @@ def exported(avatar: Avatar, folder: Path) -> Path:
     from sage_ns.exchange.web.folder import write_folder
     from sage_ns.exchange.web.library import Library
 
-    clip = make_clip(avatar.motion.motion, 25.0)
+    clip = make_clip(avatar.motion.recorded())
     write_folder(folder, web_content(avatar, clip, sh_degree=1), Library(None))
     return folder
 

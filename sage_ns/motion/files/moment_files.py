@@ -1,0 +1,54 @@
+"""Motion that lies in one npz per moment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sage_ns.errors import CaptureError, FlameParamsError
+
+if TYPE_CHECKING:
+    from sage_ns.motion.motion import Motion
+
+
+def read_moment_files(source: Path, paths: Sequence[Path], timesteps: Sequence[int]) -> Motion:
+    """Motion with one row per file; the files of one folder are one sequence.
+
+    Args:
+        source: What was given by the user.
+        paths: The files, in the order of time; at least one.
+        timesteps: Id of every file's moment.
+
+    Raises:
+        CaptureError: A file holds more than one moment.
+        FlameParamsError: A file cannot be read, or its number of expression coefficients differs from the first's.
+    """
+    import torch
+
+    from sage_ns.motion.motion import Motion
+    from sage_ns.rig import FlameParams, concatenate
+
+    rows: list[FlameParams] = []
+    for path in paths:
+        params = FlameParams.load(path)
+        if params.num_timesteps != 1:
+            raise CaptureError(
+                f"{path}: holds {params.num_timesteps} timesteps, expected one per file of a folder. To take a whole "
+                "sequence from one file, give that file."
+            )
+        if rows and params.expr.shape != rows[0].expr.shape:
+            raise FlameParamsError(
+                f"{path}: 'expr' has {params.expr.shape[1]} coefficients, but the first file has "
+                f"{rows[0].expr.shape[1]}. Export the sequence again with one head model."
+            )
+        rows.append(params)
+    folders = [path.parent for path in paths]
+    order = {folder: index for index, folder in enumerate(dict.fromkeys(folders))}
+    sequences = torch.tensor([order[folder] for folder in folders])
+    return Motion.of(concatenate(rows), source, torch.tensor(timesteps), sequences)
+
+
+def timesteps_of(paths: Sequence[Path]) -> list[int]:
+    """Timestep ids of files: the numbers that they are named by, else their places in the sequence."""
+    return [int(path.stem) if path.stem.isdecimal() else row for row, path in enumerate(paths)]

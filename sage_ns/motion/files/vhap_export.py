@@ -1,0 +1,58 @@
+"""Motion of a capture: the moments that the transforms files of an export of VHAP or LAM list."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sage_ns.errors import CaptureError
+from sage_ns.motion.files.moment_files import read_moment_files
+from sage_ns.motion.files.registry import MotionReader, MotionSplit, register_reader
+
+if TYPE_CHECKING:
+    from sage_ns.motion.motion import Motion
+
+
+@register_reader
+class VhapExport(MotionReader):
+    """A folder with `transforms*.json`; those of a union lead into sibling folders, one per sequence."""
+
+    name = "VHAP export"
+    reads = "an export folder of VHAP or LAM"
+    keeps = "the moments that its transforms list; every folder of a union is a sequence"
+    programs = ("VHAP", "LAM", "`sage-capture`")
+    specificity = 3
+    """The parameters of an export lie beside its transforms in files that other readers know."""
+
+    def recognises(self, path: Path) -> bool:
+        """Whether the folder has transforms."""
+        from sage_ns.capture.layout import TRANSFORMS
+
+        return any((path / name).is_file() for name in TRANSFORMS)
+
+    def read(self, path: Path, split: MotionSplit) -> Motion:
+        """Read the parameter file of every moment; of a capture's test moments only those that it trains on, too, if
+        the split is "train"."""
+        from sage_ns.capture.layout import TEST, TRAIN, TRAIN_MULTIFRAME, TRANSFORMS, VAL
+
+        moments = _listed(path, TRANSFORMS)
+        if split == "train":
+            trained, tested = _listed(path, (TRAIN_MULTIFRAME, TRAIN, VAL)), _listed(path, (TEST,))
+            moments = {t: file for t, file in moments.items() if t in trained or t not in tested}
+        if not moments:
+            raise CaptureError(f"{path}: its transforms list no timesteps for the split '{split}'. Export it again.")
+        return read_moment_files(path, list(moments.values()), list(moments))
+
+
+def _listed(folder: Path, names: Sequence[str]) -> dict[int, Path]:
+    """Parameter file of every timestep that the named transforms list, ascending."""
+    from sage_ns.capture.frames import frame_entries, moment_of, read_json
+
+    moments: dict[int, Path] = {}
+    for name in names:
+        if (folder / name).is_file():
+            for position, entry in enumerate(frame_entries(read_json(folder / name), folder / name)):
+                timestep, path = moment_of(entry, f"{folder / name}, frame {position}", folder.resolve())
+                moments.setdefault(timestep, path)
+    return dict(sorted(moments.items()))

@@ -1,0 +1,60 @@
+"""Files of FLAME parameters: the fields of one npz, read with checks, and the order of files in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from sage_ns.errors import FlameParamsError
+from sage_ns.system.array_fields import ArrayFields, read_npz
+
+MOTION_SHAPES = {
+    "expr": "num_timesteps num_expression",
+    "rotation": "num_timesteps 3",
+    "neck_pose": "num_timesteps 3",
+    "jaw_pose": "num_timesteps 3",
+    "eyes_pose": "num_timesteps 6",
+    "translation": "num_timesteps 3",
+}
+"""Fields with one row per timestep. The first binds the number of timesteps that the others have to agree with."""
+_IDENTITY_SHAPES = {"shape": "num_shape", "static_offset": "num_vertices 3"}
+EXPORT_AGAIN = "Export the sequence again with its tracker."
+
+
+def read_fields(path: Path) -> dict[str, Tensor]:
+    """The fields of `FlameParams` in an npz file; `static_offset` only where the file has one.
+
+    Raises:
+        FlameParamsError: The file is missing or broken, or a field is missing, misshapen or not finite.
+    """
+    shapes = {**MOTION_SHAPES, **_IDENTITY_SHAPES}
+    arrays = read_npz(path, FlameParamsError, shapes)
+    arrays = {name: _with_usual_dimensions(name, array) for name, array in arrays.items()}
+    read = ArrayFields(str(path), arrays, FlameParamsError, EXPORT_AGAIN)
+    fields = {}
+    for name, shape in shapes.items():
+        if name == "static_offset" and name not in read:
+            continue
+        fields[name] = read.floats(name, shape)
+        if name == "expr" and len(fields[name]) == 0:
+            raise read.fail("expr", "no timesteps", "at least one")
+    return fields
+
+
+def in_time_order(paths: Iterable[Path]) -> list[Path]:
+    """Files that are numbered by their names, in the order of the numbers: 9 before 10."""
+    return sorted(paths, key=lambda path: (len(path.stem), path.stem))
+
+
+def _with_usual_dimensions(name: str, array: np.ndarray) -> np.ndarray:
+    """Files disagree about leading dimensions of one: a shape has none here, motion always has its timesteps."""
+    if name == "shape" and array.ndim == 2 and len(array) and (array == array[:1]).all():
+        return array[0]
+    if name == "static_offset" and array.ndim == 3 and len(array) == 1:
+        return array[0]
+    if name in MOTION_SHAPES and array.ndim == 1:
+        return array[None]
+    return array
