@@ -31,7 +31,7 @@ from sage_ns.avatar.rebinding import carry_over, rebind_surfels
 from sage_ns.avatar.surfels import BoundSurfels, SurfelAttributes
 from sage_ns.errors import HeadModelError
 from sage_ns.field.pretraining import pretrain
-from sage_ns.geometry.ray_casting import first_triangles
+from sage_ns.geometry.mesh_queries import first_triangles
 from sage_ns.geometry.spherical_harmonics import C0
 from sage_ns.geometry.triangles import TriangleFrames
 from sage_ns.image.metrics import ImageMetrics
@@ -366,7 +366,7 @@ class SageModel(Model):
         origins, directions = pixel_rays(pinhole)
         vertices = self.rig.vertices(self.motion.at(camera.to(self.device), refined=False))
         hits = first_triangles(vertices, head_model.triangles, origins.reshape(-1, 3), directions.reshape(-1, 3))
-        on_face = face.cpu()[hits.clamp_min(0)] & (hits >= 0)
+        on_face = face.to(hits.device)[hits.clamp_min(0)] & (hits >= 0)
         return on_face.reshape(pinhole.height, pinhole.width).to(self.device)
 
     def get_image_metrics_and_images(
