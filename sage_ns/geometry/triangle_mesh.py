@@ -44,8 +44,9 @@ class TriangleMesh:
     """Rays and points ask; NVIDIA Warp answers in float32, on the device of the vertices, without gradients.
 
     Vertices and questions may be in float64: they are moved to the middle of the mesh before they are rounded, so that
-    a head's are rounded by some 10 nm wherever it is; distances to one are right to a micrometre. Answers have the device and dtype of the question. The same mesh
-    with the same history of poses gives the same answers, bit by bit, on the same device.
+    a head's are rounded by some 10 nm wherever it is, and distances to one are right to a micrometre. Answers have the
+    device and dtype of the question. The same mesh with the same history of poses gives the same answers, bit by bit,
+    on the same device.
 
     On CUDA, only :meth:`__init__` and :meth:`closest` wait for the device, to refuse bad input.
     """

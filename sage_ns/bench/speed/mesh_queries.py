@@ -3,8 +3,8 @@
     python -m sage_ns.bench.speed.mesh_queries [--device cuda] [--threads 1] [--json-path results.json]
 
 *New mesh* builds the search tree and asks, *moved mesh* gives a mesh that exists another pose first, as every training
-step of phase 2 does. Brute force compares each ray or point with each triangle: it is timed with a few of them and scaled
-up. Other programs disturb: rounds are interleaved, the median counts, and ratios rather than milliseconds.
+step of phase 2 does. Brute force compares each ray or point with each triangle: it is timed with a few of them and
+scaled up. Other programs disturb: rounds are interleaved, the median counts, and ratios rather than milliseconds.
 """
 
 from __future__ import annotations
