@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sage_ns.errors import SageError
-from sage_ns.geometry.ray_casting import RayCaster
+from sage_ns.geometry.triangle_mesh import TriangleMesh
 from sage_ns.raster import PinholeCamera
 from sage_ns.raster.cameras import pixel_rays
 from sage_ns.rig.carry import CarriedPoints
@@ -61,9 +61,9 @@ class SurfaceMesh:
     """RGB, 0..1."""
 
     @cached_property
-    def caster(self) -> RayCaster:
+    def caster(self) -> TriangleMesh:
         """For rays at this mesh; made when first asked for."""
-        return RayCaster(self.vertices, self.triangles)
+        return TriangleMesh(self.vertices, self.triangles)
 
     def posed(self, carry: CarriedPoints, vertices: Float[Tensor, "num_rig_vertices 3"]) -> SurfaceMesh:
         """This canonical surface under a pose of the rig.
@@ -84,7 +84,7 @@ def render_surface(mesh: SurfaceMesh, camera: PinholeCamera) -> SurfaceView:
     """The mesh as ``camera`` sees it: first hit of every pixel's ray, attributes interpolated over the triangle."""
     origins, directions = pixel_rays(camera)
     origins, directions = (rays.reshape(-1, 3) for rays in (origins, directions))
-    triangle = mesh.caster.first_triangles(origins, directions).to(mesh.vertices.device)
+    triangle = mesh.caster.first_hits(origins, directions).triangle
     hit = triangle >= 0
     corners = mesh.triangles[triangle[hit]]
     barycentric = _barycentric(

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from sage_ns.avatar.personal_rig import PersonalRig
-from sage_ns.geometry.ray_casting import first_triangles
+from sage_ns.geometry.mesh_queries import first_triangles
 from sage_ns.geometry.triangles import TriangleFrames, triangle_normals
 from sage_ns.raster import PinholeCamera
 from sage_ns.raster.cameras import pixel_rays

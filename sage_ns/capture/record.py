@@ -150,7 +150,7 @@ class CaptureRecord:
             downscale_factor=int(arrays["downscale_factor"]),
             split_source=cast(SplitName, split_source),
             thumbnails=thumbnails,
-            **{name: torch.from_numpy(arrays[name]) for name in _TENSORS},
+            **cast("dict[str, Any]", {name: torch.from_numpy(arrays[name]) for name in _TENSORS}),
         )
 
 

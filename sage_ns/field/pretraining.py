@@ -18,10 +18,11 @@ from torch import Tensor
 from sage_ns.field.sdf import SignedDistanceField
 from sage_ns.geometry import sample_triangles, triangle_areas, triangle_normals
 from sage_ns.geometry.signed_distance import Solid
+from sage_ns.system.files import cache_dir
 from sage_ns.system.parallel import cores_for_kernels
 from sage_ns.system.progress import tracked
 
-VERSION = 1
+VERSION = 2
 """Part of every cached file's name: raise it when the same inputs no longer give the same result."""
 STEPS = 250
 _NUM_SURFACE, _NUM_NEAR, _NUM_FAR, _NUM_UNIFORM = 24_000, 16_000, 8_000, 8_000
@@ -145,11 +146,6 @@ def _fit(
         loss.backward()
         optimizer.step()
         schedule.step()
-
-
-def cache_dir() -> Path:
-    """Folder of pre-trained fields: the environment's SAGE_CACHE, else ~/.cache/sage_ns."""
-    return Path(os.environ.get("SAGE_CACHE") or Path("~/.cache/sage_ns").expanduser())
 
 
 def _content_key(field: SignedDistanceField, vertices: Tensor, triangles: Tensor, seed: int, steps: int) -> str:

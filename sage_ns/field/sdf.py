@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -102,7 +102,12 @@ class SignedDistanceField(nn.Module):
         self.output = nn.Linear(config.hidden, 1 + config.num_features)
         self.register_buffer("center", center.detach().to(torch.float32).clone())
         self.register_buffer("half_size", torch.tensor(half_size, dtype=torch.float32))
+        self._half_size_number = float(self.half_size)
         self._start_as_sphere()
+
+    def _load_from_state_dict(self, *args: Any) -> None:
+        super()._load_from_state_dict(*args)
+        self._half_size_number = float(self.half_size)
 
     @property
     def num_encoded(self) -> int:
@@ -113,7 +118,8 @@ class SignedDistanceField(nn.Module):
     def finest_open_cell(self) -> float:
         """Edge of the cells of the finest level in use, metres."""
         last = max(0, math.ceil(self.encoding.open_levels) - 1)
-        return 2.0 * float(self.half_size) / self.encoding.layout.scales[last]
+        # The buffer as a number: reading it from a CUDA device would make every step wait.
+        return 2.0 * self._half_size_number / self.encoding.layout.scales[last]
 
     def set_open_levels(self, value: float) -> None:
         """Use this many levels of the grid, coarse to fine; a fraction fades the last one in.

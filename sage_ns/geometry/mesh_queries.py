@@ -1,23 +1,12 @@
-"""Questions to a triangle mesh: what is closest to a point, where is a barycentric point, draw triangles at random."""
+"""Single questions to a triangle mesh, and points on its triangles: where they are, drawn at random."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import numpy as np
 import torch
 from jaxtyping import Float, Int, Int64
 from torch import Tensor
 
-
-@dataclass(frozen=True, eq=False)
-class ClosestTriangles:
-    """For every point, the closest triangle of a mesh and the closest point on it."""
-
-    triangle: Int64[Tensor, "num_points"]
-    barycentric: Float[Tensor, "num_points 3"]
-    distance: Float[Tensor, "num_points"]
-    """Metres, not signed."""
+from sage_ns.geometry.triangle_mesh import ClosestTriangles, TriangleMesh
 
 
 def nearest_triangles(
@@ -25,30 +14,28 @@ def nearest_triangles(
     vertices: Float[Tensor, "num_vertices 3"],
     triangles: Int[Tensor, "num_triangles 3"],
 ) -> ClosestTriangles:
-    """The closest triangle of every point: exact, for open and closed meshes, degenerate triangles included.
-
-    Computed in float64 on the CPU, without gradients; the answer has the points' device and dtype. Of equally close
-    triangles (a shared edge or corner) the one with the lowest index is taken.
+    """The closest triangle of every point: see :meth:`TriangleMesh.closest`.
 
     Raises:
-        ValueError: There are no triangles, or points or vertices are not finite.
+        ValueError: There are no triangles or none with an area, or points or vertices are not finite.
     """
-    from sage_ns.geometry.triangle_tree import build_tree, find_closest
+    return TriangleMesh(vertices, triangles).closest(points)
 
-    if len(triangles) == 0:
-        raise ValueError("nearest_triangles: found no triangles, expected at least one")
-    positions = points.detach().cpu().double().numpy()
-    corners = vertices.detach().cpu().double().numpy()[triangles.cpu().numpy()]
-    if not (np.isfinite(positions).all() and np.isfinite(corners).all()):
-        raise ValueError("nearest_triangles: points and vertices have to be finite")
-    triangle, squared, barycentric = find_closest(
-        np.ascontiguousarray(positions), np.ascontiguousarray(corners), *build_tree(corners)
-    )
-    return ClosestTriangles(
-        triangle=torch.from_numpy(triangle).to(points.device),
-        barycentric=torch.from_numpy(barycentric).to(points),
-        distance=torch.from_numpy(np.sqrt(squared)).to(points),
-    )
+
+def first_triangles(
+    vertices: Float[Tensor, "num_vertices 3"],
+    triangles: Int[Tensor, "num_triangles 3"],
+    origins: Float[Tensor, "num_rays 3"],
+    directions: Float[Tensor, "num_rays 3"],
+) -> Int64[Tensor, "num_rays"]:
+    """Index of the first triangle of a mesh that each ray meets, -1 where it meets none; on the rays' device.
+
+    Keep a :class:`TriangleMesh` and :meth:`~TriangleMesh.move` it where the same triangles are asked again and again.
+
+    Raises:
+        ValueError: There are no triangles, or vertices are not finite.
+    """
+    return TriangleMesh(vertices, triangles).first_hits(origins, directions).triangle
 
 
 def barycentric_to_points(

@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sage_ns.geometry.mesh_borders import border_loops
-from sage_ns.geometry.mesh_queries import nearest_triangles
+from sage_ns.geometry.triangle_mesh import TriangleMesh
 from sage_ns.geometry.triangles import triangle_normals
-from sage_ns.system.parallel import even_bounds, run_chunks
 
 MIN_OPENNESS = 0.05
 """A wall from which less than this share of the directions lead outside belongs to a pocket, and counts as inside."""
 _HAIR = 1e-5
 """How far beside a triangle its outer side is tested, in diagonals of the mesh's box."""
+_SAME = 1e-6
+"""Distances that differ by less are equal, in diagonals of the mesh's box: of places that are closest to an edge which
+a pocket's wall and the outer surface share."""
 _FINEST = 1 / 300
 """Triangles that are partly covered are cut until their edges are this long, in diagonals of the mesh's box."""
 _NUM_DIRECTIONS = (24, 384)
@@ -49,49 +50,6 @@ def close_holes(
     return torch.cat([vertices, torch.stack(centroids)]), torch.cat([triangles, *fans])
 
 
-def winding_numbers(
-    points: Float[Tensor, "num_points 3"],
-    vertices: Float[Tensor, "num_vertices 3"],
-    triangles: Int[Tensor, "num_triangles 3"],
-) -> Float[Tensor, "num_points"]:
-    """How often a mesh winds around each point (generalised winding number, Jacobson et al. 2013).
-
-    An integer where the mesh is closed: 0 outside, 1 inside, 2 inside two overlapping shells; in between near holes.
-    Correct to 0.05, enough to round. Computed in float64 on the CPU, without gradients; the answer has the points'
-    device and dtype.
-
-    Raises:
-        ValueError: There are no triangles, or points or vertices are not finite.
-    """
-    return _WindingTree(vertices, triangles)(points)
-
-
-class _WindingTree:
-    """The triangles of a mesh, sorted for winding numbers."""
-
-    def __init__(self, vertices: Tensor, triangles: Tensor) -> None:
-        from sage_ns.geometry._numba_winding import node_moments
-        from sage_ns.geometry.triangle_tree import build_tree
-
-        if len(triangles) == 0:
-            raise ValueError("winding_numbers: found no triangles, expected at least one")
-        corners = np.ascontiguousarray(vertices.detach().cpu().double().numpy()[triangles.cpu().numpy()])
-        if not np.isfinite(corners).all():
-            raise ValueError("winding_numbers: vertices have to be finite")
-        order, nodes, _ = build_tree(corners)
-        self._tree = corners, order, nodes, node_moments(corners, order, nodes)
-
-    def __call__(self, points: Float[Tensor, "num_points 3"]) -> Float[Tensor, "num_points"]:
-        from sage_ns.geometry._numba_winding import winding
-
-        positions = np.ascontiguousarray(points.detach().cpu().double().numpy())
-        if not np.isfinite(positions).all():
-            raise ValueError("winding_numbers: points have to be finite")
-        result = np.empty(len(positions))
-        run_chunks(winding, even_bounds(len(positions), 256), positions, *self._tree, result)
-        return torch.from_numpy(result).to(points)
-
-
 def signed_distances(
     points: Float[Tensor, "num_points 3"],
     vertices: Float[Tensor, "num_vertices 3"],
@@ -106,7 +64,7 @@ def signed_distances(
 
 
 class Solid:
-    """What a mesh bounds. Prepared once, then asked; float64 on the CPU."""
+    """What a mesh bounds. Prepared once, then asked; on the CPU."""
 
     def __init__(self, vertices: Float[Tensor, "num_vertices 3"], triangles: Int[Tensor, "num_triangles 3"]) -> None:
         """Close the holes; find what lies inside: shells within shells, the mesh within itself, walls of pockets.
@@ -118,17 +76,19 @@ class Solid:
         if len(triangles) == 0 or not bool(torch.isfinite(vertices).all()):
             raise ValueError("Solid: expected at least one triangle, and finite vertices")
         closed = close_holes(vertices.detach().cpu().double(), triangles.detach().cpu().long())
-        self._winding_numbers = _WindingTree(*closed)
-        self.vertices, uncovered = _uncovered(*closed, self._winding_numbers)
+        self._closed = TriangleMesh(*closed, solid=True)
+        self.vertices, uncovered = _uncovered(self._closed)
         if len(uncovered) == 0:
             raise ValueError("Solid: no triangle has an outer side; are they all without area?")
-        visible = _openness(*closed, self.vertices[uncovered]) > MIN_OPENNESS
+        visible = _openness(self._closed, self.vertices[uncovered]) > MIN_OPENNESS
         self.triangles = uncovered[visible]
         """The outer surface, without holes. A triangle that is covered in part is cut into pieces, which share no
         vertices."""
-        self._pocket_walls = uncovered[~visible]
         if len(self.triangles) == 0:
             raise ValueError("Solid: no triangle borders on the outside; are the triangles facing inwards?")
+        self._surface = TriangleMesh(self.vertices, self.triangles)
+        pocket_walls = uncovered[~visible]
+        self._pocket_walls = TriangleMesh(self.vertices, pocket_walls) if len(pocket_walls) else None
 
     def signed_distances(self, points: Float[Tensor, "num_points 3"]) -> Float[Tensor, "num_points"]:
         """Distance of every point to the outer surface, metres, negative inside; on the points' device, in their dtype.
@@ -137,27 +97,27 @@ class Solid:
             ValueError: Points are not finite.
         """
         positions = points.detach().cpu().double()
-        distance = nearest_triangles(positions, self.vertices, self.triangles).distance
-        inside = self._winding_numbers(positions) > 0.5
-        if len(self._pocket_walls):
+        distance = self._surface.closest(positions).distance
+        inside = self._closed.contains(positions)
+        if self._pocket_walls is not None:
             # A place belongs to a pocket when that is where the surface closest to it is.
-            to_walls = nearest_triangles(positions, self.vertices, self._pocket_walls).distance
-            inside |= to_walls < distance
+            inside |= self._pocket_walls.closest(positions).distance < distance - _SAME * _diagonal(self.vertices)
         return torch.where(inside, -distance, distance).to(points)
 
 
-def _uncovered(vertices: Tensor, triangles: Tensor, winding_numbers: _WindingTree) -> tuple[Tensor, Tensor]:
+def _uncovered(mesh: TriangleMesh) -> tuple[Tensor, Tensor]:
     """The parts of a closed mesh's triangles that it does not wind around: whole triangles, and pieces of some."""
+    vertices, triangles = mesh.vertices, mesh.triangles
     diagonal = _diagonal(vertices)
     normals = triangle_normals(vertices, triangles)
     sided = normals.norm(dim=-1) > 0  # a triangle without area lies along its neighbours' edges
-    bare = _bare_samples(vertices[triangles], normals, diagonal, winding_numbers) & sided[:, None]
+    bare = _bare_samples(vertices[triangles], normals, diagonal, mesh) & sided[:, None]
     whole, mixed = bare.all(dim=1), bare.any(dim=1) & ~bare.all(dim=1)
     pieces, normals = vertices[triangles[mixed]], normals[mixed]
     kept = [pieces[:0]]
     while len(pieces):
         pieces, normals = _halve(pieces), normals.repeat_interleave(2, dim=0)
-        bare = _bare_samples(pieces, normals, diagonal, winding_numbers)
+        bare = _bare_samples(pieces, normals, diagonal, mesh)
         small = _edges(pieces).norm(dim=-1).amax(dim=-1) < _FINEST * diagonal
         kept.append(pieces[torch.where(small, bare[:, 0], bare.all(dim=1))])
         undecided = bare.any(dim=1) & ~bare.all(dim=1) & ~small
@@ -171,41 +131,38 @@ def _bare_samples(
     corners: Float[Tensor, "num_pieces 3 3"],
     normals: Float[Tensor, "num_pieces 3"],
     diagonal: float,
-    winding_numbers: _WindingTree,
+    mesh: TriangleMesh,
 ) -> Bool[Tensor, "num_pieces 4"]:
     """Whether nothing covers a triangle, a hair above it: at its centre, and towards each corner."""
     towards_corner = 0.1 + 0.7 * torch.eye(3, dtype=corners.dtype)
     weights = torch.cat([torch.full((1, 3), 1 / 3, dtype=corners.dtype), towards_corner])
     samples = torch.einsum("sk,fkx->fsx", weights, corners) + _HAIR * diagonal * normals[:, None]
-    return (winding_numbers(samples.reshape(-1, 3)) < 0.5).reshape(-1, 4)
+    return ~mesh.contains(samples.reshape(-1, 3)).reshape(-1, 4)
 
 
-def _openness(
-    vertices: Tensor, triangles: Tensor, corners: Float[Tensor, "num_pieces 3 3"]
-) -> Float[Tensor, "num_pieces"]:
+def _openness(mesh: TriangleMesh, corners: Float[Tensor, "num_pieces 3 3"]) -> Float[Tensor, "num_pieces"]:
     """Share of the directions above each piece in which the mesh does not stand in the way, evened out nearby.
 
     Rough walls would otherwise be told apart triangle by triangle, and a pocket's end would be a tattered one.
     """
-    import trimesh
     from scipy.spatial import KDTree
 
-    scene = trimesh.Trimesh(vertices.numpy(), triangles.numpy(), process=False, validate=False).ray
+    diagonal = _diagonal(mesh.vertices)
     normals = torch.nn.functional.normalize(torch.linalg.cross(*_edges(corners)[:, :2].unbind(1)), dim=-1, eps=1e-30)
     centers = corners.mean(dim=1)
-    origins = centers + _HAIR * _diagonal(vertices) * normals
+    origins = centers + _HAIR * diagonal * normals
     openness = torch.zeros(len(corners), dtype=torch.float64)
     doubtful = torch.arange(len(corners))
     for num in _NUM_DIRECTIONS:
         directions = _even_directions(num)
         above = directions * torch.where(normals[doubtful] @ directions.T < 0, -1.0, 1.0)[..., None]
         starts = origins[doubtful, None].expand_as(above).reshape(-1, 3)
-        hits = torch.from_numpy(scene.intersects_any(starts.numpy(), above.reshape(-1, 3).numpy()))
+        hits = mesh.is_blocked(starts, above.reshape(-1, 3))
         openness[doubtful] = 1 - hits.reshape(-1, num).double().mean(dim=1)
         doubtful = (openness < 4 * MIN_OPENNESS).nonzero()[:, 0]
     num = min(_NUM_NEIGHBOURS, len(centers))
     apart, neighbours = (found.reshape(-1, num) for found in KDTree(centers).query(centers[doubtful], k=num))
-    weights = torch.exp(-0.5 * (torch.from_numpy(apart) / (_SMOOTHING * _diagonal(vertices))) ** 2)
+    weights = torch.exp(-0.5 * (torch.from_numpy(apart) / (_SMOOTHING * diagonal)) ** 2)
     weights = weights * (normals[neighbours] * normals[doubtful, None]).sum(dim=-1).clamp_min(0)
     openness[doubtful] = (weights * openness[neighbours]).sum(dim=1) / weights.sum(dim=1).clamp_min(1e-30)
     return openness

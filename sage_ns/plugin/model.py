@@ -19,7 +19,7 @@ from sage_ns.avatar.look import Look
 from sage_ns.avatar.personal_rig import PersonalRig
 from sage_ns.capture.record import CaptureRecord
 from sage_ns.capture.shot import Shot
-from sage_ns.geometry.ray_casting import first_triangles
+from sage_ns.geometry.mesh_queries import first_triangles
 from sage_ns.image.metrics import ImageMetrics
 from sage_ns.motion.source import MotionSource
 from sage_ns.plugin.cameras import pinhole_camera
@@ -160,7 +160,7 @@ class SageModel(Model):
         origins, directions = pixel_rays(pinhole)
         vertices = self.rig.vertices(self.motion.at(camera.to(self.device), refined=False))
         hits = first_triangles(vertices, head_model.triangles, origins.reshape(-1, 3), directions.reshape(-1, 3))
-        on_face = face.cpu()[hits.clamp_min(0)] & (hits >= 0)
+        on_face = face.to(hits.device)[hits.clamp_min(0)] & (hits >= 0)
         return on_face.reshape(pinhole.height, pinhole.width).to(self.device)
 
     def get_image_metrics_and_images(

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sage_ns.errors import HeadModelError
-from sage_ns.geometry.ray_casting import RayCaster
+from sage_ns.geometry.triangle_mesh import TriangleMesh
 from sage_ns.rig.flame_params import FlameParams
 from sage_ns.rig.head_model import JOINT_NAMES, HeadModel
 from sage_ns.rig.mouth_shape import PARTS, mouth_shape
@@ -223,14 +223,14 @@ class _SkinFront:
 
     def __init__(self, head_model: HeadModel) -> None:
         self._vertices, self._triangles = head_model.v_template.cpu(), head_model.triangles.cpu()
-        self._caster = RayCaster(self._vertices, self._triangles)
+        self._caster = TriangleMesh(self._vertices, self._triangles)
         self._start = float(self._vertices[:, 2].max()) + 0.1
 
     def at(self, points: Float[Tensor, "n 2"]) -> tuple[Float[Tensor, "n"], Int[Tensor, "n"], Float[Tensor, "n 3"]]:
         """z of the skin in front of positions (x, y), its triangle and the point on it; z is NaN beside the head."""
         origins = torch.cat([points, points.new_full((len(points), 1), self._start)], dim=-1)
         directions = points.new_tensor([0.0, 0.0, -1.0]).expand_as(origins)
-        hits = self._caster.first_triangles(origins, directions)
+        hits = self._caster.first_hits(origins, directions).triangle
         triangle = hits.clamp_min(0)
         a, b, c = self._vertices[self._triangles[triangle]].unbind(dim=1)
         ab, ac, ap = (b - a)[:, :2], (c - a)[:, :2], points - a[:, :2]

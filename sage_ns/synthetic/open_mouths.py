@@ -214,7 +214,7 @@ def _pinhole(camera: StudioCamera) -> PinholeCamera:
 
 
 def _first_triangles(posed: Tensor, model: HeadModel, camera: StudioCamera) -> Tensor:
-    from sage_ns.geometry.ray_casting import first_triangles
+    from sage_ns.geometry.mesh_queries import first_triangles
 
     columns, rows = np.meshgrid(np.arange(camera.width) + 0.5, np.arange(camera.height) + 0.5)
     origins, directions = (torch.from_numpy(np.ascontiguousarray(part)) for part in camera.rays(columns, rows))

@@ -14,6 +14,11 @@ from typing import Any
 from sage_ns.errors import SageError
 
 
+def cache_dir() -> Path:
+    """Folder of what is kept between runs (pre-trained fields, kernels): SAGE_CACHE, else ~/.cache/sage_ns."""
+    return Path(os.environ.get("SAGE_CACHE") or Path("~/.cache/sage_ns").expanduser())
+
+
 def write_text(path: Path, text: str) -> None:
     """Write ``path``, and its folder if need be."""
     with whole_file(path) as unfinished:

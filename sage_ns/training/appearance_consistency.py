@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sage_ns.avatar.canonical import Canonical
 from sage_ns.capture.shot import Shot
-from sage_ns.geometry.ray_casting import first_triangles
+from sage_ns.geometry.triangle_mesh import TriangleMesh
 from sage_ns.geometry.triangles import TriangleFrames, triangle_frames
 from sage_ns.raster import Buffers, PinholeCamera
 from sage_ns.raster.cameras import pixel_rays
@@ -74,6 +74,7 @@ class AppearanceConsistency:
         self.source = source
         self.triangles = head_model.triangles
         self.frames = triangle_frames(vertices, self.triangles)
+        self._mesh = TriangleMesh(vertices, self.triangles)
         self.colors = SurfaceColors(views, vertices, self.triangles)
         self.is_hair = head_model.regions.triangle_mask("hair", head_model.triangles)
 
@@ -97,7 +98,8 @@ class AppearanceConsistency:
         pixel = torch.multinomial(_sampling_weight(buffers).cpu(), self.num_rays, replacement=True, generator=generator)
         pixel = pixel.to(vertices.device)
         origins, directions = (rays.reshape(-1, 3)[pixel] for rays in pixel_rays(camera))
-        triangle = first_triangles(vertices, self.triangles, origins, directions).to(vertices.device)
+        self._mesh.move(vertices)
+        triangle = self._mesh.first_hits(origins, directions).triangle
         met = triangle.clamp_min(0)
         depth = meeting_points(origins, directions, vertices, self.triangles, met)
         valid = (triangle >= 0) & ~self.is_hair[met] & ((posed.normal[met] * directions).sum(dim=-1) < 0)

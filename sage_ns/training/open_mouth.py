@@ -12,7 +12,7 @@ from torch import Tensor
 from sage_ns.avatar.avatar import Avatar
 from sage_ns.avatar.initialise import carries_hair
 from sage_ns.avatar.mouth import Mouth
-from sage_ns.geometry.ray_casting import first_triangles
+from sage_ns.geometry.mesh_queries import first_triangles
 from sage_ns.raster import PinholeCamera, rasterize
 from sage_ns.raster.cameras import pixel_rays, project
 from sage_ns.raster.supersampling import downsampled, enlarged
@@ -103,7 +103,7 @@ def open_mouth(
     rows, columns = (torch.arange(int(at.min()), int(at.max()) + 1) for at in (seen.row, seen.column))
     pixel = (rows[:, None] * width + columns[None]).reshape(-1).to(vertices.device)
     origins, directions = (rays.reshape(-1, 3)[pixel] for rays in pixel_rays(camera))
-    met = first_triangles(torch.cat([vertices, inside]), combined, origins, directions).to(vertices.device)
+    met = first_triangles(torch.cat([vertices, inside]), combined, origins, directions)
     pixel = pixel[met >= len(triangles)]
     alone = rasterize(mouth.place(motion, camera.center), enlarged(camera, supersampling))
     shown = downsampled(alone, supersampling).composite(background)

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sage_ns.capture.shot import Shot
-from sage_ns.geometry.ray_casting import RayCaster
+from sage_ns.geometry.triangle_mesh import TriangleMesh
 from sage_ns.raster.cameras import pixel_rays, project
 from sage_ns.rig.warp import meeting_points
 
@@ -50,7 +50,7 @@ class SurfaceColors:
     ) -> None:
         self.device = vertices.device
         self.views = [view.to(self.device) for view in views]
-        caster = RayCaster(vertices, triangles)
+        caster = TriangleMesh(vertices, triangles)
         self._solid = [_solid_depth(view, caster, vertices, triangles) for view in self.views]
         self._images = [view.picture.permute(2, 0, 1)[None] for view in self.views]
         self._masks = [view.foreground for view in self.views]
@@ -87,10 +87,10 @@ class SurfaceColors:
         return SeenColors(color, best > 0.0)
 
 
-def _solid_depth(view: Shot, caster: RayCaster, vertices: Tensor, triangles: Tensor) -> Float[Tensor, "h w"]:
+def _solid_depth(view: Shot, caster: TriangleMesh, vertices: Tensor, triangles: Tensor) -> Float[Tensor, "h w"]:
     """Camera depth of the mesh at each pixel [metres], the nearest of its neighbours; 0 at edges and off the mesh."""
     origins, directions = (rays.reshape(-1, 3) for rays in pixel_rays(view.camera))
-    hits = caster.first_triangles(origins, directions).to(vertices.device)
+    hits = caster.first_hits(origins, directions).triangle
     met = hits >= 0
     # The directions' camera depth is 1, so lengths along them are camera depths.
     depth = torch.zeros(len(hits), device=vertices.device)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sage_ns.field.pretraining import cache_dir, distance_samples, pretrain
+from sage_ns.field.pretraining import distance_samples, pretrain
 from sage_ns.field.sdf import FieldConfig, SignedDistanceField
 from sage_ns.synthetic.head import builtin_head
 from tests.tiny import tiny_head_model

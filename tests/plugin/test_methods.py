@@ -36,7 +36,7 @@ def test_console_scripts_and_entry_points_lead_to_something() -> None:
 
 def test_importing_the_methods_stays_cheap() -> None:
     """All ns-* commands import this, for other people's methods too: no compilers, no mesh libraries."""
-    heavy = "numba", "llvmlite", "smplx", "trimesh", "embreex", "skimage"
+    heavy = "numba", "llvmlite", "smplx", "trimesh", "embreex", "warp", "skimage"
     script = f"import sys, sage_ns.plugin.methods; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -136,7 +136,7 @@ def test_the_shape_is_a_mesh_of_six_parts_without_stray_triangles() -> None:
 
 
 def test_a_look_into_the_mouth_meets_fronts_of_triangles(head: HeadModel, mouth: HeadModel) -> None:
-    from sage_ns.geometry.ray_casting import first_triangles
+    from sage_ns.geometry.mesh_queries import first_triangles
     from sage_ns.geometry.triangles import triangle_normals
 
     neutral = replace(FlameParams.neutral(head), jaw_pose=torch.tensor([[0.35, 0.0, 0.0]]))

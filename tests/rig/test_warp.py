@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sage_ns.geometry.ray_casting import first_triangles
+from sage_ns.geometry.mesh_queries import first_triangles
 from sage_ns.geometry.rotations import axis_angle_to_matrix
 from sage_ns.geometry.triangles import triangle_frames, triangle_normals
 from sage_ns.rig.warp import meeting_points, to_canonical

@@ -14,7 +14,7 @@ from torch import Tensor
 from sage_ns.capture.shot import Shot
 from sage_ns.field.sdf import FieldSample
 from sage_ns.field.volume import VolumeRenderer
-from sage_ns.geometry.ray_casting import first_triangles
+from sage_ns.geometry.mesh_queries import first_triangles
 from sage_ns.geometry.rotations import axis_angle_to_matrix
 from sage_ns.geometry.signed_distance import Solid
 from sage_ns.geometry.triangles import TriangleFrames, triangle_frames

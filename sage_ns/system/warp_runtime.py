@@ -1,0 +1,115 @@
+"""NVIDIA Warp, started without its banner, and with a folder for compiled kernels wherever it runs."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
+from types import ModuleType
+
+import torch
+
+from sage_ns.system.files import cache_dir
+
+_NO_DRIVER = "Warp CUDA warning: Could not find or load the NVIDIA CUDA driver"
+_lock = threading.RLock()
+_ready: set[tuple[str, str]] = set()
+_temporary: list[tempfile.TemporaryDirectory[str]] = []
+
+
+def prepare(kernels: ModuleType, device: torch.device) -> None:
+    """Start Warp and compile or load a module's kernels for a device; later calls return at once.
+
+    Warp keeps compiled kernels in the folder WARP_CACHE_PATH, else in `warp` inside :func:`cache_dir`, else, where
+    nothing can be written there, in a temporary folder that lives as long as this process.
+    """
+    import warp as wp
+
+    key = kernels.__name__, str(device)
+    if key in _ready:
+        return
+    with _lock, _quietly():
+        _start()
+        wp.load_module(kernels, device=wp.device_from_torch(device))
+        _ready.add(key)
+
+
+def device_for(device: torch.device) -> torch.device:
+    """Where Warp works for tensors of a device: there, or on the CPU where Warp has no kernels for the device.
+
+    The latter are devices other than the CPU and CUDA, and CUDA devices whose driver is too old for Warp.
+    """
+    if device.type != "cuda":
+        return torch.device("cpu")
+    with _lock, _quietly():
+        return device if _start() > 0 else torch.device("cpu")
+
+
+def on_torch_stream(device: torch.device) -> AbstractContextManager[object]:
+    """Put Warp's work into torch's current stream of this device: in order with torch's work, without waiting."""
+    import warp as wp
+
+    if device.type != "cuda":
+        return nullcontext()
+    return wp.ScopedStream(wp.stream_from_torch(torch.cuda.current_stream(device)), sync_enter=False)
+
+
+@cache
+def _start() -> int:
+    """Initialise Warp once; returns the number of CUDA devices that it finds."""
+    import warp as wp
+
+    if wp.config.kernel_cache_dir is None and "WARP_CACHE_PATH" not in os.environ:
+        wp.config.kernel_cache_dir = _kernel_folder()
+    with _without_driver_warning():
+        wp.init()
+    return wp.get_cuda_device_count()
+
+
+def _kernel_folder() -> str:
+    try:
+        folder = cache_dir() / "warp"
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return str(folder)
+    except (OSError, RuntimeError):  # the second: there is no home folder
+        _temporary.append(tempfile.TemporaryDirectory(prefix="sage-warp-"))
+        os.environ["WARP_CACHE_PATH"] = _temporary[-1].name  # also for the processes that this one starts
+        return _temporary[-1].name
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Only warnings and errors from Warp's own log."""
+    import warp as wp
+
+    before = wp.config.log_level
+    wp.config.log_level = max(before, wp.LOG_WARNING)
+    try:
+        yield
+    finally:
+        wp.config.log_level = before
+
+
+@contextmanager
+def _without_driver_warning() -> Iterator[None]:
+    """Keep back the line that Warp's library writes straight to standard error on every machine without CUDA."""
+    with tempfile.TemporaryFile() as kept:
+        try:
+            stderr = os.dup(2)
+        except OSError:  # a process without standard error
+            yield
+            return
+        os.dup2(kept.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            kept.seek(0)
+            for line in kept.read().splitlines(keepends=True):
+                if not line.startswith(_NO_DRIVER.encode()):
+                    os.write(stderr, line)
+            os.close(stderr)
