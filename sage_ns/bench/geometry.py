@@ -157,7 +157,7 @@ def visible_points(
         directions = points - camera.center
         facing = ~seen & ((directions * normals).sum(dim=-1) < 0)
         origins = camera.center.expand_as(points)
-        hits = mesh.caster.first_triangles(origins[facing], directions[facing])
+        hits = mesh.caster.first_hits(origins[facing], directions[facing]).triangle
         seen[facing] = hits == triangle[facing]
     return points[seen]
 

@@ -1,11 +1,10 @@
+# type: ignore  # Warp compiles these functions in its own dialect, which type checkers do not know
 """Kernels of :mod:`sage_ns.geometry.triangle_mesh`: one thread asks Warp's tree of the mesh for one ray or point.
 
 `first` is the index of the first ray or point of a launch, so that several launches share the arrays.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import warp as wp
 
@@ -16,10 +15,9 @@ _FAR = wp.constant(1.0e15)
 _ACCURACY = wp.constant(2.0)
 """A node's triangles count as far when their distance is this many times their radius (Barill et al. 2018)."""
 
-# Warp reads annotations when it compiles; type checkers cannot follow them.
-Vectors: Any = wp.array(dtype=wp.vec3)
-Numbers: Any = wp.array(dtype=wp.int32)
-Flags: Any = wp.array(dtype=wp.bool)
+Vectors = wp.array(dtype=wp.vec3)
+Numbers = wp.array(dtype=wp.int32)
+Flags = wp.array(dtype=wp.bool)
 
 
 @wp.kernel

@@ -142,6 +142,7 @@ class TriangleMesh:
         weights = weights.to(self.vertices)
         weights[:, 2] = 1 - weights[:, 0] - weights[:, 1]
         weights = weights.clamp_min(0)
+        weights = weights / weights.sum(dim=-1, keepdim=True)  # exactly 1 in all, in the dtype of the vertices
         nearest = (self.vertices[self.triangles[triangle]] * weights[..., None]).sum(dim=1)
         distance = torch.linalg.vector_norm(where - nearest, dim=-1)
         return ClosestTriangles(triangle.to(points.device), weights.to(points), distance.to(points))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from sage_ns.field.pretraining import distance_samples, pretrain
 from sage_ns.field.sdf import FieldConfig, SignedDistanceField
 from sage_ns.synthetic.head import builtin_head
+from sage_ns.system.files import cache_dir
 from tests.tiny import tiny_head_model
 
 HALF_SIZE = 0.17
