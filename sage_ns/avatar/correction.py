@@ -141,7 +141,7 @@ class SurfelCorrection:
             frames: its triangle frames.
         """
         followed = asks_for_gradients(vertices)
-        if not followed and torch.equal(vertices, self.canonical):
+        if not followed and self._is_canonical(vertices):
             return None
         if not followed and self._fused is not None and can_fuse(vertices):
             return SurfelDeformation(**self._fused(vertices, frames), curvatures=None)
@@ -151,7 +151,7 @@ class SurfelCorrection:
         ratios = frames.scale / self.frames.scale
         ratio = ratios[self.triangle, None]
         if self.source == "similarity":
-            stretch = ratios[:, None, None] ** 2 * torch.eye(3).to(ratios)
+            stretch = ratios[:, None, None] ** 2 * torch.eye(3, dtype=ratios.dtype, device=ratios.device)
         else:
             stretch = deformations.squared_stretch
         stretch = self._blended(stretch)
@@ -159,7 +159,7 @@ class SurfelCorrection:
         own = frames[self.triangle]
         result = SurfelDeformation(
             to_canonical=to_canonical,
-            rotation=torch.tensor([1.0, 0, 0, 0]).to(ratio).expand_as(to_canonical),
+            rotation=torch.eye(4, dtype=ratio.dtype, device=ratio.device)[0].expand_as(to_canonical),
             squared_stretch=stretch / ratio[..., None] ** 2,
             curvatures=curvatures,
             scale_ratio=ratio,
@@ -179,6 +179,11 @@ class SurfelCorrection:
         anchors = barycentric_to_points(vertices, self.triangles, self.anchor, self.barycentric)
         target = anchors + size * _rotated(blended, self._from_anchor)
         return replace(result, zoom=size / ratio, target=target)
+
+    def _is_canonical(self, vertices: Float[Tensor, "num_vertices 3"]) -> bool:
+        """Whether these are the canonical vertices: the same tensor, or on the CPU, where to compare costs no wait, an
+        equal one."""
+        return vertices is self.canonical or (vertices.device.type == "cpu" and torch.equal(vertices, self.canonical))
 
     def apply(self, placed: Surfels, deformation: SurfelDeformation | None) -> Surfels:
         """Placed surfels, corrected. Gradients reach means, quaternions and scales; factors and turns are constants

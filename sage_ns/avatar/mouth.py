@@ -27,6 +27,7 @@ from sage_ns.rig import FlameParams, HeadModel
 from sage_ns.rig.mouth import find_mouth, lip_gap, mouth_model
 from sage_ns.rig.mouth_shape import PARTS, mouth_shape
 from sage_ns.system.array_fields import ArrayFields, read_npz, write_npz
+from sage_ns.system.devices import sent
 
 SHIPPED_PRIOR = Path(__file__).with_name("mouth_prior.npz")
 SURROUNDINGS = 0.045
@@ -187,11 +188,13 @@ def part_shade(
         shade: factor of each part at these.
     """
     opening = lip_gap(model, vertices).clamp(openings[0], openings[-1])
-    after = int(torch.searchsorted(openings, opening).clamp(min(1, len(openings) - 1), len(openings) - 1))
-    before = max(after - 1, 0)
-    span = (openings[after] - openings[before]).clamp_min(1e-9)
-    by_part = torch.lerp(shade[:, before], shade[:, after], (opening - openings[before]) / span)
-    part = torch.from_numpy(mouth_shape().part).to(vertices.device)
+    # Not openings[after]: to index with a number on a device, the CPU would wait for it.
+    after = torch.searchsorted(openings, opening).clamp(min(1, len(openings) - 1), len(openings) - 1).reshape(1)
+    before = (after - 1).clamp_min(0)
+    start, end = openings.index_select(0, before), openings.index_select(0, after)
+    fraction = (opening - start) / (end - start).clamp_min(1e-9)
+    by_part = torch.lerp(shade.index_select(1, before), shade.index_select(1, after), fraction)[:, 0]
+    part = sent(torch.from_numpy(mouth_shape().part), vertices.device)
     return by_part[part[model.triangles[:, 0]]]
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from sage_ns.errors import FieldError
 from sage_ns.field.encoding_torch import encode_torch
 from sage_ns.field.grid_layout import GridLayout
+from sage_ns.system.devices import sent
 
 NUM_PROBES = 256
 TOLERANCE = 1e-4
@@ -55,7 +56,7 @@ class TinyCudaGrid:
         """Features of all levels, as `encode_torch` defines them."""
         arguments = (x.clamp(0.0, 1.0).contiguous(),)
         features = torch.func.functional_call(self._encoding, {"params": table.flatten()}, arguments)
-        factors = torch.tensor(weights, dtype=features.dtype, device=features.device)
+        factors = sent(torch.tensor(weights, dtype=features.dtype), features.device)
         return features * factors.repeat_interleave(table.shape[1])
 
     @torch.no_grad()

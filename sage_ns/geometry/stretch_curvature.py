@@ -89,7 +89,7 @@ def shape_operator(
     turned = turned + turned.mT
     trace = spread[..., 0, 0] + spread[..., 1, 1]
     determinant = spread[..., 0, 0] * spread[..., 1, 1] - spread[..., 0, 1] ** 2
-    adjugate = trace[..., None, None] * torch.eye(2).to(spread) - spread
+    adjugate = trace[..., None, None] * torch.eye(2, dtype=spread.dtype, device=spread.device) - spread
     on_line = determinant <= 1e-6 * trace**2
     divisor = torch.where(on_line, 1.0, 2 * trace * determinant)
     solved = (determinant[..., None, None] * turned + adjugate @ turned @ adjugate) / divisor[..., None, None]

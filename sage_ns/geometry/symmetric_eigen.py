@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from sage_ns.geometry.eigen_closed_form import eigen_closed_form
 from sage_ns.geometry.rotations import matrix_to_quaternion
 from sage_ns.system.parallel import even_bounds, run_chunks
 
@@ -80,7 +81,8 @@ def symmetric_eigen_quaternions_torch(
 class _Eigen(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, lower: Tensor) -> tuple[Tensor, Tensor]:
-        values, vectors = torch.linalg.eigh(symmetric_matrix(lower))
+        matrix = symmetric_matrix(lower)
+        values, vectors = torch.linalg.eigh(matrix) if lower.device.type == "cpu" else eigen_closed_form(matrix)
         order = values.abs().argsort(dim=-1, descending=True)
         values = values.gather(-1, order)
         vectors = vectors.gather(-1, order[..., None, :].expand_as(vectors))

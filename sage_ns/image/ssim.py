@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from sage_ns.system.devices import sent
 from sage_ns.system.parallel import even_bounds, run_chunks, scratch
 
 WINDOW = 11
@@ -44,7 +45,7 @@ def ssim_torch(
     a: Float[Tensor, "height width channels"], b: Float[Tensor, "height width channels"]
 ) -> Float[Tensor, ""]:
     """The definition of `ssim` in plain torch, any floating-point type and device."""
-    weights = gaussian_window(a.dtype).to(a.device)
+    weights = sent(gaussian_window(a.dtype), a.device)
 
     def blur(image: Tensor) -> Tensor:
         planes = image.permute(2, 0, 1)[:, None]

@@ -46,6 +46,8 @@ class MotionSource(nn.Module):
         self.register_buffer("timesteps", timesteps.to(torch.int64))
         self.register_buffer("canonical_row", torch.tensor(canonical_row))
         self.register_buffer("tracked", self.motion[canonical_row].clone())
+        # To index with the buffer, the CPU would wait for the device.
+        self._row = int(canonical_row)
 
     @property
     def num_coefficients(self) -> int:
@@ -59,11 +61,11 @@ class MotionSource(nn.Module):
 
     def canonical(self) -> Float[Tensor, "num_coefficients"]:
         """The motion vector of the canonical timestep."""
-        return self.motion[self.canonical_row]
+        return self.motion[self._row]
 
     def refine(self, motion: Float[Tensor, "num_coefficients"]) -> None:
         """Put ``motion`` in the place of the canonical moment's: whoever asks for that moment gets it from now on."""
-        self.motion[self.canonical_row] = motion
+        self.motion[self._row] = motion
 
     def at_time(self, time: float) -> Float[Tensor, "num_coefficients"]:
         """Motion at ``time`` in 0..1 along the stored rows, rotations by spherical interpolation."""
@@ -102,3 +104,4 @@ class MotionSource(nn.Module):
             if stored is not None:
                 setattr(self, name, torch.empty_like(stored, device=self.motion.device))
         super()._load_from_state_dict(state_dict, prefix, *args)
+        self._row = int(self.canonical_row)

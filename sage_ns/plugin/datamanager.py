@@ -31,6 +31,7 @@ from sage_ns.plugin.snapshot import (
     snapshot_path,
 )
 from sage_ns.raster import PinholeCamera
+from sage_ns.system.devices import sent
 
 FLOAT_CACHE_BYTES = 2 << 30
 """Pictures are cached as float32 up to this size, beyond it as uint8 (a quarter of it)."""
@@ -183,7 +184,7 @@ class CaptureDatamanager(FullImageDatamanager[CaptureDataset]):
     def _ready(self, data: dict[str, Any]) -> dict[str, Any]:
         """A copy of cached data, on the device, as floats."""
         return {
-            name: _to_float(value.to(self.device)) if isinstance(value, Tensor) else value
+            name: _to_float(sent(value, self.device)) if isinstance(value, Tensor) else value
             for name, value in data.items()
         }
 

@@ -12,6 +12,11 @@ from torch import Tensor
 from sage_ns.raster.types import PinholeCamera
 
 
+def _inverse(intrinsics: Float[Tensor, "3 3"]) -> Float[Tensor, "3 3"]:
+    """Inverse of camera intrinsics. ``torch.linalg.inv`` would make the CPU wait for the device to check the result."""
+    return torch.linalg.inv_ex(intrinsics).inverse
+
+
 def pixel_rays(camera: PinholeCamera) -> tuple[Float[Tensor, "h w 3"], Float[Tensor, "h w 3"]]:
     """Origins [metres] and directions (not normalised) of the rays through all pixel centres, in the world."""
     device = camera.intrinsics.device
@@ -19,7 +24,7 @@ def pixel_rays(camera: PinholeCamera) -> tuple[Float[Tensor, "h w 3"], Float[Ten
     columns = torch.arange(camera.width, device=device) + 0.5
     y, x = torch.meshgrid(rows, columns, indexing="ij")
     pixels = torch.stack([x, y, torch.ones_like(x)], dim=-1)
-    directions = pixels @ torch.linalg.inv(camera.intrinsics).T @ camera.T_camera_world[:3, :3]
+    directions = pixels @ _inverse(camera.intrinsics).T @ camera.T_camera_world[:3, :3]
     return camera.center.expand_as(directions), directions
 
 

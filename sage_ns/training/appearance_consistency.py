@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sage_ns.avatar.canonical import Canonical
@@ -18,6 +18,7 @@ from sage_ns.raster import Buffers, PinholeCamera
 from sage_ns.raster.cameras import pixel_rays
 from sage_ns.rig import HeadModel
 from sage_ns.rig.warp import meeting_points, to_canonical
+from sage_ns.system.devices import kept_rows, sent
 from sage_ns.training.config import AppearanceSource
 from sage_ns.training.surface_colors import SurfaceColors
 
@@ -40,6 +41,17 @@ class Expected:
     pixel: Int[Tensor, "num_rays"]
     """Flat index."""
     color: Float[Tensor, "num_rays 3"]
+    """0..1."""
+    valid: Bool[Tensor, "num_rays"]
+    """Which of them count; on the CPU all, see `sage_ns.system.devices.kept_rows`."""
+
+    def joined(self, other: Expected) -> Expected:
+        """These pixels and others of the same rendering."""
+        return Expected(
+            torch.cat([self.pixel, other.pixel]),
+            torch.cat([self.color, other.color]),
+            torch.cat([self.valid, other.valid]),
+        )
 
 
 class AppearanceConsistency:
@@ -95,8 +107,7 @@ class AppearanceConsistency:
             buffers: the rendering.
             generator: source of all randomness, on the CPU.
         """
-        pixel = torch.multinomial(_sampling_weight(buffers).cpu(), self.num_rays, replacement=True, generator=generator)
-        pixel = pixel.to(vertices.device)
+        pixel = _drawn(_sampling_weight(buffers), torch.rand(self.num_rays, generator=generator, dtype=torch.float64))
         origins, directions = (rays.reshape(-1, 3)[pixel] for rays in pixel_rays(camera))
         self._mesh.move(vertices)
         triangle = self._mesh.first_hits(origins, directions).triangle
@@ -104,14 +115,16 @@ class AppearanceConsistency:
         depth = meeting_points(origins, directions, vertices, self.triangles, met)
         valid = (triangle >= 0) & ~self.is_hair[met] & ((posed.normal[met] * directions).sum(dim=-1) < 0)
         valid &= buffers.depth_median.reshape(-1)[pixel] > depth - _IN_FRONT
-        pixel, triangle, directions = pixel[valid], triangle[valid], directions[valid]
+        depth = torch.where(valid, depth, 0.0)  # rays that miss, or graze a triangle, may have no number there
+        rows = kept_rows(valid)
+        pixel, triangle, directions, valid = pixel[rows], met[rows], directions[rows], valid[rows]
         start, gaze = to_canonical(
-            origins[valid] + depth[valid, None] * directions,
+            origins[rows] + depth[rows, None] * directions,
             F.normalize(directions, dim=-1),
             posed[triangle],
             self.frames[triangle],
         )
-        jitter = torch.rand(len(pixel), generator=generator).to(start)
+        jitter = sent(torch.rand(len(pixel), generator=generator), start.device)
         seen = self.canonical.renderer(
             self.canonical.field,
             self.canonical.radiance,
@@ -127,9 +140,10 @@ class AppearanceConsistency:
         # A bent ray may end on the other lip, or in a fold of the lid: neither its place nor its normal is this skin's.
         skin = self.frames.normal[triangle]
         height = ((surface - start) * skin).sum(dim=-1).abs()
-        valid = pictured.seen & (seen.alpha[:, 0] > _REACHED) & (height < _OFF_THE_MESH)
+        valid = valid & pictured.seen & (seen.alpha[:, 0] > _REACHED) & (height < _OFF_THE_MESH)
         valid &= (F.normalize(seen.normal, dim=-1) * skin).sum(dim=-1) > _SAME_SIDE
-        return Expected(pixel[valid], color[valid])
+        rows = kept_rows(valid)
+        return Expected(pixel[rows], color[rows], valid[rows])
 
 
 def _sampling_weight(buffers: Buffers) -> Float[Tensor, "num_pixels"]:
@@ -141,3 +155,13 @@ def _sampling_weight(buffers: Buffers) -> Float[Tensor, "num_pixels"]:
     assert isinstance(error, Tensor)
     even = inside / inside.mean().clamp_min(1e-9)
     return (1 - _EVERYWHERE) * error / error.mean().clamp_min(1e-9) + _EVERYWHERE * even + 1e-6
+
+
+def _drawn(weight: Float[Tensor, "num_pixels"], uniform: Float[Tensor, "num_rays"]) -> Int[Tensor, "num_rays"]:
+    """Flat pixel indices, drawn in proportion to ``weight`` by inverting its sum at ``uniform`` numbers of 0..1.
+
+    ``torch.multinomial`` takes a generator of the weight's own device alone; the draws have to be the same on all.
+    """
+    summed = weight.double().cumsum(dim=0)
+    place = sent(uniform, weight.device) * summed[-1]
+    return torch.searchsorted(summed, place, right=True).clamp_max(len(weight) - 1)

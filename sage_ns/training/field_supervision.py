@@ -13,6 +13,7 @@ from sage_ns.geometry.triangles import TriangleFrames
 from sage_ns.raster import Buffers, PinholeCamera
 from sage_ns.raster.cameras import pixel_rays
 from sage_ns.rig import HeadModel
+from sage_ns.system.devices import sent
 from sage_ns.training import losses
 from sage_ns.training.config import LearnerConfig, require
 from sage_ns.training.losses import Terms
@@ -56,7 +57,9 @@ class FieldSupervision:
         self.seed = seed
         # The surface goes straight over strands of hair, and over the gap between the lips, which is to stay dark.
         regions, triangles = head_model.regions, head_model.triangles
-        self._is_covered = regions.triangle_mask("hair", triangles) | regions.triangle_mask("lips", triangles)
+        self._is_covered = (regions.triangle_mask("hair", triangles) | regions.triangle_mask("lips", triangles)).to(
+            triangles.device
+        )
 
     @classmethod
     def of(cls, config: LearnerConfig, canonical: Canonical, head_model: HeadModel, seed: int) -> FieldSupervision:
@@ -95,7 +98,7 @@ class FieldSupervision:
         pixels = self._pixels(step, mask if mask is not None else buffers.alpha.detach())
         origins, directions = (each.reshape(-1, 3)[pixels] for each in pixel_rays(camera))
         length = torch.linalg.vector_norm(directions, dim=-1)
-        jitter = torch.rand(len(pixels), generator=self._generator(step, 1)).to(length.device)
+        jitter = sent(torch.rand(len(pixels), generator=self._generator(step, 1)), length.device)
         seen = self.canonical.renderer(
             self.canonical.field, self.canonical.radiance, origins, directions / length[:, None], jitter
         )
@@ -125,7 +128,8 @@ class FieldSupervision:
     def _pixels(self, step: int, foreground: Float[Tensor, "h w 1"]) -> Tensor:
         """Flat pixel indices, foreground first: twice as many are drawn as are kept."""
         flat = foreground.reshape(-1)
-        drawn = torch.randint(flat.shape[0], (2 * self.num_rays,), generator=self._generator(step, 0)).to(flat.device)
+        drawn = torch.randint(flat.shape[0], (2 * self.num_rays,), generator=self._generator(step, 0))
+        drawn = sent(drawn, flat.device)
         order = torch.sort(flat[drawn] < 0.5, stable=True).indices
         # A twentieth at least is background, where there is any, so that nothing grows there unseen.
         num_last = self.num_rays // 20
@@ -154,7 +158,7 @@ class FieldSupervision:
         assert gradient is not None
         opacity = torch.sigmoid(attributes.opacity_logits.detach()[chosen])
         nearby = positions[: self.num_points // 4].detach()
-        offset = torch.randn(nearby.shape, generator=self._generator(step, 3)).to(nearby)
+        offset = sent(torch.randn(nearby.shape, generator=self._generator(step, 3)), nearby.device)
         return {
             "surface_distance": lambda: losses.surface_distance(sample.distance, opacity),
             "normal_alignment": lambda: losses.normal_alignment(normals, gradient, opacity),
@@ -172,10 +176,15 @@ class FieldSupervision:
     def _surface_surfels(self, step: int, surfels: BoundSurfels) -> Tensor:
         """Indices of surfels on skin; about ``num_points``, fewer where there is hair."""
         drawn = torch.randint(surfels.num_surfels, (2 * self.num_points,), generator=self._generator(step, 2))
-        drawn = drawn.to(surfels.triangle.device)
-        is_skin = ~self._is_covered.to(drawn.device)[surfels.triangle[drawn]]
+        drawn = sent(drawn, surfels.triangle.device)
+        is_skin = ~self._is_covered[surfels.triangle[drawn]]
         is_skin &= torch.linalg.vector_norm(surfels.means.detach()[drawn], dim=-1) <= _ON_SURFACE
-        return drawn[is_skin][: self.num_points]
+        if drawn.device.type == "cpu":
+            return drawn[is_skin][: self.num_points]
+        # Their number is known on the device alone. Always as many are taken, those on skin first and over again.
+        skin_first = torch.sort(~is_skin, stable=True).indices
+        places = torch.arange(self.num_points, device=drawn.device) % is_skin.sum().clamp_min(1)
+        return drawn[skin_first[places]]
 
 
 def _damped(values: Float[Tensor, "*shape"], share: float) -> Float[Tensor, "*shape"]:

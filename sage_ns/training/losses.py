@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from sage_ns.image import ssim
@@ -186,9 +186,15 @@ def field_color(rendered: Float[Tensor, "num_rays 3"], truth: Float[Tensor, "num
     return (rendered - truth).abs().mean()
 
 
-def appearance(shown: Float[Tensor, "num_rays 3"], expected: Float[Tensor, "num_rays 3"]) -> Float[Tensor, ""]:
-    """``mean |C_gs(p) - C^(warp(p))|_1`` (Eq. 20): a posed head looks as the canonical one does; 0 without rays."""
-    return (shown - expected).abs().sum() / max(3 * len(shown), 1)
+def appearance(
+    shown: Float[Tensor, "num_rays 3"], expected: Float[Tensor, "num_rays 3"], valid: Bool[Tensor, "num_rays"]
+) -> Float[Tensor, ""]:
+    """``mean |C_gs(p) - C^(warp(p))|_1`` over the valid rays (Eq. 20): a posed head looks as the canonical one does.
+
+    0 where no ray is valid.
+    """
+    difference = torch.where(valid[:, None], shown - expected, 0.0).abs()
+    return difference.sum() / (3 * valid.sum()).clamp_min(1)
 
 
 def field_depth(

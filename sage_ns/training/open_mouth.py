@@ -12,10 +12,11 @@ from torch import Tensor
 from sage_ns.avatar.avatar import Avatar
 from sage_ns.avatar.initialise import carries_hair
 from sage_ns.avatar.mouth import Mouth
-from sage_ns.geometry.mesh_queries import first_triangles
+from sage_ns.geometry.triangle_mesh import TriangleMesh
 from sage_ns.raster import PinholeCamera, rasterize
 from sage_ns.raster.cameras import pixel_rays, project
 from sage_ns.raster.supersampling import downsampled, enlarged
+from sage_ns.system.devices import kept_rows
 from sage_ns.training.appearance_consistency import Expected
 from sage_ns.training.surface_colors import SurfaceColors
 
@@ -73,38 +74,67 @@ def filled_pixels(avatar: Avatar, cameras: Sequence[PinholeCamera]) -> Float[Ten
     return total
 
 
-@torch.no_grad()
-def open_mouth(
-    mouth: Mouth,
-    motion: Float[Tensor, "num_coefficients"],
-    vertices: Float[Tensor, "num_vertices 3"],
-    triangles: Int[Tensor, "num_triangles 3"],
-    camera: PinholeCamera,
-    supersampling: int,
-    background: Float[Tensor, "3"],
-) -> Expected:
-    """Pixels whose rays meet the inside of the mouth before any skin, in the colours of the mouth alone [reading].
+class OpenMouth:
+    """Finds the pixels that look into the mouth, and the colours of the mouth alone there [reading].
 
-    Lips that open turn surfels of the closed seam, which no picture has shown from there, over the teeth. Held to this
-    they learn to keep clear.
+    Lips that open turn surfels of the closed seam, which no picture has shown from there, over the teeth. Held to these
+    colours they learn to keep clear.
 
     Args:
-        mouth: of the avatar; not trained.
-        motion: the moment.
+        mouth: of the avatar; it is not trained.
+        motion: any moment; head and mouth become one mesh there, which is moved to other moments later.
         vertices, triangles: the head's mesh at that moment, metres.
-        camera: that looks.
-        supersampling: draw the mouth at this many times the resolution.
-        background: colour that shines through where the mouth's surfels leave a gap.
     """
-    inside = mouth.vertices(motion)
-    combined = torch.cat([triangles, mouth.rig.head_model.triangles + len(vertices)])
-    seen = project(inside[mouth.rig.head_model.triangles.unique()], camera)
-    width = camera.width
+
+    def __init__(
+        self,
+        mouth: Mouth,
+        motion: Float[Tensor, "num_coefficients"],
+        vertices: Float[Tensor, "num_vertices 3"],
+        triangles: Int[Tensor, "num_triangles 3"],
+    ) -> None:
+        self.mouth = mouth
+        own = mouth.rig.head_model.triangles
+        self._num_head = len(triangles)
+        self._used = own.unique()
+        inside = mouth.vertices(motion)
+        self._mesh = TriangleMesh(torch.cat([vertices, inside]), torch.cat([triangles, own + len(vertices)]))
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        motion: Float[Tensor, "num_coefficients"],
+        vertices: Float[Tensor, "num_vertices 3"],
+        camera: PinholeCamera,
+        supersampling: int,
+        background: Float[Tensor, "3"],
+    ) -> Expected:
+        """Pixels whose rays meet the inside of the mouth before any skin, in the colours of the mouth.
+
+        Args:
+            motion: the moment.
+            vertices: of the head's mesh at that moment, metres.
+            camera: of the picture.
+            supersampling: draw the mouth at this many times the resolution.
+            background: colour that shines through where the mouth's surfels leave a gap.
+        """
+        inside = self.mouth.vertices(motion)
+        self._mesh.move(torch.cat([vertices, inside]))
+        pixel = _pixels_around(inside[self._used], camera)
+        origins, directions = (rays.reshape(-1, 3)[pixel] for rays in pixel_rays(camera))
+        looks_in = self._mesh.first_hits(origins, directions).triangle >= self._num_head
+        rows = kept_rows(looks_in)
+        alone = rasterize(self.mouth.place(motion, camera.center), enlarged(camera, supersampling))
+        shown = downsampled(alone, supersampling).composite(background).reshape(-1, 3)
+        return Expected(pixel[rows], shown[pixel[rows]], looks_in[rows])
+
+
+def _pixels_around(points: Float[Tensor, "n 3"], camera: PinholeCamera) -> Int[Tensor, "num_pixels"]:
+    """Flat indices of the pixels in the rectangle that holds the points; on a device, whose CPU would have to wait for
+    the rectangle, of all pixels."""
+    height, width = camera.height, camera.width
+    if points.device.type != "cpu":
+        return torch.arange(height * width, device=points.device)
+    seen = project(points, camera)
     rows, columns = (torch.arange(int(at.min()), int(at.max()) + 1) for at in (seen.row, seen.column))
-    pixel = (rows[:, None] * width + columns[None]).reshape(-1).to(vertices.device)
-    origins, directions = (rays.reshape(-1, 3)[pixel] for rays in pixel_rays(camera))
-    met = first_triangles(torch.cat([vertices, inside]), combined, origins, directions)
-    pixel = pixel[met >= len(triangles)]
-    alone = rasterize(mouth.place(motion, camera.center), enlarged(camera, supersampling))
-    shown = downsampled(alone, supersampling).composite(background)
-    return Expected(pixel, shown.reshape(-1, 3)[pixel])
+    return (rows[:, None] * width + columns[None]).reshape(-1)

@@ -10,6 +10,7 @@ from sage_ns.avatar.surfels import SurfelAttributes
 from sage_ns.capture.images import recomposite
 from sage_ns.capture.shot import Shot
 from sage_ns.raster.supersampling import averaged, downsampled
+from sage_ns.system.devices import sent
 from sage_ns.training import losses
 from sage_ns.training.field_supervision import FieldSupervision
 from sage_ns.training.learner import Learner
@@ -96,7 +97,7 @@ class PictureFit:
         if shot.mask is None or not self.learner.config.random_background:
             return fixed
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
-        return torch.rand(3, generator=generator).to(fixed.device)
+        return sent(torch.rand(3, generator=generator), fixed.device)
 
     def _over(self, background: Tensor, shot: Shot) -> Tensor:
         """The picture over another background; unchanged where it has no mask."""

@@ -11,11 +11,12 @@ from torch.optim import Optimizer
 from sage_ns.motion.bank import DrivingBank
 from sage_ns.raster.supersampling import downsampled
 from sage_ns.system.console import console
+from sage_ns.system.devices import sent
 from sage_ns.training import losses
-from sage_ns.training.appearance_consistency import AppearanceConsistency, Expected
+from sage_ns.training.appearance_consistency import AppearanceConsistency
 from sage_ns.training.config import SelfSuperviseConfig
 from sage_ns.training.learner import Learner
-from sage_ns.training.open_mouth import clear_mouth, open_mouth
+from sage_ns.training.open_mouth import OpenMouth, clear_mouth
 from sage_ns.training.phase import PhaseStep, ShotSource
 from sage_ns.training.picture_fit import PictureFit
 
@@ -57,6 +58,7 @@ class SelfSupervise:
         self.seed = seed
         self.fit = fit
         self.consistency: AppearanceConsistency | None = None
+        self.open_mouth: OpenMouth | None = None
 
     def begin(self) -> None:
         """Freeze the field, clear what hides behind closed lips, settle the surfels and hold the hair."""
@@ -65,6 +67,10 @@ class SelfSupervise:
             # Networks over the field ask it for its features; what surfels learn must not move its surface.
             learner.canonical.field.requires_grad_(False)
         self.consistency = self._canonical_appearance()
+        if avatar.mouth is not None:
+            canonical = avatar.motion.canonical()
+            vertices = avatar.poses.at(canonical).vertices
+            self.open_mouth = OpenMouth(avatar.mouth, canonical, vertices, avatar.rig.head_model.triangles)
         if not avatar.is_settled and self.consistency is not None:
             clear_mouth(avatar, self.consistency.colors)
         avatar.settle()
@@ -102,24 +108,20 @@ class SelfSupervise:
         learner = self.learner
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
         camera = self.shots.shot(step).camera
-        motion = self.bank.draw(generator).to(learner.device)
+        motion = sent(self.bank.draw(generator), learner.device)
         buffers = learner.draw_fine(camera, motion, learner.attributes(learner.predict()))
         terms = losses.surface(buffers)
         finer = learner.config.supersampling
         small = downsampled(buffers, finer)
         pose = learner.avatar.poses.at(motion)
-        background = torch.rand(3, generator=generator).to(learner.device)
+        background = sent(torch.rand(3, generator=generator), learner.device)
         rendered = small.composite(background)
         if self.consistency is not None:
             expected = self.consistency(camera, pose.vertices, pose.frames, small, generator)
-            if learner.avatar.mouth is not None:
-                triangles = learner.rig.head_model.triangles
-                within = open_mouth(learner.avatar.mouth, motion, pose.vertices, triangles, camera, finer, background)
-                expected = Expected(
-                    torch.cat([expected.pixel, within.pixel]), torch.cat([expected.color, within.color])
-                )
+            if self.open_mouth is not None:
+                expected = expected.joined(self.open_mouth(motion, pose.vertices, camera, finer, background))
             shown = rendered.reshape(-1, 3)[expected.pixel]
-            terms["appearance"] = lambda: losses.appearance(shown, expected.color)
+            terms["appearance"] = lambda: losses.appearance(shown, expected.color, expected.valid)
         return PhaseStep(rendered.detach(), terms, self.fit.psnr)
 
     def after_step(self, step: int, optimizers: Mapping[str, Optimizer]) -> None:

@@ -102,6 +102,6 @@ def _solid_depth(view: Shot, caster: TriangleMesh, vertices: Tensor, triangles: 
 
 
 def _bilinear(image: Float[Tensor, "1 3 h w"], pixels: Float[Tensor, "n 2"]) -> Float[Tensor, "n 3"]:
-    size = torch.tensor([image.shape[3], image.shape[2]], device=pixels.device)
-    grid = (2 * pixels / size - 1)[None, None]
+    x, y = 2 * pixels[:, 0] / image.shape[3] - 1, 2 * pixels[:, 1] / image.shape[2] - 1
+    grid = torch.stack([x, y], dim=-1)[None, None]
     return F.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=False)[0, :, 0].T

@@ -21,7 +21,8 @@ from sage_ns.geometry.triangles import TriangleFrames, triangle_frames
 from sage_ns.raster import Buffers, PinholeCamera
 from sage_ns.raster.cameras import pixel_rays, project
 from sage_ns.rig.warp import meeting_points
-from sage_ns.training.appearance_consistency import AppearanceConsistency, AppearanceSource, Expected
+from sage_ns.training.appearance_consistency import AppearanceConsistency, Expected, _drawn
+from sage_ns.training.config import AppearanceSource
 from tests.tiny import tiny_head_model
 
 HEAD = tiny_head_model()
@@ -167,6 +168,28 @@ def test_pixels_should_look_as_the_pictures_say_however_the_head_is_moved(
     # look-up takes for an edge (2 cm), a few blend in what lies behind it; which are drawn differs from CPU to CPU.
     assert float(off[smooth].max()) < 0.013
     assert float(off.quantile(0.99)) < 0.02 and float(off.max()) < 0.04
+
+
+def test_a_device_keeps_all_rows_and_means_the_same(canonical: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where counting rows would make the CPU wait, those that are not valid stay and count for nothing."""
+    compact = expected(consistency(canonical), 0.2, MOVED)
+    monkeypatch.setattr("sage_ns.training.appearance_consistency.kept_rows", lambda valid: slice(None))
+    whole = expected(consistency(canonical), 0.2, MOVED)
+    assert compact.valid.all() and len(whole.pixel) == NUM_RAYS > len(compact.pixel)
+    # The jitter of a ray depends on how many rays there are, and a few rays at rims are valid with one alone.
+    assert abs(int(whole.valid.sum()) - len(compact.pixel)) < 0.05 * NUM_RAYS
+    assert whole.color[whole.valid].isfinite().all()
+    truth = picture(camera(0.2), MOVED).picture.reshape(-1, 3)[whole.pixel]
+    assert float((whole.color - truth)[whole.valid].abs().amax(dim=-1).quantile(0.99)) < 0.02
+
+
+def test_pixels_are_drawn_in_proportion_to_their_weight() -> None:
+    weight = torch.tensor([0.0, 1.0, 0.0, 3.0, 4.0, 0.0])
+    drawn = _drawn(weight, torch.rand(80_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64))
+    shares = torch.bincount(drawn, minlength=6) / len(drawn)
+    torch.testing.assert_close(shares, weight / weight.sum(), rtol=0, atol=0.01)
+    ends = _drawn(weight, torch.tensor([0.0, 1.0 - 1e-16, 1.0], dtype=torch.float64))
+    assert ends[0] == 1 and ends[2] <= 5, "numbers at the ends name pixels, too"
 
 
 def test_the_field_can_tell_instead_of_the_pictures(canonical: Any) -> None:

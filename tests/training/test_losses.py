@@ -140,17 +140,28 @@ def test_field_color_and_flatness_are_means() -> None:
 def test_appearance_is_the_mean_difference_of_the_rays_that_say_something() -> None:
     shown = torch.tensor([[0.2, 0.4, 0.6], [0.9, 1.0, 0.8]], requires_grad=True)
     expected = torch.tensor([[0.5, 0.4, 0.6], [0.7, 1.0, 0.9]])
-    loss = losses.appearance(shown, expected)
+    loss = losses.appearance(shown, expected, torch.ones(2, dtype=torch.bool))
     assert float(loss.detach()) == pytest.approx((0.3 + 0.2 + 0.1) / 6)
     loss.backward()
     assert shown.grad is not None
     assert torch.allclose(shown.grad, torch.tensor([[-1.0, 0.0, 0.0], [1.0, 0.0, -1.0]]) / 6)
 
 
+def test_appearance_leaves_out_rays_that_are_not_valid() -> None:
+    shown = torch.tensor([[0.2, 0.4, 0.6], [0.9, 1.0, 0.8]], requires_grad=True)
+    expected = torch.tensor([[0.5, 0.4, 0.6], [float("nan")] * 3])
+    loss = losses.appearance(shown, expected, torch.tensor([True, False]))
+    assert float(loss.detach()) == pytest.approx(0.3 / 3)
+    loss.backward()
+    assert shown.grad is not None and torch.allclose(shown.grad, torch.tensor([[-1.0, 0.0, 0.0], [0.0] * 3]) / 3)
+    nothing = losses.appearance(shown, expected, torch.zeros(2, dtype=torch.bool))
+    assert float(nothing.detach()) == 0.0
+
+
 def test_appearance_without_rays_is_zero_and_can_be_differentiated() -> None:
     image = random_image(5).requires_grad_()
     none = torch.zeros(0, dtype=torch.int64)
-    loss = losses.appearance(image.reshape(-1, 3)[none], torch.zeros(0, 3))
+    loss = losses.appearance(image.reshape(-1, 3)[none], torch.zeros(0, 3), torch.zeros(0, dtype=torch.bool))
     loss.backward()
     assert float(loss.detach()) == 0.0 and image.grad is not None and not image.grad.any()
 

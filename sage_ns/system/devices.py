@@ -1,0 +1,24 @@
+"""Handing small tensors to a device without waiting for it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def sent(tensor: Tensor, device: torch.device | str) -> Tensor:
+    """The tensor on ``device``. The CPU goes on at once, and work that is queued on the device later sees the values.
+
+    A plain ``.to(device)`` waits until the device has done everything that was queued before. Not for copies back to
+    the CPU: those have to wait, or their values would not be there yet.
+    """
+    return tensor.to(device, non_blocking=True)
+
+
+def kept_rows(valid: Tensor) -> Tensor | slice:
+    """Index of the rows of a mask to go on with: on the CPU the valid ones, on a device all of them.
+
+    How many rows are valid is known on the device alone; to leave the others out, the CPU would have to wait for it.
+    Rows that stay although they are not valid count for nothing later: the mask goes along as their weight.
+    """
+    return valid if valid.device.type == "cpu" else slice(None)

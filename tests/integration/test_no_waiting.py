@@ -1,0 +1,69 @@
+"""No training step on CUDA waits for the CPU: torch reports every wait of its own as an error while steps run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from sage_ns.plugin.methods import configured
+from sage_ns.raster import gsplat_backend
+from sage_ns.training.config import FieldSettings
+from tests.tiny_capture import write_tiny_capture
+
+BORDER = 20
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("networks", [False, True], ids=["own", "networks"])
+def test_steps_of_both_phases_do_not_wait(networks: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = gsplat_backend.rasterize_gsplat
+
+    def drawn(*given: Any, **named: Any) -> Any:
+        # gsplat counts the tiles that discs touch, and waits for that number.
+        torch.cuda.set_sync_debug_mode("default")
+        try:
+            return draw(*given, **named)
+        finally:
+            torch.cuda.set_sync_debug_mode("error")
+
+    overrides = {
+        "output_dir": tmp_path,
+        "machine.device_type": "cuda",
+        "max_num_iterations": BORDER + 8,
+        "pipeline.steps.reconstruct": BORDER,
+        "pipeline.appearance_rays": 300,
+        "pipeline.model.num_surfels": 400,
+        "pipeline.model.num_rays": 16,
+        "pipeline.model.num_surface_points": 32,
+        "pipeline.model.networks": networks,
+        "pipeline.model.rebind_every": 0,
+        "pipeline.model.sdf": FieldSettings(
+            num_levels=3, log2_table_size=10, coarsest=4, finest=21, hidden=16, num_features=4
+        ),
+    }
+    capture = write_tiny_capture(tmp_path / "capture", width=48, height=64)
+    config = configured("sage-multiview", capture, preset="small", overrides=overrides)
+    config.set_timestamp()
+    pipeline: Any = config.pipeline.setup(device="cuda", test_mode="val")
+    pipeline.train()
+    for first in (0, BORDER):  # what a phase prepares may wait, and so may the first step in it
+        steps = range(first, first + 6)
+        for step in steps[:2]:
+            _step(pipeline, step)
+        monkeypatch.setattr("sage_ns.raster.gsplat_backend.rasterize_gsplat", drawn)
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            for step in steps[2:]:
+                _step(pipeline, step)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+            monkeypatch.undo()
+
+
+def _step(pipeline: Any, step: int) -> None:
+    _, terms, _ = pipeline.get_train_loss_dict(step)
+    sum(terms.values(), torch.zeros((), device="cuda")).backward()
+    pipeline.zero_grad()
