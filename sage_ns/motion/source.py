@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from sage_ns.rig import FlameParams
 
 
+@runtime_checkable
 class TimedCamera(Protocol):
     """What the motion source asks of a camera (nerfstudio's ``Cameras`` has both)."""
 
