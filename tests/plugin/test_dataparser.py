@@ -154,7 +154,9 @@ def test_a_point_projects_to_the_pixel_where_it_was_drawn(folder: Path, cy_origi
     for index in range(len(outputs.cameras)):
         camera = pinhole_camera(outputs.cameras[index])
         x, y, z = camera.intrinsics @ (camera.T_camera_world[:3] @ torch.cat([point, torch.ones(1)]))
-        row, column = disc_center(record.mask_filenames[index])
+        mask = record.mask_filenames[index]
+        assert mask is not None
+        row, column = disc_center(mask)
         expected = torch.tensor([column + 2, row + shift]) / downscale_factor
         torch.testing.assert_close(torch.stack([x / z, y / z]), expected, atol=0.1, rtol=0)
 
