@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
+import jaxtyping
 import pytest
+
+from tests.shapes import check_shapes
+
+check_shapes()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -24,6 +30,14 @@ def _cuda() -> bool:
     import torch
 
     return torch.cuda.is_available()
+
+
+@pytest.fixture
+def shapes_unchecked() -> Iterator[None]:
+    """For tests that give a function what its annotations forbid, to see the function's own error."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(scope="session")

@@ -143,6 +143,7 @@ class CaptureRecord:
             shape=torch.from_numpy(arrays["shape"]),
             static_offset=None if offset is None else torch.from_numpy(offset),
         )
+        tensors: dict[str, Any] = {name: torch.from_numpy(arrays[name]) for name in _TENSORS}
         return cls(
             head_model,
             params,
@@ -150,7 +151,7 @@ class CaptureRecord:
             downscale_factor=int(arrays["downscale_factor"]),
             split_source=cast(SplitName, split_source),
             thumbnails=thumbnails,
-            **cast("dict[str, Any]", {name: torch.from_numpy(arrays[name]) for name in _TENSORS}),
+            **tensors,
         )
 
 

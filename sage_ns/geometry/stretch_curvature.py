@@ -54,8 +54,8 @@ def along_turned_axes(symmetric: Float[Tensor, "*batch 3"], turn: Float[Tensor, 
 
 
 def in_tangent_plane(
-    tensor: Float[Tensor, "*batch 3 3"], first: Float[Tensor, "*batch 3"], second: Float[Tensor, "*batch 3"]
-) -> Float[Tensor, "*batch 3"]:
+    tensor: Float[Tensor, "*#batch 3 3"], first: Float[Tensor, "*#batch 3"], second: Float[Tensor, "*#batch 3"]
+) -> Float[Tensor, "*#batch 3"]:
     """P^T m P of a symmetric tensor m, with the two tangents as the columns of P (the projection in Eq. 14)."""
     with_first = (tensor * first[..., None, :]).sum(-1)
     with_second = (tensor * second[..., None, :]).sum(-1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -15,6 +15,7 @@ RECORDED = "the capture's own motion"
 """Source of the motion that an avatar was captured with."""
 
 
+@runtime_checkable
 class TimedCamera(Protocol):
     """What the motion source asks of a camera (nerfstudio's ``Cameras`` has both)."""
 

@@ -139,6 +139,7 @@ def test_spellings_and_the_head() -> None:
         ({"jawOpen": "0.5"}, "'jawOpen' is '0.5'"),
     ],
 )
+@pytest.mark.usefixtures("shapes_unchecked")
 def test_bad_coefficients_are_refused_by_name(coefficients: dict, named: str) -> None:
     with pytest.raises(ArkitError) as error:
         arkit_motion(coefficients, NAMED)

@@ -162,11 +162,13 @@ def test_opengl_cameras_are_converted_once():
         ("colors", torch.zeros(3, 3), "one floating-point type"),
     ],
 )
+@pytest.mark.usefixtures("shapes_unchecked")
 def test_bad_surfels_are_refused(field: str, value: torch.Tensor, message: str):
     with pytest.raises(RasterError, match=message):
         rasterize(Surfels(**cloud(3).__dict__ | {field: value}), turned_camera())
 
 
+@pytest.mark.usefixtures("shapes_unchecked")
 def test_bad_backends_are_refused():
     with pytest.raises(RasterError, match="unknown backend"):
         rasterize(cloud(3), turned_camera(), "metal")  # type: ignore[arg-type]
