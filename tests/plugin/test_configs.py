@@ -96,8 +96,8 @@ def test_every_setting_is_read_somewhere() -> None:
     """A setting that nothing reads is a promise that nothing keeps."""
     # Settings that nerfstudio's own classes read after we redefine them.
     by_nerfstudio = {"enable_collider", "data", "lr_final", "eps", "fused"}
-    # Weights are read by name of the loss.
-    by_name = {"LossWeights"}
+    # Weights are read by the name of the loss, lengths by the name of the phase.
+    by_name = {"LossWeights", "PhaseSteps"}
     read: set[str] = set()
     names: set[str] = set()
     for file in Path(sage_ns.__file__).parent.rglob("*.py"):

@@ -97,18 +97,35 @@ def test_more_than_500_pictures_train_without_cuda(capture: Path) -> None:
 def test_masks_can_be_done_without(capture: Path) -> None:
     manager = build(capture, use_masks=False)
     assert "mask" not in manager.next_train(0)[1]
-    assert manager.canonical_views() == []
+    assert manager.canonical_shots() == []
 
 
-def test_canonical_views_are_of_the_canonical_timestep(capture: Path) -> None:
+def test_canonical_shots_are_of_the_canonical_timestep(capture: Path) -> None:
     manager = build(capture, frames="multi", canonical_timestep=1)
-    views = manager.canonical_views()
-    assert len(views) == 3
+    shots = manager.canonical_shots()
+    assert len(shots) == 3
     cameras = manager.train_dataset.cameras
     rows = [row for row, timestep in enumerate(timesteps(cameras)) if timestep == 1]
-    for view, row in zip(views, rows, strict=True):
-        assert torch.allclose(view.camera.center, cameras.camera_to_worlds[row, :, 3], atol=1e-6)
-        assert torch.equal(view.image, manager.cached_train[row]["image"])
+    for shot, row in zip(shots, rows, strict=True):
+        assert shot.is_canonical
+        assert torch.allclose(shot.camera.center, cameras.camera_to_worlds[row, :, 3], atol=1e-6)
+        assert torch.equal(shot.picture, manager.cached_train[row]["image"])
+
+
+def test_the_shot_of_a_step_is_its_training_picture(capture: Path) -> None:
+    manager = build(capture, frames="multi", canonical_timestep=1)
+    num_canonical = 0
+    for step in range(len(manager.train_dataset)):
+        shot, (camera, batch) = manager.shot(step), manager.next_train(step)
+        assert torch.equal(shot.picture, batch["image"]) and shot.mask is not None
+        assert torch.equal(shot.mask, batch["mask"]) and shot.weight == 1.0
+        assert torch.allclose(shot.camera.center, camera.camera_to_worlds[0, :, 3], atol=1e-6)
+        if shot.motion is None:
+            num_canonical += 1
+            assert timesteps(camera) == [1]
+        else:
+            assert torch.equal(shot.motion, camera.metadata["motion"][0])
+    assert num_canonical == 3 and manager.num_moments > 1
 
 
 def test_held_out_pictures_by_split(capture: Path) -> None:

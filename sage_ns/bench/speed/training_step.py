@@ -79,7 +79,7 @@ def _trainer(
     overrides = {
         "output_dir": folder,
         "vis": "tensorboard",
-        "pipeline.learner.networks": networks,
+        "pipeline.model.networks": networks,
         "pipeline.datamanager.dataparser.downscale_factor": downscale_factor,
     }
     config = configured(method, data, head_model, preset, overrides)
