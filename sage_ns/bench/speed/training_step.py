@@ -91,7 +91,7 @@ def _trainer(
 
 def measure(trainer: Any, num_steps: int) -> dict[str, float]:
     """Milliseconds by part, and of the whole step under "whole step"."""
-    on_cpu = trainer.pipeline.learner.device.type == "cpu"
+    on_cpu = trainer.pipeline.model.device.type == "cpu"
     first = round(FIRST_STEP * trainer.config.max_num_iterations)
     times: dict[str, list[float]] = {}
     with cores_for_kernels() if on_cpu else nullcontext():
