@@ -1,7 +1,7 @@
 """sage_ns: photoreal head avatars from very little footage, as a nerfstudio method.
 
-The names in ``__all__`` are the public ones; ``docs/python.md`` shows how to use them. Each is loaded when it is first
-asked for: ``import sage_ns`` loads neither torch nor nerfstudio, and no public name needs nerfstudio.
+The names in ``__all__`` are the public ones; ``docs/python.md`` shows how to use them. Each is loaded on first use:
+``import sage_ns`` loads neither torch nor nerfstudio, and no public name needs nerfstudio.
 """
 
 from __future__ import annotations

@@ -10,15 +10,15 @@ from typing import Any
 
 
 class SageError(Exception):
-    """Base of everything that sage_ns raises on purpose."""
+    """Base class of all errors that sage_ns raises for the user to act on."""
 
 
 class OptionError(SageError):
     """An option of a function or a command has a value that cannot be used.
 
     Args:
-        problem: what is wrong with it, and what to give instead.
-        options: the values by the names of the function's arguments.
+        problem: what is wrong with the value, and what to give instead.
+        options: the values in question, by the name of the function's argument.
     """
 
     def __init__(self, problem: str, **options: object) -> None:
@@ -27,7 +27,7 @@ class OptionError(SageError):
         super().__init__(f"{', '.join(f'{name}={value}' for name, value in self.options.items())}: {problem}")
 
     def as_flags(self) -> str:
-        """The message in the words of a command: ``--neutral-frame 4: ...``."""
+        """Return the message with the options written as command-line flags: ``--neutral-frame 4: ...``."""
         flags = [f"--{name.replace('_', '-')} {value}" for name, value in self.options.items()]
         return f"{' '.join(flags)}: {self.problem}"
 
@@ -49,13 +49,13 @@ class RasterError(SageError):
 
 
 class FieldError(SageError):
-    """A signed distance field does not fit: another grid in its checkpoint, a backend that is not available."""
+    """A signed distance field cannot be used: its checkpoint has another grid, or its backend is not available."""
 
 
 def show_as_panels() -> None:
-    """From now on a :class:`SageError` that nobody catches ends the process as a panel, not as a stack trace.
+    """Show every uncaught :class:`SageError` of this process as a panel instead of a stack trace, from now on.
 
-    nerfstudio's commands catch nothing; the exit code stays 1, and other errors are shown as before.
+    nerfstudio's commands do not catch errors; the exit code stays 1, and other errors are shown as before.
     """
     if getattr(sys.excepthook, "func", None) is not _show:
         sys.excepthook = partial(_show, sys.excepthook)

@@ -1,1 +1,1 @@
-"""What is believed about the head: a signed distance field in canonical space, and how it is encoded and trained."""
+"""Signed distance field of the head in canonical space: encoding, network, pre-training and volume rendering."""

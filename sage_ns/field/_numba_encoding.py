@@ -1,8 +1,8 @@
 """Kernels of the grid encoding with two features per vertex: gather, scatter, and the derivatives to the points.
 
-Features are kept as [features, points], so that each level writes to memory of its own. Points are taken in blocks:
-first all corners' entries and factors (vectorised), then the entries themselves. `levels` is a table of the open
-levels with columns LEVEL, RESOLUTION, SIZE, FIRST (entry), HASHED; `factors` has their columns SCALE, WEIGHT.
+Features are stored as [features, points], so that each level writes to its own memory. Points are handled in
+blocks: first the indices of all corners' entries and their factors (vectorised), then the entries. `levels` is a table
+of the open levels with columns LEVEL, RESOLUTION, SIZE, FIRST (entry), HASHED; `factors` has the columns SCALE, WEIGHT.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def _locate(x, begin, count, level, scale, entries, fractions):
     for axis in range(3):
         for i in range(np.uint64(count)):
             place = x[begin + i, axis]
-            # Also not a number ends at 0, instead of outside the table.
+            # NaN becomes 0 as well, instead of an index outside the table.
             place = place if place > ZERO else ZERO
             place = place if place < ONE else ONE
             place = place * scale + HALF
@@ -55,7 +55,7 @@ def _locate(x, begin, count, level, scale, entries, fractions):
                 entry = (
                     corner + np.uint64(c & 1) + resolution * (np.uint64(c >> 1 & 1) + resolution * np.uint64(c >> 2))
                 )
-                # Beyond the last vertex of the last row the table starts again, as the definition has it.
+                # Indices beyond the last vertex of the last row wrap around, as in the definition.
                 entries[c, i] = np.uint32(first + (entry if entry < size else entry - size))
 
 
@@ -122,9 +122,9 @@ def _project(begin, count, table, level, gradients, entries, products):
 
 @njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
 def gather(start, stop, x, table, levels, factors, direction, result):
-    """Features of the open levels into result [features, points]; items are (open level, block), blocks fastest.
+    """Write features of the open levels to result [features, points]; items are (open level, block), blocks fastest.
 
-    With as many directions as points: the features' derivatives along them. With none: the features.
+    If there is a direction for each point, write the features' derivatives along the directions instead.
     """
     num = len(x)
     blocks = (num + BLOCK - 1) // BLOCK
@@ -153,10 +153,10 @@ def gather(start, stop, x, table, levels, factors, direction, result):
 
 @njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
 def scatter(start, stop, x, levels, factors, direction, gradients, result):
-    """Gradient of the table from that of the features [features, points]; items are open levels.
+    """Compute the table's gradient from that of the features [features, points]; items are open levels.
 
-    With as many directions as points: from the gradient of the features' derivatives along them. A level's entries are
-    cleared by the thread that is about to fill them, while they are in its cache.
+    If there is a direction for each point, start from the gradient of the features' derivatives along the directions.
+    The thread that fills a level also clears its entries, while they are in its cache.
     """
     num = len(x)
     entries, corners = np.empty((8, BLOCK), np.uint32), np.empty((8, BLOCK), np.float32)
@@ -184,7 +184,7 @@ def scatter(start, stop, x, levels, factors, direction, gradients, result):
 
 @njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
 def slopes(start, stop, x, table, levels, factors, gradients, result):
-    """Gradient [points, 3] to the points from that of the features [features, points]; items are blocks."""
+    """Compute the gradient [points, 3] to the points from that of the features [features, points]; items are blocks."""
     num = len(x)
     entries, products = np.empty((8, BLOCK), np.uint32), np.empty((8, BLOCK), np.float32)
     fractions, steps = np.empty((3, BLOCK), np.float32), np.empty((3, BLOCK), np.float32)
@@ -215,7 +215,7 @@ def slopes(start, stop, x, table, levels, factors, gradients, result):
 
 @njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
 def bends(start, stop, x, table, levels, factors, direction, gradients, result):
-    """Gradient [points, 3] to the points from that of the features' derivatives along directions; items are blocks.
+    """Compute the points' gradient [points, 3] from that of the features' directional derivatives; items are blocks.
 
     Within a cell a feature is linear along each axis, so only mixed second derivatives are left.
     """

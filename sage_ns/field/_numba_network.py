@@ -1,8 +1,9 @@
 """Kernels of the field's network: two small layers over blocks of points that stay in the cache.
 
 Arrays are [rows, points]. All sizes of matrices are padded with zeros to multiples of 4, blocks of points to BLOCK, so
-that the vectoriser meets loops of fixed length only. Hidden values are found again in the backward pass: cheaper than
-writing them. Weights' gradients are summed per piece of PIECE points, whichever thread takes it, and then in order.
+that the vectoriser sees only loops of fixed length. The backward pass recomputes the hidden values, which is cheaper
+than storing them. Gradients of weights are summed per piece of PIECE points, on any thread; pieces are then added in
+order.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from numba import njit
 
 BLOCK = 256
 PIECE = 1024
-# A literal copy of `sage_ns.field.network.SHARPNESS`: numba's cache would not see it change.
+# A literal copy of `sage_ns.field.network.SHARPNESS`: numba's cache does not notice changes there.
 SHARPNESS = np.float32(100.0)
 SMOOTHNESS = np.float32(0.01)
 ZERO, ONE = np.float32(0.0), np.float32(1.0)
@@ -133,7 +134,7 @@ def _activate(hidden, slope):
 def forward(start, stop, x, weight_1, bias_1, weight_2, bias_2, weight_slope, y, u):
     """y = weight_2 @ softplus(weight_1 @ x + bias_1) + bias_2 and u = weight_slope @ slope, for pieces start..stop.
 
-    Without rows in `u` it is left out.
+    `u` is not computed if it has no rows.
     """
     num_hidden, num_input = weight_1.shape
     inputs, outputs = np.empty((num_input, BLOCK), np.float32), np.empty((len(weight_2), BLOCK), np.float32)
@@ -152,7 +153,7 @@ def forward(start, stop, x, weight_1, bias_1, weight_2, bias_2, weight_slope, y,
 
 @njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
 def _add_slope_gradients(weight, slope, to_slope, to_hidden, carried, to_weight):
-    """What u = weight_1^T @ (weight * slope) asks for; `to_slope` is weight_1 @ gradient of u."""
+    """Add the gradients that come through u = weight_1^T @ (weight * slope); `to_slope` is weight_1 @ gradient of u."""
     for row in range(np.uint64(len(slope))):
         factor, total = weight[row], ZERO
         bend = SHARPNESS * factor
@@ -182,7 +183,7 @@ def backward(
     to_weight_2,
     to_bias_2,
 ):
-    """Gradients from those of y and (with rows) of u; those of weights and biases per piece."""
+    """Compute gradients from those of y and, if they have rows, of u; those of weights and biases per piece."""
     num_hidden, num_input = weight_1.shape
     num_output = transposed_2.shape[1]
     inputs, outputs = np.empty((num_input, BLOCK), np.float32), np.empty((num_output, BLOCK), np.float32)

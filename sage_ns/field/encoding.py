@@ -1,4 +1,4 @@
-"""A multi-resolution grid of learnt features over the unit cube."""
+"""A multi-resolution grid of learned features over the unit cube."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Backend = Literal["auto", "torch", "numba", "tinycudann"]
 
 INITIAL_SPREAD = 1e-4
-"""Entries start uniform in +- this."""
+"""Initial table entries are uniform in -INITIAL_SPREAD..INITIAL_SPREAD."""
 
 
 class GridEncoding(nn.Module):
@@ -29,8 +29,8 @@ class GridEncoding(nn.Module):
 
     Args:
         num_levels: grids of growing resolution.
-        features_per_level: numbers per vertex.
-        log2_table_size: a level with more vertices than 2 to this is hashed.
+        features_per_level: features per vertex.
+        log2_table_size: a level with more than 2**log2_table_size vertices is hashed.
         coarsest: vertices along the first level's edge.
         finest: vertices along the last level's edge.
         backend: "auto" takes "numba" for float32 on the CPU, "tinycudann" for float32 on CUDA where it is installed,
@@ -60,20 +60,20 @@ class GridEncoding(nn.Module):
         entries = torch.empty(self.layout.offsets[-1], features_per_level)
         self.table = nn.Parameter(entries.uniform_(-INITIAL_SPREAD, INITIAL_SPREAD))
         self.open_levels: float = float(num_levels)
-        """Levels in use, coarse to fine; the last one may be open in part. Kept in checkpoints."""
+        """Number of levels in use, coarse to fine; a fraction fades the last one in. Saved in checkpoints."""
         self._tinycudann: TinyCudaGrid | None = None
-        self._tinycudann_refused = False
+        self._tinycudann_unusable = False
 
     @property
     def level_weights(self) -> tuple[float, ...]:
-        """Factor of each level: 1, then the fraction of the last open one, then 0."""
+        """Factor of each level: 1, then the fraction of the last open level, then 0."""
         return tuple(min(1.0, max(0.0, self.open_levels - level)) for level in range(self.layout.num_levels))
 
     def forward(self, x: Float[Tensor, "num_points 3"]) -> Float[Tensor, "num_points num_features"]:
-        """Features at points of the unit cube (others are clamped to it), coarse levels first; closed levels give 0.
+        """Compute features at points of the unit cube (others are clamped), coarse levels first; closed levels give 0.
 
         Raises:
-            FieldError: the chosen backend cannot serve these tensors.
+            FieldError: the chosen backend does not support these tensors.
         """
         backend = self._backend_for(x)
         if backend == "numba":
@@ -87,13 +87,13 @@ class GridEncoding(nn.Module):
     def position_gradient(
         self, x: Float[Tensor, "num_points 3"], cotangent: Float[Tensor, "num_points num_features"]
     ) -> Float[Tensor, "num_points 3"]:
-        """Gradient of sum(cotangent * forward(x)) to x, differentiable once more in the cotangent, the table and x.
+        """Compute the gradient of sum(cotangent * forward(x)) to x, differentiable in the cotangent, the table and x.
 
-        The cheap way to the gradient of a function of the features: `torch.autograd.grad` of the same function
-        also finds the table's gradient and drops it. 0 along an axis on which x is outside the cube.
+        This is cheaper than `torch.autograd.grad` of the same function, which also computes the table's gradient and
+        drops it. The gradient is 0 along an axis on which x is outside the cube.
 
         Raises:
-            FieldError: the chosen backend cannot serve these tensors.
+            FieldError: the chosen backend does not support these tensors.
         """
         if self._backend_for(x) == "numba":
             from sage_ns.field.encoding_numba import OpenLevels, position_gradient_numba
@@ -127,16 +127,16 @@ class GridEncoding(nn.Module):
         return self.backend
 
     def _tinycudann_fits(self) -> bool:
-        """Whether tiny-cuda-nn is installed and agrees with the definition; asked once."""
-        if self._tinycudann is None and not self._tinycudann_refused:
+        """Whether tiny-cuda-nn is installed and agrees with the definition; checked once."""
+        if self._tinycudann is None and not self._tinycudann_unusable:
             from sage_ns.field.encoding_tinycudann import available
 
             try:
-                self._tinycudann_refused = not available() or self._tinycudann_grid() is None
+                self._tinycudann_unusable = not available() or self._tinycudann_grid() is None
             except FieldError as error:
-                self._tinycudann_refused = True
-                warnings.warn(f"{error}. Going on with the torch backend.", stacklevel=2)
-        return not self._tinycudann_refused
+                self._tinycudann_unusable = True
+                warnings.warn(f"{error}. Continuing with the torch backend.", stacklevel=2)
+        return not self._tinycudann_unusable
 
     def _tinycudann_grid(self) -> TinyCudaGrid:
         if self._tinycudann is None:
@@ -146,11 +146,11 @@ class GridEncoding(nn.Module):
         return self._tinycudann
 
     def get_extra_state(self) -> Tensor:
-        """Checkpointed beside the table: the open levels, then the scales of all levels."""
+        """Return what a checkpoint holds besides the table: the open levels, then the scales of all levels."""
         return torch.tensor([self.open_levels, *self.layout.scales], dtype=torch.float64)
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Take over the open levels.
+        """Restore the open levels from a checkpoint.
 
         Raises:
             FieldError: the checkpoint's grid has other levels.

@@ -1,8 +1,8 @@
 """The grid encoding on compiled kernels: float32 on the CPU, two features per level, derivatives up to the second.
 
-Three linear maps and their transposes are all there is. With features y(x, T), a direction v and a gradient g of the
-features: `gather` is y or its derivative (dy/dx) v, `scatter` their transposes to the table T, `slopes` g (dy/dx), and
-`bends` the derivative of g (dy/dx) v to x. Features inside are [features, points]; outside they are seen transposed.
+There are four kernels. For features y(x, T), a direction v and a gradient g of the features: `gather` computes y or its
+derivative (dy/dx) v, `scatter` the transposes of both to the table T, `slopes` g (dy/dx), and `bends` the derivative of
+g (dy/dx) v to x. The kernels store features as [features, points]; callers get the transpose.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FEATURES_PER_LEVEL = 2
 
 
 class OpenLevels:
-    """What the kernels need to know of the levels in use."""
+    """The levels in use, as arrays for the kernels."""
 
     def __init__(self, layout: GridLayout, weights: Sequence[float]) -> None:
         used = [level for level, weight in enumerate(weights) if weight > 0.0]
@@ -40,7 +40,7 @@ class OpenLevels:
 def encode_numba(
     x: Float[Tensor, "num_points 3"], table: Float[Tensor, "num_entries 2"], levels: OpenLevels
 ) -> Float[Tensor, "num_points num_features"]:
-    """Features of all levels, as `encode_torch` defines them."""
+    """Compute the features of all levels, as `encode_torch` defines them."""
     return _Encode.apply(x, table, levels)
 
 
@@ -50,7 +50,7 @@ def position_gradient_numba(
     cotangent: Float[Tensor, "num_points num_features"],
     levels: OpenLevels,
 ) -> Float[Tensor, "num_points 3"]:
-    """Gradient of sum(cotangent * features) to the points."""
+    """Compute the gradient of sum(cotangent * features) to the points."""
     return _PositionGradient.apply(x, table, cotangent, levels)
 
 
@@ -134,7 +134,7 @@ def _scatter(
     for first, stop in levels.closed_entries:
         result[first:stop] = 0.0
     arguments = (_rows(x), levels.table, levels.factors, _directions(direction), _columns(cotangent))
-    # One level has one writer, so that sums have one order.
+    # Only one thread writes to a level, so that the order of its sums is fixed.
     run_chunks(scatter, range(len(levels.table) + 1), *arguments, result.numpy())
     return result
 

@@ -27,10 +27,10 @@ def available() -> bool:
 class TinyCudaGrid:
     """tiny-cuda-nn's grid of the same layout, without parameters of its own.
 
-    Its conventions are ours as of version 1.7; at the start it is held against the definition at random points.
+    Its conventions equal ours as of version 1.7; the constructor compares it with the definition at random points.
 
     Raises:
-        FieldError: not importable, or it gives other features than the definition.
+        FieldError: tiny-cuda-nn cannot be imported, or its features differ from the definition's.
     """
 
     def __init__(self, table: Float[Tensor, "num_entries features_per_level"], layout: GridLayout) -> None:
@@ -53,7 +53,7 @@ class TinyCudaGrid:
     def encode(
         self, x: Float[Tensor, "num_points 3"], table: Tensor, weights: Sequence[float]
     ) -> Float[Tensor, "num_points num_features"]:
-        """Features of all levels, as `encode_torch` defines them."""
+        """Compute the features of all levels, as `encode_torch` defines them."""
         arguments = (x.clamp(0.0, 1.0).contiguous(),)
         features = torch.func.functional_call(self._encoding, {"params": table.flatten()}, arguments)
         factors = sent(torch.tensor(weights, dtype=features.dtype), features.device)
@@ -74,7 +74,7 @@ class TinyCudaGrid:
 
 
 def tinycudann_config(layout: GridLayout, features_per_level: int) -> dict[str, object]:
-    """tiny-cuda-nn's description of the layout."""
+    """Return tiny-cuda-nn's configuration of the layout."""
     coarsest, finest = layout.scales[0] + 1.0, layout.scales[-1] + 1.0
     return {
         "otype": "HashGrid",

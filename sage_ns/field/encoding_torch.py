@@ -17,7 +17,7 @@ def encode_torch(
     layout: GridLayout,
     weights: Sequence[float],
 ) -> Float[Tensor, "num_points num_features"]:
-    """Features of all levels side by side, coarse to fine, trilinear within each cell.
+    """Compute the features of all levels side by side, coarse to fine, trilinear within each cell.
 
     Args:
         x: points of the unit cube; others are clamped to it.
@@ -41,7 +41,7 @@ def encode_torch(
 def corner_entries(
     cell: Int64[Tensor, "num_points 3"], layout: GridLayout, level: int
 ) -> Int64[Tensor, "num_points 8"]:
-    """Rows of the table that hold a cell's eight corners, x fastest."""
+    """Return the rows of the table that hold a cell's eight corners, x fastest."""
     corner = torch.arange(8, device=cell.device)
     x, y, z = (cell[:, None, axis] + (corner >> axis & 1) for axis in range(3))
     size, resolution = layout.sizes[level], layout.resolutions[level]

@@ -1,8 +1,8 @@
-"""Where the levels of a multi-resolution grid keep their vertices.
+"""Layout of a multi-resolution grid: the table entries of each level's vertices.
 
 Mueller et al. 2022, "Instant neural graphics primitives", with the conventions of tiny-cuda-nn, so that one table of
-features serves every backend: a level's `scale` s places x in 0..1 at s x + 1/2 (in cells), its vertices are counted
-with x fastest where all of them fit into the table, and hashed where they do not.
+features serves every backend: a level of `scale` s places x in 0..1 at s x + 1/2 (in cells); its vertices are
+numbered with x fastest if all of them fit into the table, and hashed otherwise.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class GridLayout:
     Attributes:
         scales: cells over the unit cube's edge, a float32 value.
         resolutions: vertices along an edge.
-        sizes: entries in the table; fewer than vertices where hashed.
+        sizes: entries in the table; fewer than vertices if hashed.
         hashed: whether vertices share entries.
         log2_table_size: entries of a hashed level, as an exponent of 2.
     """
@@ -47,7 +47,7 @@ class GridLayout:
 
 
 def grid_layout(num_levels: int, log2_table_size: int, coarsest: int, finest: int) -> GridLayout:
-    """Levels whose resolutions grow geometrically from `coarsest` to `finest` vertices along an edge.
+    """Build levels whose resolutions grow geometrically from `coarsest` to `finest` vertices along an edge.
 
     Raises:
         ValueError: a number out of range.

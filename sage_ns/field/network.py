@@ -1,4 +1,4 @@
-"""The field's network: two layers, with the derivative of the first output to the inputs beside it."""
+"""The field's network: two layers, and the derivative of the first output to the inputs."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _MULTIPLE = 4
 
 
 class NetworkOutput(NamedTuple):
-    """What the network says at each point.
+    """Outputs of the network at each point.
 
     Attributes:
         distance: first output.
-        feature: the others.
-        to_encoding: derivative of the distance to the encoding, None where it was not asked for.
+        feature: the other outputs.
+        to_encoding: derivative of the distance to the encoding; None if not requested.
         to_position: derivative of the distance to the position, likewise.
     """
 
@@ -42,10 +42,10 @@ def evaluate_network(
     bias_2: Float[Tensor, " num_outputs"],
     derivative: bool = False,
 ) -> NetworkOutput:
-    """weight_2 softplus(weight_1 [encoding, position] + bias_1) + bias_2 and the derivative of its first number.
+    """Compute weight_2 softplus(weight_1 [encoding, position] + bias_1) + bias_2, and its first output's derivative.
 
-    All results are differentiable in all arguments. In float32 on the CPU compiled; matrices over points are then
-    stored by columns.
+    All results are differentiable in all arguments. Float32 on the CPU uses compiled kernels, whose matrices
+    over points are stored by columns.
     """
     arguments = (encoding, position, weight_1, bias_1, weight_2, bias_2)
     if all(tensor.device.type == "cpu" and tensor.dtype == torch.float32 for tensor in arguments):
@@ -62,7 +62,7 @@ def evaluate_network_torch(
     bias_2: Float[Tensor, " num_outputs"],
     derivative: bool = False,
 ) -> NetworkOutput:
-    """The definition of `evaluate_network` in plain torch, any floating-point type and device."""
+    """Compute `evaluate_network` by its definition in plain torch, for any floating-point type and device."""
     hidden = torch.nn.functional.linear(torch.cat((encoding, position), dim=1), weight_1, bias_1)
     activated = torch.nn.functional.softplus(hidden, SHARPNESS, threshold=50.0)
     outputs = torch.nn.functional.linear(activated, weight_2, bias_2)
@@ -137,8 +137,8 @@ def _gradients(
 def _differentiable_gradients(
     inputs: tuple[Tensor, ...], gradients: tuple[Tensor | None, ...], needed: tuple[bool, ...]
 ) -> tuple[Tensor | None, ...]:
-    """The same gradients by the definition, for those who differentiate them again."""
-    # Names of their own: one input may be computed from another, and that way is not this function's.
+    """Compute the same gradients by the definition, so that they can be differentiated again."""
+    # Views: one input may be computed from another, and autograd must not follow that path here.
     inputs = tuple(tensor.view_as(tensor) for tensor in inputs)
     derivative = gradients[2] is not None or gradients[3] is not None
     outputs = evaluate_network_torch(*inputs, derivative=derivative)  # type: ignore[misc]
@@ -153,14 +153,14 @@ def _differentiable_gradients(
 
 
 def _pieces(num_points: int) -> range:
-    """One piece each: a sum's order must not depend on the number of threads."""
+    """Bounds with one piece per chunk: the order of sums must not depend on the number of threads."""
     from sage_ns.field._numba_network import PIECE
 
     return range(-(-num_points // PIECE) + 1)
 
 
 def _columns(encoding: Tensor, position: Tensor) -> np.ndarray:
-    """Both as one array [rows, points], good until the next call on this thread."""
+    """Return both as one array [rows, points], valid until the next call on this thread."""
     return _stacked("network inputs", encoding.detach().numpy().T, position.detach().numpy().T)
 
 

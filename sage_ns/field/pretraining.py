@@ -1,4 +1,4 @@
-"""Before training, the field learns the tracked head's shape: once for each head, for the result is kept in a file."""
+"""Pre-train the field on the tracked head's shape; the result is cached in a file, one for each head."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ _DISTANCE_UNIT = 0.01  # metres of error that weigh as much as a normal turned b
 _EIKONAL, _NORMAL = 0.1, 0.2
 
 Progress = Callable[[Sequence[int], str], Iterable[int]]
-"""Passes the steps on and shows how far they are, under the given description."""
+"""Takes the steps and a description; yields the steps and shows their progress under that description."""
 
 
 @dataclass(frozen=True, eq=False)
 class DistanceSamples:
-    """Points and what the field should be there; those on the surface come first, and have normals."""
+    """Points with the distances that the field should have there; points on the surface come first, with normals."""
 
     points: Float[Tensor, "num_points 3"]
     distance: Float[Tensor, "num_points"]
@@ -54,21 +54,21 @@ def pretrain(
     steps: int = STEPS,
     progress: Progress | None = None,
 ) -> float:
-    """Fit the field, in place, to the signed distance of a mesh, or read the result of having done so before.
+    """Fit the field, in place, to the signed distance of a mesh, or load the cached result of an earlier fit.
 
     Minimises |f - distance| everywhere, (|grad f| - 1)^2 everywhere and 1 - grad f . n on the surface, with the levels
-    that are open. Leaves torch's random numbers as they were.
+    that are open. Torch's random state is the same afterwards.
 
     Args:
-        field: keeps its open levels.
-        vertices: canonical world, metres. Holes are closed, and what lies inside does not count.
+        field: the field to fit; its open levels do not change.
+        vertices: canonical world, metres. Holes are closed, and inner parts are ignored.
         triangles: facing outwards.
-        seed: of everything drawn at random.
-        steps: of the optimiser.
-        progress: shows the steps; a bar in the terminal where it is left out.
+        seed: of all random numbers.
+        steps: number of optimiser steps.
+        progress: shows the steps; None shows a bar in the terminal.
 
     Returns:
-        Mean of |f| over the surface after it, metres.
+        Mean of |f| over the surface after the fit, metres.
 
     Raises:
         ValueError: The mesh is empty, not finite or inside out.
@@ -98,7 +98,7 @@ def distance_samples(
     half_size: float,
     seed: int,
 ) -> DistanceSamples:
-    """Points on a mesh's outer surface, about it (1 cm and 3 cm) and all over the cube, with signed distances; CPU."""
+    """Draw points on a mesh's outer surface, near it (1 cm and 3 cm) and in the whole cube, with distances; on CPU."""
     generator = torch.Generator().manual_seed(seed)
     solid = Solid(vertices, triangles)
     chosen = sample_triangles(triangle_areas(solid.vertices, solid.triangles), _NUM_SURFACE, generator)
@@ -111,7 +111,7 @@ def distance_samples(
     spread = torch.cat([torch.full((_NUM_NEAR, 1), _NEAR), torch.full((_NUM_FAR, 1), _FAR)])
     around = around + spread * torch.randn(around.shape, generator=generator, dtype=torch.float64)
     anywhere = center + half_size * (2 * torch.rand(_NUM_UNIFORM, 3, generator=generator, dtype=torch.float64) - 1)
-    # Outside of its cube the field is not free.
+    # Outside its cube the field is not learned: the value at the border determines it.
     around = center + (around - center).clamp(-half_size, half_size)
     elsewhere = torch.cat([around, anywhere])
     distance = torch.cat([torch.zeros(_NUM_SURFACE, dtype=torch.float64), solid.signed_distances(elsewhere)])
@@ -149,25 +149,25 @@ def _fit(
 
 
 def _content_key(field: SignedDistanceField, vertices: Tensor, triangles: Tensor, seed: int, steps: int) -> str:
-    """Hash of all that the result depends on: the parameters' names and shapes, but not the values they start from."""
+    """Hash all that the result depends on: the parameters' names and shapes too, but not their initial values."""
     digest = hashlib.sha256(repr((VERSION, asdict(field.config), seed, steps)).encode())
     for tensor in (vertices.double(), triangles.long()):
         digest.update(repr(tuple(tensor.shape)).encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
-    learnt = {name for name, _ in field.named_parameters()}
+    learned = {name for name, _ in field.named_parameters()}
     for name, value in sorted(field.state_dict().items()):
         digest.update(repr((name, tuple(value.shape), value.dtype)).encode())
-        if name not in learnt:
+        if name not in learned:
             digest.update(value.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:32]
 
 
 def _read(path: Path, field: SignedDistanceField) -> float | None:
-    """Load what an earlier run left; None, and nothing changed, where there is no such file or it does not fit."""
+    """Load the result of an earlier run; return None and change nothing if the file is missing or does not fit."""
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
         error, state = float(saved["error"]), saved["field"]
         _check_fits(state, field.state_dict())
-    except Exception:  # a damaged file fails in any way; whatever it was, it is written anew
+    except Exception:  # a damaged file can raise any error; it is written again
         return None
     field.load_state_dict(state)
     return error
@@ -182,7 +182,7 @@ def _check_fits(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> 
 
 
 def _write(path: Path, field: SignedDistanceField, error: float) -> None:
-    """Keep the result for later runs; where nothing can be written, go on without."""
+    """Cache the result for later runs; skip this if the file cannot be written."""
     saved = {"error": error, "field": field.state_dict()}
     unfinished: Path | None = None
     try:

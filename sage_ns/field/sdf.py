@@ -19,7 +19,7 @@ INITIAL_RADIUS = 0.5
 
 @dataclass
 class FieldNetwork:
-    """What all signed distance fields have in common, whatever their size."""
+    """Settings that signed distance fields of all sizes share."""
 
     features_per_level: int = 2
     """features per grid vertex"""
@@ -28,9 +28,9 @@ class FieldNetwork:
     hidden: int = 64
     """width of the network's hidden layer"""
     num_features: int = 15
-    """features that the network gives beside the distance"""
+    """features that the network outputs besides the distance"""
     gradient: Literal["analytic", "numerical"] = "analytic"
-    """numerical: central differences, one finest open cell wide"""
+    """how the distance's gradient is computed; numerical: central differences over one cell of the finest open level"""
 
 
 @dataclass
@@ -40,10 +40,10 @@ class FieldConfig(FieldNetwork):
     num_levels: int = 8
     """levels of the feature grid"""
     log2_table_size: int = 17
-    """levels with more vertices than 2 to this are hashed"""
+    """levels with more than 2**log2_table_size vertices are hashed"""
     finest: int = 224
-    """vertices along an edge of the finest level: 2 mm apart in a cube of 45 cm, which holds a head with its hair. A
-    number, not a length: avatars of other heads, in cubes of other sizes, have the same grid"""
+    """vertices along an edge of the finest level; 224 are 2 mm apart in a cube of 45 cm, which holds a head with its
+    hair. A count, not a length, so that all avatars have the same grid, whatever the size of their cubes"""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class FieldSample:
 
     Attributes:
         distance: metres, negative inside.
-        gradient: of the distance, no unit; None where it was not asked for.
+        gradient: of the distance, no unit; None if not requested.
         feature: the network's, for the appearance.
         encoding: the grid's, for the shape.
     """
@@ -66,15 +66,16 @@ class FieldSample:
 class SignedDistanceField(nn.Module):
     """Signed distance f(x) with a feature z(x) (method Sec. 3).
 
-    [encoding(x), x in -1..1] -> hidden layer -> softplus(100 h) / 100 -> [distance / half_size, feature]. It starts
-    near the distance to a sphere of half the cube's size (geometric initialisation, Atzmon & Lipman 2020). Outside the
-    cube: the value at the nearest point of the cube, plus the distance to it.
+    [encoding(x), x in -1..1] -> hidden layer -> softplus(100 h) / 100 -> [distance / half_size, feature]. The
+    initial field is close to the distance to a sphere of half the cube's size (geometric initialisation, Atzmon &
+    Lipman 2020). Outside the cube: the value at the nearest point of the cube, plus the distance to that point.
 
-    Each call costs one gradient of the whole table in the backward pass: one call with all points is cheaper than many.
+    The backward pass of each call computes one gradient of the whole table: one call with all points is cheaper than
+    many.
 
     Args:
-        config: sizes.
-        center: of the cube, metres, canonical world.
+        config: sizes of grid and network.
+        center: centre of the cube, metres, canonical world.
         half_size: half the cube's edge, metres.
 
     Raises:
@@ -87,9 +88,11 @@ class SignedDistanceField(nn.Module):
     def __init__(self, config: FieldConfig, center: Float[Tensor, " 3"], half_size: float) -> None:
         super().__init__()
         if not (half_size > 0 and math.isfinite(half_size) and bool(torch.isfinite(center).all())):
-            raise ValueError(f"a field over a cube of half size {half_size} m about {center.tolist()}")
+            raise ValueError(
+                f"a field needs a finite cube of positive size, found half size {half_size} m about {center.tolist()}"
+            )
         if config.finest < 2 or config.hidden < 4 or config.num_features < 0:
-            raise ValueError(f"impossible field: {config}")
+            raise ValueError(f"impossible field: {config}; give finest >= 2, hidden >= 4 and num_features >= 0")
         self.config = config
         self.encoding = GridEncoding(
             config.num_levels,
@@ -118,7 +121,7 @@ class SignedDistanceField(nn.Module):
     def finest_open_cell(self) -> float:
         """Edge of the cells of the finest level in use, metres."""
         last = max(0, math.ceil(self.encoding.open_levels) - 1)
-        # The buffer as a number: reading it from a CUDA device would make every step wait.
+        # A plain number: reading the buffer from a CUDA device would make every step wait.
         return 2.0 * self._half_size_number / self.encoding.layout.scales[last]
 
     def set_open_levels(self, value: float) -> None:
@@ -128,25 +131,25 @@ class SignedDistanceField(nn.Module):
             ValueError: not within 0..num_levels.
         """
         if not 0.0 <= value <= self.config.num_levels:
-            raise ValueError(f"{value} open levels of {self.config.num_levels}")
+            raise ValueError(f"{value} open levels: give a number in 0..{self.config.num_levels}")
         self.encoding.open_levels = float(value)
 
     def normalised(self, x: Float[Tensor, "num_points 3"]) -> Float[Tensor, "num_points 3"]:
-        """Canonical points in units of half the cube's edge from its centre: -1..1 inside."""
+        """Return canonical points in units of half the cube's edge from its centre: -1..1 inside."""
         return (x - self.center) / self.half_size
 
     def distance(self, x: Float[Tensor, "num_points 3"]) -> Float[Tensor, " num_points"]:
-        """Signed distance alone, metres."""
+        """Compute the signed distance alone, metres."""
         inside, excess = self._split(x)
         output = self._network(self._encode(inside), inside, False, num_outputs=1)
         return self.half_size * (output.distance + torch.linalg.vector_norm(excess, dim=-1))
 
     def evaluate(self, x: Float[Tensor, "num_points 3"], gradient: bool | Literal["detached"] = False) -> FieldSample:
-        """Distance, features and, if asked for, the distance's gradient, differentiable in all parameters and in x.
+        """Compute distance, features and, on request, the gradient of the distance; differentiable in parameters and x.
 
         Args:
             x: canonical world, metres.
-            gradient: True where losses depend on it, "detached" where it is only looked at.
+            gradient: True if a loss depends on it, "detached" if it is only read.
         """
         inside, excess = self._split(x)
         encoding = self._encode(inside)
@@ -160,7 +163,7 @@ class SignedDistanceField(nn.Module):
         return FieldSample(distance, found, output.feature, encoding)
 
     def taps(self, x: Float[Tensor, "num_points 3"]) -> Float[Tensor, "num_points 3"]:
-        """Gradient by central differences, one finest open cell wide (Li et al. 2023, Neuralangelo, Eq. 4)."""
+        """Compute the gradient by central differences over a finest open cell (Li et al. 2023, Neuralangelo, Eq. 4)."""
         width = self.finest_open_cell
         offsets = 0.5 * width * torch.eye(3, dtype=x.dtype, device=x.device)
         points = torch.stack((x[:, None] + offsets, x[:, None] - offsets))
@@ -168,7 +171,7 @@ class SignedDistanceField(nn.Module):
         return (ahead - behind) / width
 
     def _split(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The nearest point of the cube and what is left, both in units of half the cube's edge."""
+        """Return the nearest point of the cube and the offset from it, both in units of half the cube's edge."""
         place = self.normalised(x)
         inside = place.clamp(-1.0, 1.0)
         return inside, place - inside
@@ -183,17 +186,17 @@ class SignedDistanceField(nn.Module):
         return evaluate_network(encoding, inside, self.hidden.weight, self.hidden.bias, weight, bias, derivative)
 
     def _gradient(self, inside: Tensor, excess: Tensor, output: NetworkOutput) -> Tensor:
-        """Chain rule by hand: every factor is an ordinary differentiable operation, so losses may use the result."""
+        """Apply the chain rule by hand; every factor is a differentiable operation, so losses may use the result."""
         assert output.to_encoding is not None and output.to_position is not None
         through_encoding = self.encoding.position_gradient(0.5 * inside + 0.5, output.to_encoding)
         gradient = output.to_position + 0.5 * through_encoding
-        # Outside, the nearest point of the cube does not follow x across the face, and the distance to it does.
+        # Outside, moving x away from a face changes the distance to the nearest point of the cube, not that point.
         outward = excess / torch.linalg.vector_norm(excess, dim=-1, keepdim=True).clamp(min=1e-12)
         return torch.where(excess == 0.0, gradient, outward)
 
     @torch.no_grad()
     def _start_as_sphere(self) -> None:
-        """relu(d . x) averages to |x| / 4 over directions d spread evenly on the sphere."""
+        """Start as a sphere: relu(d . x) averages to |x| / 4 over directions d spread evenly on the sphere."""
         num = self.config.hidden
         height = 1.0 - 2.0 * (torch.arange(num) + 0.5) / num
         turn = math.pi * (3.0 - math.sqrt(5.0)) * torch.arange(num)

@@ -12,26 +12,26 @@ from torch import Tensor, nn
 from sage_ns.field.sdf import FieldSample, SignedDistanceField
 
 _SOFT_WIDTHS = 6.0
-"""Half of the band that is rendered, in widths of the sigmoid that makes opacity of distance: 1 / sharpness."""
+"""Half-width of the rendered band, in widths (1 / sharpness) of the sigmoid that turns distance into opacity."""
 _LEAST_BAND = 0.002
-"""Metres; what half of the band has in any case."""
+"""Metres; added to the half-width of the band."""
 _FARTHEST = 10.0
-"""Metres; no ray is followed farther."""
+"""Metres; rays are searched up to this distance."""
 
 
 class Radiance(Protocol):
-    """What the canonical appearance is to volume rendering: colour at field samples, seen along directions."""
+    """Interface of the canonical appearance for volume rendering: colour of field samples seen along directions."""
 
     def __call__(
         self, positions: Float[Tensor, "n 3"], sample: FieldSample, directions: Float[Tensor, "n 3"]
     ) -> Float[Tensor, "n 3"]:
-        """Colours at ``positions`` [metres, canonical world]."""
+        """Return colours at ``positions`` [metres, canonical world]."""
         ...
 
 
 @dataclass(frozen=True)
 class RayBuffers:
-    """What rays see of the field."""
+    """Rendered values of the field along rays."""
 
     color: Float[Tensor, "num_rays 3"]
     """Premultiplied by alpha."""
@@ -58,14 +58,14 @@ class RaySamples:
         near: Float[Tensor, "num_rays"],
         far: Float[Tensor, "num_rays"],
     ) -> RaySamples:
-        """Intervals from ``near`` to ``far`` whose borders are at ``fractions`` of the way, 0..1."""
+        """Create intervals from ``near`` to ``far`` whose borders are at ``fractions`` of the way, 0..1."""
         borders = fractions * far[:, None] + (1 - fractions) * near[:, None]
         return cls(borders[:, :-1], borders[:, 1:])
 
     def middles(
         self, origins: Float[Tensor, "num_rays 3"], directions: Float[Tensor, "num_rays 3"]
     ) -> Float[Tensor, "num_rays num_samples 3"]:
-        """Points in the middle of the intervals of rays with these origins and directions."""
+        """Return the midpoints of the intervals of rays with these origins and directions."""
         return origins[:, None] + directions[:, None] * (self.starts + self.ends)[..., None] / 2
 
 
@@ -81,16 +81,17 @@ class Sharpness(nn.Module):
         self.variance = nn.Parameter(torch.full((1,), initial))
 
     def forward(self) -> Float[Tensor, "1"]:
-        """The sharpness, within 1e-6 and 1e6."""
+        """Return the sharpness, within 1e-6 and 1e6."""
         return torch.exp(self.variance * 10.0).clip(1e-6, 1e6)
 
 
 class VolumeRenderer(nn.Module):
-    """Renders rays of the canonical field.
+    """Volume renderer of the canonical field.
 
-    ``num_coarse`` even samples along the ray's way through the field's cube find where it first goes below zero, or
-    comes closest to it; ``num_fine`` samples are spread over a band about that place, as wide as the surface is soft.
-    (Drawing them by weight, as for densities, spaces them by millimetres, and the rendered depth with them.)
+    ``num_coarse`` evenly spaced samples of the ray inside the field's cube find where the distance first goes below
+    zero, or comes closest to zero. ``num_fine`` samples are evenly spaced in a band about that place, which is as wide
+    as the surface is soft. (Samples drawn by weight, as for densities, are millimetres apart, which makes the rendered
+    depth equally coarse.)
 
     Args:
         num_coarse: samples that find the surface, without gradients.
@@ -102,11 +103,11 @@ class VolumeRenderer(nn.Module):
 
     def __init__(self, num_coarse: int, num_fine: int) -> None:
         super().__init__()
-        # Even: all randomness comes from `jitter`, so that a resumed run equals an unbroken one.
+        # Fixed: all randomness comes from `jitter`, so that a resumed run equals an unbroken one.
         self.register_buffer("coarse", torch.linspace(0.0, 1.0, num_coarse + 1), persistent=False)
         self.register_buffer("fine", torch.linspace(0.0, 1.0, num_fine + 1), persistent=False)
         self.sharpness = Sharpness(0.75)
-        """exp(10 * 0.75) = 1808 per metre: the surface starts about 2 mm thick, since it starts as the tracked mesh"""
+        """exp(10 * 0.75) = 1808 per metre: the initial surface is about 2 mm thick, as it starts as the tracked mesh"""
 
     def forward(
         self,
@@ -117,15 +118,15 @@ class VolumeRenderer(nn.Module):
         jitter: Float[Tensor, "num_rays"],
         reach: tuple[Float[Tensor, "num_rays"], Float[Tensor, "num_rays"]] | None = None,
     ) -> RayBuffers:
-        """Colour, alpha, depth and normal along rays.
+        """Render colour, alpha, depth and normal along rays.
 
         Args:
             field: the distance, in canonical world space [metres].
             radiance: the canonical appearance.
             origins: metres.
             directions: unit length.
-            jitter: 0..1, by how much of their spacing the samples of a ray are shifted.
-            reach: from where to where the surface is looked for, metres; the whole cube where left out.
+            jitter: 0..1, shift of a ray's samples as a fraction of their spacing.
+            reach: start and end of the search for the surface along each ray, metres; None searches the whole cube.
         """
         samples = self._sample(field, origins, directions, jitter, reach)
         num_rays, num_samples = samples.starts.shape
@@ -173,7 +174,7 @@ class VolumeRenderer(nn.Module):
         return RaySamples.even(self.fine, (place - band).clamp_min(0.0), place + band)
 
     def _alphas(self, sample: FieldSample, directions: Tensor, samples: RaySamples) -> Float[Tensor, "n 1"]:
-        """NeuS' opacity of each interval, from the distance in its middle and its slope along the ray."""
+        """Compute NeuS' opacity of each interval, from the distance in its middle and its slope along the ray."""
         assert sample.gradient is not None
         sharpness = self.sharpness()
         slope = -torch.relu(-(directions * sample.gradient).sum(dim=-1, keepdim=True))
@@ -190,7 +191,7 @@ def through_cube(
     center: Float[Tensor, "3"],
     half_size: Float[Tensor, ""],
 ) -> tuple[Float[Tensor, "num_rays"], Float[Tensor, "num_rays"]]:
-    """Where rays enter and leave a cube, metres along them within 0 and 10; enter >= leave where they miss it."""
+    """Return where rays enter and leave a cube, metres along them in 0..10; enter >= leave for rays that miss it."""
     # A ray within a face of the cube would divide zero by zero.
     slanted = torch.where(directions.abs() < 1e-7, 1e-7, directions)
     low, high = (center - half_size - origins) / slanted, (center + half_size - origins) / slanted
@@ -200,8 +201,8 @@ def through_cube(
 
 
 def rendering_weights(alphas: Float[Tensor, "num_rays num_samples 1"]) -> Float[Tensor, "num_rays num_samples 1"]:
-    """What each interval adds to its ray (Eq. 11): its opacity times the share of light that passes those before it."""
-    # The little that even solid intervals let through keeps the product's gradient finite.
+    """Compute each interval's weight in its ray (Eq. 11): opacity times the share of light that reaches it."""
+    # Even solid intervals let 1e-7 of the light through, which keeps the product's gradient finite.
     passing = torch.cat([torch.ones_like(alphas[:, :1]), 1.0 - alphas + 1e-7], dim=1)
     return alphas * passing.cumprod(dim=1)[:, :-1]
 
@@ -209,7 +210,7 @@ def rendering_weights(alphas: Float[Tensor, "num_rays num_samples 1"]) -> Float[
 def _first_crossing(
     distance: Float[Tensor, "num_rays num_samples"], places: Float[Tensor, "num_rays num_samples"]
 ) -> Float[Tensor, "num_rays"]:
-    """Where along each ray the distance first goes from positive to negative (linearly), or else is smallest."""
+    """Find where on each ray the distance first goes from positive to negative (linearly), else is nearest to 0."""
     enters = (distance[:, :-1] > 0) & (distance[:, 1:] <= 0)
     before = enters.float().argmax(dim=1, keepdim=True)
     first, second = distance.gather(1, before), distance.gather(1, before + 1)

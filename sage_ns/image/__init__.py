@@ -1,4 +1,4 @@
-"""Operators on images, without cameras."""
+"""Comparison of images: structural similarity and the metrics of evaluation."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Kernels of structural similarity: separable blur of five products, the map, and the way back.
+"""Kernels of structural similarity: separable blur of five products, the similarity map, and the gradient.
 
-Images are [height, width * channels]; `step` is the number of channels, the distance of horizontal neighbours.
+Images are [height, width * channels]; `step` is the number of channels, the distance between horizontal neighbours.
 Blurred planes have `PAD` zero rows above and below, which are the zero padding of the vertical pass.
 """
 
@@ -51,7 +51,7 @@ def _blur_column(rows, target):
 
 @njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
 def blur_products(start, stop, a, b, step, planes):
-    """Horizontal blur of a, b, a a, b b and a b into planes [5, height + 2 PAD, width * channels]."""
+    """Blur a, b, a a, b b and a b horizontally into planes [5, height + 2 PAD, width * channels]."""
     length = a.shape[1]
     pad = np.uint64(PAD * step)
     lines = np.zeros((5, length + 2 * PAD * step), np.float32)
@@ -69,7 +69,7 @@ def blur_products(start, stop, a, b, step, planes):
 
 @njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
 def similarity(start, stop, planes, row_sums, partials):
-    """Sum of the similarity map over each row, and its derivatives to the means of a and b, E[a a] and E[a b].
+    """Compute the row sums of the similarity map, and its derivatives to the means of a and b, to E[a a] and E[a b].
 
     `partials` is [4, height, width * channels]. E[b b] has the derivative of E[a a].
     """
@@ -106,7 +106,7 @@ def similarity(start, stop, planes, row_sums, partials):
 
 @njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
 def blur_partials(start, stop, partials, chosen, step, planes):
-    """Horizontal blur of the chosen partials into planes [len(chosen), height + 2 PAD, width * channels]."""
+    """Blur the chosen partials horizontally into planes [len(chosen), height + 2 PAD, width * channels]."""
     length = partials.shape[2]
     pad = PAD * step
     line = np.zeros(length + 2 * pad, np.float32)
@@ -118,7 +118,7 @@ def blur_partials(start, stop, partials, chosen, step, planes):
 
 @njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
 def gradient(start, stop, planes, image, other, scale, result):
-    """scale * (blur(d mean) + 2 image blur(d square) + other blur(d product)), the gradient to `image`."""
+    """Compute the gradient to `image`: scale * (blur(d mean) + 2 image blur(d square) + other blur(d product))."""
     length = image.shape[1]
     blurred = np.empty((3, length), np.float32)
     for y in range(start, stop):

@@ -1,4 +1,4 @@
-"""Image metrics: PSNR, SSIM and, where its backbone's weights are on the machine, LPIPS; whole image and face."""
+"""Image metrics over the whole image and the face: PSNR, SSIM, and LPIPS if its weights are on the machine."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from sage_ns.errors import SageError
 from sage_ns.system.console import console
 
 LPIPS_BACKBONE = "alexnet-owt-7be5be79.pth"
-"""torchvision's AlexNet weights, under the name that torch.hub stores them by."""
+"""File name under which torch.hub stores torchvision's AlexNet weights."""
 
 
 def find_lpips_weights(given: Path | None) -> Path | None:
-    """The AlexNet weights for LPIPS: the given file, else torch.hub's cache; never downloaded."""
+    """Return the AlexNet weights for LPIPS: the given file, else torch.hub's copy, else None; never downloads."""
     if given is not None:
         return given
     cached = Path(torch.hub.get_dir()) / "checkpoints" / LPIPS_BACKBONE
@@ -26,7 +26,7 @@ def find_lpips_weights(given: Path | None) -> Path | None:
 
 
 def load_lpips(weights: Path) -> torch.nn.Module:
-    """LPIPS (torchmetrics' AlexNet variant) with its backbone read from ``weights``.
+    """Load LPIPS (torchmetrics' AlexNet variant) with the backbone of the file ``weights``.
 
     Args:
         weights: a state dict with torchvision's AlexNet names (``features.0.weight``, ...).
@@ -35,7 +35,7 @@ def load_lpips(weights: Path) -> torch.nn.Module:
         SageError: the file does not exist or is not such a state dict.
     """
     if not weights.is_file():
-        raise SageError(f"LPIPS weights {weights} do not exist. Give torchvision's AlexNet file or leave it out.")
+        raise SageError(f"LPIPS weights {weights} do not exist. Give torchvision's AlexNet file, or omit the option.")
     from torchmetrics.functional.image.lpips import _LPIPS
 
     network = _LPIPS(pretrained=True, net="alex", pnet_rand=True)  # linear heads ship with torchmetrics
@@ -51,16 +51,16 @@ def load_lpips(weights: Path) -> torch.nn.Module:
 
 
 class ImageMetrics:
-    """PSNR, SSIM and LPIPS of a render against the truth, and the same restricted to the face region.
+    """PSNR, SSIM and LPIPS of a rendered image against the true one, over the whole image and over the face.
 
     Args:
-        lpips_weights: AlexNet weights for LPIPS; without them and without a cached copy LPIPS is left out.
+        lpips_weights: file of AlexNet weights for LPIPS; None uses torch.hub's copy, or leaves LPIPS out without one.
     """
 
     def __init__(self, lpips_weights: Path | None = None) -> None:
         self._lpips_weights = lpips_weights
         self._lpips: torch.nn.Module | None = None
-        self._lpips_looked_for = False
+        self._lpips_searched = False
 
     def __call__(
         self,
@@ -68,7 +68,7 @@ class ImageMetrics:
         truth: Float[Tensor, "h w 3"],
         face: Bool[Tensor, "h w"] | None = None,
     ) -> dict[str, float]:
-        """Metrics by name; with ``face`` (its pixels) also ``..._face``, absent where the face is not in view."""
+        """Return metrics by name; with ``face`` (mask of its pixels) also ``..._face``, unless the mask is empty."""
         similarity = _ssim_map(rendered, truth)
         values = {"psnr": _psnr(rendered, truth), "ssim": float(similarity.mean())}
         lpips = self._lpips_network(rendered.device)
@@ -86,8 +86,8 @@ class ImageMetrics:
         return values
 
     def _lpips_network(self, device: torch.device) -> torch.nn.Module | None:
-        if not self._lpips_looked_for:
-            self._lpips_looked_for = True
+        if not self._lpips_searched:
+            self._lpips_searched = True
             weights = find_lpips_weights(self._lpips_weights)
             if weights is not None:
                 self._lpips = load_lpips(weights)
@@ -100,7 +100,7 @@ def _note_missing_lpips() -> None:
     folder = Path(torch.hub.get_dir()) / "checkpoints"
     console().print(
         f"[yellow]LPIPS is left out:[/yellow] its backbone {LPIPS_BACKBONE} (from torchvision) is not on this machine. "
-        f"Put it into {escape(str(folder))} or name it with --pipeline.model.lpips-weights."
+        f"Put it into {escape(str(folder))}, or give its path with --pipeline.model.lpips-weights."
     )
 
 

@@ -19,10 +19,10 @@ C2 = 0.03**2
 
 
 def ssim(a: Float[Tensor, "height width channels"], b: Float[Tensor, "height width channels"]) -> Float[Tensor, ""]:
-    """Mean structural similarity of two images in [0, 1] (Wang et al. 2004) with 3DGS' conventions.
+    """Compute the mean structural similarity of two images in [0, 1] (Wang et al. 2004) with 3DGS' conventions.
 
-    Gaussian window of 11 x 11 pixels with sigma 1.5, each channel alone, zero padding, mean over all pixels.
-    1 for equal images. Differentiable in both arguments.
+    Gaussian window of 11 x 11 pixels with sigma 1.5, each channel separately, zero padding, mean over all pixels.
+    Equal images have similarity 1. Differentiable in both arguments.
 
     Raises:
         ValueError: the images have different shapes.
@@ -35,7 +35,7 @@ def ssim(a: Float[Tensor, "height width channels"], b: Float[Tensor, "height wid
 
 
 def gaussian_window(dtype: torch.dtype = torch.float32) -> Float[Tensor, " window"]:
-    """The window's one-dimensional weights; they sum to 1."""
+    """Return the one-dimensional weights of the window; they sum to 1."""
     offset = torch.arange(WINDOW, dtype=torch.float64) - WINDOW // 2
     weights = torch.exp(-0.5 * (offset / SIGMA) ** 2)
     return (weights / weights.sum()).to(dtype)
@@ -44,7 +44,7 @@ def gaussian_window(dtype: torch.dtype = torch.float32) -> Float[Tensor, " windo
 def ssim_torch(
     a: Float[Tensor, "height width channels"], b: Float[Tensor, "height width channels"]
 ) -> Float[Tensor, ""]:
-    """The definition of `ssim` in plain torch, any floating-point type and device."""
+    """Compute `ssim` by its definition in plain torch, for any floating-point type and device."""
     weights = sent(gaussian_window(a.dtype), a.device)
 
     def blur(image: Tensor) -> Tensor:

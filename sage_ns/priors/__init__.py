@@ -1,1 +1,1 @@
-"""What is learned over many people, and how it is learned."""
+"""Priors learned from many people, and how they are learned."""

@@ -1,4 +1,4 @@
-"""Learns the mouth prior: surfels on the mouth's mesh that look like the insides of synthetic people's mouths."""
+"""Learn the mouth prior: surfels on the mouth's mesh, fitted to pictures of synthetic people's open mouths."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ _START = {
     "upper_teeth": (0.70, 0.67, 0.62), "lower_teeth": (0.70, 0.67, 0.62), "upper_gums": (0.45, 0.28, 0.27),
     "lower_gums": (0.45, 0.28, 0.27), "tongue": (0.45, 0.25, 0.24), "cavity": (0.16, 0.06, 0.05),
 }  # fmt: skip
-"""Colours (sRGB) to start from, and to keep where no picture shows anything."""
+"""Initial colours (sRGB); surfels that no picture shows keep them."""
 _RATES = {
     "means": 2e-3, "quaternions": 2e-3, "log_scales": 5e-3, "opacity_logits": 2e-2, "sh_dc": 1e-2, "sh_rest": 1e-3,
 }  # fmt: skip
 _LIGHT_RATE = 3e-3
 _FINAL_RATE = 0.05
-"""All rates at the end, relative to the beginning."""
+"""Learning rates at the last step, relative to the first."""
 # A triangle frame's y axis is its normal, a surfel's normal is its z axis: turn z onto y.
 _NORMAL_TO_Y = (0.7071067811865476, -0.7071067811865476, 0.0, 0.0)
-_COVERED = 0.3
-"""Weight of the share of light that passes between the surfels."""
-_STAY = 1e-3
-"""Weight of the surfels' mean square distance from where they began, in triangle scales: it keeps them on the mesh."""
+_COVERAGE_WEIGHT = 0.3
+"""Weight of the share of light that passes between the surfels, inside the mouth."""
+_ANCHOR_WEIGHT = 1e-3
+"""Weight of the surfels' mean square distance from their initial places, in triangle scales: keeps them on the mesh."""
 
 
 @dataclass(frozen=True)
@@ -62,16 +62,16 @@ def mouth_prior_of_synthetic_people(
     num_steps: int = 1500,
     seed: int = 0,
 ) -> MouthPrior:
-    """Synthesise people with open mouths, and learn from their pictures.
+    """Render synthetic people with open mouths, and learn the mouth prior from the pictures.
 
     Args:
-        people: Seeds; captures of the same seed show the same person.
-        num_cameras: Per person and pose.
+        people: Seeds of the people; a synthetic capture with the same seed shows the same person.
+        num_cameras: Cameras per person and pose.
         size: Width and height of the pictures in pixels.
         num_surfels, num_steps, seed: See `learn_mouth_prior`.
     """
     around = around_mouth(builtin_head())
-    sitters = [film_mouth(person, size, num_cameras, around) for person in tracked(people, "Filming open mouths")]
+    sitters = [film_mouth(person, size, num_cameras, around) for person in tracked(people, "Rendering open mouths")]
     return learn_mouth_prior(sitters, num_surfels, num_steps, seed)
 
 
@@ -81,15 +81,16 @@ def learn_mouth_prior(
     num_steps: int = 1500,
     seed: int = 0,
 ) -> MouthPrior:
-    """Fit surfels and their shade under opening lips to pictures of open mouths.
+    """Fit surfels, and their shade at each opening of the lips, to pictures of open mouths.
 
-    Only pixels that show nothing but the inside of the mouth count. The loss is the mean absolute difference there.
+    Only pixels that show nothing but the inside of the mouth count. The loss is the mean absolute colour difference
+    there, with penalties on light that passes between the surfels and on their distance from their initial places.
 
     Args:
-        sitters: Synthetic people.
-        num_surfels: On the mesh, teeth more densely than walls.
-        num_steps: One picture each.
-        seed: Of surfels and of the pictures' order.
+        sitters: Synthetic people with their pictures.
+        num_surfels: Number of surfels on the mesh; they are denser on the teeth than on the walls.
+        num_steps: Optimiser steps, one picture each.
+        seed: Seed of the surfels' places and of the order of the pictures.
     """
     generator = torch.Generator().manual_seed(seed)
     moments = [moment for sitter in sitters for moment in _moments(sitter)]
@@ -108,7 +109,8 @@ def learn_mouth_prior(
         buffers = rasterize(placed, moment.picture.camera)
         inside = moment.picture.inside
         error = (buffers.color - moment.picture.image).abs()[inside].mean()
-        loss = error + _COVERED * (1.0 - buffers.alpha[inside]).mean() + _STAY * (surfels.means - start).square().mean()
+        uncovered, drift = (1.0 - buffers.alpha[inside]).mean(), (surfels.means - start).square().mean()
+        loss = error + _COVERAGE_WEIGHT * uncovered + _ANCHOR_WEIGHT * drift
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -120,7 +122,7 @@ def learn_mouth_prior(
 
 
 def _relative(log_shade: Tensor) -> Tensor:
-    """Shade relative to the widest opening, whose brightness the colours hold."""
+    """Shade relative to the widest opening; the surfels' colours hold the brightness at that opening."""
     return torch.exp(log_shade - log_shade[:, -1:])
 
 

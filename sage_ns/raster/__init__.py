@@ -1,4 +1,4 @@
-"""How surfels are drawn: one function `rasterize`, three backends with the same outputs and gradients."""
+"""Draw surfels: one function `rasterize`, and three backends with the same outputs and gradients."""
 
 from __future__ import annotations
 

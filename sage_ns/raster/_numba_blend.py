@@ -1,8 +1,9 @@
 """Kernels per tile of 8 x 8 pixels: blending front to back.
 
-Written for the vectoriser. One surfel at a time meets all pixels ("lanes") of the tile's rows that it touches; state
-per lane lives in one flat scratch array at constant offsets; every index is unsigned; every constant is float32.
-All constants here are literal copies of `sage_ns.raster.constants`: numba's cache would not see them change.
+Written for the vectoriser: the code handles one surfel at a time, for all pixels ("lanes") of the tile's rows that it
+touches; the state of the lanes is in one flat scratch array at constant offsets; every index is unsigned; every
+constant is float32.
+All constants here are literal copies of `sage_ns.raster.constants`: numba's cache does not notice changes there.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ SIXTEENTH = np.float32(0.0625)
 E1, E2, E3 = np.float32(-0.999999995981368), np.float32(0.49999978263343936), np.float32(-0.1666628875173737)
 E4, E5, E6 = np.float32(0.04163679270829182), np.float32(-0.008213870756650185), np.float32(0.001150488569788827)
 
-# Offsets into the scratch array, 64 lanes each. STOP is the surfel at which a pixel ended, in order of the tile.
+# Offsets into the scratch array, 64 lanes each. STOP is the position, in
+# the tile's order, of the surfel at which a pixel was finished.
 COLUMN, ROW, LIGHT, STOP, OPACITY, RELATIVE = range(0, 384, 64)
 RED, GREEN, BLUE, INVERSE, NORMAL_X, NORMAL_Y, NORMAL_Z, DEPTH, DISTORTION, MEDIAN = range(384, 1024, 64)
 SCRATCH = 1024
@@ -54,7 +56,7 @@ def blend(
     distortion,
     state,
 ):
-    """Draw tiles start..stop. `records` is flat; `state` [tiles, 4, 64] keeps what the backward pass needs."""
+    """Draw tiles start..stop. `records` is flat; `state` [tiles, 4, 64] stores values for the backward pass."""
     s = np.empty(SCRATCH, np.float32)
     for i in range(np.uint64(64)):
         s[np.uint64(COLUMN) + i] = np.float32(i & np.uint64(7)) + HALF
@@ -87,7 +89,7 @@ def blend(
 
 @njit(nogil=True, fastmath=FAST, error_model="numpy", forceinline=True)
 def _opacities(s, a, b, k, records, base, origin_x, origin_y, low_pass):
-    """Opacity of a surfel at lanes a..b (0 where it is not drawn) and relative inverse depth; sum of the opacities."""
+    """Store a surfel's opacity (0: not drawn) and relative inverse depth at lanes a..b; return the sum of opacities."""
     cx, cy = origin_x - records[base], origin_y - records[base + np.uint64(1)]
     ux, uy = records[base + np.uint64(2)], records[base + np.uint64(3)]
     vx, vy = records[base + np.uint64(4)], records[base + np.uint64(5)]
@@ -124,7 +126,7 @@ def _opacities(s, a, b, k, records, base, origin_x, origin_y, low_pass):
 
 @njit(nogil=True, fastmath=FAST, error_model="numpy", forceinline=True)
 def _blend_surfel(s, a, b, k, records, base):
-    """Add a surfel's share of the light to everything that is blended."""
+    """Blend a surfel into the lanes: colour, inverse depth, normal, depth, distortion and median depth."""
     red, green = records[base + np.uint64(11)], records[base + np.uint64(12)]
     blue, nx = records[base + np.uint64(13)], records[base + np.uint64(14)]
     ny, nz = records[base + np.uint64(15)], records[base + np.uint64(16)]
@@ -154,7 +156,7 @@ def _blend_surfel(s, a, b, k, records, base):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _store(tile, s, origin_x, origin_y, width, height, color, alpha, depth, median, normal, distortion, state):
-    """Write a finished tile into the images, and its last light, end, inverse and centre depth into the state."""
+    """Write a finished tile into the images; its light left, STOP, inverse and centre depth into the state."""
     for i in range(64):
         state[tile, 0, i] = s[LIGHT + i]
         state[tile, 1, i] = s[STOP + i]

@@ -1,8 +1,9 @@
 """Kernels per tile of 8 x 8 pixels: the gradient of blending, back to front.
 
-Written for the vectoriser. One surfel at a time meets all pixels ("lanes") of the tile's rows that it touches; state
-per lane lives in one flat scratch array at constant offsets; every index is unsigned; every constant is float32.
-All constants here are literal copies of `sage_ns.raster.constants`: numba's cache would not see them change.
+Written for the vectoriser: the code handles one surfel at a time, for all pixels ("lanes") of the tile's rows that it
+touches; the state of the lanes is in one flat scratch array at constant offsets; every index is unsigned; every
+constant is float32.
+All constants here are literal copies of `sage_ns.raster.constants`: numba's cache does not notice changes there.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ SIXTEENTH = np.float32(0.0625)
 E1, E2, E3 = np.float32(-0.999999995981368), np.float32(0.49999978263343936), np.float32(-0.1666628875173737)
 E4, E5, E6 = np.float32(0.04163679270829182), np.float32(-0.008213870756650185), np.float32(0.001150488569788827)
 
-# Offsets into the scratch array, 64 lanes each: what one surfel needs, ...
+# Offsets into the scratch array, 64 lanes each: values of one surfel, ...
 COLUMN, ROW, LIGHT, STOP, OPACITY, RELATIVE = range(0, 384, 64)
 FALLOFF, HIT_U, HIT_V, SCALE, LOW_X, LOW_Y = range(384, 768, 64)
-# ... gradients of the loss to what was blended, and sums over what lies behind.
+# ... gradients of the loss to the blended values, and sums over the surfels behind.
 TO_RED, TO_GREEN, TO_BLUE, TO_NX, TO_NY, TO_NZ, TO_INVERSE, TO_ALPHA, TO_DISTORTION = range(768, 1344, 64)
 LAST, BEHIND, BEHIND_DEPTH, ALL_DEPTH = range(1344, 1600, 64)
 SCRATCH = 1600
@@ -57,7 +58,7 @@ def blend_backward(
     grad_distortion,
     sums,
 ):
-    """Gradient sums of every (surfel, tile) pair of tiles start..stop into `sums` (flat [pairs, SUMS])."""
+    """Write the gradient sums of every (surfel, tile) pair of tiles start..stop into `sums` (flat [pairs, SUMS])."""
     s = np.empty(SCRATCH, np.float32)
     for i in range(np.uint64(64)):
         s[np.uint64(COLUMN) + i] = np.float32(i & np.uint64(7)) + HALF
@@ -87,9 +88,9 @@ def blend_backward(
 
 @njit(nogil=True, fastmath=FAST, error_model="numpy", forceinline=True)
 def _opacities(s, a, b, k, records, base, origin_x, origin_y, low_pass):
-    """Opacity of a surfel at lanes a..b again, and where the rays hit it or miss its centre; sum of the opacities.
+    """Recompute a surfel's opacity at lanes a..b and where the rays meet it; return the sum of the opacities.
 
-    HIT_U, HIT_V, SCALE are zero where the low-pass disc rules, LOW_X, LOW_Y where the surfel itself does.
+    HIT_U, HIT_V, SCALE are zero where the low-pass disc decides the opacity, LOW_X, LOW_Y where the surfel does.
     """
     cx, cy = origin_x - records[base], origin_y - records[base + np.uint64(1)]
     ux, uy = records[base + np.uint64(2)], records[base + np.uint64(3)]
@@ -133,7 +134,7 @@ def _opacities(s, a, b, k, records, base, origin_x, origin_y, low_pass):
 
 @njit(nogil=True, fastmath=FAST, error_model="numpy", forceinline=True)
 def _sum_gradients(s, a, b, records, base, cx, cy, low_pass, sums, out):
-    """Step back over a surfel, and sum up what the lanes a..b ask of it. (cx, cy) leads from its centre to the tile."""
+    """Undo the blending of a surfel; sum its gradients over lanes a..b. (cx, cy) goes from its centre to the tile."""
     red, green = records[base + np.uint64(11)], records[base + np.uint64(12)]
     blue, nx = records[base + np.uint64(13)], records[base + np.uint64(14)]
     ny, nz = records[base + np.uint64(15)], records[base + np.uint64(16)]
@@ -215,7 +216,7 @@ def _sum_gradients(s, a, b, records, base, cx, cy, low_pass, sums, out):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _load(tile, s, origin_x, origin_y, width, height, state, gradients):
-    """Set up a tile: state after the last surfel, and gradients of the loss to what was blended."""
+    """Set up a tile: state after the last surfel, and gradients of the loss to the blended values."""
     grad_color, grad_alpha, grad_depth, grad_normal, grad_distortion = gradients
     for i in range(64):
         light, inverse = state[tile, 0, i], state[tile, 2, i]

@@ -41,9 +41,9 @@ def depth_to_normal(start, stop, depth, camera, normal):
 
 @njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")
 def normal_to_differences(start, stop, depth, camera, grad_normal, pull):
-    """Gradient to the two point differences of each pixel, projected on the rays of the pixels they came from.
+    """Compute the gradients to each pixel's two point differences, projected on the rays of their pixels.
 
-    `pull` [4, h, w] receives what the pixel's normal asks of the depths to its right, left, below and above.
+    `pull` [4, h, w] receives the gradients of the pixel's normal to the depths at its right, left, below and above.
     """
     r00, r01, r02, r10, r11, r12, r20, r21, r22 = camera[:9]
     fx, fy, cx, cy = camera[12:16]
@@ -85,7 +85,7 @@ def normal_to_differences(start, stop, depth, camera, grad_normal, pull):
 
 @njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")
 def differences_to_depth(start, stop, pull, grad_depth):
-    """Add up, for every pixel of rows start..stop, what its four neighbours ask of its depth."""
+    """Sum, for every pixel of rows start..stop, the gradients to its depth from its four neighbours' normals."""
     height, width = np.uint64(grad_depth.shape[0]), np.uint64(grad_depth.shape[1])
     one = np.uint64(1)
     for y in range(np.uint64(start), np.uint64(stop)):

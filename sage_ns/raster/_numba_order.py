@@ -1,4 +1,4 @@
-"""Kernels that bring surfels into depth order and into the tiles of the image. Tiles are 8 x 8 pixels."""
+"""Kernels that sort surfels by depth and assign them to the tiles of the image. Tiles are 8 x 8 pixels."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from numba import njit
 
 @njit(nogil=True, cache=True)
 def depth_order(keys, num_tiles, order, other, slots):
-    """Indices of visible surfels front to back, ties by index: radix sort of the bits of their positive depths.
+    """Sort the indices of visible surfels front to back, ties by index: radix sort of the bits of positive depths.
 
-    `keys` are the float32 depths seen as uint32 (positive floats sort as their bits). `slots` receives each surfel's
+    `keys` are the float32 depths read as uint32 (positive floats sort like their bits). `slots` receives each surfel's
     first place in the list of (surfel, tile) pairs ordered by surfel. Returns the numbers of surfels and pairs.
     """
     count = np.uint64(0)
@@ -50,7 +50,7 @@ def depth_order(keys, num_tiles, order, other, slots):
 
 @njit(nogil=True, cache=True)
 def count_pairs(start, stop, order, boxes, tiles_x, counts):
-    """Number of surfels in every tile of tile rows start..stop."""
+    """Count the surfels in every tile of tile rows start..stop."""
     counts[start * tiles_x : stop * tiles_x] = 0
     for k in range(np.uint64(len(order))):
         i = np.uint64(order[k])
@@ -61,7 +61,7 @@ def count_pairs(start, stop, order, boxes, tiles_x, counts):
 
 @njit(nogil=True, cache=True)
 def fill_pairs(start, stop, order, boxes, slots, tiles_x, offsets, pair_surfel, pair_slot):
-    """For every tile of tile rows start..stop: its surfels front to back, and where each one's gradient sums go."""
+    """List, for every tile of tile rows start..stop, its surfels front to back and the slots of their gradient sums."""
     cursor = offsets[start * tiles_x : stop * tiles_x].copy()
     for k in range(np.uint64(len(order))):
         i = np.uint64(order[k])

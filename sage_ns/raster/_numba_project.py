@@ -1,12 +1,12 @@
 """Kernels per surfel: world to screen record and its gradient.
 
-A record holds what a pixel needs of a surfel, as 20 floats. With d = pixel - center, the ray through the pixel meets
+A record holds the 20 floats of a surfel that a pixel needs. With d = pixel - center, the ray through the pixel meets
 the surfel's plane at (u, v) = (U . d, V . d) / (1 + g . d) standard deviations; U, V, g are constants of the surfel:
 
     g = z (n_x / fx, n_y / fy) / (n . m)                 slope of relative inverse depth, cf. ProjectedSurfels
     U = (z (t_x / fx, t_y / fy) - (t . m) g) / s         and V alike, with t = tangent, s = its scale, m = center
 
-All constants here are literal copies of `sage_ns.raster.constants`: numba's cache would not see them change.
+All constants here are literal copies of `sage_ns.raster.constants`: numba's cache does not notice changes there.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ RECORD = 20
 
 # Gradient sums of one surfel in one tile: of the numerators U . d, V . d and the denominator, with their moments ...
 SUM_U, SUM_V, SUM_W, SUM_UX, SUM_UY, SUM_VX, SUM_VY, SUM_WX, SUM_WY, SUM_DISC_X, SUM_DISC_Y = range(11)
-# ... and of what is blended.
+# ... and of the blended values.
 SUM_OPACITY, SUM_RED, SUM_NORMAL, SUM_INVERSE_DEPTH, SUM_INVERSE_SLOPE, SUM_DEPTH = 11, 12, 15, 18, 19, 20
 SUMS = 21
 
@@ -80,7 +80,7 @@ def _center(camera, means, i):
 
 @njit(**INLINE)
 def _facing(n, m):
-    """Normal . centre, kept away from 0, -1 or 1 that turns the normal towards the camera, and |centre|."""
+    """Return normal . centre, kept away from 0; the sign that turns the normal towards the camera; and |centre|."""
     dot = n[0] * m[0] + n[1] * m[1] + n[2] * m[2]
     toward = ONE if dot < ZERO else -ONE
     length = math.sqrt(m[0] * m[0] + m[1] * m[1] + m[2] * m[2])
@@ -89,10 +89,10 @@ def _facing(n, m):
 
 @njit(**INLINE)
 def _pixel_interval(center, disc, reach, offset, half, size):
-    """First and last + 1 pixel of the union of ellipse and low-pass disc along one image axis."""
+    """Return the first and last + 1 pixel of the union of ellipse and low-pass disc along one image axis."""
     low = max(ZERO, min(center + offset - half, disc - reach) - MARGIN)
     high = min(np.float32(size), max(center + offset + half, disc + reach) + MARGIN)
-    # Written so that NaN leaves nothing.
+    # Written so that NaN gives an empty interval.
     if not high > low:
         return np.int32(0), np.int32(0)
     return np.int32(math.ceil(low - HALF)), min(np.int32(math.floor(high - HALF)) + np.int32(1), np.int32(size))
@@ -182,7 +182,7 @@ def project(
 
 @njit(**INLINE)
 def _screen_gradients(m, u, v, n, su, sv, fx, fy, record, total):
-    """Gradients to centre, tangents and normal in camera space, and to the scales, from those to the record."""
+    """Compute gradients to centre, tangents, normal (in camera space) and scales from the gradients to the record."""
     mx, my, mz = m
     ux, uy, uz = u
     vx, vy, vz = v
@@ -269,7 +269,7 @@ def project_backward(
     grad_opacities,
     grad_colors,
 ):
-    """Gradients of surfels start..stop from the sums of their tiles, added in the fixed order of the tiles."""
+    """Compute the gradients of surfels start..stop from their tiles' sums, added in the fixed order of the tiles."""
     total = np.empty(SUMS, np.float32)
     for i in range(start, stop):
         if num_tiles[i] == 0:

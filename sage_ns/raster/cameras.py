@@ -1,4 +1,4 @@
-"""Pinhole cameras as geometry: rays through pixels, points in pictures, cameras moved around a point."""
+"""Geometry of pinhole cameras: rays through pixels, projected points, cameras moved around a point."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _inverse(intrinsics: Float[Tensor, "3 3"]) -> Float[Tensor, "3 3"]:
 
 
 def pixel_rays(camera: PinholeCamera) -> tuple[Float[Tensor, "h w 3"], Float[Tensor, "h w 3"]]:
-    """Origins [metres] and directions (not normalised) of the rays through all pixel centres, in the world."""
+    """Return origins [metres] and directions (not normalised) of the rays through all pixel centres, in the world."""
     device = camera.intrinsics.device
     rows = torch.arange(camera.height, device=device) + 0.5
     columns = torch.arange(camera.width, device=device) + 0.5
@@ -30,7 +30,7 @@ def pixel_rays(camera: PinholeCamera) -> tuple[Float[Tensor, "h w 3"], Float[Ten
 
 @dataclass(frozen=True)
 class Projected:
-    """Where points fall in a picture."""
+    """Points projected into a picture."""
 
     depth: Float[Tensor, "n"]
     """Along the optical axis, metres."""
@@ -38,13 +38,13 @@ class Projected:
     """x, y; pixel centres at +0.5."""
     column: Int[Tensor, "n"]
     row: Int[Tensor, "n"]
-    """Of the pixel; those of the nearest one where a point falls outside."""
+    """Of the pixel that contains the point; of the nearest pixel if the point is outside the picture."""
     inside: Bool[Tensor, "n"]
     """Whether the point is in front of the camera and falls into the picture."""
 
 
 def project(points: Float[Tensor, "n 3"], camera: PinholeCamera) -> Projected:
-    """World points [metres] in the picture of ``camera``."""
+    """Project world points [metres] into the picture of ``camera``."""
     in_camera = points @ camera.T_camera_world[:3, :3].T + camera.T_camera_world[:3, 3]
     depth = in_camera[:, 2]
     pixels = (in_camera @ camera.intrinsics.T)[:, :2] / depth.clamp_min(1e-6)[:, None]
@@ -54,10 +54,10 @@ def project(points: Float[Tensor, "n 3"], camera: PinholeCamera) -> Projected:
 
 
 def orbit(camera: PinholeCamera, target: Float[Tensor, "3"], angle: float) -> PinholeCamera:
-    """``camera`` moved about the world's vertical axis through ``target`` [metres] by ``angle`` [radians]."""
+    """Return ``camera`` moved about the world's vertical axis through ``target`` [metres] by ``angle`` [radians]."""
     cos, sin = math.cos(angle), math.sin(angle)
     turn = torch.eye(4).to(camera.T_camera_world)
     turn[:3, :3] = turn.new_tensor([[cos, 0.0, -sin], [0.0, 1.0, 0.0], [sin, 0.0, cos]])
-    # The world is turned the other way about the target, which looks the same as moving the camera.
+    # Turning the world the other way about the target has the same effect as moving the camera.
     turn[:3, 3] = target - turn[:3, :3] @ target
     return replace(camera, T_camera_world=camera.T_camera_world @ turn)

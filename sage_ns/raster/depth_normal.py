@@ -14,10 +14,10 @@ from sage_ns.system.parallel import even_bounds, run_chunks, scratch
 
 
 def normal_from_depth(depth: Float[Tensor, "height width 1"], camera: PinholeCamera) -> Float[Tensor, "height width 3"]:
-    """Unit normals in world space of the surface that a depth map describes, turned towards the camera.
+    """Compute unit normals, in world space and turned towards the camera, of the surface of a depth map.
 
     Central differences of the back-projected points (as in 2DGS). Zero on the image border and wherever the pixel or
-    one of its four neighbours has no depth (depth 0), because a difference to nothing is no surface.
+    one of its four neighbours has no depth (depth 0), because such a difference does not lie on the surface.
     """
     fused = depth.device.type == "cpu" and depth.dtype == torch.float32
     if not fused or camera.T_camera_world.requires_grad or camera.intrinsics.requires_grad:
@@ -26,7 +26,7 @@ def normal_from_depth(depth: Float[Tensor, "height width 1"], camera: PinholeCam
 
 
 def camera_floats(camera: PinholeCamera) -> tuple[np.float32, ...]:
-    """A camera as kernels take it: rotation row by row, translation, fx, fy, cx, cy."""
+    """Return a camera as the numbers for kernels: rotation row by row, translation, fx, fy, cx, cy."""
     pose, k = camera.T_camera_world.detach().cpu(), camera.intrinsics.detach().cpu()
     numbers = [*pose[:3, :3].flatten().tolist(), *pose[:3, 3].tolist()]
     numbers += [k[0, 0].item(), k[1, 1].item(), k[0, 2].item(), k[1, 2].item()]
@@ -36,7 +36,7 @@ def camera_floats(camera: PinholeCamera) -> tuple[np.float32, ...]:
 def normal_from_depth_torch(
     depth: Float[Tensor, "height width 1"], camera: PinholeCamera
 ) -> Float[Tensor, "height width 3"]:
-    """The definition of `normal_from_depth` in plain torch, any floating-point type and device."""
+    """Compute `normal_from_depth` by its definition in plain torch, for any floating-point type and device."""
     height, width = depth.shape[:2]
     normal = depth.new_zeros(height, width, 3)
     if height < 3 or width < 3:

@@ -1,4 +1,4 @@
-"""One function that draws surfels, whatever draws them underneath."""
+"""Draw surfels with the backend that fits their tensors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def rasterize(surfels: Surfels, camera: PinholeCamera, backend: Backend = "auto"
 
     Args:
         surfels: what to draw, in world space.
-        camera: moved to the surfels' device where it is elsewhere.
+        camera: moved to the surfels' device if it is on another one.
         backend: "auto" takes "gsplat" for CUDA tensors, "numba" for float32 on the CPU and "reference" otherwise.
 
     Raises:

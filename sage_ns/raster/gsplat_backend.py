@@ -1,15 +1,15 @@
-"""The rasteriser on CUDA: gsplat's 2D Gaussian kernels, with extra channels for what gsplat does not draw.
+"""The rasteriser on CUDA: gsplat's 2D Gaussian kernels, with extra channels for the buffers that it lacks.
 
-What gsplat 1.4.0 does, read from its source, and what follows for us:
+How gsplat 1.4.0 behaves (read from its source), and how this module adapts:
 
 - Distortion and median depth are those of the *last* colour channel. In render mode "RGB+D" that is the centre depth,
-  appended after ours. But channels are then padded to 1, 2, 3, 4, 8, 16, ... with uninitialised memory, which would be
-  the last channel: so exactly `NUM_CHANNELS` of ours go in, and 8 arrive at the kernel.
+  appended after ours. But gsplat then pads the channels to 1, 2, 3, 4, 8, 16, ... with uninitialised memory, which
+  would be the last channel. Therefore we pass exactly `NUM_CHANNELS` channels, and the kernel gets 8 without padding.
 - Its depth is that of the surfels' centres. Ours is that of the ray's hits: the plane of inverse depth of each surfel
   (three numbers, see `ProjectedSurfels.inverse_depth_planes`) is blended like a colour and evaluated at the pixel.
 - Its normals come in world space, turned towards the camera, unit length times alpha: as ours.
-- Its low-pass disc is fixed (`constants.LOW_PASS`): `PinholeCamera.low_pass` is not heeded.
-- It draws surfels whose one-sigma ellipse reaches the camera's plane; they are made transparent here.
+- Its low-pass disc is fixed (`constants.LOW_PASS`): `PinholeCamera.low_pass` is ignored.
+- It draws surfels whose one-sigma ellipse reaches the camera's plane; this module makes them transparent.
 - It gives each surfel a square of 3 sigma (ours: exactly where it is visible), so that faint rims are cut at the
   borders of 16-pixel tiles, and so are the low-pass discs of surfels smaller than a pixel.
 """
@@ -39,7 +39,7 @@ def rasterize_gsplat(
 
     Args:
         surfels: on a CUDA device.
-        camera: moved to the surfels' device where it is elsewhere.
+        camera: moved to the surfels' device if it is on another one.
         rasterization: a stand-in for `gsplat.rasterization_2dgs`, for tests without a GPU.
     """
     if rasterization is None:
@@ -50,7 +50,7 @@ def rasterize_gsplat(
     blended, alpha, normal, _, distortion, median, _ = rasterization(
         means=surfels.means.contiguous(),
         quats=surfels.quaternions.contiguous(),
-        # The third scale belongs to the normal, which has to keep its length.
+        # The third scale multiplies the normal, which must keep its length.
         scales=torch.cat((surfels.scales, torch.ones_like(surfels.scales[:, :1])), dim=-1),
         opacities=torch.where(projected.visible, surfels.opacities, torch.zeros_like(surfels.opacities)),
         colors=channels,
@@ -73,14 +73,14 @@ def rasterize_gsplat(
 def pack_channels(
     colors: Float[Tensor, "num_surfels 3"], planes: Float[Tensor, "num_surfels 3"]
 ) -> Float[Tensor, "num_surfels 7"]:
-    """Colour, plane of inverse depth, and one zero that fills up to `NUM_CHANNELS`."""
+    """Stack colour, plane of inverse depth, and one zero to make `NUM_CHANNELS`."""
     return torch.cat((colors, planes, torch.zeros_like(colors[:, :1])), dim=-1)
 
 
 def unpack_channels(
     blended: Float[Tensor, "height width 8"], camera: PinholeCamera
 ) -> tuple[Float[Tensor, "height width 3"], Float[Tensor, "height width 1"]]:
-    """Blended colour, and blended inverse depth in 1/m: the blended plane evaluated at every pixel centre."""
+    """Return blended colour, and blended inverse depth in 1/m: the blended plane evaluated at every pixel centre."""
     x = torch.arange(camera.width, device=blended.device) + 0.5 - camera.intrinsics[0, 2]
     y = torch.arange(camera.height, device=blended.device) + 0.5 - camera.intrinsics[1, 2]
     slope_x, slope_y, at_principal = blended[..., 3], blended[..., 4], blended[..., 5]

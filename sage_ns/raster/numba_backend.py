@@ -65,15 +65,15 @@ class _Pairs:
         run_chunks(ordering.fill_pairs, rows, order, self.boxes, self.slots, *tiles)
 
     def lists(self) -> tuple[np.ndarray, ...]:
-        """What every kernel over tiles begins with: flat records, boxes, first pair of each tile."""
+        """Return the first arguments of every kernel over tiles: flat records, boxes, first pair of each tile."""
         return self.records.reshape(-1), self.boxes, self.offsets
 
     def size(self) -> tuple[int, int, int, np.float32]:
-        """Width and height in pixels, width in tiles, and how small a surfel may be drawn."""
+        """Return width and height in pixels, width in tiles, and the camera's low-pass factor."""
         return self.width, self.height, self.tiles_x, self.low_pass
 
     def tile_bounds(self) -> list[int]:
-        """Borders that cut the tiles into chunks with about equal numbers of pairs."""
+        """Return borders that cut the tiles into chunks with about equal numbers of pairs."""
         shares = np.asarray(even_bounds(self.num_pairs, 512))
         inner = np.searchsorted(self.offsets, shares[1:-1])
         return [0, *inner.tolist(), len(self.offsets) - 1]

@@ -1,4 +1,4 @@
-"""Surfels as the camera sees them: frames in camera space, the low-pass disc, and the plane of inverse depth."""
+"""Projection of surfels: frames in camera space, the low-pass disc, and the plane of inverse depth."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class ProjectedSurfels:
 
 
 def project_surfels(surfels: Surfels, camera: PinholeCamera) -> ProjectedSurfels:
-    """Bring surfels into camera space. Invisible ones are moved to a harmless place, so that all stays finite."""
+    """Bring surfels into camera space. Invisible ones are moved to 1 m before it, to keep all values finite."""
     R_camera_world, t_camera_world = camera.T_camera_world[:3, :3], camera.T_camera_world[:3, 3]
     R_world_surfel = quaternion_to_matrix(surfels.quaternions)
     axes = (R_camera_world @ R_world_surfel).transpose(-1, -2)

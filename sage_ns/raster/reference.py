@@ -1,6 +1,6 @@
-"""The rasteriser in plain torch: every surfel at every pixel. Slow, obvious, differentiable, any precision.
+"""The rasteriser in plain torch: every surfel at every pixel. Slow, simple, differentiable, any precision.
 
-This is the definition that the fast backends are tested against. Semantics follow gsplat 1.4's `rasterization_2dgs`
+This is the definition; tests compare the fast backends with it. Semantics follow gsplat 1.4's `rasterization_2dgs`
 (2D Gaussian splatting, Huang et al. 2024) except for depth, which here is that of the ray's hit, see `Buffers`.
 """
 
@@ -19,7 +19,7 @@ _PAIRS_PER_CHUNK = 1 << 22
 
 
 def rasterize_reference(surfels: Surfels, camera: PinholeCamera) -> Buffers:
-    """Draw surfels, brute force. Gradients also reach the camera. Memory grows with pixels times surfels."""
+    """Draw surfels by brute force. Gradients also reach the camera. Memory grows with pixels times surfels."""
     camera = camera.to(surfels.means.device, surfels.means.dtype)
     projected = project_surfels(surfels, camera)
     planes = projected.inverse_depth_planes(camera)
@@ -59,7 +59,7 @@ def _draw(
     order: Int[Tensor, " num_drawn"],
     camera: PinholeCamera,
 ) -> tuple[Tensor, ...]:
-    """Color, alpha, blended inverse depth, median depth, normal and distortion of some pixels, each [num_pixels, k]."""
+    """Blend some pixels: colour, alpha, inverse depth, median depth, normal and distortion, each [num_pixels, k]."""
     alphas = _alphas(pixels, surfels, projected, order, camera)
     remaining = torch.cumprod(1.0 - alphas, dim=1)
     alphas = torch.where(remaining > TRANSMITTANCE_MIN, alphas, torch.zeros_like(alphas))

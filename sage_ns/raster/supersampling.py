@@ -1,4 +1,4 @@
-"""Drawing at a multiple of the resolution and averaging: edges then cover pixels in part, as a camera sees them."""
+"""Draw at a multiple of the resolution and average: edges then cover pixels partly, as in a photo."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from torch import Tensor
 from sage_ns.raster.types import Buffers, PinholeCamera
 
 SMALL_DISC = 8.0
-"""Low-pass of enlarged cameras: discs half as wide as gsplat's. Averaging filters, too; what a disc adds to that puts
-every edge too far out, and surfels retreat under the true surface to make up for it (docs/benchmarks.md)."""
+"""Low-pass factor of enlarged cameras: discs half as wide as gsplat's. Averaging is a filter itself; a larger disc
+moves every edge outwards, and surfels then settle below the true surface to compensate (docs/benchmarks.md)."""
 
 
 def enlarged(camera: PinholeCamera, factor: int) -> PinholeCamera:
-    """The same view with ``factor`` times the pixels along each side, and smaller low-pass discs on these."""
+    """Return the same view with ``factor`` times the pixels along each side, and with smaller low-pass discs."""
     if factor == 1:
         return camera
     intrinsics = camera.intrinsics.clone()
@@ -27,7 +27,7 @@ def enlarged(camera: PinholeCamera, factor: int) -> PinholeCamera:
 
 
 def averaged(image: Float[Tensor, "fine_height fine_width c"], factor: int) -> Float[Tensor, "height width c"]:
-    """Mean over blocks of ``factor`` x ``factor`` pixels."""
+    """Average blocks of ``factor`` x ``factor`` pixels."""
     if factor == 1:
         return image
     height, width, channels = image.shape
@@ -38,7 +38,7 @@ def averaged(image: Float[Tensor, "fine_height fine_width c"], factor: int) -> F
 
 
 def downsampled(buffers: Buffers, factor: int) -> Buffers:
-    """Buffers of an enlarged camera at the size of the original one; depths are averaged where there is a surface."""
+    """Average the buffers of an enlarged camera to the original size; depths are weighted by alpha."""
     if factor == 1:
         return buffers
     alpha = averaged(buffers.alpha, factor)

@@ -1,4 +1,4 @@
-"""What goes into the rasteriser (surfels, a camera) and what comes out (buffers)."""
+"""Inputs of the rasteriser (surfels, a camera) and its outputs (buffers)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ class Surfels:
 
     Attributes:
         means: centres in metres.
-        quaternions: wxyz, surfel to world; its axes are the two tangents and the normal. Normalised inside.
+        quaternions: wxyz, surfel to world; its axes are the two tangents and the normal. The
+            rasteriser normalises them.
         scales: standard deviations along the two tangents in metres, > 0.
         opacities: peak opacity, 0..1.
         colors: RGB, usually 0..1.
@@ -34,7 +35,7 @@ class Surfels:
         return self.means.shape[0]
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Surfels:
-        """The same surfels on another device or in another floating-point type."""
+        """Return the same surfels on another device or in another floating-point type."""
         return Surfels(*(getattr(self, field.name).to(device=device, dtype=dtype) for field in fields(self)))
 
     def check(self) -> None:
@@ -64,7 +65,7 @@ class PinholeCamera:
         width: image width in pixels.
         height: image height in pixels.
         low_pass: surfels are never drawn smaller than a disc of squared Mahalanobis distance low_pass * |dx|^2, in
-            pixels (gsplat's on CUDA, whatever is set here).
+            pixels (CUDA ignores this and uses gsplat's value).
     """
 
     T_camera_world: Float[Tensor, "4 4"]
@@ -94,9 +95,9 @@ class PinholeCamera:
         width: int,
         height: int,
     ) -> PinholeCamera:
-        """A camera from nerfstudio's OpenGL pose (x right, y up, z back), [3, 4] or [4, 4], metres and pixels.
+        """Create a camera from nerfstudio's OpenGL pose (x right, y up, z back), [3, 4] or [4, 4], metres and pixels.
 
-        The one place where camera axes are converted.
+        No other function converts camera axes.
         """
         if tuple(camera_to_world.shape) not in ((3, 4), (4, 4)):
             raise RasterError(f"camera_to_world has shape {tuple(camera_to_world.shape)}, expected (3, 4) or (4, 4)")
@@ -116,7 +117,7 @@ class PinholeCamera:
         return -self.T_camera_world[:3, :3].T @ self.T_camera_world[:3, 3]
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> PinholeCamera:
-        """The same camera on another device or in another floating-point type."""
+        """Return the same camera on another device or in another floating-point type."""
         return replace(
             self,
             T_camera_world=self.T_camera_world.to(device=device, dtype=dtype),
@@ -126,7 +127,7 @@ class PinholeCamera:
 
 @dataclass(frozen=True)
 class Buffers:
-    """What was drawn. Everything is zero where nothing was drawn.
+    """Outputs of the rasteriser; all are zero at pixels where no surfel is drawn.
 
     Attributes:
         color: RGB, premultiplied by alpha (no background).
@@ -149,5 +150,5 @@ class Buffers:
     distortion: Float[Tensor, "height width 1"]
 
     def composite(self, background: Float[Tensor, " 3"]) -> Float[Tensor, "height width 3"]:
-        """The image over a background colour: color + (1 - alpha) * background."""
+        """Return the image over a background colour: color + (1 - alpha) * background."""
         return self.color + (1.0 - self.alpha) * background.to(self.color)

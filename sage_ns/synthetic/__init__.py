@@ -1,4 +1,4 @@
-"""A made-up person, filmed by virtual cameras and written as VHAP would: a capture without downloads or licences."""
+"""Synthetic captures: a person made by code, rendered by virtual cameras and written in VHAP's layout."""
 
 from sage_ns.synthetic.studio import SyntheticCapture as SyntheticCapture
 from sage_ns.synthetic.studio import cameras as cameras

@@ -1,4 +1,4 @@
-"""The text and truth files beside the synthetic pictures: transforms, tracking report, true surface, readme."""
+"""Text and ground-truth files of a synthetic capture: transforms, tracking report, true surface, readme."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ FRONT_CAMERA = 8
 
 _README = """Synthetic head capture (seed {seed}, {hair} hair), made by sage_ns: `sage-capture synthesize`.
 
-A person who does not exist. Nothing here was recorded, scanned or downloaded; all of it is free to use.
+The person does not exist. Nothing here was recorded, scanned or downloaded; all of it is free to use.
 Layout as VHAP exports it (metres, y up, cameras OpenGL camera-to-world, pictures on white):
 
   images/, fg_masks/                 {{timestep:05d}}_{{camera:02d}}.png, soft foreground masks
-  flame_param/, canonical_flame_param.npz   the tracked parameters, with a small tracking error on purpose
+  flame_param/, canonical_flame_param.npz   the tracked parameters, with a small deliberate tracking error
   transforms_train.json              the neutral moment (timestep 0), all cameras but the front one
   transforms_train_multiframe.json   all training moments
   transforms_val.json                the held-out front camera (index {front}) at timestep 0
@@ -65,7 +65,7 @@ def write_descriptions(
     model: HeadModel, rig: HeadModel, true: FlameParams,
     surfaces: list[Float[np.ndarray, "num_fine 3"]], refinement: Refinement,
 ) -> None:  # fmt: skip
-    """Write transforms*.json, tracking_report.json, truth/surface.npz and readme.txt into a capture being made."""
+    """Write transforms*.json, tracking_report.json, truth/surface.npz and readme.txt into the folder of a capture."""
     _write_transforms(folder, cameras, seen_by, settings.num_train_timesteps)
     report = _tracking_report(folder, model, true, surfaces)
     (folder / "tracking_report.json").write_text(json.dumps(report, indent=1) + "\n")
@@ -98,7 +98,7 @@ def _write_transforms(
 def _tracking_report(
     folder: Path, model: HeadModel, true: FlameParams, surfaces: list[Float[np.ndarray, "num_fine 3"]]
 ) -> dict[str, Any]:
-    """Distances (mm) of the rig's vertices to the true surface points that they stand for."""
+    """Measure distances (mm) of the rig's vertices to the true surface points that they represent."""
     written = FlameParams.load(folder / "flame_param")
     with torch.no_grad():
         truth = np.stack([surface[: model.num_vertices] for surface in surfaces])

@@ -1,4 +1,4 @@
-"""Hair, brows and lashes of the synthetic person: strands grown on the mean head, carried by the rig's triangles."""
+"""Hair, brows and lashes of the synthetic person: strands grown on the mean head, attached to the rig's triangles."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from sage_ns.synthetic.surface import noise, vertex_normals
 
 HairStyle = Literal["short", "long", "none"]
 Flow = Callable[[np.ndarray, float], np.ndarray]
-"""Where hair wants to go at points (mm) a part 0..1 along its length."""
+"""Direction of growth at points (mm) that are at a fraction 0..1 of the strand's length."""
 
 
 @dataclass(frozen=True)
 class Strands:
-    """Polylines of equal length in the frames of the triangles that they grow on."""
+    """Polylines with equal numbers of points, in the frames of the triangles that they grow on."""
 
     local: Float[np.ndarray, "num_strands num_points 3"]
     """Metres, in the frame of the strand's triangle."""
@@ -39,7 +39,7 @@ class Strands:
     def posed(
         self, vertices: Float[np.ndarray, "num_vertices 3"], triangles: Int[np.ndarray, "num_triangles 3"]
     ) -> tuple[Float[np.ndarray, "n p 3"], Float[np.ndarray, "n 3"]]:
-        """World polylines (metres) and wide directions for posed rig vertices."""
+        """Return world polylines (metres) and wide directions for posed rig vertices."""
         frames = triangle_frames(
             torch.from_numpy(vertices.astype(np.float64)), torch.from_numpy(triangles[self.triangle])
         )
@@ -51,9 +51,9 @@ class Strands:
 def blades(
     line: Float[np.ndarray, "n p 3"], side: Float[np.ndarray, "n 3"], width: Float[np.ndarray, "n p"]
 ) -> tuple[Float[np.ndarray, "n*p*4 3"], Int[np.ndarray, "t 3"], Float[np.ndarray, "n p 3"]]:
-    """Two crossing ribbons along each polyline: vertices (four per point), triangles and the unit tangents.
+    """Build two crossing ribbons along each polyline: vertices (four per point), triangles and the unit tangents.
 
-    Two, because hair is round: a single ribbon vanishes where it is seen edge-on, as it would all along the outline.
+    Two ribbons stand for round hair: a single ribbon vanishes where it is seen edge-on, as along the outline.
     """
     tangent = np.gradient(line, axis=1)
     tangent /= np.maximum(np.linalg.norm(tangent, axis=-1, keepdims=True), 1e-12)
@@ -70,7 +70,7 @@ def blades(
 
 
 def _obstacle(points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n"]:
-    """Distance (mm) to the head with its ears filled up, which hair lies over."""
+    """Return the distance (mm) to the head with solid ears; hair lies outside this shape."""
     folded = np.abs(points) * [1, 0, 0] + points * [0, 1, 1]
     ear = (np.linalg.norm((folded - (78, 13, -27)) / (12, 31, 20), axis=-1) - 1.0) * 12.0
     return np.minimum(head_distance(points), ear)
@@ -85,7 +85,7 @@ def _grow(
     num_points: int,
     stiff: float,
 ) -> Float[np.ndarray, "n p 3"]:
-    """Walk every strand along `flow`, held near a clearance (mm) from the head that grows from the root to `lift`."""
+    """Grow every strand along `flow`, near a clearance (mm) from the head that rises from 0 at the root to `lift`."""
     points, direction = roots.copy(), normals.copy()
     away, outward = np.zeros(len(roots)), normals
     line = [roots]
@@ -104,13 +104,13 @@ def _grow(
         away = away + short_of
         line.append(points)
     lines = np.stack(line, axis=1)
-    for _ in range(2):  # being pushed out of the head leaves kinks
+    for _ in range(2):  # pushing points out of the head leaves kinks
         lines[:, 1:-1] = 0.5 * lines[:, 1:-1] + 0.25 * (lines[:, :-2] + lines[:, 2:])
     return lines
 
 
 def _cut(line: Float[np.ndarray, "n p 3"], height: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n p 3"]:
-    """Strands that hang below their `height` (mm) end there; the points are spread anew over what is left."""
+    """Cut strands at their `height` (mm) and spread their points over the rest."""
     num_points = line.shape[1]
     is_low = line[:, :, 1] < height[:, None]
     last = np.where(is_low.any(axis=1), np.maximum(is_low.argmax(axis=1), 2), num_points - 1)
@@ -121,7 +121,7 @@ def _cut(line: Float[np.ndarray, "n p 3"], height: Float[np.ndarray, "n"]) -> Fl
 
 
 def _short_flow(points: np.ndarray, part: float) -> np.ndarray:
-    """Swept from a parting on the left over the top; down and back on the sides."""
+    """Direction of short hair: swept from a parting on the left over the top; down and back on the sides."""
     x, y, z = points.T
     top = np.clip((y - 75.0) / 35.0, 0.0, 1.0)[:, None]
     over = np.stack([np.tanh((x - 28.0) / 6.0) * 0.8, 0.05 - 0.5 * part + 0.0 * x, 0.25 - 0.5 * (z < 0)], axis=-1)
@@ -131,7 +131,7 @@ def _short_flow(points: np.ndarray, part: float) -> np.ndarray:
 
 
 def _long_flow(points: np.ndarray, part: float) -> np.ndarray:
-    """From a middle parting to the sides, back past the face, then down."""
+    """Direction of long hair: from a middle parting to the sides, back past the face, then down."""
     x, y, z = points.T
     side = np.tanh((x + 4.0) / 5.0)
     fall = np.clip(2.2 * part, 0.0, 1.0)
@@ -143,7 +143,7 @@ def _long_flow(points: np.ndarray, part: float) -> np.ndarray:
 
 
 def _sample_scalp(model: HeadModel, num: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Random roots (mm), normals and triangles, evenly over the scalp of the mean head."""
+    """Sample random roots (mm), normals and triangles, evenly over the scalp of the mean head."""
     vertices, triangles = model.v_template.numpy().astype(np.float64) * 1e3, model.triangles.numpy()
     scalp = np.flatnonzero(model.regions.triangle_mask("scalp", model.triangles).numpy())
     corner = vertices[triangles[scalp]]
@@ -156,11 +156,11 @@ def _sample_scalp(model: HeadModel, num: int, rng: np.random.Generator) -> tuple
     return roots, normal / np.linalg.norm(normal, axis=-1, keepdims=True), scalp[chosen]
 
 
-def _carried(
+def _attach(
     line_mm: np.ndarray, triangle: np.ndarray, side: np.ndarray, width_mm: np.ndarray, color: np.ndarray,
     model: HeadModel, shape: Float[np.ndarray, "num_shape"],
 ) -> Strands:  # fmt: skip
-    """Strands of the mean head moved to the person's shape and put into the frames of their triangles."""
+    """Move strands of the mean head to the person's shape and express them in the frames of their triangles."""
     flat = line_mm.reshape(-1, 3)
     moved = flat + identity_displacements(flat, np.zeros(len(flat))).transpose(0, 2, 1) @ shape[: len(IDENTITY_SHAPES)]
     person = (model.v_template + model.shape_basis @ torch.from_numpy(shape)).double()
@@ -180,7 +180,7 @@ def grow_hair(
     model: HeadModel, shape: Float[np.ndarray, "num_shape"], style: HairStyle, color: Float[np.ndarray, "3"],
     num_strands: int, seed: int,
 ) -> Strands | None:  # fmt: skip
-    """Head hair standing off the scalp by millimetres (short) to centimetres (long); None for `none`."""
+    """Grow head hair, millimetres (short) to centimetres (long) off the scalp; returns None for the style `none`."""
     if style == "none":
         return None
     rng = np.random.default_rng([seed, 101])
@@ -214,13 +214,13 @@ def grow_hair(
     streak = 0.65 + 0.5 * draw[:, 3] + 0.35 * clump
     shade = np.clip(streak[:, None] * (0.75 + 0.45 * along), 0.25, 2.0)
     colors = shade[..., None] * color
-    return _carried(line[kept], triangle[kept], side[kept], taper[kept], colors[kept], model, shape)
+    return _attach(line[kept], triangle[kept], side[kept], taper[kept], colors[kept], model, shape)
 
 
 def grow_brows_and_lashes(
     model: HeadModel, shape: Float[np.ndarray, "num_shape"], color: Float[np.ndarray, "3"], seed: int
 ) -> Strands:
-    """Eyebrows (two bows of fine hairs) and the upper lids' lashes."""
+    """Grow eyebrows (two bows of fine hairs) and the lashes of the upper lids."""
     rng = np.random.default_rng([seed, 202])
     brow_line, brow_side = _brow_lines(rng, 190)
     lash_line, lash_side = _lash_lines(rng, 64)
@@ -234,7 +234,7 @@ def grow_brows_and_lashes(
     corner = model.v_template.numpy()[model.triangles.numpy()] * 1e3
     candidates = np.flatnonzero(model.regions.triangle_mask("face", model.triangles).numpy())
     triangle = candidates[KDTree(corner[candidates].mean(axis=1)).query(line[:, 0])[1]]
-    return _carried(line, triangle, side, width, shade, model, shape)
+    return _attach(line, triangle, side, width, shade, model, shape)
 
 
 def _brow_lines(rng: np.random.Generator, num: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Light of the synthetic studio, gathered at the vertices: soft boxes with soft shadows, and an occluded surround."""
+"""Light of the synthetic studio, computed at vertices: soft boxes with soft shadows, surroundings with occlusion."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _OFFSET = 4e-4  # metres: rays leave this far off the surface
 
 @dataclass(frozen=True)
 class Light:
-    """A distant soft box: where it stands (direction, world), its colour, and how wide it looks (radians)."""
+    """A distant soft box: the direction towards it (world), its colour, and its apparent radius (radians)."""
 
     toward: tuple[float, float, float]
     color: tuple[float, float, float]
@@ -27,7 +27,7 @@ class Light:
 
 @dataclass(frozen=True)
 class Studio:
-    """Lights fixed in the world."""
+    """Lights and surroundings, fixed in the world."""
 
     lights: tuple[Light, ...] = (
         Light((0.55, 0.60, 0.85), (1.05, 1.01, 0.95), 0.16),
@@ -38,16 +38,16 @@ class Studio:
     sky: tuple[float, float, float] = (0.62, 0.64, 0.67)
     ground: tuple[float, float, float] = (0.34, 0.30, 0.27)
     wrap: tuple[float, float, float] = field(default=(0.26, 0.12, 0.09))
-    """How far (cosine) light creeps round into the skin's shadow side, per channel: a stand-in for scattering."""
+    """How far (cosine) light reaches into the skin's shadow side, per channel: an approximation of scattering."""
 
     def surround(self, directions: Vectors) -> Vectors:
-        """Radiance of the surroundings in unit `directions`."""
+        """Return the radiance of the surroundings in unit `directions`."""
         up = 0.5 + 0.5 * directions[..., 1:2]
         return np.asarray(self.ground) * (1.0 - up) + np.asarray(self.sky) * up
 
 
 class Caster:
-    """Triangles that rays can meet (Intel Embree through embreex)."""
+    """Ray queries on a set of triangles (Intel Embree through embreex)."""
 
     def __init__(self, vertices: Vectors, triangles: Int[np.ndarray, "num_triangles 3"]) -> None:
         from embreex.mesh_construction import TriangleMesh
@@ -57,7 +57,7 @@ class Caster:
         self._mesh = TriangleMesh(self._scene, vertices.astype(np.float32), triangles.astype(np.int32))
 
     def is_free(self, origins: Vectors, directions: Vectors) -> Float[np.ndarray, "n"]:
-        """1 where nothing stands in the way, else 0."""
+        """Return 1 for each ray that no triangle blocks, else 0."""
         hit = self._scene.run(
             np.ascontiguousarray(origins, dtype=np.float32), np.ascontiguousarray(directions, dtype=np.float32),
             query="OCCLUDED",
@@ -67,7 +67,7 @@ class Caster:
     def first_hit(
         self, origins: Vectors, directions: Vectors
     ) -> tuple[Int[np.ndarray, "n"], Float[np.ndarray, "n 2"], Bool[np.ndarray, "n"]]:
-        """Triangle met first (-1: none), u, v there (weights of its second and third corner), and if from outside."""
+        """Return the first triangle hit (-1: none), u, v there (weights of corners 2, 3), and if hit from outside."""
         found = self._scene.run(
             np.ascontiguousarray(origins, dtype=np.float32),
             np.ascontiguousarray(directions, dtype=np.float32),
@@ -78,13 +78,13 @@ class Caster:
 
 
 def _spiral(num: int) -> tuple[Float[np.ndarray, "num"], Float[np.ndarray, "num"]]:
-    """Evenly spread points of the unit disc as radius and angle (Vogel's spiral)."""
+    """Return evenly spread points of the unit disc as radius and angle (Vogel's spiral)."""
     index = np.arange(num) + 0.5
     return np.sqrt(index / num), index * np.pi * (3.0 - np.sqrt(5.0))
 
 
 def _frame(normals: Vectors) -> tuple[Vectors, Vectors]:
-    """Two unit vectors that complete every normal to an orthonormal frame (Duff et al. 2017)."""
+    """Return two unit vectors that complete every normal to an orthonormal frame (Duff et al. 2017)."""
     x, y, z = normals.T
     sign = np.where(z >= 0.0, 1.0, -1.0)
     a = -1.0 / (sign + z)
@@ -93,7 +93,7 @@ def _frame(normals: Vectors) -> tuple[Vectors, Vectors]:
 
 
 def ambient(caster: Caster, studio: Studio, points: Vectors, normals: Vectors, num_rays: int) -> Vectors:
-    """Irradiance / pi from the surroundings, by cosine-distributed rays."""
+    """Compute irradiance / pi from the surroundings, with cosine-distributed rays."""
     radius, angle = _spiral(num_rays)
     first, second = _frame(normals)
     total = np.zeros_like(points)
@@ -107,7 +107,7 @@ def ambient(caster: Caster, studio: Studio, points: Vectors, normals: Vectors, n
 def visibility(
     caster: Caster, studio: Studio, points: Vectors, normals: Vectors, num_rays: int
 ) -> Float[np.ndarray, "n num_lights"]:
-    """Visible part of every soft box, 0..1, where it stands above the surface's horizon."""
+    """Compute the visible part (0..1) of every soft box that is above the surface's horizon, else 0."""
     radius, angle = _spiral(num_rays)
     shares = []
     for light in studio.lights:
@@ -127,7 +127,7 @@ def lit_skin(
     studio: Studio, albedo: Vectors, normals: Vectors, ambient_light: Vectors,
     visible: Float[np.ndarray, "n num_lights"], soft: Float[np.ndarray, "n"],
 ) -> Vectors:  # fmt: skip
-    """Diffuse radiance of a surface; `soft` (0..1) says how much light scatters inside (skin 1, eyes less)."""
+    """Compute the diffuse radiance of a surface; `soft` (0..1) is the amount of scattering (skin 1, eyes less)."""
     total = ambient_light.copy()
     wrap = np.asarray(studio.wrap) * soft[:, None]
     for index, light in enumerate(studio.lights):
@@ -142,7 +142,7 @@ def lit_hair(
     studio: Studio, albedo: Vectors, tangents: Vectors, outward: Vectors, ambient_light: Vectors,
     visible: Float[np.ndarray, "n num_lights"],
 ) -> Vectors:  # fmt: skip
-    """Diffuse radiance of hair (Kajiya and Kay 1989), darker where the strand faces away from the light."""
+    """Compute the diffuse radiance of hair (Kajiya and Kay 1989), darker where the strand faces away from the light."""
     total = 1.1 * ambient_light
     for index, light in enumerate(studio.lights):
         along = tangents @ light.direction

@@ -1,4 +1,4 @@
-"""How the synthetic person moves: speech, expressions, blinks, gaze and head turns as smooth curves over time."""
+"""Motion of the synthetic person: speech, expressions, blinks, gaze and head turns as smooth curves over time."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Curves:
     translation: Float[np.ndarray, "t 3"]
 
     def params(self, shape: Float[np.ndarray, "num_shape"]) -> FlameParams:
-        """The same motion on a person."""
+        """Return the motion as FLAME parameters of a person with this identity."""
 
         def tensor(array: np.ndarray) -> torch.Tensor:
             return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
@@ -44,18 +44,18 @@ class Curves:
 
 
 def _columns(model: HeadModel, expressions: dict[str, float]) -> Float[np.ndarray, "num_expression"]:
-    """Expression coefficients from names; a name without a side sets both."""
+    """Return expression coefficients from names; a name without a side sets both sides."""
     return combine(named_moves(model.expression_names, model.num_expression), expressions, model.num_expression)
 
 
 def perform(model: HeadModel, sequence: str, num_timesteps: int, seed: int) -> Curves:
-    """A sequence of speech with the expressions of `SEQUENCES[sequence]` in it.
+    """Create a sequence of speech that contains the expressions of `SEQUENCES[sequence]`.
 
     Args:
-        model: The built-in head (expressions are found by name).
+        model: The built-in head (the function finds expressions by name).
         sequence: "train", "test" or "driver".
-        num_timesteps: Moments to take, spread evenly over the whole sequence.
-        seed: Of the person; every sequence draws its own numbers.
+        num_timesteps: Number of moments, spread evenly over the whole sequence.
+        seed: Seed of the person; every sequence has its own random numbers.
     """
     rng = np.random.default_rng([seed, 500 + list(SEQUENCES).index(sequence)])
     t = (np.arange(num_timesteps) + 0.5) / max(num_timesteps, 1)
@@ -86,7 +86,7 @@ def perform(model: HeadModel, sequence: str, num_timesteps: int, seed: int) -> C
 def _with_head_motion(
     model: HeadModel, t: np.ndarray, expr: np.ndarray, jaw: np.ndarray, knots: int, rng: np.random.Generator
 ) -> Curves:
-    """Adds head turns (shared by neck and global rotation), sway and gaze; lids follow the eyes down."""
+    """Add head turns (shared by neck and global rotation), sway and gaze; lids follow the eyes down."""
     turn = smooth_curve(t, knots, rng, 3) * (0.10, 0.20, 0.06)
     gaze = smooth_curve(t, 2 * knots, rng, 2) * (0.14, 0.26)
     eyes = np.zeros((len(t), 6))
@@ -106,19 +106,19 @@ def _with_head_motion(
 
 
 def rest(model: HeadModel) -> Curves:
-    """The canonical moment: neutral, looking ahead, lips just apart."""
+    """Return the canonical moment: neutral, looking ahead, lips slightly apart."""
     zeros = np.zeros((1, 3))
     expr = _columns(model, {"lips_part": 0.08, "mouth_smile": 0.12})[None]
     return Curves(expr, zeros, zeros, np.array([[0.012, 0.0, 0.0]]), np.zeros((1, 6)), zeros)
 
 
 def joined(*parts: Curves) -> Curves:
-    """The sequences one after the other."""
+    """Join sequences one after the other."""
     return Curves(*(np.concatenate([getattr(p, name) for p in parts]) for name in Curves.__dataclass_fields__))
 
 
 def mistracked(motion: Curves, amount: float, seed: int) -> Curves:
-    """What a tracker would write: `motion` with errors that drift over time; `amount` 1 is about a millimetre."""
+    """Add simulated tracking errors, which drift over time, to `motion`; `amount` 1 is about a millimetre."""
     rng = np.random.default_rng([seed, 700])
     num = len(motion.expr)
     t = np.linspace(0.0, 1.0, num)

@@ -1,4 +1,4 @@
-"""What an open mouth shows: teeth, tongue and cavity, added to the built-in head for the pictures only."""
+"""Inside of the mouth: teeth, tongue and cavity, added to the built-in head for rendering only."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class _Part:
 
 
 def _sheet(grid: Float[np.ndarray, "rows columns 3"], follows_jaw: float | np.ndarray, closed: bool = False) -> _Part:
-    """Triangles over a grid of points; `closed` joins the last column to the first."""
+    """Build triangles over a grid of points; `closed` joins the last column to the first."""
     rows, columns = grid.shape[:2]
     index = np.arange(rows * columns).reshape(rows, columns)
     right = np.roll(index, -1, axis=1) if closed else index[:, 1:]
@@ -35,7 +35,7 @@ def _sheet(grid: Float[np.ndarray, "rows columns 3"], follows_jaw: float | np.nd
 
 
 def _teeth(edge: float, root: float, depth: float, follows_jaw: float) -> _Part:
-    """One row of teeth: a bent wall whose front bulges at every tooth, from root to biting edge and a little back."""
+    """Build a row of teeth: a bent wall whose front bulges at every tooth, from root over biting edge to back."""
     across = np.linspace(-24.0, 24.0, 73)
     tooth = np.abs(np.sin(np.pi * across / _TOOTH_WIDTH)) ** 0.5
     arch = depth - 0.026 * across**2
@@ -45,13 +45,13 @@ def _teeth(edge: float, root: float, depth: float, follows_jaw: float) -> _Part:
         bulge = (tooth - 1.0) * 1.1 * (0.4 + 0.6 * part)
         height = root + (edge - root) * (part - 0.07 * part * (1.0 - tooth))
         rows.append(np.stack([across, np.broadcast_to(height, across.shape), arch + forward + bulge], axis=-1))
-    # From the left where the edge is above the root, so that both rows face the lips.
+    # The columns are reversed where the edge is above the root, so that both rows face the lips.
     grid = np.stack(rows)
     return _sheet(grid if edge < root else grid[:, ::-1], follows_jaw)
 
 
 def _dome(center: tuple, radii: tuple, reach: float, num: int) -> Float[np.ndarray, "rows columns 3"]:
-    """Part of an ellipsoid around its back pole (-z), up to polar angle `reach` (radians)."""
+    """Sample part of an ellipsoid around its back pole (-z), up to polar angle `reach` (radians)."""
     polar = np.linspace(0.05, reach, num)[:, None]
     turn = np.linspace(0.0, 2 * np.pi, 2 * num, endpoint=False)[None, :]
     sphere = np.stack(
@@ -75,7 +75,7 @@ def _parts() -> dict[str, _Part]:
 def with_mouth_interior(
     model: HeadModel,
 ) -> tuple[HeadModel, dict[str, Int[np.ndarray, "num_part"]]]:
-    """The built-in head with teeth, tongue and mouth cavity as extra vertices at the end.
+    """Add teeth, tongue and mouth cavity to the built-in head, as extra vertices at the end.
 
     Returns:
         The larger model (same joints, coefficients and regions) and the new vertices by part.

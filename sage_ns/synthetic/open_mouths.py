@@ -1,4 +1,4 @@
-"""Pictures of synthetic people who open their mouths: close, from all sides, and painted inside as anatomy has it."""
+"""Close-up pictures of synthetic people with open mouths: several poses and cameras, anatomical colours inside."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sage_ns.synthetic.render import Person, Quality, StudioCamera, build_scene,
 from sage_ns.synthetic.skin import THROAT, Colors, Material, paint
 from sage_ns.synthetic.surface import TrueSkin, noise
 
-# jaw opening in radians, and expressions; the first is the closed mouth that shows the skin around it
+# jaw opening in radians, and expressions; the first pose is the closed mouth, which shows the skin around it
 _POSES: tuple[tuple[float, dict[str, float]], ...] = (
     (0.0, {}),
     (0.04, {"mouth_smile": 0.9, "lips_part": 0.8, "upper_lip_raise": 0.7}),
@@ -67,13 +67,13 @@ class MouthSitter:
 
 
 def film_mouth(seed: int, size: int, num_cameras: int, around: Bool[Tensor, "num_triangles"] | None) -> MouthSitter:
-    """Synthesise person number `seed` and film their mouth.
+    """Render the mouth of synthetic person number `seed`.
 
     Args:
-        seed: Which person.
+        seed: Number of the person.
         size: Width and height of the pictures in pixels.
-        num_cameras: Cameras per pose, scattered over the front.
-        around: Triangles of the built-in head whose colour tells the light; None takes none.
+        num_cameras: Cameras per pose, at random places in front of the head.
+        around: Triangles of the built-in head whose mean colour is the skin's; None makes the skin white.
     """
     rng = np.random.default_rng([seed, 950])
     model, shape = builtin_head(), builtin_identity(seed + 1)
@@ -107,14 +107,14 @@ def film_mouth(seed: int, size: int, num_cameras: int, around: Bool[Tensor, "num
 
 
 def _is_inside(whole: HeadModel, skin: TrueSkin) -> Bool[np.ndarray, "num_fine"]:
-    """Which fine vertices are the mouth's, which come last on the rig."""
+    """Return the mask of the fine vertices of the mouth, whose vertices are the rig's last ones."""
     members = np.zeros((whole.num_vertices, 1))
     members[whole.num_vertices - len(mouth_shape().vertices) :] = 1.0
     return skin.refinement.fine(members)[:, 0] > 0.5
 
 
 def _with_mouth(model: HeadModel, mouth: HeadModel) -> tuple[HeadModel, dict[str, Tensor]]:
-    """The built-in head with one person's mouth at its end (that person's alone: no identity moves it)."""
+    """Append one person's mouth to the built-in head's vertices; identity coefficients do not move the mouth."""
     num = len(mouth_shape().vertices)
     start = model.num_vertices
 
@@ -222,6 +222,6 @@ def _first_triangles(posed: Tensor, model: HeadModel, camera: StudioCamera) -> T
 
 
 def _eroded(mask: Bool[Tensor, "h w"]) -> Bool[Tensor, "h w"]:
-    """The mask without the pixels along its border, which show in part what is beside it."""
+    """Return the mask without the pixels along its border, which partly show the outside."""
     outside = (~mask)[None, None].float()
     return torch.nn.functional.max_pool2d(outside, 3, stride=1, padding=1)[0, 0] < 0.5

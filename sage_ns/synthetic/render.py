@@ -1,4 +1,4 @@
-"""Pictures of the synthetic person: rays through every sub-pixel, colours gathered beforehand at the vertices."""
+"""Render pictures of the synthetic person: one ray per sub-pixel, colours computed beforehand at the vertices."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from sage_ns.synthetic.skin import Material
 from sage_ns.synthetic.surface import TrueSkin, vertex_normals
 
 _INSIDE = np.array([0.045, 0.014, 0.012], dtype=np.float32)
-"""Linear colour of the skin's inner side, seen past the lips."""
+"""Linear colour of the skin's inner side, visible behind the lips."""
 _BOUNCE = np.array([0.22, 0.120, 0.11])
-"""Light (linear) that the walls of the mouth throw back into it; the studio knows direct light alone. Like the walls'
-albedo chosen by eye, on moments of a capture that nothing is tested on (docs/benchmarks.md)."""
+"""Light (linear) that the walls of the mouth reflect into the mouth; the studio computes direct light only. Chosen by
+eye, like the walls' albedo, on moments of a capture that no test uses (docs/benchmarks.md)."""
 _SKIN, _HAIR = 0, 1
 
 
@@ -32,7 +32,7 @@ class StudioCamera:
     def rays(
         self, columns: Float[np.ndarray, "m n"], rows: Float[np.ndarray, "m n"]
     ) -> tuple[Float[np.ndarray, "m*n 3"], Float[np.ndarray, "m*n 3"]]:
-        """Origins and unit directions through image positions (pixels; pixel centres at +0.5), row by row."""
+        """Return origins and unit directions through image positions (pixels; pixel centres at +0.5), row by row."""
         x, y = (columns - 0.5 * self.width) / self.focal, -(rows - 0.5 * self.height) / self.focal
         local = np.stack([x, y, -np.ones_like(x)], axis=-1).reshape(-1, 3)
         world = local @ self.camera_to_world[:3, :3].T
@@ -40,7 +40,7 @@ class StudioCamera:
         return np.broadcast_to(self.camera_to_world[:3, 3], world.shape), world
 
     def project(self, points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 2"]:
-        """Image positions (pixels) of world points in front of the camera."""
+        """Return image positions (pixels) of world points in front of the camera."""
         local = (points - self.camera_to_world[:3, 3]) @ self.camera_to_world[:3, :3]
         return np.stack(
             [0.5 * self.width - self.focal * local[:, 0] / local[:, 2],
@@ -50,7 +50,7 @@ class StudioCamera:
 
 @dataclass(frozen=True)
 class Quality:
-    """How much work goes into a picture."""
+    """Numbers of rays for a picture."""
 
     supersampling: int = 3
     """Rays per pixel along each side."""
@@ -61,7 +61,7 @@ class Quality:
 
 @dataclass(frozen=True)
 class Person:
-    """All about the synthetic person that does not change over time."""
+    """Everything about the synthetic person that does not change over time."""
 
     skin: TrueSkin
     material: Material
@@ -74,7 +74,7 @@ class Person:
 
 @dataclass(frozen=True)
 class Scene:
-    """The person at one moment, lit and ready for rays. Attributes are per vertex, kinds per triangle."""
+    """The person at one moment, lit and ready for ray casts. Attributes are per vertex, kinds per triangle."""
 
     caster: Caster
     vertices: Float[np.ndarray, "v 3"]
@@ -89,7 +89,7 @@ class Scene:
 def build_scene(
     person: Person, posed: Float[np.ndarray, "num_vertices 3"], expr: Float[np.ndarray, "num_expression"]
 ) -> Scene:
-    """Pose, light and index the person where the rig's vertices are `posed` (metres)."""
+    """Pose the person with rig vertices at `posed` (metres), compute its light, and index it for ray casts."""
     refinement = person.skin.refinement
     surface = person.skin.vertices(posed, expr)
     normals = vertex_normals(surface, refinement.fine_triangles)
@@ -114,7 +114,7 @@ def build_scene(
 
 
 def _skin_attributes(person: Person, caster: Caster, surface: np.ndarray, normals: np.ndarray) -> np.ndarray:
-    """Light is gathered at the coarse vertices (which come first among the fine ones) and interpolated."""
+    """Compute light at the coarse vertices (which come first among the fine ones) and interpolate it."""
     refinement, quality, studio = person.skin.refinement, person.quality, person.studio
     points, normal = surface[: refinement.num_coarse], normals[: refinement.num_coarse]
     gathered = np.concatenate(
@@ -135,7 +135,7 @@ def _skin_attributes(person: Person, caster: Caster, surface: np.ndarray, normal
 def _hair_attributes(
     person: Person, caster: Caster, strands: Strands, points: np.ndarray, tangent: np.ndarray, center: np.ndarray
 ) -> np.ndarray:
-    """One gathering per strand point, shared by all edges of its ribbons."""
+    """Compute light once per strand point; all vertices of its ribbons share it."""
     middle = points.reshape(-1, 4, 3).mean(axis=1)
     flat_tangent = tangent.reshape(-1, 3)
     outward = middle - center
@@ -153,7 +153,7 @@ def _hair_attributes(
 def render(
     scene: Scene, camera: StudioCamera, person: Person
 ) -> tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w"]]:
-    """Picture on white (sRGB) and foreground mask, both 8 bit, box-filtered over `supersampling`^2 rays per pixel."""
+    """Render a picture on white (sRGB) and a foreground mask, 8 bit each, mean of `supersampling`^2 rays per pixel."""
     factor = person.quality.supersampling
     pixels = camera.project(scene.vertices)
     low = np.clip(np.floor(pixels.min(axis=0)).astype(int) - 1, 0, [camera.width, camera.height])
@@ -163,8 +163,8 @@ def render(
     num_columns, num_rows = high - low
     if num_columns and num_rows:
         column, row = np.meshgrid(np.arange(num_columns * factor), np.arange(num_rows * factor))
-        # Each ray of a pixel has a column and a row to itself: strands of hair are often nearly upright, and a plain
-        # grid would find a thin one with all rays of a column or with none.
+        # Each ray of a pixel has its own column and row: strands of hair are often nearly upright, and a regular grid
+        # would hit a thin strand with all rays of a column or with none.
         origins, directions = camera.rays(
             low[0] + (column + (row % factor + 0.5) / factor) / factor,
             low[1] + (row + (column % factor + 0.5) / factor) / factor,
@@ -184,7 +184,7 @@ def _to_bytes(values: np.ndarray) -> np.ndarray:
 def _shade(
     scene: Scene, person: Person, origins: np.ndarray, directions: np.ndarray
 ) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "n"]]:
-    """sRGB colours of rays (white where nothing is met) and whether something was."""
+    """Return the sRGB colours of rays (white without a hit) and whether each ray hits something."""
     triangle, uv, facing = scene.caster.first_hit(origins, directions)
     hit = np.flatnonzero(triangle >= 0)
     triangle, uv = triangle[hit], uv[hit]
@@ -212,7 +212,7 @@ def _dot(a: Float[np.ndarray, "n 3"], b: Float[np.ndarray, "n 3"]) -> Float[np.n
 def _highlights(
     studio: Studio, axis: np.ndarray, view: np.ndarray, value: np.ndarray, is_hair: np.ndarray
 ) -> Float[np.ndarray, "n 3"]:
-    """Blinn-Phong on skin and eyes, Kajiya-Kay along hair; the first light's shadow is known, the others pass."""
+    """Compute highlights: Blinn-Phong on skin and eyes, Kajiya-Kay along hair; only the first light has shadows."""
     gloss, sharpness, shadow = value[:, 6], value[:, 7], value[:, 8]
     total = np.zeros((len(view), 3), dtype=np.float32)
     grazing = (1.0 - np.clip(_dot(axis, view), 0.0, 1.0)) ** 5
@@ -228,7 +228,7 @@ def _highlights(
 
 
 def _to_srgb(linear: np.ndarray) -> np.ndarray:
-    """Display values of linear light, with a soft shoulder above 0.8."""
+    """Convert linear light to display values, with a soft shoulder above 0.8."""
     bright = np.maximum(linear - 0.8, 0.0)
     linear = np.clip(np.minimum(linear, 0.8) + 0.2 * (1.0 - np.exp(-bright / 0.2)), 0.0, 1.0)
     return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * np.maximum(linear, 1e-8) ** (1 / 2.4) - 0.055)

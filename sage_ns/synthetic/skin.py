@@ -1,4 +1,4 @@
-"""Colours of the synthetic person: albedo and gloss of skin, lips, eyes and teeth as functions of where on the head."""
+"""Colours of the synthetic person: albedo and gloss of skin, lips, eyes and teeth by position on the head."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Colors:
 
     @staticmethod
     def of(seed: int, long_hair: bool, hair_color: HairColor = "own") -> Colors:
-        """Colouring of person `seed`, with hair as it grew (long hair is darker) or dyed."""
+        """Return the colouring of person `seed`, with natural hair (long hair is darker) or dyed hair."""
         rng = np.random.default_rng([seed, 303])
         hair = _LONG_HAIR_COLORS if long_hair else _HAIR_COLORS
         tone = np.array(_SKIN_TONES[seed % len(_SKIN_TONES)]) * rng.uniform(0.94, 1.06)
@@ -42,7 +42,7 @@ class Colors:
 
 @dataclass(frozen=True)
 class Material:
-    """What the fine vertices are made of."""
+    """Material of the fine vertices."""
 
     albedo: Albedo
     gloss: Float[np.ndarray, "num_fine"]
@@ -50,7 +50,7 @@ class Material:
     sharpness: Float[np.ndarray, "num_fine"]
     """Blinn-Phong exponent."""
     in_mouth: Bool[np.ndarray, "num_fine"]
-    """What the walls of the mouth throw light on."""
+    """Vertices that get light reflected by the walls of the mouth."""
 
 
 def _blob(q: np.ndarray, center: tuple[float, float, float], radii: tuple[float, float, float]) -> np.ndarray:
@@ -97,7 +97,7 @@ def _skin(q: np.ndarray, colors: Colors, seed: int) -> Albedo:
 
 
 def _stubble(q: np.ndarray, albedo: Albedo, hair: np.ndarray, seed: int) -> Albedo:
-    """A shadow of beard over lip, chin and jaw."""
+    """Paint the shadow of a beard over lip, chin and jaw."""
     x, y = np.abs(q[:, 0]), q[:, 1]
     low = _step(-y, 18.0, 34.0) * _step(q[:, 2] - 0.45 * y, 10.0, 40.0) * _step(y + 0.2 * (40 - q[:, 2]), -96.0, -82.0)
     cheek = 1.0 - _step(-(x - 30.0) * 0.9 + y + 42.0, -8.0, 22.0) * (x > 14)
@@ -108,7 +108,7 @@ def _stubble(q: np.ndarray, albedo: Albedo, hair: np.ndarray, seed: int) -> Albe
 
 
 def _lips(q: np.ndarray, albedo: Albedo, skin: np.ndarray, seed: int) -> tuple[Albedo, np.ndarray]:
-    """Vermilion with a cupid's bow; returns its soft outline too."""
+    """Paint the lips, with a cupid's bow; returns albedo and the lips' soft outline."""
     lines = 0.10 * np.sin(q[:, 0] * 3.1 + 2.0 * noise(q, 9.0, seed + 62))
     x = np.minimum(np.abs(q[:, 0]) / 25.5, 1.0)
     above = q[:, 1] - mouth_line(q[:, 0])
@@ -122,7 +122,7 @@ def _lips(q: np.ndarray, albedo: Albedo, skin: np.ndarray, seed: int) -> tuple[A
 
 
 def _eyes(q: np.ndarray, colors: Colors, seed: int) -> tuple[Albedo, np.ndarray]:
-    """Eyeball albedo and the cornea's outline."""
+    """Return the eyeballs' albedo and the cornea's soft outline."""
     side = np.where(q[:, :1] >= 0, 1.0, -1.0)
     offset = q - EYE_CENTER * np.concatenate([side, np.ones_like(side), np.ones_like(side)], axis=-1)
     offset /= np.maximum(np.linalg.norm(offset, axis=-1, keepdims=True), 1e-9)
@@ -139,7 +139,7 @@ def _eyes(q: np.ndarray, colors: Colors, seed: int) -> tuple[Albedo, np.ndarray]
 
 
 def _lid_edges(q: np.ndarray, albedo: Albedo, hair: np.ndarray, skin: np.ndarray) -> Albedo:
-    """Pink margins, and the dark line that the upper lashes draw."""
+    """Paint the lids' pink margins and the dark line of the upper lashes."""
     x, y = np.abs(q[:, 0]), q[:, 1]
     angle = np.linspace(0.0, 2 * np.pi, 240, endpoint=False)
     contour = eyelid_contour(angle, 0.0)
@@ -157,7 +157,7 @@ def paint(
     model: HeadModel, skin: TrueSkin, interior: dict[str, Int[np.ndarray, "num_part"]], colors: Colors, seed: int,
     stubble: bool,
 ) -> Material:  # fmt: skip
-    """Albedo and gloss of every fine vertex. `model` carries the mouth's `interior` parts at its end."""
+    """Paint albedo and gloss of every fine vertex. The last vertices of `model` are the mouth's `interior` parts."""
     q = skin.q
 
     def soft(name: str) -> np.ndarray:

@@ -1,7 +1,7 @@
-"""The built-in capture: a person made by code, filmed by sixteen virtual cameras, written as VHAP would.
+"""Create the synthetic capture: a person made by code, rendered by sixteen virtual cameras, in VHAP's layout.
 
-No GPU, no licence, no download. The truth is richer than the rig: finer geometry, creases, hair and a small tracking
-error stand between the pictures and the parameters beside them, as with a real capture.
+It needs no GPU, no licence and no download. As in a real capture, the parameters do not explain the pictures exactly:
+the person has finer geometry than the rig, creases and hair, and the parameters have a small tracking error.
 """
 
 from __future__ import annotations
@@ -42,22 +42,22 @@ _ARC = (
 
 @dataclass(frozen=True)
 class SyntheticCapture:
-    """What to synthesise. The same settings give the same bytes."""
+    """Settings of a synthetic capture. The same settings give the same bytes."""
 
     seed: int = 0
-    """which person"""
+    """number of the synthetic person"""
     width: int = 275
     """picture width in pixels"""
     height: int = 401
     """picture height in pixels"""
     scale: float = 1.0
-    """factor on both"""
+    """factor on width and height"""
     num_cameras: int = 16
-    """cameras on the frontal arc (4 to 16); number 8 is the front and is held out where there are that many"""
+    """cameras on the frontal arc (4 to 16), always with camera 8, the front camera, which is held out for validation"""
     hair: HairStyle = "short"
-    """head hair"""
+    """style of the head hair"""
     hair_color: HairColor = "own"
-    """colour of hair and brows; own = as this person's grew, long hair darker"""
+    """colour of hair and brows; own: the person's natural colour, darker for long hair"""
     num_train_timesteps: int = 4
     """training moments: the neutral one, then others for multi-frame training"""
     num_test_timesteps: int = 12
@@ -67,9 +67,9 @@ class SyntheticCapture:
     supersampling: int = 3
     """rays per pixel along each side"""
     tracking_error: float = 1.0
-    """size of the error in the written parameters; 1 is about a millimetre, 0 none"""
+    """size of the error in the written parameters; 1 is about a millimetre, 0 writes the true parameters"""
     workers: int = 0
-    """processes to render with; 0 takes what the machine has, up to 8"""
+    """processes to render with; 0 uses one per core, up to 8"""
     overwrite: bool = False
     """replace an existing folder"""
 
@@ -79,10 +79,10 @@ class SyntheticCapture:
         return max(1, round(self.width * self.scale)), max(1, round(self.height * self.scale))
 
     def check(self) -> None:
-        """Refuses settings that cannot work.
+        """Check that every setting is in its range.
 
         Raises:
-            CaptureError: Names the setting, what was found and what is possible.
+            CaptureError: A setting is out of its range; the message names the setting, its value and the range.
         """
         limits: tuple[tuple[str, float, float, float], ...] = (
             ("num_cameras", self.num_cameras, 4, len(_ARC)),
@@ -103,18 +103,18 @@ class SyntheticCapture:
 def synthesize_capture(
     out: Path | str, settings: SyntheticCapture | None = None, progress: Callable[[int, int], None] | None = None
 ) -> Path:
-    """Write a capture of a made-up person into the folder `out`.
+    """Write a capture of a synthetic person into the folder `out`.
 
     Args:
-        out: Folder to make; must not exist, or be empty, unless `settings.overwrite`.
-        settings: What to make.
-        progress: Called with (pictures done, pictures in all); by default a progress bar is drawn.
+        out: Folder to create; must be missing or empty unless `settings.overwrite`.
+        settings: Settings of the capture; None uses the defaults.
+        progress: Called with (pictures done, pictures in total); None shows a progress bar.
 
     Returns:
-        `out`, complete. Nothing is left there if anything fails on the way.
+        `out`, which is then complete. If anything fails, the function leaves no files there.
 
     Raises:
-        CaptureError: `out` is in use, or a setting is impossible.
+        CaptureError: `out` is in use, or a setting is out of its range.
     """
     settings = settings or SyntheticCapture()
     settings.check()
@@ -131,7 +131,7 @@ def synthesize_capture(
 
 
 def cameras(settings: SyntheticCapture) -> dict[int, StudioCamera]:
-    """The cameras by index; fewer than sixteen keep the front camera and spread over the arc."""
+    """Return the cameras by index; fewer than sixteen are spread over the arc and include the front camera."""
     width, height = settings.size
     if settings.num_cameras == len(_ARC):
         chosen = list(range(len(_ARC)))
@@ -155,7 +155,7 @@ def cameras(settings: SyntheticCapture) -> dict[int, StudioCamera]:
 
 
 def create_person(settings: SyntheticCapture) -> tuple[Person, HeadModel, Float[np.ndarray, "num_shape"]]:
-    """The person to film, the rig to pose it with (the built-in head with a mouth interior), and its identity."""
+    """Create the person, the rig that poses it (the built-in head with a mouth interior), and its identity."""
     seed, height = settings.seed, settings.size[1]
     model = builtin_head()
     rig, interior = with_mouth_interior(model)
@@ -210,7 +210,7 @@ def _fill(folder: Path, settings: SyntheticCapture, progress: Callable[[int, int
 
 
 def _schedule(settings: SyntheticCapture, cameras: list[int]) -> list[tuple[int, ...]]:
-    """Cameras that film every timestep: all of them the training moments, four the held-out ones."""
+    """Return the cameras of every timestep: all cameras for training moments, four for held-out ones."""
     if set(_TEST_CAMERAS) <= set(cameras):
         few = _TEST_CAMERAS
     else:
@@ -225,19 +225,19 @@ def _write_motion(
     true: Curves,
     shape: Float[np.ndarray, "num_shape"],
 ) -> None:
-    """Parameters as a tracker would hand them over: motion and identity with small errors; the driver's without."""
+    """Write the parameters: motion and identity with simulated tracking errors, the driver's without errors."""
     rng = np.random.default_rng([settings.seed, 901])
-    believed = shape.copy()
+    tracked_shape = shape.copy()
     used = shape != 0
-    believed[used] += (0.07 * settings.tracking_error * rng.normal(size=used.sum())).astype(np.float32)
+    tracked_shape[used] += (0.07 * settings.tracking_error * rng.normal(size=used.sum())).astype(np.float32)
     zero_offset = torch.zeros(model.num_vertices, 3)
     written = replace(
-        mistracked(true, settings.tracking_error, settings.seed).params(believed), static_offset=zero_offset
+        mistracked(true, settings.tracking_error, settings.seed).params(tracked_shape), static_offset=zero_offset
     )
     written.save_vhap(folder / "flame_param")
     canonical = Curves(*(0.0 * getattr(true, name)[:1] for name in Curves.__dataclass_fields__))
     canonical.jaw_pose[0, 0] = 0.3
-    replace(canonical.params(believed), static_offset=zero_offset).save_vhap(folder / "canonical_flame_param.npz")
+    replace(canonical.params(tracked_shape), static_offset=zero_offset).save_vhap(folder / "canonical_flame_param.npz")
     other = builtin_identity(settings.seed + 1001).numpy()
     driver = perform(model, "driver", settings.num_driver_timesteps, settings.seed + 1000).params(other)
     driver.save_vhap(folder / "driver" / "flame_param")

@@ -1,4 +1,4 @@
-"""The synthetic person's true skin: the rig's surface subdivided, with creases that expressions press into it."""
+"""The synthetic person's true skin: the rig's subdivided surface with static detail and creases of expressions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LATTICE = 32
 
 
 def noise(points: Float[np.ndarray, "n 3"], wavelength: float, seed: int) -> Float[np.ndarray, "n"]:
-    """Smooth random field in about -1..1 with features of `wavelength` (unit of `points`); repeats after 16 of them."""
+    """Sample a smooth random field, about -1..1; `wavelength` in the unit of `points`; repeats after 16 wavelengths."""
     table = np.random.default_rng(seed).uniform(-1.7, 1.7, size=(_LATTICE,) * 3)
     return ndimage.map_coordinates(table, points.T / wavelength * 2.0, order=2, mode="grid-wrap")
 
@@ -24,11 +24,11 @@ def noise(points: Float[np.ndarray, "n 3"], wavelength: float, seed: int) -> Flo
 def loop_subdivision(
     triangles: Int[np.ndarray, "num_triangles 3"], num_vertices: int
 ) -> tuple[sparse.csr_array, Int[np.ndarray, "4*num_triangles 3"]]:
-    """One step of Loop's subdivision as a matrix on vertices (Loop 1987; vertex weights of Warren 1995).
+    """Compute one step of Loop's subdivision as a matrix on vertices (Loop 1987; vertex weights of Warren 1995).
 
     Returns:
         Matrix [num_vertices + num_edges, num_vertices] whose first rows are the old vertices, smoothed, and the new
-        triangles. Open borders become cubic splines of themselves.
+        triangles. Open borders become cubic splines.
     """
     corners = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
     opposite = np.concatenate([triangles[:, 2], triangles[:, 0], triangles[:, 1]])
@@ -72,7 +72,7 @@ def _coo(rows: list, columns: list, values: list, shape: tuple[int, int]) -> spa
 def vertex_normals(
     vertices: Float[np.ndarray, "num_vertices 3"], triangles: Int[np.ndarray, "num_triangles 3"]
 ) -> Float[np.ndarray, "num_vertices 3"]:
-    """Area-weighted unit normals."""
+    """Compute area-weighted unit normals."""
     corner = vertices[triangles]
     face = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
     total = np.stack(
@@ -83,7 +83,7 @@ def vertex_normals(
 
 @dataclass(frozen=True)
 class Refinement:
-    """Subdivision of a rig's mesh: `coarse` (one step, where light is gathered) and `fine` (what is drawn)."""
+    """Subdivision of a rig's mesh: `coarse` (one step; light is computed there) and `fine` (rendered)."""
 
     num_coarse: int
     to_coarse: sparse.csr_array
@@ -101,14 +101,14 @@ class Refinement:
         return Refinement(num_coarse, to_coarse, coarse_to_fine, fine)
 
     def fine(self, values: Float[np.ndarray, "num_vertices k"]) -> Float[np.ndarray, "num_fine k"]:
-        """Vertex values of the rig on the fine vertices; the rig's own vertices come first."""
+        """Interpolate the rig's vertex values to the fine vertices; the rig's own vertices come first."""
         return self.coarse_to_fine @ (self.to_coarse @ values)
 
 
 def neck_cap(
     triangles: Int[np.ndarray, "num_triangles 3"], vertices: Float[np.ndarray, "num_vertices 3"]
 ) -> Int[np.ndarray, "num_cap 3"]:
-    """A fan of triangles over the open border that lies lowest, facing down."""
+    """Close the lowest open border with a fan of triangles that faces down."""
     edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
     code, back = edges @ [len(vertices), 1], edges @ [1, len(vertices)]
     border = {int(b): int(a) for a, b in edges[~np.isin(back, code)]}
@@ -120,13 +120,13 @@ def neck_cap(
 
 
 def _groove(distance: np.ndarray, width: float) -> np.ndarray:
-    """Profile across a crease: a dip with slightly raised shoulders (both dimensionless)."""
+    """Compute the profile across a crease: a dip with slightly raised shoulders (both dimensionless)."""
     u = (distance / width) ** 2
     return (1.0 - 0.45 * u) * np.exp(-0.5 * u)
 
 
 def _curve_distance(xy: np.ndarray, curve: Sequence[tuple[float, float]]) -> np.ndarray:
-    """Distance (mm) of frontal positions to a polyline, growing faster beyond its ends."""
+    """Compute the distance (mm) of frontal positions to a polyline, growing faster beyond its ends."""
     points = np.asarray(curve, dtype=np.float64)
     best = np.full(len(xy), np.inf)
     for a, b in pairwise(points):
@@ -136,7 +136,7 @@ def _curve_distance(xy: np.ndarray, curve: Sequence[tuple[float, float]]) -> np.
 
 
 def crease_depths(q: Float[np.ndarray, "num_fine 3"]) -> dict[str, Float[np.ndarray, "num_fine"]]:
-    """Depth (mm, inwards) of the creases at full activation, by the expression family that presses them in.
+    """Compute the depth (mm, inwards) of the creases at full activation, by the expression family that causes them.
 
     Args:
         q: Fine vertices of the mean head, millimetres.
@@ -180,7 +180,7 @@ _CREASED_BY = {
 
 
 def activation(names: tuple[str, ...], expr: Float[np.ndarray, "num_expression"], family: str) -> tuple[float, float]:
-    """How far the creases of `family` are pressed in on the subject's left and right side, 0..1.3."""
+    """Return how deep the creases of `family` are on the subject's left and right side: 0..1.3 of full activation."""
     sides = []
     for side in ("left", "right"):
         total = 0.0
@@ -194,11 +194,11 @@ def activation(names: tuple[str, ...], expr: Float[np.ndarray, "num_expression"]
 
 @dataclass(frozen=True)
 class TrueSkin:
-    """Everything fixed about the true skin's shape: refinement, static detail and creases on the fine vertices."""
+    """Time-independent shape of the true skin: refinement, static detail and creases on the fine vertices."""
 
     refinement: Refinement
     q: Float[np.ndarray, "num_fine 3"]
-    """Fine vertices of the mean head, millimetres: where on the face a vertex lies, whoever it is."""
+    """Fine vertices of the mean head, millimetres: a vertex's place on the face, the same for all people."""
     static_depth: Float[np.ndarray, "num_fine"]
     creases: dict[str, Float[np.ndarray, "num_fine"]]
     cap: Int[np.ndarray, "num_cap 3"]
@@ -207,7 +207,7 @@ class TrueSkin:
 
     @staticmethod
     def of(model: HeadModel, steps: int, seed: int, is_skin: Float[np.ndarray, "num_vertices 1"]) -> TrueSkin:
-        """The skin of person `seed`; `is_skin` is 0 on eyeballs, teeth and the like, which stay smooth."""
+        """Create the skin of person `seed`; `is_skin` is 0 on eyeballs, teeth and other parts that stay smooth."""
         refinement = Refinement.of(model, steps)
         q = refinement.fine(model.v_template.numpy().astype(np.float64)) * 1e3
         smooth = refinement.fine(is_skin)[:, 0]
@@ -220,7 +220,7 @@ class TrueSkin:
     def vertices(
         self, posed: Float[np.ndarray, "num_vertices 3"], expr: Float[np.ndarray, "num_expression"]
     ) -> Float[np.ndarray, "num_fine 3"]:
-        """World positions (metres) of the true surface where the rig's vertices are `posed`."""
+        """Return world positions (metres) of the true surface for rig vertices at `posed` (metres)."""
         smooth = self.refinement.fine(posed)
         depth = self.static_depth.copy()
         on_left = np.clip(0.5 + self.q[:, 0] / 12.0, 0.0, 1.0)

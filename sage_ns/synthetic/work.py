@@ -1,4 +1,4 @@
-"""Filming the synthetic person: one job per moment, in this process or spread over several."""
+"""Render the synthetic person: one job per moment, in this process or in several."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_WORKERS = 8
 
 @dataclass(frozen=True)
 class Job:
-    """One moment to film: the posed rig (metres), its expression, and the cameras by index."""
+    """One moment to render: the posed rig (metres), its expression, and the cameras by index."""
 
     timestep: int
     posed: Float[np.ndarray, "num_vertices 3"]
@@ -56,14 +56,14 @@ def _run(job: Job) -> tuple[int, Float[np.ndarray, "num_fine 3"]]:
 def film(
     folder: Path, person: Person, jobs: list[Job], workers: int, progress: Callable[[int, int], None]
 ) -> list[Float[np.ndarray, "num_fine 3"]]:
-    """Write `images/` and `fg_masks/` of all jobs.
+    """Render all jobs and write `images/` and `fg_masks/`.
 
     Args:
-        folder: Capture folder being made.
-        person: Whom to film.
+        folder: Folder of the capture.
+        person: The synthetic person.
         jobs: Moments, numbered 0, 1, ....
-        workers: Processes; 0 takes the machine's cores, up to `MAX_WORKERS`; 1 stays in this process.
-        progress: Called with (pictures done, pictures in all).
+        workers: Number of processes; 0 uses one per core, up to `MAX_WORKERS`; 1 renders in this process.
+        progress: Called with (pictures done, pictures in total).
 
     Returns:
         The true surface (metres) of every moment.

@@ -1,1 +1,1 @@
-"""Files, threads and progress bars: what every program needs, none of it about heads."""
+"""Files, threads, the console and progress bars; nothing here is specific to heads."""

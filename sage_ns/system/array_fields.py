@@ -22,16 +22,16 @@ from sage_ns.errors import SageError
 class ArrayFields:
     """Named arrays from one file, read with checks.
 
-    Shapes are given as texts like "num_vertices 3". A dimension's name is bound to the size that it has where it first
-    occurs; wherever it occurs again, the size has to agree.
+    Shapes are strings like "num_vertices 3". A dimension's name gets its size from the first array that uses it; later
+    arrays that use the name must have the same size.
     """
 
     def __init__(self, source: str, fields: Mapping[str, Any], error: type[SageError], hint: str = "") -> None:
         """Wrap the fields of a file.
 
         Args:
-            source: What error messages call the file.
-            fields: Arrays (or sparse matrices, or things that numpy turns into arrays) by name.
+            source: Name of the file in error messages.
+            fields: Arrays, sparse matrices, or values that numpy can convert to arrays, by name.
             error: Class of the errors to raise.
             hint: What the user should do; ends every error message.
         """
@@ -42,10 +42,11 @@ class ArrayFields:
         return key in self.fields
 
     def floats(self, key: str, shape: str) -> Float32[Tensor, "..."]:
-        """A finite float array as float32.
+        """Return a field as a finite float32 array.
 
         Raises:
-            SageError: Of the class given at construction: missing, not numeric, of another shape, or not finite.
+            SageError: Of the class given at construction; the field is missing, of another shape, not numeric, or not
+                finite.
         """
         array = self._array(key, shape)
         if array.dtype.kind not in "fiu":
@@ -59,10 +60,11 @@ class ArrayFields:
         return torch.from_numpy(array.copy())
 
     def indices(self, key: str, shape: str, limit: int | None = None) -> Int64[Tensor, "..."]:
-        """An integer array as int64, every entry in [0, limit).
+        """Return a field as an int64 array whose entries are all in [0, limit).
 
         Raises:
-            SageError: Of the class given at construction.
+            SageError: Of the class given at construction; the field is missing, of another shape, not integer, or out
+                of range.
         """
         array = self._array(key, shape)
         whole = array.dtype.kind in "iu" or (array.dtype.kind == "f" and bool((array == np.round(array)).all()))
@@ -74,11 +76,11 @@ class ArrayFields:
         return torch.from_numpy(array)
 
     def texts(self, key: str) -> tuple[str, ...]:
-        """Texts stored with `encode_texts`."""
+        """Return the strings that `encode_texts` stored in a field."""
         return tuple(line for line in bytes(self._array(key, "num_bytes_of_" + key)).decode().split("\n") if line)
 
     def fail(self, key: str, found: str, expected: str) -> SageError:
-        """The error to raise about one field."""
+        """Return the error to raise about one field."""
         return self.error(f"{self.source}: '{key}': found {found}, expected {expected}. {self.hint}".rstrip())
 
     def _array(self, key: str, shape: str) -> np.ndarray:
@@ -104,20 +106,20 @@ class ArrayFields:
 
 
 def encode_texts(texts: tuple[str, ...]) -> Tensor:
-    """Texts as one uint8 tensor: UTF-8, one per line. The opposite of `ArrayFields.texts`."""
+    """Encode strings as one uint8 tensor: UTF-8, one string per line. `ArrayFields.texts` decodes it."""
     return torch.frombuffer(bytearray("\n".join(texts).encode() or b"\n"), dtype=torch.uint8).clone()
 
 
 def read_npz(path: Path, error: type[SageError], names: Collection[str] | None = None) -> dict[str, np.ndarray]:
-    """Arrays of an npz file, without any that would need unpickling.
+    """Read the arrays of an npz file; arrays that would need unpickling are skipped.
 
     Args:
         path: The file.
         error: Class of the error to raise.
-        names: Read these only, as far as they are there; None reads all.
+        names: Arrays to read; names that the file lacks are skipped. None reads all arrays.
 
     Raises:
-        SageError: Of the given class, if the file is missing or is no npz file.
+        SageError: Of the given class; the file is missing or is not a readable npz file.
     """
     if not path.is_file():
         raise error(f"{path}: no such file")
@@ -137,7 +139,7 @@ def read_npz(path: Path, error: type[SageError], names: Collection[str] | None =
 
 
 def write_npz(path: Path, arrays: Mapping[str, np.ndarray], compress: bool = False) -> None:
-    """Write an npz file in one step: readers find either the old file or the complete new one."""
+    """Write an npz file atomically: readers find either the old file or the complete new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _WIDTH = 120
-"""Characters; nerfstudio's."""
+"""Characters, as in nerfstudio."""
 
 
 def console() -> Console:
-    """nerfstudio's console where nerfstudio is loaded, else one of our own; the same one for every caller.
+    """Return the console to print on: nerfstudio's if nerfstudio is loaded, else one that all callers share.
 
-    Two consoles would draw their progress bars over each other. Ask for it when printing, not when a module is loaded.
+    Two consoles would draw their progress bars over each other. Call this when printing, not when importing a module.
     """
     shared = getattr(sys.modules.get("nerfstudio.utils.rich_utils"), "CONSOLE", None)
     return _own() if shared is None else shared

@@ -1,4 +1,4 @@
-"""Files and folders that are whole or absent: written under a temporary name and renamed."""
+"""Write files and folders completely or not at all: under a temporary name, which is then renamed."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from sage_ns.errors import SageError
 
 
 def cache_dir() -> Path:
-    """Folder of what is kept between runs (pre-trained fields, kernels): SAGE_CACHE, else ~/.cache/sage_ns."""
+    """Return the folder of results that runs share (pre-trained fields, kernels): SAGE_CACHE, else ~/.cache/sage_ns."""
     return Path(os.environ.get("SAGE_CACHE") or Path("~/.cache/sage_ns").expanduser())
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``path``, and its folder if need be."""
+    """Write a text file; its folder is created if needed."""
     with whole_file(path) as unfinished:
         unfinished.write_text(text, encoding="utf-8")
 
@@ -31,7 +31,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file; None where there is none or it cannot be read, so that it is made again."""
+    """Return the content of a JSON file, or None if it is missing or unreadable, so that the caller writes it again."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -39,10 +39,10 @@ def read_json(path: Path) -> Any:
 
 
 def refuse_existing(paths: Sequence[Path], overwrite: bool) -> None:
-    """Refuse to replace files, before any work is done for them.
+    """Raise an error, before any work starts, if an output file exists and may not be replaced.
 
     Raises:
-        SageError: One exists, and ``overwrite`` is not set.
+        SageError: A file exists, and ``overwrite`` is not set.
     """
     existing = [path for path in paths if path.exists()]
     if existing and not overwrite:
@@ -52,9 +52,9 @@ def refuse_existing(paths: Sequence[Path], overwrite: bool) -> None:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A temporary name beside ``path`` to write to; takes its place when all has gone well, and is gone otherwise."""
+    """Yield a temporary path beside ``path``; the file replaces ``path`` on success and is deleted on failure."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Writers choose the format by the ending.
+    # Writers choose the format by the file's extension, which is therefore kept.
     unfinished = path.with_name(f".{os.getpid()}.{path.name}")
     try:
         yield unfinished
@@ -65,7 +65,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(out: Path) -> Iterator[Path]:
-    """A temporary folder beside ``out`` that takes its place when all has gone well, and is gone otherwise."""
+    """Yield a temporary folder beside ``out``; it replaces ``out`` on success and is deleted on failure."""
     out.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
     try:

@@ -21,7 +21,7 @@ _scratch = threading.local()
 
 
 def num_threads() -> int:
-    """Threads that kernels may use: torch's setting (`torch.set_num_threads`, OMP_NUM_THREADS), at most numba's."""
+    """Number of threads for kernels: torch's setting (`torch.set_num_threads`, OMP_NUM_THREADS), at most numba's."""
     import numba
 
     if _kernel_threads is not None:
@@ -31,10 +31,11 @@ def num_threads() -> int:
 
 @contextmanager
 def cores_for_kernels() -> Iterator[None]:
-    """Torch's own operations on one thread, kernels on as many as before.
+    """Run torch's own operations on one thread, and kernels on as many threads as before.
 
-    Torch's idle threads spin for a while after each operation, on the cores that the kernels are about to need.
-    Its operations on some ten thousand surfels are too small to gain from threads: a training step loses a fifth.
+    Torch's idle threads spin for a while after each operation and occupy the cores that the kernels need next.
+    Torch's operations on some ten thousand surfels are too small to gain from threads; without this function a
+    training step wastes a fifth of its time.
     """
     global _kernel_threads
     before, kernels_before = torch.get_num_threads(), _kernel_threads
@@ -48,7 +49,7 @@ def cores_for_kernels() -> Iterator[None]:
 
 
 def even_bounds(num_items: int, smallest: int = 1) -> list[int]:
-    """Borders that cut `num_items` into chunks of about equal length, none (but the only one) under `smallest`."""
+    """Borders that cut `num_items` into about equal chunks, each at least `smallest` long unless there is only one."""
     threads = num_threads()
     chunks = 1 if threads == 1 else max(1, min(threads * _CHUNKS_PER_THREAD, num_items // smallest))
     return [num_items * chunk // chunks for chunk in range(chunks + 1)]
@@ -57,7 +58,7 @@ def even_bounds(num_items: int, smallest: int = 1) -> list[int]:
 def run_chunks(kernel: Callable[..., None], bounds: Sequence[int], *arguments: object) -> None:
     """Call kernel(start, stop, *arguments) for every two neighbouring bounds, on all threads, and wait.
 
-    Kernels must release the GIL and write to separate places. The first exception is raised again.
+    Kernels must release the GIL and write to separate places. The first exception of a kernel is raised again.
     """
     pieces = [(start, stop) for start, stop in itertools.pairwise(bounds) if stop > start]
     threads = min(num_threads(), len(pieces))
@@ -76,7 +77,7 @@ def run_chunks(kernel: Callable[..., None], bounds: Sequence[int], *arguments: o
     try:
         work()
     finally:
-        # A helper that has not started yet would only find that nothing is left to do.
+        # Cancel helpers that have not started yet: no pieces are left for them.
         errors = [helper.exception() for helper in helpers if not helper.cancel()]
     for error in errors:
         if error is not None:
@@ -84,9 +85,9 @@ def run_chunks(kernel: Callable[..., None], bounds: Sequence[int], *arguments: o
 
 
 def scratch(name: str, shape: tuple[int, ...], dtype: type = np.float32) -> np.ndarray:
-    """Uninitialised memory that lives until the next call with this name on this thread; never hand it out.
+    """Return uninitialised memory, valid until the next call with this name on this thread; do not pass it to callers.
 
-    Fresh arrays of megabytes cost more in page faults than many a kernel takes.
+    For new arrays of several megabytes, page faults cost more time than many kernels take.
     """
     size = math.prod(shape)
     buffers: dict[str, np.ndarray] = _scratch.__dict__
@@ -104,11 +105,11 @@ def _shared_pool(size: int) -> ThreadPoolExecutor:
     return _pool
 
 
-def _forget_pool() -> None:
+def _drop_pool() -> None:
     global _pool
     _pool = None
 
 
 # Threads do not survive a fork; a child starts its own.
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_pool)
+    os.register_at_fork(after_in_child=_drop_pool)

@@ -1,4 +1,4 @@
-"""One look for the progress bars of long work."""
+"""Progress bars of long work, all with the same columns."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Item = TypeVar("Item")
 
 
 def tracked(items: Sequence[Item], description: str) -> Iterator[Item]:
-    """The items, one by one, with a bar that goes away when all are done."""
+    """Yield the items one by one, with a progress bar that disappears at the end."""
     with _bar(transient=True) as progress:
         yield from progress.track(items, description=description)
 
 
 @contextmanager
 def progress_bar(description: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar that stays, and says at its end how long the work took; yields what to call with (done, total)."""
+    """Show a progress bar that stays and ends with the time taken; yields the function to call with (done, total)."""
     with _bar(transient=False) as progress:
         task = progress.add_task(description, total=None)
 

@@ -1,9 +1,9 @@
-"""Reading pickles of arrays without trusting them.
+"""Read pickles of arrays without running any code from them.
 
-Head models are distributed as pickles, and a pickle may run any code when it is loaded. Here every global that a pickle
-asks for is answered by an inert stand-in that only records what it was given; arrays are built from those records
-afterwards. Nothing of numpy, scipy or chumpy runs while the file is being read, chumpy need not be installed, and
-pickles of old numpy and of Python 2 (text as latin1) load alike.
+Head models are distributed as pickles, and loading a pickle may run any code. This reader replaces every global that a
+pickle requests by an inert stand-in that only records its arguments, and builds the arrays from those records
+afterwards. No code of numpy, scipy or chumpy runs while the file is read, chumpy need not be installed, and pickles of
+old numpy and of Python 2 (text as latin1) load too.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ _SPARSE_NAME = re.compile(r"(csc|csr|coo)_(matrix|array)")
 
 
 def load_pickle(path: Path | str) -> dict[str, Any]:
-    """Contents of a pickled dict: arrays, numbers, texts, scipy sparse matrices, and dicts and lists of them.
+    """Load a pickled dict of arrays, numbers, texts, scipy sparse matrices, and dicts and lists of them.
 
-    chumpy variables come back as the numpy array that they hold.
+    A chumpy variable is returned as the numpy array that it holds.
 
     Args:
         path: The pickle file.
 
     Raises:
-        HeadModelError: The file is missing, is no pickle of a dict, or asks for anything else than arrays.
+        HeadModelError: The file is missing, is not a pickled dict, or holds anything but arrays.
     """
     path = Path(path)
     if not path.is_file():
@@ -42,7 +42,7 @@ def load_pickle(path: Path | str) -> dict[str, Any]:
             contents = _resolve(_ArrayUnpickler(file, encoding="latin1").load())
     except _Refused as refused:
         raise HeadModelError(f"{path}: {refused}") from None
-    # a damaged pickle can fail in as many ways as there are opcodes
+    # a damaged pickle can raise almost any error: each opcode has its own
     except Exception as error:
         raise HeadModelError(
             f"{path}: not a readable pickle ({type(error).__name__}: {error}). "
@@ -54,7 +54,7 @@ def load_pickle(path: Path | str) -> dict[str, Any]:
 
 
 class _Refused(Exception):
-    """The pickle asks for something that is not an array."""
+    """The pickle requests something that is not an array."""
 
 
 class _Dtype:

@@ -1,4 +1,4 @@
-"""NVIDIA Warp, started without its banner, and with a folder for compiled kernels wherever it runs."""
+"""Start NVIDIA Warp without its banner and with a writable folder for compiled kernels."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _temporary: list[tempfile.TemporaryDirectory[str]] = []
 def prepare(kernels: ModuleType, device: torch.device) -> None:
     """Start Warp and compile or load a module's kernels for a device; later calls return at once.
 
-    Warp keeps compiled kernels in the folder WARP_CACHE_PATH, else in `warp` inside :func:`cache_dir`, else, where
-    nothing can be written there, in a temporary folder that lives as long as this process.
+    Warp keeps compiled kernels in the folder WARP_CACHE_PATH; if it is not set, in `warp` inside :func:`cache_dir`; if
+    that is not writable, in a temporary folder that is deleted when this process ends.
     """
     import warp as wp
 
@@ -38,9 +38,9 @@ def prepare(kernels: ModuleType, device: torch.device) -> None:
 
 
 def device_for(device: torch.device) -> torch.device:
-    """Where Warp works for tensors of a device: there, or on the CPU where Warp has no kernels for the device.
+    """Return the device on which Warp handles a device's tensors: the same one, or the CPU if Warp cannot use it.
 
-    The latter are devices other than the CPU and CUDA, and CUDA devices whose driver is too old for Warp.
+    Warp cannot use devices other than the CPU and CUDA, nor CUDA devices whose driver is too old for it.
     """
     if device.type != "cuda":
         return torch.device("cpu")
@@ -49,7 +49,7 @@ def device_for(device: torch.device) -> torch.device:
 
 
 def on_torch_stream(device: torch.device) -> AbstractContextManager[object]:
-    """Put Warp's work into torch's current stream of this device: in order with torch's work, without waiting."""
+    """Return a context in which Warp uses torch's current stream of this device: in torch's order, without waiting."""
     import warp as wp
 
     if device.type != "cuda":
@@ -75,7 +75,7 @@ def _kernel_folder() -> str:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             return str(folder)
-    except (OSError, RuntimeError):  # the second: there is no home folder
+    except (OSError, RuntimeError):  # RuntimeError: there is no home folder
         _temporary.append(tempfile.TemporaryDirectory(prefix="sage-warp-"))
         os.environ["WARP_CACHE_PATH"] = _temporary[-1].name  # also for the processes that this one starts
         return _temporary[-1].name
@@ -83,7 +83,7 @@ def _kernel_folder() -> str:
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Only warnings and errors from Warp's own log."""
+    """Limit Warp's own log to warnings and errors."""
     import warp as wp
 
     before = wp.config.log_level
@@ -96,7 +96,7 @@ def _quietly() -> Iterator[None]:
 
 @contextmanager
 def _without_driver_warning() -> Iterator[None]:
-    """Keep back the line that Warp's library writes straight to standard error on every machine without CUDA."""
+    """Drop the line that Warp's library writes directly to standard error on every machine without CUDA."""
     with tempfile.TemporaryFile() as kept:
         try:
             stderr = os.dup(2)

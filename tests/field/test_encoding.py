@@ -281,7 +281,7 @@ def test_another_tinycudann_is_refused(stand_in: type[StandIn]):
         TinyCudaGrid(encoding.table, encoding.layout)
 
 
-def test_a_tinycudann_that_disagrees_is_left_alone_with_a_warning(
+def test_a_tinycudann_that_disagrees_is_not_used_with_a_warning(
     stand_in: type[StandIn], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("sage_ns.field.encoding_tinycudann.available", lambda: True)
@@ -300,7 +300,7 @@ def test_absent_tinycudann_says_what_to_do(monkeypatch: pytest.MonkeyPatch):
         TinyCudaGrid(encoding.table, encoding.layout)
 
 
-def test_tinycudann_is_told_the_same_levels():
+def test_tinycudann_gets_the_same_levels():
     config = tinycudann_config(grid_layout(8, 17, 16, 192), 2)
     assert config["base_resolution"] == 16
     assert config["per_level_scale"] == pytest.approx(12 ** (1 / 7), rel=1e-5)

@@ -71,7 +71,7 @@ def test_a_head_is_learnt_to_a_fraction_of_a_millimetre() -> None:
     assert cosine.median() > 0.98
 
 
-def test_samples_are_where_they_are_wanted() -> None:
+def test_samples_are_on_the_surface_near_it_and_in_the_cube() -> None:
     model = tiny_head_model()
     center = torch.tensor([0.0, 0.01, 0.0])
     samples = distance_samples(model.v_template, model.triangles, center, HALF_SIZE, seed=0)
@@ -89,7 +89,7 @@ def test_samples_are_where_they_are_wanted() -> None:
     assert ((about > 0).double().mean() - 0.55).abs() < 0.3
 
 
-def test_the_second_time_comes_from_the_cache(cache: Path) -> None:
+def test_a_second_fit_comes_from_the_cache(cache: Path) -> None:
     first, second = new_field(), new_field()
     assert not same(state(first), state(second))
     error = run(first)
@@ -159,7 +159,7 @@ def test_a_damaged_file_is_ignored_and_replaced(damage: str, cache: Path) -> Non
 
 
 @pytest.mark.parametrize("obstacle", ["file", "read-only"])
-def test_without_a_writable_folder_it_goes_on(obstacle: str, cache: Path) -> None:
+def test_pretraining_works_without_a_writable_folder(obstacle: str, cache: Path) -> None:
     if obstacle == "file":
         cache.write_text("in the way")
     else:

@@ -18,7 +18,7 @@ def camera_in_front(distance: float = 2.0) -> Cameras:
     return Cameras(pose[None], fx=50.0, fy=60.0, cx=14.0, cy=11.0, width=WIDTH, height=HEIGHT)
 
 
-def test_axes_and_intrinsics_arrive() -> None:
+def test_nerfstudio_cameras_keep_axes_and_intrinsics() -> None:
     cameras = camera_in_front()
     for each in (cameras[0:1], cameras[0]):  # batch shapes (1,) and ()
         camera = pinhole_camera(each)
@@ -63,7 +63,7 @@ def test_a_point_has_depth_and_place_in_closed_form() -> None:
     assert seen.column.tolist() == [16, 14] and seen.row.tolist() == [5, 11]
 
 
-def test_what_falls_outside_has_the_nearest_pixel() -> None:
+def test_points_outside_get_the_nearest_pixel() -> None:
     camera = pinhole_camera(camera_in_front(distance=2.0))
     right, above, behind, at_the_eye = (1.0, 0.0, 0.0), (0.0, 5.0, 0.0), (0.0, 0.0, 3.0), (0.0, 0.0, 2.0)
     seen = project(torch.tensor([right, above, behind, at_the_eye]), camera)

@@ -57,7 +57,7 @@ def stand_in(means, quats, scales, opacities, colors, viewmats, Ks, width, heigh
     return blended, image(weights.sum(1)), normal, None, image(pairs.sum((1, 2))), image(median), {}
 
 
-def test_packing_keeps_what_unpacking_needs():
+def test_unpacking_returns_the_packed_colour_and_inverse_depth():
     camera = turned_camera(6, 5)
     colors, planes = torch.rand(4, 3).double(), torch.rand(4, 3).double()
     channels = pack_channels(colors, planes)

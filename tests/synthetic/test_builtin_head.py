@@ -203,7 +203,7 @@ def test_it_is_built_once_and_always_alike(model: HeadModel) -> None:
     np.testing.assert_array_equal((again.vertices * 1e-3).astype(np.float32), model.v_template[:num_skin].numpy())
 
 
-def test_it_survives_its_file(model: HeadModel, tmp_path) -> None:
+def test_a_saved_head_loads_the_same(model: HeadModel, tmp_path) -> None:
     save_head_model(model, tmp_path / "head.npz")
     loaded = load_head_model(tmp_path / "head.npz")
     assert loaded.expression_names == model.expression_names

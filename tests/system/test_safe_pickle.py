@@ -17,7 +17,7 @@ from tests.tiny import tiny_head_model
 
 
 class Calls:
-    """Pickles as a call of anything."""
+    """Its pickle calls the given function."""
 
     def __init__(self, function: Any, *arguments: Any) -> None:
         self.function, self.arguments = function, arguments

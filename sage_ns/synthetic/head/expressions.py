@@ -1,6 +1,6 @@
-"""Expressions of the built-in head: named linear shapes (mm at coefficient 1), after the facial action units' meaning.
+"""Expressions of the built-in head: named linear shapes (mm at coefficient 1), modelled on facial action units.
 
-A lid turns about its eyeball, lips part at the slit, everything else is a sum of smooth moves of skin.
+Lids turn about the eyeballs, lips part at the slit, all other expressions are sums of smooth moves of the skin.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def lid_softness(mesh: HeadMesh) -> Float[np.ndarray, "num_skin 1"]:
 
 
 def _lid_turn(mesh: HeadMesh, upper: float, lower: float) -> Field:
-    """Lids of the left eye turned about the eyeball's horizontal axis.
+    """Turn the lids of the left eye about the eyeball's horizontal axis.
 
     `upper` is the part of the opening that the upper lid's rim travels down, `lower` the lower rim's way up
     (negative: away from the other lid). Rings follow less the farther out they are.
@@ -90,7 +90,7 @@ def _lid_turn(mesh: HeadMesh, upper: float, lower: float) -> Field:
 
 
 def _mirrored(field: Field, mesh: HeadMesh) -> Field:
-    """The same expression on the other side."""
+    """Return the same expression on the other side."""
     return field[mesh.mirror] * [-1.0, 1.0, 1.0]
 
 
@@ -125,7 +125,7 @@ def _jaw_and_chin(mesh: HeadMesh, jaw_weight: np.ndarray) -> dict[str, Field]:
 def expression_displacements(
     mesh: HeadMesh, jaw_weight: Float[np.ndarray, "num_skin 1"]
 ) -> dict[str, Float[np.ndarray, "num_skin 3"]]:
-    """All expressions by name: displacement (mm) of the skin at coefficient 1. Eyeballs take no part."""
+    """Return all expressions by name: displacement (mm) of the skin at coefficient 1. Eyeballs do not move."""
     p = mesh.vertices
     on_left = _smoothstep(p[:, :1], -7.0, 7.0)
     keep_lids = 1.0 - lid_softness(mesh)

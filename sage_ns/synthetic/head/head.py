@@ -1,8 +1,8 @@
-"""A head model in FLAME's format made by code alone: no licence, no download, a few seconds to build.
+"""Build the head model in FLAME's format by code: no licence, no download, a few seconds.
 
-It has FLAME's frame, joints, coefficient counts and region names, but neither its mesh nor its statistics.
-`surface` is the sculpture, `mesh` its mesh, `identity` and
-`expressions` its linear shapes; this module puts the rig together.
+It has FLAME's frame, joints, coefficient counts and region names, but neither its mesh nor its statistics. `surface`
+defines its shape, `mesh` triangulates it, `identity` and `expressions` define its linear shapes; this module assembles
+the rig.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def _smoothstep(value: np.ndarray, start: float | np.ndarray, end: float | np.nd
 
 
 def _eyeball(center: np.ndarray) -> tuple[Float[np.ndarray, "num_eyeball 3"], Int[np.ndarray, "num_triangles 3"]]:
-    """A sphere (mm) with its poles at pupil (vertex 0) and back (last vertex), outward counter-clockwise triangles."""
+    """Build a sphere (mm): poles at pupil (vertex 0) and back (last vertex), outward counter-clockwise triangles."""
     polar = np.radians(np.asarray(_EYE_POLAR, dtype=np.float64))
     turn = np.arange(_EYE_MERIDIANS) / _EYE_MERIDIANS * 2 * np.pi
     rings = np.stack(
@@ -59,7 +59,7 @@ def _eyeball(center: np.ndarray) -> tuple[Float[np.ndarray, "num_eyeball 3"], In
 
 
 def jaw_weight(mesh: HeadMesh) -> Float[np.ndarray, "num_skin"]:
-    """How much every skin vertex follows the jaw: 0 on the upper lip, 1 on the lower, softer beyond the corners."""
+    """Compute how much each skin vertex follows the jaw: 0 on the upper lip, 1 on the lower, soft beyond corners."""
     x, y = np.abs(mesh.layout[:, 0]), mesh.layout[:, 1]
     z = mesh.vertices[:, 2]
     # the dividing line runs on from the mouth's corner to the jaw joint
@@ -83,7 +83,7 @@ def _skinning(mesh: HeadMesh, num_eyeball: int) -> Float[np.ndarray, "num_vertic
 
 
 def _joint_regressor(mesh: HeadMesh, num_eyeball: int) -> Float[np.ndarray, "5 num_vertices"]:
-    """Joints as affine means (of least norm) of the skin around them; each eye's is midway between its two poles."""
+    """Express joints as affine means (of least norm) of skin around them; an eye's is midway between its poles."""
     v = mesh.vertices
     num_skin = len(v)
     regressor = np.zeros((5, num_skin + 2 * num_eyeball))
@@ -98,7 +98,7 @@ def _joint_regressor(mesh: HeadMesh, num_eyeball: int) -> Float[np.ndarray, "5 n
 
 
 def _skin_regions(mesh: HeadMesh) -> dict[str, Bool[np.ndarray, "num_skin"]]:
-    """FLAME_masks' regions of the skin."""
+    """Return the skin's regions, with the names of FLAME_masks."""
     x, y, z = np.abs(mesh.vertices[:, 0]), mesh.vertices[:, 1], mesh.vertices[:, 2]
     left = mesh.vertices[:, 0] > 0
     ear = (mesh.ring == "ear") & (mesh.ring_index < mesh.ring_index[mesh.ring == "ear"].max())
@@ -175,7 +175,7 @@ def _mean_head() -> HeadModel:
 
 
 def builtin_identity(seed: int) -> Float[torch.Tensor, "300"]:
-    """Identity coefficients of person number `seed` for the built-in head; seed 0 is the mean head."""
+    """Return identity coefficients of person number `seed` for the built-in head; seed 0 is the mean head."""
     shape = torch.zeros(NUM_SHAPE)
     if seed:
         drawn = np.random.default_rng(seed).normal(size=len(IDENTITY_SHAPES))
@@ -185,7 +185,7 @@ def builtin_identity(seed: int) -> Float[torch.Tensor, "300"]:
 
 @lru_cache(maxsize=4)
 def builtin_head(seed: int = 0) -> HeadModel:
-    """The built-in head model: FLAME's layout (300 identity and 100 expression directions, 5 joints, masks' regions).
+    """Return the built-in head in FLAME's layout: 300 identity and 100 expression directions, 5 joints, masks' regions.
 
     Args:
         seed: 0 is the mean head; any other number bakes that person's identity (`builtin_identity`) into the template.

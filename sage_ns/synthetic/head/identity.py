@@ -14,7 +14,7 @@ Points = Float[np.ndarray, "num_points 3"]
 
 @dataclass(frozen=True)
 class Handle:
-    """Moves or scales what lies around `center` (mm, on the side x >= 0), fading as a Gaussian of `radii` (mm).
+    """Moves or scales the surface around `center` (mm, on the side x >= 0), fading as a Gaussian of `radii` (mm).
 
     `move` is in mm (x positive = away from the middle plane); `scale` is relative, about `center`.
     """
@@ -25,7 +25,7 @@ class Handle:
     scale: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def displacement(self, points: Points) -> Points:
-        """Displacement (mm) of `points` (mm), mirror-symmetric about x = 0."""
+        """Compute the displacement (mm) of `points` (mm), mirror-symmetric about x = 0."""
         folded = np.abs(points) * [1.0, 0.0, 0.0] + points * [0.0, 1.0, 1.0]
         offset = folded - self.center
         weight = np.exp(-0.5 * ((offset / self.radii) ** 2).sum(axis=-1, keepdims=True))
@@ -75,9 +75,9 @@ IDENTITY_SHAPES: dict[str, tuple[Handle, ...]] = {
 
 
 def identity_displacements(points: Points, is_eyeball: Float[np.ndarray, "num_points"]) -> Float[np.ndarray, "n s 3"]:
-    """Displacements (mm) of every vertex for every identity shape.
+    """Compute displacements (mm) of every vertex for every identity shape.
 
-    Eyeballs move as a whole with their centre, and the lids go with them, so that they keep fitting each other.
+    Each eyeball moves as a whole with its centre, and its lids move with it, so that both still fit together.
     """
     side = np.where(points[:, :1] >= 0.0, 1.0, -1.0)
     center = EYE_CENTER * np.concatenate([side, np.ones_like(side), np.ones_like(side)], axis=-1)

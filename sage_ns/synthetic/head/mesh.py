@@ -1,7 +1,7 @@
 """The built-in head's mesh: rings around eyes, mouth and ears, evenly scattered points elsewhere, all in millimetres.
 
-The mesh is laid out on a sphere of directions (a point of the skin is met by walking out from inside the head along its
-direction), where the convex hull of the points is their Delaunay triangulation: closed, seamless, and mirror-symmetric.
+The mesh is laid out on a sphere of directions (the ray along a direction, from inside the head, meets the skin at one
+point), where the convex hull of the points is their Delaunay triangulation: closed, seamless, and mirror-symmetric.
 Triangles that span a hole (eye openings, the mouth slit, the cut neck) are taken out.
 """
 
@@ -33,8 +33,8 @@ _FAMILIES = ("eye", "mouth", "ear", "neck")
 class HeadMesh:
     """The skin of the built-in head, symmetric about x = 0 (mm).
 
-    `layout` is the frontal position with the mouth slit drawn open, so that upper and lower lip tell apart there.
-    `ring` names the ring family a vertex stands in ("", "eye", "mouth", "ear", "neck") and `ring_index` counts outwards
+    `layout` is the frontal position with the mouth slit drawn open, so that upper and lower lip are apart there.
+    `ring` names the ring family of a vertex ("", "eye", "mouth", "ear", "neck") and `ring_index` counts outwards
     from the opening (negative: rolled inwards). `mirror[i]` is the vertex on the other side.
     """
 
@@ -48,7 +48,7 @@ class HeadMesh:
 
 @dataclass
 class _Points:
-    """Points under construction on the side x >= 0: where they stand, their direction, and which ring they are of."""
+    """Points under construction on the side x >= 0: their position, direction and ring."""
 
     vertices: np.ndarray
     directions: np.ndarray
@@ -72,14 +72,14 @@ class _Points:
 
 
 def ray_origins(directions: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
-    """Where the layout's rays start (mm): on the head's inner axis, lower for rays that look down."""
+    """Return where the layout's rays start (mm): on the head's inner axis, lower for rays that look down."""
     return _RAY_CENTER + np.stack(
         [np.zeros(len(directions)), _RAY_SPREAD * directions[:, 1], np.zeros(len(directions))], -1
     )
 
 
 def direction_of(points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
-    """The layout direction whose ray passes through `points` (mm): inverse of the walk from `ray_origins`."""
+    """Return the layout direction whose ray, from `ray_origins`, passes through `points` (mm)."""
     offset = points - _RAY_CENTER
     low, high = np.full(len(points), 1e-3), np.full(len(points), 600.0)
     level = offset[:, 0] ** 2 + offset[:, 2] ** 2
@@ -92,7 +92,7 @@ def direction_of(points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
 
 
 def on_skin(directions: Float[np.ndarray, "n 3"], bulk: bool = False) -> Float[np.ndarray, "n 3"]:
-    """Where the layout's rays leave the head (mm)."""
+    """Return where the layout's rays leave the head (mm)."""
     origins = ray_origins(directions)
     distance = surface.ray_to_surface(origins, directions, 40.0, bulk=bulk)
     return origins + distance[:, None] * directions
@@ -103,7 +103,7 @@ def _frontal(xy: np.ndarray, bulk: bool) -> np.ndarray:
 
 
 def _eye_rings() -> list[_Points]:
-    """Left eye: the lid margin's inner edge against the eyeball, the lid edge, then rings out over the lids."""
+    """Build the left eye's rings: the lid margin's inner edge at the eyeball, the lid edge, rings over the lids."""
     angle = np.arange(NUM_EYE_RING) / NUM_EYE_RING * 2 * np.pi
     parts = []
     for index, outset in enumerate(_EYE_OUTSETS):
@@ -130,7 +130,7 @@ def _mouth_contour(angle: np.ndarray, outset: float, slit: float) -> np.ndarray:
 
 
 def _mouth_rings() -> list[_Points]:
-    """The slit's lip edges (touching), rings out over the lips, and three rings rolled inwards."""
+    """Build the mouth's rings: the slit's lip edges (touching), rings over the lips, and three rings rolled inwards."""
     angle = (np.arange(NUM_MOUTH_RING) + 0.0) / NUM_MOUTH_RING * 2 * np.pi
     parts = []
     for index, outset in enumerate(_MOUTH_OUTSETS):
@@ -176,7 +176,7 @@ def _side_skin(forward_up: np.ndarray) -> np.ndarray:
 
 
 def _ear_rings() -> list[_Points]:
-    """The left ear, lofted: a rim that stands off more behind than in front, a hollow, and the ear hole."""
+    """Loft the left ear: a rim that stands off more behind than in front, a hollow, and the ear hole."""
     angle = np.arange(NUM_EAR_RING) / NUM_EAR_RING * 2 * np.pi
     outline = _ear_outline(angle)
     behind = 0.5 + 0.5 * np.cos(angle)
@@ -201,7 +201,7 @@ def _ear_rings() -> list[_Points]:
 
 
 def _neck_ring() -> _Points:
-    """The cut edge of the neck: a level loop that dips at the back."""
+    """Build the cut edge of the neck: a level loop that dips at the back."""
     angle = (np.arange(NUM_NECK_RING) + 0.5) / NUM_NECK_RING * 2 * np.pi
     aim = np.stack([np.sin(angle), np.zeros(NUM_NECK_RING), np.cos(angle)], axis=-1)
     height = -131.0 + 9.0 * np.cos(angle)
@@ -211,7 +211,7 @@ def _neck_ring() -> _Points:
 
 
 def _spacing(points: np.ndarray) -> np.ndarray:
-    """Wanted distance (mm) between scattered points: fine on nose and jaw, coarse behind and on the neck."""
+    """Return the target distance (mm) between scattered points: fine on nose and jaw, coarse behind and on the neck."""
     x, y, z = np.abs(points[:, 0]), points[:, 1], points[:, 2]
     spacing = np.interp(z, [-60.0, -10.0, 20.0, 45.0], [9.0, 7.0, 5.0, 3.7])
     nose = np.hypot(x / 24.0, (y - 2.0) / 34.0)
@@ -223,7 +223,7 @@ def _spacing(points: np.ndarray) -> np.ndarray:
 
 
 def _scatter(fixed: _Points, seed: int = 7) -> _Points:
-    """Points between the rings on the side x >= 0, spread by mutual repulsion until about `_spacing` apart."""
+    """Scatter points between the rings on the side x >= 0; mutual repulsion spreads them to about `_spacing`."""
     rng = np.random.default_rng(seed)
     directions = rng.normal(size=(16_000, 3))
     directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
@@ -261,7 +261,7 @@ def _scatter(fixed: _Points, seed: int = 7) -> _Points:
 
 
 def _blocked(fixed: _Points, directions: np.ndarray) -> Bool[np.ndarray, "n"]:
-    """Which directions fall inside a ring family's outermost loop, where no scattered point may stand."""
+    """Return the mask of directions inside a ring family's outermost loop, where scattered points are not allowed."""
     blocked = np.zeros(len(directions), dtype=bool)
     for name in _FAMILIES:
         family = fixed.ring == name
@@ -286,7 +286,7 @@ def _blocked(fixed: _Points, directions: np.ndarray) -> Bool[np.ndarray, "n"]:
 
 
 def _half(points: _Points) -> _Points:
-    """The part at x >= 0, with points on the middle plane put exactly there."""
+    """Return the part at x >= 0; points near the middle plane are moved exactly onto it."""
     on_middle = np.abs(points.layout[:, 0]) < 1e-6
     for array in (points.vertices, points.directions, points.layout):
         array[on_middle, 0] = 0.0
@@ -317,7 +317,7 @@ def build_head_mesh() -> HeadMesh:
 
 
 def _triangulate(points: _Points) -> Int[np.ndarray, "num_triangles 3"]:
-    """Spherical Delaunay triangles of all that lies outside the ring families, outward counter-clockwise."""
+    """Triangulate the points outside the ring families (spherical Delaunay), counter-clockwise from outside."""
     outermost = {name: points.ring_index[points.ring == name].max() for name in _FAMILIES}
     rims = {name: (points.ring == name) & (points.ring_index == index) for name, index in outermost.items()}
     outside = np.flatnonzero((points.ring == "") | np.any(list(rims.values()), axis=0))
@@ -333,7 +333,7 @@ def _triangulate(points: _Points) -> Int[np.ndarray, "num_triangles 3"]:
 
 
 def _ring_strips(points: _Points) -> Int[np.ndarray, "num_triangles 3"]:
-    """Strips of triangles between neighbouring rings of eyes, mouth and ears, and the ear holes' floors."""
+    """Build strips of triangles between neighbouring rings of eyes, mouth and ears, and the ear holes' floors."""
     strips = []
     for name in ("eye", "mouth", "ear"):
         sides = ((points.layout[:, 0] >= 0), points.layout[:, 0] < 0) if name != "mouth" else (points.ring == "mouth",)
@@ -356,6 +356,6 @@ def _ring_strips(points: _Points) -> Int[np.ndarray, "num_triangles 3"]:
 
 
 def _ring_order(points: _Points, members: np.ndarray) -> Int[np.ndarray, "num_ring"]:
-    """A ring's vertices in the order of their angle; counter-clockwise from outside for eyes, mouth and left ear."""
+    """Return a ring's vertices ordered by angle; counter-clockwise from outside for eyes, mouth and left ear."""
     index = np.flatnonzero(members)
     return index[np.argsort(points.angle[index])]

@@ -1,8 +1,8 @@
 """The built-in head's shape: a signed distance built from smoothly joined ellipsoids and tubes.
 
-Everything here is in **millimetres** (anatomy reads better so); `builtin_head` converts to metres. Axes are FLAME's: y
-up, +z is where the subject looks, the subject's left is +x. The shape is symmetric, so primitives stand on the left
-(x >= 0) and are evaluated at |x|. Smooth joins are the polynomial smooth minimum (Quilez 2013, "smooth minimum").
+Everything here is in **millimetres**, the usual unit of anatomy; `builtin_head` converts to metres. Axes are FLAME's: y
+up, +z is where the subject looks, the subject's left is +x. The shape is symmetric: primitives are defined on the left
+(x >= 0) and evaluated at |x|. Smooth joins are the polynomial smooth minimum (Quilez 2013, "smooth minimum").
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _BULK_ELLIPSOIDS = (
     ((0, -45, 8), (38, 29, 48), 20.0),  # floor of the mouth
     ((31, -10, 2), (16, 36, 30), 22.0),  # masseter
     ((0, -67, 48), (18, 14.5, 18), 16.0),  # chin
-    ((0, -168, -58), (104, 44, 58), 40.0),  # shoulders' beginning
+    ((0, -168, -58), (104, 44, 58), 40.0),  # start of the shoulders
 )
 # (start, start radius, end, end radius, smooth join radius)
 _BULK_TUBES = (
@@ -67,7 +67,7 @@ _LOWER_LIP_TUBES = (
 
 
 def smooth_min(a: Distances, b: Distances, radius: float) -> Distances:
-    """Union of two distances with a fillet of about `radius` mm."""
+    """Join two distances with a fillet of about `radius` mm."""
     if radius <= 0.0:
         return np.minimum(a, b)
     h = np.maximum(radius - np.abs(a - b), 0.0) / radius
@@ -84,7 +84,7 @@ def _ellipsoid(points: Points, center: tuple, radii: tuple) -> Distances:
 
 
 def _tube(points: Points, start: tuple, start_radius: float, end: tuple, end_radius: float) -> Distances:
-    """Distance to a straight tube whose radius runs linearly between its two round ends."""
+    """Compute the distance to a straight tube whose radius runs linearly between its two round ends."""
     a = np.asarray(start, dtype=np.float64)
     axis = np.asarray(end, dtype=np.float64) - a
     along = np.clip((points - a) @ axis / float(axis @ axis), 0.0, 1.0)
@@ -138,7 +138,7 @@ def head_normal(points: Points) -> Points:
 def ray_to_surface(
     origins: Points, directions: Points, start: Distances | float = 0.0, bulk: bool = False, steps: int = 24
 ) -> Distances:
-    """How far (mm) from `origins` along unit `directions` the skin is met, walking out from inside the head."""
+    """Find the distance (mm) from `origins`, inside the head, to the skin along unit `directions`."""
     distance_of = bulk_distance if bulk else head_distance
     travelled = np.zeros(len(origins)) + start
     for _ in range(steps):
@@ -147,7 +147,7 @@ def ray_to_surface(
 
 
 def front_depth(xy: Float[np.ndarray, "num_points 2"], bulk: bool = False) -> Distances:
-    """z (mm) of the skin in front of frontal positions `xy`: seen from the front, nearest to the viewer."""
+    """Find z (mm) of the skin at frontal positions `xy`: the point nearest to a viewer in front of the head."""
     distance_of = bulk_distance if bulk else head_distance
     points = np.concatenate([xy, np.full((len(xy), 1), 110.0)], axis=-1)
     for _ in range(36):
@@ -156,13 +156,13 @@ def front_depth(xy: Float[np.ndarray, "num_points 2"], bulk: bool = False) -> Di
 
 
 def mouth_line(x: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
-    """y (mm) where the closed lips meet, at frontal x (mm): a shallow M between the corners."""
+    """Return y (mm) where the closed lips meet, at frontal x (mm): a shallow M between the corners."""
     u = np.minimum(np.abs(x) / MOUTH_HALF_WIDTH, 1.6)
     return -38.6 - 0.9 * np.exp(-((u / 0.16) ** 2)) - 0.4 * u**2 + 0.6 * np.exp(-(((u - 0.45) / 0.25) ** 2))
 
 
 def eyelid_contour(angle: Float[np.ndarray, "num_ring"], outset: float) -> Float[np.ndarray, "num_ring 2"]:
-    """Frontal x, y (mm) of the left eye's lid edge (outset 0) or a ring `outset` mm outside it, at `angle` (rad)."""
+    """Return frontal x, y (mm) of the left eye's lid edge, or of a ring `outset` mm outside it, at `angle` (rad)."""
     c, s = np.cos(angle), np.sin(angle)
     roundness = np.clip(outset / 9.0, 0.0, 1.0)
     lens = np.sign(s) * np.abs(s) ** (1.25 - 0.25 * roundness)
