@@ -1,1 +1,1 @@
-"""The avatar: surfels bound to a personal rig, where they start, how they are placed and bound anew."""
+"""The avatar: surfels bound to a personal rig, their initialisation, placement, correction and rebinding."""

@@ -15,7 +15,7 @@ TINY = np.float32(1e-30)
 
 @njit(nogil=True, inline="always", error_model="numpy")
 def multiply(a, b):
-    """Hamilton product of two quaternions (wxyz)."""
+    """Return the Hamilton product of two quaternions (wxyz)."""
     return (
         a[0] * b[0] - a[1] * b[1] - a[2] * b[2] - a[3] * b[3],
         a[0] * b[1] + a[1] * b[0] + a[2] * b[3] - a[3] * b[2],
@@ -26,7 +26,7 @@ def multiply(a, b):
 
 @njit(nogil=True, inline="always", error_model="numpy")
 def turned(q, x, y, z):
-    """A vector turned by a unit quaternion."""
+    """Rotate a vector by a unit quaternion."""
     tx, ty, tz = TWO * (q[2] * z - q[3] * y), TWO * (q[3] * x - q[1] * z), TWO * (q[1] * y - q[2] * x)
     return (
         x + q[0] * tx + q[2] * tz - q[3] * ty,
@@ -37,7 +37,7 @@ def turned(q, x, y, z):
 
 @njit(nogil=True, inline="always", error_model="numpy")
 def bounded_principal(m00, m01, m11, low, high):
-    """Bounded eigenvalues, the first nearer to the first axis, and cosine and sine of twice the turn to them."""
+    """Return clamped eigenvalues, the first nearer to the first axis, and cosine and sine of twice the turn to them."""
     mean, half = HALF * (m00 + m11), HALF * (m00 - m11)
     radius = math.sqrt(half * half + m01 * m01)
     cosine, sine = ONE, ZERO
@@ -53,7 +53,7 @@ def deform_triangles(
     start, stop, vertices, triangles, sides, canonical, canonical_quaternion, canonical_scale, rotation, scale,
     flat_below, largest, table, relative,
 ):  # fmt: skip
-    """Rotation (4) and squared stretch (6) of triangles start..stop, and the turn of their frames."""
+    """Write rotation (4) and squared stretch (6) of triangles start..stop, and the turn of their frames."""
     low, high = ONE / (largest * largest), largest * largest
     for t in range(start, stop):
         i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
@@ -100,7 +100,7 @@ def deform_triangles(
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def blend_vertices(start, stop, table, mean, offsets, around, shares, result):
-    """Means over the triangles around vertices start..stop; rotations on the side of the ``mean`` quaternion."""
+    """Write means over the triangles around vertices start..stop; quaternions get the sign nearer to ``mean``."""
     for v in range(start, stop):
         result[v] = ZERO
         for n in range(offsets[v], offsets[v + 1]):
@@ -120,7 +120,7 @@ def deform_surfels(
     start, stop, blended, vertices, corners, barycentric, triangle, relative, origin, scale, canonical_scale,
     from_anchor, to_canonical, rotation, stretch, ratios, pivot, zoom, target,
 ):  # fmt: skip
-    """The fields of `SurfelDeformation` for surfels start..stop."""
+    """Write the fields of `SurfelDeformation` for surfels start..stop."""
     mixed = np.empty(10, np.float32)
     for i in range(start, stop):
         t = triangle[i]
@@ -157,7 +157,7 @@ def correct(
     start, stop, corrected, means, quaternions, scales, to_canonical, rotation, stretch, pivot, zoom, target, largest,
     new_means, new_quaternions, new_scales, factors, in_plane,
 ):  # fmt: skip
-    """Corrected means, quaternions and scales of surfels start..stop, and what their gradients need."""
+    """Write corrected means, quaternions and scales of surfels start..stop, and inputs of `correct_backward`."""
     low, high = ONE / (largest * largest), largest * largest
     for i in range(start, stop):
         if not corrected[i]:
@@ -217,12 +217,12 @@ def correct_backward(
     start, stop, corrected, rotation, zoom, factors, in_plane, grad_means, grad_quaternions, grad_scales,
     to_means, to_quaternions, to_scales,
 ):  # fmt: skip
-    """Gradients of surfels start..stop; factors and turns are constants."""
+    """Write gradients of surfels start..stop; factors and turns are constants."""
     for i in range(start, stop):
         if not corrected[i]:
             to_means[i], to_quaternions[i], to_scales[i] = grad_means[i], grad_quaternions[i], grad_scales[i]
             continue
-        # Products with unit quaternions are orthogonal matrices: their conjugates lead back.
+        # Multiplying by a unit quaternion is an orthogonal map: its transpose multiplies by the conjugate.
         back = (rotation[i, 0], -rotation[i, 1], -rotation[i, 2], -rotation[i, 3])
         x, y, z = turned(back, grad_means[i, 0], grad_means[i, 1], grad_means[i, 2])
         to_means[i, 0], to_means[i, 1], to_means[i, 2] = zoom[i, 0] * x, zoom[i, 0] * y, zoom[i, 0] * z

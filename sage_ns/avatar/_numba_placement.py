@@ -15,7 +15,7 @@ TINY = np.float32(1e-12)
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def frame_quaternions(start, stop, rotation, result):
-    """Quaternions of the frames of triangles start..stop."""
+    """Write the quaternions of the frames of triangles start..stop."""
     for i in range(start, stop):
         result[i, 0], result[i, 1], result[i, 2], result[i, 3] = matrix_quaternion(rotation[i])
 
@@ -38,7 +38,7 @@ def place(
     scales,
     opacities,
 ):
-    """World values of surfels start..stop."""
+    """Write the world values of surfels start..stop."""
     for i in range(np.uint64(start), np.uint64(stop)):
         t = np.uint64(triangle[i])
         k = scale[t]
@@ -80,14 +80,14 @@ def place_backward(
     to_log_scales,
     to_logits,
 ):
-    """Gradients of surfels start..stop to their local values."""
+    """Write the gradients of the local values of surfels start..stop."""
     for i in range(np.uint64(start), np.uint64(stop)):
         t = np.uint64(triangle[i])
         k = scale[t]
         x, y, z = k * grad_means[i, 0], k * grad_means[i, 1], k * grad_means[i, 2]
         for axis in range(3):
             to_means[i, axis] = rotation[t, 0, axis] * x + rotation[t, 1, axis] * y + rotation[t, 2, axis] * z
-        # The left factor of a quaternion product is an orthogonal matrix: its transpose leads back.
+        # Multiplying by a unit quaternion from the left is an orthogonal map: the gradient uses its transpose.
         gw, gx, gy, gz = grad_quaternions[i, 0], grad_quaternions[i, 1], grad_quaternions[i, 2], grad_quaternions[i, 3]
         fw, fx, fy, fz = (
             frame_quaternion[t, 0], frame_quaternion[t, 1], frame_quaternion[t, 2], frame_quaternion[t, 3],

@@ -1,4 +1,4 @@
-"""Canonical appearance: one colour and opacity for the surfels and for the field's volume rendering (Eq. 8)."""
+"""Canonical appearance: one model of colour and opacity for the surfels and for volume rendering (Eq. 8)."""
 
 from __future__ import annotations
 
@@ -31,31 +31,32 @@ class Appearance:
 class AppearanceNetwork(nn.Module):
     """F_a(x, grad f(x), z(x)) -> spherical harmonics and opacity.
 
-    Eq. 8 also hands the view direction v to the network. Here v enters linearly: the network predicts coefficients of
-    spherical harmonics in v. Every colour that a smooth lobe needs can be had that way, one evaluation serves all
-    views, and the surfels can store the coefficients: baked avatars play back without the network, exactly as trained.
-    For the same reason the opacity cannot depend on v: a stored surfel has a single one. Besides, an opacity that
-    changes with the view would let surfels fake geometry, which is the field's to explain.
+    In Eq. 8 the network also gets the view direction v. Here v enters linearly instead: the network predicts
+    coefficients of spherical harmonics in v. These represent all smooth view-dependent colours, one evaluation serves
+    all views, and the surfels can store the coefficients: baked avatars play back without the network, exactly as
+    trained.
+    The opacity does not depend on v, because a stored surfel has a single opacity. A view-dependent opacity would also
+    let surfels imitate geometry, which the field has to represent.
 
     Args:
-        num_features: length of the field's feature z.
+        num_features: length of the feature z of the field.
         sh_degree: 0 to 3.
         hidden: width of the hidden layers.
-        num_layers: how many hidden layers.
+        num_layers: number of hidden layers.
 
     Raises:
-        ValueError: another degree.
+        ValueError: the degree is not 0 to 3.
     """
 
     def __init__(self, num_features: int, sh_degree: int, hidden: int = 64, num_layers: int = 2) -> None:
         super().__init__()
         if not 0 <= sh_degree < len(NUM_COEFFICIENTS):
-            raise ValueError(f"spherical harmonics of degree {sh_degree}; expected 0 to {len(NUM_COEFFICIENTS) - 1}")
+            raise ValueError(f"sh_degree: found degree {sh_degree}, expected 0 to {len(NUM_COEFFICIENTS) - 1}")
         num_coefficients = NUM_COEFFICIENTS[sh_degree]
         self.network = Perceptron(6 + num_features, (3 * num_coefficients, 1), hidden, num_layers)
         colors, opacity = self.network.heads
         assert isinstance(colors, nn.Linear) and isinstance(opacity, nn.Linear)
-        # Grey, the same from all sides, and equally opaque everywhere, but for a little noise.
+        # Start with grey from all sides and the same opacity everywhere, plus a little noise.
         for head in (colors, opacity):
             nn.init.normal_(head.weight, std=3e-3)
             nn.init.zeros_(head.bias)
@@ -68,11 +69,11 @@ class AppearanceNetwork(nn.Module):
         gradient: Float[Tensor, "num_points 3"],
         feature: Float[Tensor, "num_points num_features"],
     ) -> Appearance:
-        """Appearance of points.
+        """Return the appearance of points.
 
         Args:
-            position: within the field's cube, -1..1.
-            gradient: of the signed distance, as it is (about unit length).
+            position: in the cube of the field, -1..1.
+            gradient: gradient of the signed distance, not normalised (length about 1).
             feature: z of the field.
         """
         coefficients, opacity_logits = self.network(torch.cat((position, gradient, feature), dim=-1))
@@ -80,6 +81,6 @@ class AppearanceNetwork(nn.Module):
 
 
 def radiance(appearance: Appearance, directions: Float[Tensor, "num_points 3"]) -> Float[Tensor, "num_points 3"]:
-    """Colours seen along directions (camera -> point, world, of any length but zero): harmonics + 0.5, not below 0."""
-    # A point in direction d from a camera at the origin is seen along d: the very same function as for surfels.
+    """Return colours seen along directions (camera -> point, world, any length but 0): harmonics + 0.5, at least 0."""
+    # A camera at the origin sees the point d along d; this evaluates the same function as for surfels.
     return sh_colors(appearance.sh, directions, directions.new_zeros(3))

@@ -1,4 +1,4 @@
-"""The avatar: a person's rig, the surfels on it and the motion that was recorded; posed, placed and drawn."""
+"""The avatar: a person's rig, the surfels on it and the recorded motion; posing, placing and drawing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from sage_ns.avatar.correction import SurfelCorrection
 from sage_ns.avatar.growth.rebinding import is_hair
 from sage_ns.avatar.interior import interior_shade
-from sage_ns.avatar.kept import asks_for_gradients
+from sage_ns.avatar.kept import requires_gradients
 from sage_ns.avatar.look import Look
 from sage_ns.avatar.mouth import Mouth, joined, without_insides
 from sage_ns.avatar.personal_rig import PersonalRig
@@ -30,16 +30,16 @@ from sage_ns.rig import FlameParams
 
 
 class Avatar(nn.Module):
-    """All that is needed to animate and draw one person; neither capture nor training is.
+    """Everything that is needed to animate and draw one person, without the capture and without training.
 
     Args:
-        rig: the person's.
-        surfels: on that rig.
-        motion: the recorded motion, and which moment of it is the canonical one.
-        interior: triangles whose inside is dark, see `interior_triangles`.
-        mouth: its inside; None where the rig has no mouth that a jaw opens.
-        background: colour that pictures are composited over, 0..1.
-        look: what is shown.
+        rig: rig of the person.
+        surfels: surfels on that rig.
+        motion: the recorded motion and its canonical moment.
+        interior: triangles whose inner side is dark, see `interior_triangles`.
+        mouth: inside of the mouth; None if the rig has no mouth that a jaw opens.
+        background: colour behind the avatar in pictures, 0..1.
+        look: default look of drawings.
     """
 
     interior: Tensor
@@ -64,15 +64,15 @@ class Avatar(nn.Module):
         self.look = look
         self.register_buffer("interior", interior)
         self.register_buffer("background", background.clone())
-        # Canonical centres that the correction goes by from phase 2 on; before it, those of the moment.
+        # Canonical centres for the correction from phase 2 on; in phase 1 it uses the current centres.
         self.register_buffer("settled", torch.zeros(0, 3))
-        # Not modules and not checkpointed: they can be rebuilt.
+        # Neither modules nor checkpointed: they can be rebuilt.
         self.poses = Poses(rig)
         self._skin: Bool[Tensor, "num_triangles"] | None = None
 
     @property
     def device(self) -> torch.device:
-        """Where the avatar's tensors are."""
+        """Device of the avatar's tensors."""
         return self.background.device
 
     # ---- drawing -----------------------------------------------------------------------------------------------
@@ -85,16 +85,16 @@ class Avatar(nn.Module):
         attributes: SurfelAttributes | None = None,
         template: Float[Tensor, "num_vertices 3"] | None = None,
     ) -> Surfels:
-        """All surfels in the world [metres] under ``motion``, coloured as seen from ``camera_center``.
+        """Return all surfels in the world [metres] under ``motion``, coloured as seen from ``camera_center``.
 
-        Gradients reach what is learned; ``motion`` and ``template`` as well, where they require them. Then the rig is
-        posed anew at every call; else poses are constants, and kept.
+        Gradients reach the learned parameters, and ``motion`` and ``template`` if these require gradients. In that case
+        every call poses the rig again; otherwise poses are constants and are cached.
 
         Args:
-            look: what is shown; the avatar's own where none is given.
-            attributes: stand in for the surfels' own.
-            template: unposed head [metres] in place of the rig's own, for instance `identity_vertices` of a shape that
-                tracking changes. The inside of the mouth stays that of the rig's own.
+            look: options of drawing; by default those of the avatar.
+            attributes: replace those of the surfels.
+            template: unposed head [metres] that replaces the rig's, for instance `identity_vertices` of a shape that
+                tracking changes. The inside of the mouth does not change with it.
         """
         look = look or self.look
         pose = self.poses.at(motion, template)
@@ -115,7 +115,7 @@ class Avatar(nn.Module):
         attributes: SurfelAttributes | None = None,
         template: Float[Tensor, "num_vertices 3"] | None = None,
     ) -> Buffers:
-        """Rasterise the avatar, supersampled and not yet averaged; arguments and gradients as of :meth:`place`."""
+        """Rasterise the avatar at the supersampled resolution; arguments and gradients as for :meth:`place`."""
         look = look or self.look
         placed = self.place(camera.center, motion, look, attributes, template)
         return rasterize(placed, enlarged(camera, look.supersampling))
@@ -123,12 +123,12 @@ class Avatar(nn.Module):
     def draw(
         self, camera: PinholeCamera, motion: Float[Tensor, "num_coefficients"], look: Look | None = None
     ) -> Buffers:
-        """The avatar under ``motion`` as ``camera`` sees it, at the camera's resolution.
+        """Draw the avatar under ``motion`` as ``camera`` sees it, at the camera's resolution.
 
-        Without gradients, unless ``motion`` requires them; then they also reach what is learned.
+        Without gradients unless ``motion`` requires them; in that case they also reach the learned parameters.
         """
         look = look or self.look
-        with torch.set_grad_enabled(asks_for_gradients(motion)):
+        with torch.set_grad_enabled(requires_gradients(motion)):
             return downsampled(self.draw_fine(camera, motion, look), look.supersampling)
 
     def render(
@@ -137,27 +137,29 @@ class Avatar(nn.Module):
         camera: PinholeCamera,
         background: Float[Tensor, "3"] | None = None,
     ) -> Float[Tensor, "h w 3"]:
-        """One moment as a picture, 0..1, over the avatar's own background or another; gradients as of :meth:`draw`.
+        """Render one moment as a picture, 0..1, over ``background`` or the avatar's own; gradients as for :meth:`draw`.
 
         Raises:
-            FlameParamsError: the parameters are of more than one moment, or do not fit the rig.
+            FlameParamsError: the parameters have several timesteps, or do not fit the rig.
         """
         if isinstance(params, FlameParams):
             if params.num_timesteps != 1:
-                raise FlameParamsError(f"render: found {params.num_timesteps} timesteps, expected one: index them")
+                found = f"{params.num_timesteps} timesteps"
+                raise FlameParamsError(f"render: found {found}, expected one: select it, as in params[0]")
             params = self.fit(params)[0]
         buffers = self.draw(camera.to(self.device), params.to(self.device))
         return buffers.composite(self.background if background is None else background).clamp(0.0, 1.0)
 
     def front_camera(self, width: int, height: int) -> PinholeCamera:
-        """A camera in front of the face, as it is at the canonical moment; the size is in pixels."""
+        """Return a camera in front of the face at the canonical moment; the size is in pixels."""
         motion = self.motion.canonical()
         return portrait_camera(self.poses.at(motion).vertices, motion, width, height)
 
     def _shade(self, pose: Pose, camera_center: Float[Tensor, "3"], look: Look) -> Float[Tensor, "num_triangles"]:
-        """Factor on the colours of each triangle's surfels; gradients reach the pose."""
+        """Return the factor on the colours of each triangle's surfels; gradients reach the pose."""
         shade = torch.ones_like(pose.frames.scale)
-        if look.dark_interior and not (self.mouth is not None and look.mouth):  # else its walls hide all that is inside
+        mouth_hides_interior = self.mouth is not None and look.mouth
+        if look.dark_interior and not mouth_hides_interior:
             shade = interior_shade(self.interior, pose.frames, camera_center)
         if look.wrinkles > 0:
             rest = self.poses.at(self.motion.canonical())
@@ -170,25 +172,25 @@ class Avatar(nn.Module):
     # ---- motion ------------------------------------------------------------------------------------------------
 
     def neutral(self) -> FlameParams:
-        """One moment: the head as at the canonical moment, jaw closed, eyes straight, no expression."""
+        """Return the canonical moment with closed jaw, straight eyes and no expression."""
         params = FlameParams.from_motion_vector(self.motion.canonical()[None])
         zero = torch.zeros_like
         return replace(params, jaw_pose=zero(params.jaw_pose), eyes_pose=zero(params.eyes_pose), expr=zero(params.expr))
 
     def fit(self, params: FlameParams) -> Float[Tensor, "num_timesteps num_coefficients"]:
-        """Somebody's motion as motion vectors of this avatar; whose head it was does not matter.
+        """Convert the motion of any head to motion vectors of this avatar; the identity of that head is dropped.
 
         Raises:
-            FlameParamsError: more expression coefficients are in use than the rig has.
+            FlameParamsError: expression coefficients that the rig does not have are not 0.
         """
-        anybody = replace(params, shape=params.shape[:0], static_offset=None)
-        return self.motion.fit(anybody.check_fits(self.rig.head_model).motion_vector().to(self.device))
+        without_identity = replace(params, shape=params.shape[:0], static_offset=None)
+        return self.motion.fit(without_identity.check_fits(self.rig.head_model).motion_vector().to(self.device))
 
     # ---- correction --------------------------------------------------------------------------------------------
 
     @cached_property
     def correction(self) -> SurfelCorrection:
-        """Corrects posed surfels; made when it is first asked for."""
+        """Correction of posed surfels; computed at first use."""
         pose = self.poses.at(self.motion.canonical())
         with torch.no_grad():
             means = self.settled if self.is_settled else self.surfels.centers(pose.frames)
@@ -196,26 +198,26 @@ class Avatar(nn.Module):
 
     @torch.no_grad()
     def settle(self) -> None:
-        """From here on the correction goes by where surfels are now, wherever training moves them; once, for phase 2.
+        """Fix the canonical centres that the correction uses to the current ones; only the first call has an effect.
 
-        Kept in checkpoints: neighbourhoods are looked for once, and a resumed training has the same.
+        Phase 2 calls this at its start. Checkpoints contain the centres: resumed trainings have the same correction.
         """
         if not self.is_settled:
             self.settled = self.surfels.centers(self.poses.at(self.motion.canonical()).frames)
-            self.forget()
+            self.invalidate()
 
     def hair(self) -> Bool[Tensor, "num_surfels"]:
-        """Surfels of the hair, by where they have settled."""
+        """Return which surfels are hair, by their settled centres."""
         rig, frames = self.rig, self.poses.at(self.motion.canonical()).frames
         return is_hair(self.settled, self.surfels.triangle, rig.head_model, frames)
 
     @property
     def is_settled(self) -> bool:
-        """Whether phase 2 has begun."""
+        """Whether :meth:`settle` has fixed the centres, which happens when phase 2 begins."""
         return len(self.settled) > 0
 
-    def forget(self) -> None:
-        """Surfels or rig are others: what was derived from them is made anew when asked for."""
+    def invalidate(self) -> None:
+        """Drop everything derived from surfels and rig; it is computed again on demand."""
         vars(self).pop("correction", None)
         self._skin = None
         self.poses.clear()
@@ -223,27 +225,27 @@ class Avatar(nn.Module):
     # ---- files -------------------------------------------------------------------------------------------------
 
     def save(self, path: Path | str) -> None:
-        """Write the avatar to one file that needs nothing else, see `sage_ns.avatar.avatar_file`."""
+        """Write the avatar to one self-contained file, see `sage_ns.avatar.avatar_file`."""
         from sage_ns.avatar.avatar_file import save_avatar
 
         save_avatar(self, Path(path))
 
     @classmethod
     def load(cls, path: Path | str) -> Avatar:
-        """Read a file that `save` wrote.
+        """Load an avatar from a file that `save` wrote.
 
         Raises:
-            AvatarFileError: it is missing, broken or of another kind; names file and field.
+            AvatarFileError: the file is missing, broken or of another kind; the message names file and field.
         """
         from sage_ns.avatar.avatar_file import load_avatar
 
         return load_avatar(Path(path))
 
     def _apply(self, *args: Any, **kwargs: Any) -> Avatar:
-        self.forget()
+        self.invalidate()
         return super()._apply(*args, **kwargs)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        self.forget()
+        self.invalidate()
         take_sizes(self, ("settled", "interior"), state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *args)

@@ -1,7 +1,7 @@
-"""An avatar as one file: rig, surfels, mouth, motion and look. No pickle, no capture, no nerfstudio.
+"""An avatar as one file: rig, surfels, mouth, motion and look, without pickle, capture or nerfstudio.
 
-An npz of the avatar's tensors by their names in its state (`rig.*` is the head model with the identity folded in,
-`surfels.*` as in :class:`BoundSurfels`, `mouth.*`, `motion.*`), its look as `look.*`, and `format`.
+The file is an npz with the tensors of the avatar's state by name (`rig.*`: the head model with the identity folded in;
+`surfels.*`: as in :class:`BoundSurfels`; `mouth.*`; `motion.*`), the look as `look.*`, and `format`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sage_ns.rig import NUM_POSE, FlameParams, HeadModel
 from sage_ns.system.array_fields import ArrayFields, read_npz, write_npz
 
 FORMAT = 1
-"""Version of the layout; counts up when older programs could no longer read it."""
+"""Version of the layout; increases when older programs cannot read new files."""
 _HINT = "Export the avatar again with sage-export avatar."
 
 
@@ -35,23 +35,23 @@ class AvatarFileError(SageError):
 
 
 def save_avatar(avatar: Avatar, path: Path) -> None:
-    """Write ``avatar`` to ``path`` in one step; `load_avatar` gives back one that draws the same pixels."""
+    """Write ``avatar`` to ``path`` atomically; `load_avatar` returns an avatar that draws the same pixels."""
     arrays = {name: tensor.detach().cpu().numpy() for name, tensor in avatar.state_dict().items()}
     look = {f"look.{name}": np.array(float(value)) for name, value in asdict(avatar.look).items()}
-    # Uncompressed they would be twice as large, and half of the bases are zeros.
+    # Compression halves the file: half of the numbers in the bases are zeros.
     write_npz(path, {"format": np.array([FORMAT]), **arrays, **look}, compress=True)
 
 
 def load_avatar(path: Path) -> Avatar:
-    """Read an avatar file, onto the CPU.
+    """Load an avatar file onto the CPU.
 
     Raises:
-        AvatarFileError: it is missing, broken, or of another kind or version; names file and field.
+        AvatarFileError: the file is missing, broken, or of another kind or version; the message names file and field.
     """
     arrays = read_npz(path, AvatarFileError)
     read = ArrayFields(str(path), arrays, AvatarFileError, _HINT)
     if "format" not in read:
-        raise AvatarFileError(f"{path}: this is not an avatar file: it has no field 'format'. {_HINT}")
+        raise AvatarFileError(f"{path}: not an avatar file: found no field 'format'. {_HINT}")
     version = int(read.indices("format", "1")[0])
     if version != FORMAT:
         raise read.fail("format", f"version {version}", f"version {FORMAT}")
@@ -76,15 +76,15 @@ def load_avatar(path: Path) -> Avatar:
 
 
 def surfels_of(path: Path, head_model: HeadModel, sh_degree: int) -> BoundSurfels:
-    """The surfels of an avatar file, for another avatar on the same head model to start from.
+    """Load the surfels of an avatar file as the start of another avatar on the same head model.
 
     Args:
         path: the file.
-        head_model: of the avatar that starts.
-        sh_degree: of its colours; higher degrees of the file are left out, missing ones are 0.
+        head_model: head model of the new avatar.
+        sh_degree: degree of its colours; higher degrees of the file are cut, missing ones are 0.
 
     Raises:
-        AvatarFileError: as `load_avatar`, or the file's avatar is bound to another mesh.
+        AvatarFileError: as for `load_avatar`, or the avatar of the file has another mesh.
     """
     loaded = load_avatar(path)
     theirs, ours = loaded.rig.head_model.triangles, head_model.triangles.cpu()
@@ -130,6 +130,6 @@ def _look(read: ArrayFields) -> Look:
     values: dict[str, Any] = {}
     for each in fields(Look):
         read.floats(f"look.{each.name}", "")
-        # As stored: single precision would turn 0.1 into another number.
+        # Use the stored number: single precision would change 0.1.
         values[each.name] = type(each.default)(read.fields[f"look.{each.name}"])
     return Look(**values)

@@ -1,4 +1,4 @@
-"""What is believed of the head at its canonical moment: where its surface is, and how it looks."""
+"""Signed distance field and appearance of the head at its canonical moment."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from sage_ns.field.volume import VolumeRenderer
 
 
 class Canonical(nn.Module):
-    """Signed distance field and canonical appearance (Eq. 8) over canonical world space, and their renderer.
+    """Signed distance field and appearance (Eq. 8) of the head in canonical world space, and their renderer.
 
     Args:
-        config: of the field.
-        center, half_size: cube that holds head and hair [metres].
-        sh_degree: of the view-dependent colour.
-        num_coarse, num_fine: samples per ray, see :class:`VolumeRenderer`.
+        config: settings of the field.
+        center, half_size: cube that contains head and hair [metres].
+        sh_degree: degree of the view-dependent colour.
+        num_coarse, num_fine: numbers of samples per ray, see :class:`VolumeRenderer`.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Canonical(nn.Module):
         self.renderer = VolumeRenderer(num_coarse, num_fine)
 
     def get_param_groups(self) -> dict[str, list[nn.Parameter]]:
-        """Parameters by optimiser group."""
+        """Return the parameters by optimiser group."""
         grid = list(self.field.encoding.parameters())
         in_grid = {id(parameter) for parameter in grid}
         rest = [each for each in self.field.parameters() if id(each) not in in_grid]
@@ -48,7 +48,7 @@ class Canonical(nn.Module):
     def radiance(
         self, positions: Float[Tensor, "n 3"], sample: FieldSample, directions: Float[Tensor, "n 3"]
     ) -> Float[Tensor, "n 3"]:
-        """Colour of the canonical appearance at field samples, seen along unit ``directions``."""
+        """Return the colour at field samples, seen along unit ``directions``."""
         assert sample.gradient is not None
         appearance = self.appearance(self.field.normalised(positions), sample.gradient, sample.feature)
         return radiance(appearance, directions)

@@ -1,4 +1,4 @@
-"""Surfel correction (Sec. IV-B): discs stretch, turn and shrink as the skin around them does."""
+"""Surfel correction (Sec. IV-B): discs stretch, turn and shrink like the skin around them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sage_ns.avatar.fused_correction import FusedCorrection, FusedDeformation, can_fuse
-from sage_ns.avatar.kept import asks_for_gradients
-from sage_ns.avatar.surface_blend import OverNeighbours, OverSurface
+from sage_ns.avatar.kept import requires_gradients
+from sage_ns.avatar.surface_blend import NeighbourBlend, SurfaceBlend
 from sage_ns.geometry.deformation_gradient import TriangleDeformations, mean_rotation, triangle_deformations
 from sage_ns.geometry.mesh_queries import barycentric_to_points, nearest_triangles
 from sage_ns.geometry.rotations import quaternion_conjugate, quaternion_multiply, quaternion_to_matrix
@@ -29,61 +29,62 @@ from sage_ns.raster import Surfels
 from sage_ns.rig import HeadModel, rebinding_labels
 
 CorrectionSource = Literal["similarity", "gradient", "transport", "carried"]
-"""What a surfel is corrected by:
+"""Deformation that a surfel is corrected by:
 
 - `similarity`: J_j of Eq. 14 is the similarity transform of neighbour j's triangle, as in the paper. Its stretch is
-  isotropic, so that only sizes change.
-- `gradient`: J_j is the deformation gradient of that triangle (SurFhead's), the update is the paper's.
-- `transport`: the disc is mapped by the gradient blended at its place on the rig; its normal and centre stay.
-- `carried`: the same, and centre and normal follow the blended map of the surface, too. The default: on unseen moments
-  it has the best SSIM of all, and leaves neither spikes nor smears at the corners of the mouth
+  isotropic; only sizes change.
+- `gradient`: J_j is the deformation gradient of that triangle (as in SurFhead); the update is that of the paper.
+- `transport`: the gradient, blended at the surfel's point on the rig, maps the disc; normal and centre do not change.
+- `carried`: as `transport`, and centre and normal also follow the blended map of the surface. The default: on unseen
+  moments it has the best SSIM of the four, without spikes or smears at the corners of the mouth
   (`python -m sage_ns.bench.correction`).
 """
 
-_ON_SURFACE = 1.0
-"""Triangle scales; a surfel farther from its triangle is hair (as in the field's supervision)."""
+_MAX_DISTANCE = 1.0
+"""In triangle scales; a surfel farther from its triangle counts as hair (as in the supervision of the field)."""
 
 
 @dataclass(frozen=True)
 class SurfelDeformation:
-    """What one motion does around each surfel; depends on nothing that is learned. See :meth:`SurfelCorrection.at`."""
+    """Deformation around each surfel under one motion; independent of learned values; see `SurfelCorrection.at`."""
 
     to_canonical: Float[Tensor, "num_surfels 4"]
-    """Quaternion that undoes the turn of the bound triangle's frame."""
+    """Quaternion, inverse rotation of the bound triangle's frame since the canonical moment."""
     rotation: Float[Tensor, "num_surfels 4"]
-    """Quaternion, placed axes to corrected axes."""
+    """Quaternion, from placed axes to corrected axes."""
     squared_stretch: Float[Tensor, "num_surfels 3 3"]
-    """S in canonical world axes, relative to the bound triangle's own (k_t / k_0)^2."""
+    """S in canonical world axes, divided by (k_t / k_0)^2 of the bound triangle."""
     curvatures: Float[Tensor, "2 num_surfels 3 3"] | None
-    """At the canonical and at this moment, both in canonical world axes; 1 / metres."""
+    """At the canonical moment and under this motion, both in canonical world axes; 1 / metres."""
     scale_ratio: Float[Tensor, "num_surfels 1"]
     """k_t / k_0 of the bound triangle."""
     pivot: Float[Tensor, "num_surfels 3"]
-    """World point that `placed - pivot` is measured from, metres."""
+    """World point that moves to `target`; offsets of placed centres are relative to it; metres."""
     zoom: Float[Tensor, "num_surfels 1"]
     """Factor on the distance from the pivot."""
     target: Float[Tensor, "num_surfels 3"]
-    """Where the pivot goes, metres."""
+    """New position of the pivot, metres."""
 
 
 class SurfelCorrection:
-    """Corrects placed surfels for what their triangle's similarity transform cannot say.
+    """Correction of placed surfels for stretch, shear and bending of the skin.
 
-    Placed surfels ride on their triangle by rotation and one scale. Here the gradient of the rig's deformation, blended
-    over the triangles around so that it is continuous across their borders, gives the stretch in the surfel's tangent
-    plane (Eq. 14), and the change of the surface's curvature (Eq. 15) shortens discs where it bends (Eq. 16).
+    Placed surfels follow the rotation and one scale of their triangle. The correction adds what this similarity
+    transform cannot represent: the deformation gradient of the rig, blended over adjacent triangles and therefore
+    continuous across their borders, gives the stretch in the tangent plane of the surfel (Eq. 14), and the change of
+    the surface's curvature (Eq. 15) shortens discs where the surface bends (Eq. 16).
 
-    Everything is measured per triangle and then blended by fixed weights; both depend on the motion alone, so that
-    :meth:`at` may be kept for as long as the motion is. Left alone are surfels on hair triangles, those farther than a
-    triangle scale from their triangle and, with sources that average over neighbours, those that have none.
+    All quantities are computed per triangle and then blended with fixed weights. They depend on the motion alone, and
+    the result of :meth:`at` may be cached by motion. Not corrected are surfels on hair triangles, surfels farther than
+    one triangle scale from their triangle and, with sources that average over neighbours, surfels without neighbours.
 
     Args:
         means: canonical centres of the surfels [metres], for instance `surfels.centers(frames)`.
-        triangle: that they are bound to.
-        head_model: of the rig.
-        vertices: of the rig at the canonical moment [metres].
+        triangle: triangle that each surfel is bound to.
+        head_model: head model of the rig.
+        vertices: vertices of the rig at the canonical moment [metres].
         source: see `CorrectionSource`.
-        gamma: of Eq. 16; 0 leaves curvature out, which moves PSNR by 0.02 dB at most and gains in SSIM.
+        gamma: gamma of Eq. 16; 0 ignores curvature, which changes PSNR by at most 0.02 dB and improves SSIM.
     """
 
     def __init__(
@@ -101,23 +102,23 @@ class SurfelCorrection:
         self.canonical = vertices
         self.frames = triangle_frames(vertices, self.triangles)
         own = self.frames[triangle]
-        near = (means - own.origin).norm(dim=-1) <= _ON_SURFACE * own.scale
+        near = (means - own.origin).norm(dim=-1) <= _MAX_DISTANCE * own.scale
         corrected = near & ~head_model.regions.triangle_mask("hair", self.triangles)[triangle]
 
         labels = rebinding_labels(head_model)
-        self.anchor, self.barycentric = _places(means, triangle, vertices, self.triangles, labels)
+        self.anchor, self.barycentric = _nearest_points(means, triangle, vertices, self.triangles, labels)
         anchors = barycentric_to_points(vertices, self.triangles, self.anchor, self.barycentric)
         self._from_anchor = own.origin - anchors
         areas = triangle_areas(vertices, self.triangles)
         if source in ("similarity", "gradient"):
-            self._blend = OverNeighbours(means, own.scale, triangle, labels[triangle], corrected)
+            self._blend = NeighbourBlend(means, own.scale, triangle, labels[triangle], corrected)
         else:
-            self._blend = OverSurface(self.triangles, areas, self.anchor, self.barycentric, len(vertices))
+            self._blend = SurfaceBlend(self.triangles, areas, self.anchor, self.barycentric, len(vertices))
         self.corrected: Bool[Tensor, "num_surfels"] = corrected & self._blend.defined
         self._curvature = self._blended(triangle_curvatures(vertices, self.triangles, self.frames)) if gamma else None
         self._areas = areas
         self._fused: FusedDeformation | None = None
-        if isinstance(self._blend, OverSurface) and source == "carried" and not gamma and can_fuse(means, vertices):
+        if isinstance(self._blend, SurfaceBlend) and source == "carried" and not gamma and can_fuse(means, vertices):
             self._fused = FusedDeformation(
                 vertices,
                 self.triangles,
@@ -131,19 +132,19 @@ class SurfelCorrection:
             )
 
     def at(self, vertices: Float[Tensor, "num_vertices 3"], frames: TriangleFrames) -> SurfelDeformation | None:
-        """What a motion does to the surfels; None at the canonical moment, where nothing is corrected.
+        """Return the deformation around the surfels under a motion; None at the canonical moment, which has none.
 
-        With vertices that require gradients the deformation carries them. It is never None then: at the canonical
-        moment nothing is corrected, but the correction begins as soon as the vertices move.
+        If the vertices require gradients, the deformation carries them and is never None: at the canonical moment it
+        changes no surfel, but it has gradients.
 
         Args:
-            vertices: of the rig under that motion [metres].
-            frames: its triangle frames.
+            vertices: vertices of the rig under that motion [metres].
+            frames: frames of its triangles.
         """
-        followed = asks_for_gradients(vertices)
-        if not followed and self._is_canonical(vertices):
+        with_gradients = requires_gradients(vertices)
+        if not with_gradients and self._is_canonical(vertices):
             return None
-        if not followed and self._fused is not None and can_fuse(vertices):
+        if not with_gradients and self._fused is not None and can_fuse(vertices):
             return SurfelDeformation(**self._fused(vertices, frames), curvatures=None)
         deformations = triangle_deformations(self.canonical, vertices, self.triangles, self.frames, frames)
         turned = quaternion_multiply(frames.quaternion, quaternion_conjugate(self.frames.quaternion))
@@ -174,7 +175,7 @@ class SurfelCorrection:
         if self.source == "transport":
             return result
         # x' = y' + m R (x - y), written for the placed point: x - y = (k_0 / k_t) R_0 R_t^T (placed - T_t) + T_0 - y.
-        # Zero where no blend is defined: there the root has no gradient, and nothing is corrected.
+        # The stretch is 0 where no blend is defined: the bound keeps the root's gradient finite; nothing is corrected.
         size = stretch.diagonal(dim1=-2, dim2=-1).mean(dim=-1, keepdim=True).clamp_min(1e-12).sqrt()
         anchors = barycentric_to_points(vertices, self.triangles, self.anchor, self.barycentric)
         target = anchors + size * _rotated(blended, self._from_anchor)
@@ -186,8 +187,10 @@ class SurfelCorrection:
         return vertices is self.canonical or (vertices.device.type == "cpu" and torch.equal(vertices, self.canonical))
 
     def apply(self, placed: Surfels, deformation: SurfelDeformation | None) -> Surfels:
-        """Placed surfels, corrected. Gradients reach means, quaternions and scales; factors and turns are constants
-        to the surfels, and functions of the motion where the deformation carries gradients."""
+        """Correct placed surfels. Gradients reach means, quaternions and scales.
+
+        For these gradients, factors and turns are constants; gradients of the deformation also flow through them.
+        """
         if deformation is None:
             return placed
         if self._fused is not None and can_fuse(placed.means) and not deformation.target.requires_grad:
@@ -218,9 +221,9 @@ class SurfelCorrection:
     def _update(
         self, placed: Surfels, deformation: SurfelDeformation
     ) -> tuple[Float[Tensor, "num_surfels 2"], Float[Tensor, "num_surfels"]]:
-        """Factors on scales, and turn about the normal [rad]."""
-        # Brought back to the canonical moment, surfels no longer depend on the motion: as constants they keep their own
-        # gradients out of factors and turn, and take none from the motion.
+        """Return factors on the scales, and the turn about the normal [rad]."""
+        # Transformed back to the canonical moment, surfels do not depend on the motion. Detached, they add no gradients
+        # of their own to factors and turn, and lose none of the motion's.
         canonical = quaternion_multiply(deformation.to_canonical, placed.quaternions).detach()
         scales = (placed.scales / deformation.scale_ratio).detach()
         first, second = quaternion_to_matrix(canonical)[..., :2].unbind(-1)
@@ -238,7 +241,7 @@ class SurfelCorrection:
                 self.gamma,
             )
         if self.source == "transport":
-            # The part of the blended rotation that is about the surfel's own normal: its twist.
+            # The twist: the part of the blended rotation about the normal of the surfel.
             posed = quaternion_multiply(quaternion_conjugate(deformation.to_canonical), canonical)
             normal = quaternion_to_matrix(posed)[..., 2]
             twist = (deformation.rotation[:, 1:] * normal).sum(-1)
@@ -249,7 +252,7 @@ class SurfelCorrection:
         return self._blend(values.flatten(1)).unflatten(-1, values.shape[1:])
 
     def _blended_rotation(self, rotation: Float[Tensor, "num_triangles 4"]) -> Float[Tensor, "num_surfels 4"]:
-        # A quaternion and its negative are the same rotation: bring all to one side before blending.
+        # A quaternion and its negative are the same rotation: give all consistent signs before blending.
         away = rotation @ mean_rotation(rotation.detach(), self._areas) < 0
         rotation = torch.where(away[:, None], -rotation, rotation)
         return F.normalize(self._blended(rotation), dim=-1)
@@ -263,16 +266,16 @@ class SurfelCorrection:
         return torch.stack([self._curvature, self._blended(posed)])
 
 
-def _places(
+def _nearest_points(
     means: Float[Tensor, "num_surfels 3"],
     triangle: Int[Tensor, "num_surfels"],
     vertices: Float[Tensor, "num_vertices 3"],
     triangles: Int[Tensor, "num_triangles 3"],
     labels: Int[Tensor, "num_triangles"],
 ) -> tuple[Int[Tensor, "num_surfels"], Float[Tensor, "num_surfels 3"]]:
-    """Where on the rig each surfel is nearest to: triangle and barycentric coordinates.
+    """Return the point of the rig nearest to each surfel: triangle and barycentric coordinates.
 
-    Only on the part of the head that it is bound to: lips that touch open, and take their own surfels along.
+    The search covers only the part of the head that the surfel is bound to: touching lips must keep their own surfels.
     """
     anchor, barycentric = triangle.clone(), torch.zeros_like(means)
     own = labels[triangle]
@@ -284,7 +287,7 @@ def _places(
 
 
 def _rotated(quaternion: Float[Tensor, "n 4"], vector: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
-    """Vectors turned by unit quaternions: v + 2 w (q x v) + 2 q x (q x v)."""
+    """Rotate vectors by unit quaternions: v + 2 w (q x v) + 2 q x (q x v)."""
     axis = quaternion[:, 1:]
     twice = 2 * torch.linalg.cross(axis, vector)
     return vector + quaternion[:, :1] * twice + torch.linalg.cross(axis, twice)

@@ -1,4 +1,4 @@
-"""The surface of the signed distance field as a mesh: extracted, posed and looked at."""
+"""The surface of the signed distance field as a mesh: extraction, posing and rendering."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
     from sage_ns.field.sdf import SignedDistanceField
 
 CELL_SIZE = 0.0015
-"""Metres; what an extracted surface resolves unless told otherwise."""
+"""Default resolution of an extracted surface, metres."""
 _CHUNK = 1 << 16
-"""Points that the field is asked for at a time."""
-_COARSEST = 8
-"""Cells along the edge of the blocks that the search begins with."""
-_STEEPEST = 2.0
-"""The field's gradient is about 1 long; blocks are left out only where even this slope would not reach zero."""
-_MOST_POINTS = 1 << 28
-"""A lattice beyond this does not fit into memory."""
+"""Number of points per evaluation of the field."""
+_COARSEST_BLOCK = 8
+"""Cells along the edge of the blocks at the start of the search."""
+_MAX_SLOPE = 2.0
+"""Bound on the length of the field's gradient (usually about 1); blocks that cannot reach 0 with it are skipped."""
+_MAX_POINTS = 1 << 28
+"""Largest lattice that fits into memory."""
 
 
 class SurfaceView(NamedTuple):
-    """What a camera sees of a surface; colour, normal and depth are zero where nothing was hit."""
+    """Pictures of a surface from one camera; colour, normal and depth are 0 in pixels whose ray hits nothing."""
 
     color: Float[Tensor, "h w 3"]
     normal: Float[Tensor, "h w 3"]
@@ -46,7 +46,7 @@ class SurfaceView(NamedTuple):
     """Along the camera's z axis, metres."""
     hit: Bool[Tensor, "h w 1"]
     triangle: Int[Tensor, "h w 1"]
-    """Index of the triangle, -1 where nothing was hit."""
+    """Index of the triangle, -1 without a hit."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,26 +62,26 @@ class SurfaceMesh:
 
     @cached_property
     def caster(self) -> TriangleMesh:
-        """For rays at this mesh; made when first asked for."""
+        """Search tree for rays at this mesh; built at first use."""
         return TriangleMesh(self.vertices, self.triangles)
 
     def posed(self, carry: CarriedPoints, vertices: Float[Tensor, "num_rig_vertices 3"]) -> SurfaceMesh:
-        """This canonical surface under a pose of the rig.
+        """Return this canonical surface under a pose of the rig.
 
         Args:
-            carry: The mesh's vertices, bound to the canonical rig.
-            vertices: The posed rig, metres.
+            carry: Vertices of the mesh, bound to the canonical rig.
+            vertices: Vertices of the posed rig, metres.
         """
         carried = carry.at(vertices)
         return replace(self, vertices=carried.points, normals=carried.turned(self.normals))
 
     def to(self, device: torch.device | str) -> SurfaceMesh:
-        """The same mesh on another device."""
+        """Return the same mesh on another device."""
         return SurfaceMesh(*(getattr(self, each.name).to(device) for each in fields(self)))
 
 
 def render_surface(mesh: SurfaceMesh, camera: PinholeCamera) -> SurfaceView:
-    """The mesh as ``camera`` sees it: first hit of every pixel's ray, attributes interpolated over the triangle."""
+    """Render the mesh from ``camera``: first hit of each pixel's ray, attributes interpolated over the triangle."""
     origins, directions = pixel_rays(camera)
     origins, directions = (rays.reshape(-1, 3) for rays in (origins, directions))
     triangle = mesh.caster.first_hits(origins, directions).triangle
@@ -112,7 +112,7 @@ def render_surface(mesh: SurfaceMesh, camera: PinholeCamera) -> SurfaceView:
 def _barycentric(
     corners: Float[Tensor, "num 3 3"], origins: Float[Tensor, "num 3"], directions: Float[Tensor, "num 3"]
 ) -> Float[Tensor, "num 3"]:
-    """Where rays pierce their triangles (Moeller and Trumbore 1997), kept inside them."""
+    """Return where rays meet their triangles (Moeller and Trumbore 1997), clamped to the triangles."""
     v0, v1, v2 = corners.unbind(dim=1)
     edge1, edge2, offset = v1 - v0, v2 - v0, origins - v0
     across = torch.linalg.cross(directions, edge2)
@@ -131,14 +131,14 @@ def extract_surface(
     cell_size: float = CELL_SIZE,
     bounds: Float[Tensor, "2 3"] | None = None,
 ) -> SurfaceMesh:
-    """The zero set of a signed distance field, by marching cubes; only its largest connected part.
+    """Extract the zero set of a signed distance field by marching cubes; only its largest connected part.
 
-    Colours are those that the canonical appearance shows to somebody who looks straight at the surface.
+    Colours are those of the canonical appearance, seen perpendicularly to the surface.
 
     Args:
         field: Distances in metres, negative inside, in canonical world space.
         appearance: The canonical appearance.
-        cell_size: Of the lattice, metres.
+        cell_size: Spacing of the lattice, metres.
         bounds: Two opposite corners of the box to search, metres; by default the field's cube.
 
     Raises:
@@ -152,7 +152,7 @@ def extract_surface(
     volume = sampled_near_surface(field.distance, low, high, cell_size)
     if not bool((volume.amin() < 0) & (volume.amax() > 0)):
         raise SageError(
-            f"the signed distance field has no surface between {low.tolist()} and {high.tolist()}: was it trained?"
+            f"signed distance field: found no surface between {low.tolist()} and {high.tolist()}; train it first"
         )
     corners, triangles, _, _ = marching_cubes(volume.cpu().numpy(), 0.0, gradient_direction="descent")
     corners, triangles = _largest_part(torch.from_numpy(corners.copy()), torch.from_numpy(triangles.astype("int64")))
@@ -167,21 +167,21 @@ def sampled_near_surface(
     high: Float[Tensor, "3"],
     cell_size: float,
 ) -> Float[Tensor, "nx ny nz"]:
-    """A distance function on a lattice from ``low`` to ``high`` or a little beyond [metres].
+    """Sample a distance function on a lattice from ``low`` to at least ``high`` [metres].
 
-    Asked for only where blocks of cells, halved from step to step, may hold a piece of the surface; interpolated
-    elsewhere, where only the sign is of use.
+    The function is evaluated only in blocks of cells, halved from step to step, that may contain a piece of the
+    surface. Elsewhere values are interpolated: only their sign matters.
 
     Raises:
         SageError: The lattice would not fit into memory.
     """
-    blocks = [max(1, math.ceil(float(extent) / (cell_size * _COARSEST) - 1e-6)) for extent in high - low]
-    if math.prod(_COARSEST * num + 1 for num in blocks) > _MOST_POINTS:
+    blocks = [max(1, math.ceil(float(extent) / (cell_size * _COARSEST_BLOCK) - 1e-6)) for extent in high - low]
+    if math.prod(_COARSEST_BLOCK * num + 1 for num in blocks) > _MAX_POINTS:
         size = [round(1e3 * float(extent)) for extent in high - low]
         raise SageError(
-            f"cells of {1e3 * cell_size:g} mm are too small for a box of {size} mm: give a larger cell size"
+            f"cell size: {1e3 * cell_size:g} mm is too small for a box of {size} mm; give a larger cell size"
         )
-    stride = _COARSEST
+    stride = _COARSEST_BLOCK
     wanted = torch.ones([num + 1 for num in blocks], dtype=torch.bool, device=low.device)
     values = torch.zeros(wanted.shape, dtype=low.dtype, device=low.device)
     while True:
@@ -190,7 +190,7 @@ def sampled_near_surface(
             values[tuple(part.T)] = distance(low + part.to(low) * (cell_size * stride))
         if stride == 1:
             return values
-        reach = _STEEPEST * math.sqrt(3) / 2 * cell_size * stride
+        reach = _MAX_SLOPE * math.sqrt(3) / 2 * cell_size * stride
         wanted = _lattice_of(_near_zero(values, reach))
         values = F.interpolate(
             values[None, None], size=tuple(wanted.shape), mode="trilinear", align_corners=True
@@ -199,7 +199,7 @@ def sampled_near_surface(
 
 
 def _near_zero(values: Float[Tensor, "nx ny nz"], reach: float) -> Bool[Tensor, "..."]:
-    """Blocks with a corner that is nearer to zero than ``reach``, or with corners on both sides of it."""
+    """Return blocks with a corner value within ``reach`` of 0, or with corner values of both signs."""
     least = -F.max_pool3d(-values[None, None].abs(), 2, stride=1)[0, 0]
     highest = F.max_pool3d(values[None, None], 2, stride=1)[0, 0]
     lowest = -F.max_pool3d(-values[None, None], 2, stride=1)[0, 0]
@@ -207,7 +207,7 @@ def _near_zero(values: Float[Tensor, "nx ny nz"], reach: float) -> Bool[Tensor, 
 
 
 def _lattice_of(blocks: Bool[Tensor, "nx ny nz"]) -> Bool[Tensor, "..."]:
-    """Points of the lattice of half the spacing that lie in the blocks or on their borders."""
+    """Return which points of the lattice with half the spacing lie in the blocks or on their borders."""
     points = torch.zeros([2 * num + 1 for num in blocks.shape], dtype=torch.bool, device=blocks.device)
     for x, y, z in product(range(3), repeat=3):
         nx, ny, nz = blocks.shape
@@ -218,7 +218,7 @@ def _lattice_of(blocks: Bool[Tensor, "nx ny nz"]) -> Bool[Tensor, "..."]:
 def _largest_part(
     vertices: Float[Tensor, "num_vertices 3"], triangles: Int[Tensor, "num_triangles 3"]
 ) -> tuple[Float[Tensor, "num_kept 3"], Int[Tensor, "num_kept_triangles 3"]]:
-    """The connected part with most triangles, with its vertices numbered anew."""
+    """Return the connected part with most triangles, with renumbered vertices."""
     import numpy as np
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
@@ -236,7 +236,7 @@ def _largest_part(
 def _attributes(
     field: SignedDistanceField, appearance: AppearanceNetwork, vertices: Float[Tensor, "num_vertices 3"]
 ) -> tuple[Float[Tensor, "num_vertices 3"], Float[Tensor, "num_vertices 3"]]:
-    """Unit normals and colours, the latter as seen along the inward normal."""
+    """Return unit normals, and colours as seen along the inward normal."""
     from sage_ns.avatar.appearance_network import radiance
 
     normals, colors = [], []

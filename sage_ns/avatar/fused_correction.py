@@ -1,4 +1,4 @@
-"""`SurfelCorrection` for carried surfels, compiled: single precision on the CPU. The definition is there, in torch."""
+"""Compiled `SurfelCorrection` of carried surfels in single precision on the CPU; the torch code is its definition."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ _SMALLEST_CHUNK = 2048
 
 
 class FusedDeformation:
-    """What a motion does around each surfel, by kernels over triangles, vertices and surfels.
+    """Deformation around each surfel under a motion, by kernels over triangles, vertices and surfels.
 
     Args:
-        vertices: canonical, metres.
-        triangles: of the mesh.
-        frames: canonical.
-        areas: of the triangles [square metres].
-        shares: of each triangle in what its corners inherit.
-        triangle: that each surfel is bound to.
-        corners: vertices of the triangle that it lies on.
-        barycentric: where on it.
-        from_anchor: from there to the origin of the bound triangle [metres].
+        vertices: canonical vertices, metres.
+        triangles: triangles of the mesh.
+        frames: canonical frames of the triangles.
+        areas: areas of the triangles [square metres].
+        shares: weight of each triangle in the means at its three corners.
+        triangle: triangle that each surfel is bound to.
+        corners: vertices of the triangle nearest to each surfel, which holds its anchor.
+        barycentric: barycentric coordinates of the anchor.
+        from_anchor: offset from the anchor to the origin of the bound triangle [metres].
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class FusedDeformation:
         (self._from_anchor,) = _arrays(from_anchor)
 
     def __call__(self, vertices: Float[Tensor, "num_vertices 3"], frames: TriangleFrames) -> dict[str, Tensor]:
-        """The fields of `SurfelDeformation` by name."""
+        """Return the fields of `SurfelDeformation` by name."""
         canonical_scale = self._canonical[-1]
         num_triangles, num_vertices, num = len(canonical_scale), len(vertices), len(self._from_anchor)
         positions, origin, rotation, scale = _arrays(vertices, frames.origin, frames.rotation, frames.scale)
@@ -91,11 +91,11 @@ class FusedDeformation:
 
 
 class FusedCorrection(torch.autograd.Function):
-    """Means, quaternions and scales of placed surfels -> corrected ones; all else is constant."""
+    """Means, quaternions and scales of placed surfels -> corrected ones; all other inputs are constants."""
 
     @staticmethod
     def forward(ctx: Any, *tensors: Tensor) -> tuple[Tensor, ...]:
-        """``tensors``: the three, which are to be corrected, and the deformation's fields but ratio and curvatures."""
+        """Correct surfels; ``tensors``: these three, a mask, and the deformation without ratio and curvatures."""
         from sage_ns.avatar._numba_correction import correct
 
         means, quaternions, scales, corrected, *deformation = _arrays(*tensors)
@@ -114,7 +114,7 @@ class FusedCorrection(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """Gradients of means, quaternions and scales."""
+        """Return the gradients of means, quaternions and scales."""
         from sage_ns.avatar._numba_correction import correct_backward
 
         results = [torch.empty_like(gradient) for gradient in gradients]
@@ -124,7 +124,7 @@ class FusedCorrection(torch.autograd.Function):
 
 
 def can_fuse(*tensors: Tensor) -> bool:
-    """Whether all of them are single precision on the CPU."""
+    """Return whether all tensors are single precision on the CPU."""
     return all(tensor.device.type == "cpu" and tensor.dtype == torch.float32 for tensor in tensors)
 
 

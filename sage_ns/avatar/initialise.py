@@ -1,4 +1,4 @@
-"""Where surfels start: bound by area, reaching out to where hair may be, coloured from the pictures."""
+"""Initial surfels: drawn by area, spread into the volume of the hair, coloured from the pictures."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from sage_ns.geometry.triangles import TriangleFrames, triangle_areas, triangle_
 from sage_ns.raster.cameras import project
 from sage_ns.rig import HeadModel, sample_binding
 
-_ROOM_THAT_DOUBLES = 0.01
-"""Metres of room over the surface for which a triangle gets twice the surfels: hair fills a volume."""
+_DOUBLING_HEIGHT = 0.01
+"""Height of the volume for hair at which a triangle gets twice the surfels, metres."""
 
-# The local frame's y axis is the triangle's normal, a surfel's normal is its z axis: turn z onto y.
+# Turns z, the normal of a surfel, onto y, the normal of the triangle in its local frame.
 _NORMAL_TO_Y = (0.7071067811865476, -0.7071067811865476, 0.0, 0.0)
 
 
-_BARE = ("face", "lips", "nose", "eye_region", "left_eye_region", "right_eye_region", "eyes")
+_HAIRLESS = ("face", "lips", "nose", "eye_region", "left_eye_region", "right_eye_region", "eyes")
 
 
 def carries_hair(head_model: HeadModel) -> Bool[Tensor, "num_triangles"]:
-    """Triangles that hair may stand off from: all but the face; none if the head model has no regions."""
+    """Return which triangles may carry hair: all but the face; none if the head model has no regions."""
     triangles, regions = head_model.triangles, head_model.regions
     if not regions:
         return torch.zeros(triangles.shape[0], dtype=torch.bool, device=triangles.device)
-    bare = torch.stack([regions.triangle_mask(name, triangles) for name in _BARE]).any(dim=0)
-    return ~bare | regions.triangle_mask("forehead", triangles)
+    hairless = torch.stack([regions.triangle_mask(name, triangles) for name in _HAIRLESS]).any(dim=0)
+    return ~hairless | regions.triangle_mask("forehead", triangles)
 
 
 def surfel_reach(head_model: HeadModel, frames: TriangleFrames, hair_reach: float) -> Float[Tensor, "num_triangles"]:
-    """How far a surfel may be from its triangle before the position hinge pulls, in triangle scales.
+    """Return the distance from the triangle at which the position loss begins, in triangle scales.
 
-    1 as in GaussianAvatars; on scalp and neck at least ``hair_reach`` [metres], since hair stands off the rig.
+    1 as in GaussianAvatars; on scalp and neck at least ``hair_reach`` [metres], to leave room for hair.
     """
     reach = torch.ones_like(frames.scale)
     hair = carries_hair(head_model)
@@ -57,14 +57,17 @@ def initialise_surfels(
 ) -> BoundSurfels:
     """Draw surfels on the posed rig.
 
-    Triangles are drawn by area, face triangles and those nearer the cameras more often (method Sec. 1).
-    On scalp and neck surfels are spread outward to at most ``hair_reach`` [metres], as far as all silhouettes
-    allow (the visual hull), and the more of them the more room there is, so that hair has surfels to be made of.
-    Colours are what the pictures show there.
+    Triangles are drawn by area, with higher densities on the face and near the cameras (method Sec. 1). On scalp and
+    neck, surfels are spread outward within the visual hull of all silhouettes, to at most ``hair_reach`` [metres];
+    triangles with more room get more surfels, of which hair is formed. Colours come from the pictures.
 
     Args:
-        vertices: the rig at the canonical moment [metres].
-        views: pictures of that moment; may be empty (then: on the surface, mid-grey).
+        head_model: head model of the rig.
+        vertices: vertices of the rig at the canonical moment [metres].
+        num_surfels: number of surfels to draw.
+        sh_degree: degree of the view-dependent colour.
+        views: pictures of that moment; without any, surfels are on the surface and mid-grey.
+        hair_reach: largest height of hair above the rig [metres].
         generator: source of all randomness.
     """
     triangles = head_model.triangles
@@ -73,7 +76,7 @@ def initialise_surfels(
     hair = carries_hair(head_model)
     room = _room_for_hair(frames.origin, frames.normal, hair, views, hair_reach)
     binding = sample_binding(
-        vertices, head_model, num_surfels, centers, generator, density=1.0 + room / _ROOM_THAT_DOUBLES
+        vertices, head_model, num_surfels, centers, generator, density=1.0 + room / _DOUBLING_HEIGHT
     )
     bound = binding.triangle
 
@@ -81,7 +84,7 @@ def initialise_surfels(
     on_surface = (corners * binding.barycentric[..., None]).sum(dim=1)
     normals = frames.rotation[bound, :, 1]
     room = _room_for_hair(on_surface, normals, hair[bound], views, hair_reach)
-    # The outer hair is what is seen: more of it.
+    # More surfels near the outer surface of the hair, which is the visible part.
     height = room * torch.rand(room.shape, generator=generator).sqrt()
     world = on_surface + height[:, None] * normals
 
@@ -91,7 +94,7 @@ def initialise_surfels(
     spin_quaternion = torch.stack([spin.cos(), torch.zeros_like(spin), torch.zeros_like(spin), spin.sin()], dim=-1)
     quaternions = quaternion_multiply(torch.tensor(_NORMAL_TO_Y).expand(num_surfels, 4), spin_quaternion)
 
-    # One standard deviation covers the surfel's share of its triangle; hair surfels share a volume, hence wider.
+    # One standard deviation covers the surfel's share of its triangle; hair surfels share a volume and are wider.
     per_triangle = torch.bincount(bound, minlength=triangles.shape[0])[bound]
     spacing = (triangle_areas(vertices, triangles)[bound] / per_triangle).sqrt() / scale
     spacing = (0.7 * spacing * (1.0 + (height > 0))).clamp(0.02, 1.0)
@@ -108,7 +111,7 @@ def initialise_surfels(
 
 
 def _in_all_silhouettes(points: Float[Tensor, "n 3"], views: Sequence[Shot]) -> Bool[Tensor, "n"]:
-    """Whether no picture that has the point in view shows background there."""
+    """Return which points are foreground in all pictures that contain them."""
     allowed = torch.ones(points.shape[0], dtype=torch.bool)
     for view in views:
         at = project(points, view.camera)
@@ -124,7 +127,7 @@ def _room_for_hair(
     hair_reach: float,
     num_levels: int = 16,
 ) -> Float[Tensor, "n"]:
-    """How far the visual hull goes on over the surface along the normal [metres], at most the reach; 0 off hair."""
+    """Return the height of the visual hull along the normal [metres], at most ``hair_reach``; 0 where no hair grows."""
     room = torch.zeros(points.shape[0])
     if not views or hair_reach <= 0:
         return room
@@ -142,7 +145,7 @@ def _room_for_hair(
 def _seen_colors(
     points: Float[Tensor, "n 3"], normals: Float[Tensor, "n 3"], views: Sequence[Shot]
 ) -> Float[Tensor, "n 3"]:
-    """Mean colour that the pictures show at the points, weighted by how frontally each camera sees them."""
+    """Return the mean colour of the points in the pictures, weighted by the squared cosine of the viewing angle."""
     total = torch.full((points.shape[0], 3), 0.5e-3)
     weight = torch.full((points.shape[0], 1), 1e-3)
     for view in views:

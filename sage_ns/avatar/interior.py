@@ -1,4 +1,4 @@
-"""The inside of the head: what comes into view only when the mouth opens is dark."""
+"""Darkening of the inside of the head, which cameras see only through an open mouth."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from sage_ns.raster.cameras import pixel_rays
 _JAW_OPENINGS = (0.15, 0.35)
 """Radians beyond the canonical jaw pose; 0.35 is a wide open mouth."""
 _JAW = 9
-"""Where a motion vector has the jaw's first angle, which opens the mouth."""
+"""Index of the jaw's first angle, which opens the mouth, in a motion vector."""
 _RAY_ROWS = 160
-"""About how many rows of rays a camera casts."""
+"""Approximate number of rows of rays per camera."""
 _AROUND = 0.05
-"""Metres; other cameras and poses look past the found triangles by about this."""
+"""Metres; margin around the found triangles for other cameras and poses."""
 _RIM = 0.03
-"""Metres from the border of the neck that low cameras may see the inside of."""
+"""Metres from the border of the neck; low cameras may see the inner side of this rim."""
 _DARK = 0.06
-"""Share of its colour that a surfel keeps when it is seen from inside the head."""
+"""Factor on the colour of a surfel that is seen from inside the head."""
 _GRAZING, _INSIDE = -0.3, -0.6
-"""Cosine between outward normal and direction to the camera: untouched above the first, dark below the second."""
+"""Cosines between outward normal and direction to the camera: unchanged above the first, dark below the second."""
 
 
 def interior_triangles(
     rig: PersonalRig, canonical: Float[Tensor, "num_coefficients"], cameras: Sequence[PinholeCamera]
 ) -> Bool[Tensor, "num_triangles"]:
-    """Triangles whose inside the cameras see through an open mouth.
+    """Return the triangles whose inner side the cameras see through an open mouth.
 
-    Left out are the rim of the neck, whose inside low cameras see and picture from below, and the ears, which are
-    too thin to have an inside.
+    Excluded are the rim of the neck, whose inner side appears in the pictures of low cameras, and the ears, which are
+    too thin to have an inner side.
     """
     head_model = rig.head_model
     triangles, regions = head_model.triangles, head_model.regions
@@ -60,10 +60,10 @@ def interior_triangles(
 def interior_shade(
     interior: Bool[Tensor, "num_triangles"], frames: TriangleFrames, camera_center: Float[Tensor, "3"]
 ) -> Float[Tensor, "num_triangles"]:
-    """Factor on the colour of a triangle's surfels: 1 from outside, nearly 0 where it turns its inside to the camera.
+    """Return the factor on the colour of a triangle's surfels: 1 from outside, nearly 0 from inside.
 
-    A surfel is visible from both sides. Without this, the inside of cheeks and back of the head shines through an
-    opening mouth in the colours of its outside, though light that gets there hardly comes back.
+    Surfels are visible from both sides. Without this factor, an open mouth would show the inner sides of cheeks and
+    back of the head in the colours of their outer sides, although hardly any light returns from there.
     """
     towards = torch.nn.functional.normalize(camera_center - frames.origin, dim=-1)
     facing = (frames.normal * towards).sum(dim=-1)

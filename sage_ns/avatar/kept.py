@@ -1,4 +1,4 @@
-"""What depends on a motion alone is computed once and kept; what carries gradients never is."""
+"""Cache of values that depend on a motion alone; values that carry gradients are never cached."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from torch import Tensor
 _Value = TypeVar("_Value")
 
 
-def asks_for_gradients(*tensors: Tensor | None) -> bool:
-    """Whether a caller wants gradients of any of these: it requires them, and grad mode is on."""
+def requires_gradients(*tensors: Tensor | None) -> bool:
+    """Return whether any of these requires gradients while grad mode is on."""
     return torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors)
 
 
 class KeptByMotion(Generic[_Value]):
-    """The last few values that were computed from a motion vector.
+    """Cache of the values that were computed from the last few motion vectors.
 
-    Without a request for gradients a value is computed in no_grad mode and kept. With one (see `asks_for_gradients`)
-    it is computed anew at every call and not kept: its graph belongs to the one backward pass that the caller makes,
-    and a later call without a request must not receive it.
+    Without gradients, a value is computed in no_grad mode and cached. If the motion requires gradients (see
+    `requires_gradients`), every call computes a new value, which is not cached: its graph belongs to one backward pass
+    of the caller, and a later call without gradients must not receive it.
 
     Args:
-        most: how many values are kept; those that were asked for longest ago go first.
+        most: number of cached values; the least recently used are dropped first.
     """
 
     def __init__(self, most: int) -> None:
@@ -34,8 +34,8 @@ class KeptByMotion(Generic[_Value]):
         self._values: OrderedDict[Hashable, _Value] = OrderedDict()
 
     def get(self, motion: Float[Tensor, "num_coefficients"], make: Callable[[], _Value]) -> _Value:
-        """The value of ``motion``: the kept one, or what ``make`` returns."""
-        if asks_for_gradients(motion):
+        """Return the value of ``motion``: the cached one, or else the result of ``make``."""
+        if requires_gradients(motion):
             return make()
         key = motion_key(motion)
         if key not in self._values:
@@ -55,11 +55,11 @@ class KeptByMotion(Generic[_Value]):
 
 
 def motion_key(motion: Float[Tensor, "num_coefficients"]) -> Hashable:
-    """What two equal motions have in common, found without waiting for a device.
+    """Return a key that identifies a motion, without waiting for a device.
 
-    On the CPU these are the numbers themselves: equal motions in different tensors are one motion. Elsewhere the
-    numbers would have to be copied to the CPU, which waits until the device has done all its work; there the place in
-    memory counts, see `StoredMotion`. Equal motions in two places are then computed twice.
+    On the CPU the key is made of the numbers: equal motions in different tensors have the same key. On other devices,
+    reading the numbers would wait until the device has finished all its work; there the key is the place in memory, see
+    `StoredMotion`, and equal motions in two places are computed twice.
     """
     if motion.device.type == "cpu":
         return motion.detach().numpy().tobytes()
@@ -67,15 +67,16 @@ def motion_key(motion: Float[Tensor, "num_coefficients"]) -> Hashable:
 
 
 class StoredMotion:
-    """A motion vector by where it is stored: equal for all views of one row that was not written to in between.
+    """Key of a motion vector by its place in memory: equal for all views of one row, until the row is written to.
 
-    A tensor's version counts in-place writes, and all views of a storage share it. The tensor is held, so that its
-    memory cannot be given to another motion. Writes that torch does not count (through ``.data``) are not noticed.
+    The version of a tensor counts in-place writes, and all views of a storage share it. The key holds the tensor, which
+    prevents torch from reusing its memory for another motion. Writes through ``.data``, which torch does not count, are
+    not detected.
     """
 
     def __init__(self, motion: Float[Tensor, "num_coefficients"]) -> None:
         self._held = motion.detach()  # shares storage and version, not the graph
-        # Inference tensors have no version: each is a motion of its own.
+        # Inference tensors have no version: each has a key of its own.
         version = object() if motion.is_inference() else motion._version
         self._place = (motion.device, motion.dtype, motion.data_ptr(), motion.shape, motion.stride(), version)
 

@@ -1,4 +1,4 @@
-"""What is shown of an avatar."""
+"""Options of drawing an avatar."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Look:
-    """What is shown of an avatar, and how finely. Pass another one to draw it otherwise (``dataclasses.replace``)."""
+    """Options of drawing an avatar: visible parts and resolution. Change them with ``dataclasses.replace``."""
 
     supersampling: int = 2
-    """Draw at this many times the resolution and average."""
+    """Factor on the resolution of drawing; pixels are averaged afterwards."""
     correction: bool = True
     """Stretch, turn and carry surfels as the skin around them deforms, away from the canonical moment."""
     mouth: bool = True
     """Show teeth, tongue and palate in an opening mouth."""
     dark_interior: bool = True
-    """Darken the inside of the head, where it comes into view; not where a mouth is shown, whose walls hide it."""
+    """Darken visible parts of the inside of the head; has no effect if the mouth is shown, whose walls hide them."""
     wrinkles: float = 0.1
-    """How much skin darkens where an expression pushes it together; 0 = not at all."""
+    """Strength of darkening where an expression compresses the skin; 0 disables it."""
     surfel_size: float = 1.0
     """Factor on the size of all surfels."""

@@ -1,7 +1,7 @@
-"""The inside of the mouth as surfels: on a rig of its own, in the colours of a prior that was learned beforehand.
+"""The inside of the mouth as surfels, on a rig of its own, in the colours of a prior learned in advance.
 
-One instant shows no teeth. What an opening mouth shows is the same for everyone but for its light, so it is learned
-once, from synthetic people (`sage_ns.priors.mouth`), and put behind every avatar's lips.
+The pictures of one moment show no teeth. Apart from the light, the inside of the mouth is similar for all people. It is
+learned once from synthetic people (`sage_ns.priors.mouth`) and placed behind the lips of every avatar.
 """
 
 from __future__ import annotations
@@ -31,14 +31,15 @@ from sage_ns.system.devices import sent
 
 SHIPPED_PRIOR = Path(__file__).with_name("mouth_prior.npz")
 SURROUNDINGS = 0.045
-"""Metres around the mouth within which skin and lips tell the light that the teeth are in."""
+"""Metres around the mouth; skin and lips within them measure the light on the teeth."""
 _TINT_LIMITS = (0.5, 1.6)
-_TURNED_AWAY = -0.05
-"""Cosine between a triangle's outward normal and the direction to the camera."""
+_BACKFACING_COSINE = -0.05
+"""Cosine between outward normal and direction to the camera below which the camera sees a triangle from inside."""
 _FACING_FRONT = 0.3
+"""z of the unit normal above which a triangle faces the front."""
 _LIGHT_SHARE = 0.5
-"""Of the difference in brightness between two people's skin, what is put down to light; the rest is complexion, which
-teeth and tongue do not share."""
+"""Exponent on the ratio of two people's skin colours: the share that is due to light. The rest is complexion, which
+does not affect teeth and tongue."""
 
 
 class MouthPriorError(SageError):
@@ -47,7 +48,7 @@ class MouthPriorError(SageError):
 
 @dataclass(frozen=True, eq=False)
 class MouthPrior:
-    """Surfels on the triangles of `sage_ns.rig.mouth_shape`, as in :class:`BoundSurfels`, and the light they are in."""
+    """Surfels on the triangles of `sage_ns.rig.mouth_shape`, as in :class:`BoundSurfels`, and their light."""
 
     triangle: Int[Tensor, "num_surfels"]
     means: Float[Tensor, "num_surfels 3"]
@@ -57,24 +58,24 @@ class MouthPrior:
     sh_dc: Float[Tensor, "num_surfels 1 3"]
     sh_rest: Float[Tensor, "num_surfels num_rest 3"]
     openings: Float[Tensor, "num_openings"]
-    """Ascending openings of the mouth, as `lip_gap` measures them."""
+    """Openings of the mouth, ascending, as measured by `lip_gap`."""
     shade: Float[Tensor, "num_parts num_openings"]
-    """Factor on the colours of each part (`PARTS`) at these openings: light comes in through the lips."""
+    """Factor on the colours of each part (`PARTS`) at these openings: light enters between the lips."""
     skin: Float[Tensor, "3"]
-    """Mean colour of skin and lips around the mouths that the prior was learned from."""
+    """Mean colour of skin and lips around the mouths in the training data of the prior."""
 
     def save(self, path: Path) -> None:
-        """Write as npz in half precision, triangles excepted."""
+        """Write the prior as npz, in half precision except for the triangles."""
         arrays = {f.name: getattr(self, f.name).detach().cpu().numpy() for f in fields(self)}
         stored = {name: a.astype(np.int32 if name == "triangle" else np.float16) for name, a in arrays.items()}
         write_npz(path, {**stored, "mesh": np.array(_mesh_size(), dtype=np.int64)}, compress=True)
 
 
 def load_mouth_prior(path: Path | None = None) -> MouthPrior:
-    """Read a mouth prior; the shipped one by default.
+    """Load a mouth prior; the shipped one by default.
 
     Raises:
-        MouthPriorError: The file is missing, broken, or for another mouth mesh; names file and field.
+        MouthPriorError: The file is missing, broken, or for another mouth mesh; the message names file and field.
     """
     path = path or SHIPPED_PRIOR
     read = ArrayFields(str(path), read_npz(path, MouthPriorError), MouthPriorError, "Make one with sage-mouth-prior.")
@@ -101,12 +102,12 @@ def load_mouth_prior(path: Path | None = None) -> MouthPrior:
 
 
 class Mouth(nn.Module):
-    """The inside of one person's mouth: a rig that the head's motion moves, and surfels on it. Nothing is trained.
+    """The inside of one person's mouth: a rig that follows the head's motion, and surfels on it, which are not trained.
 
     Args:
-        head_model: the person's (identity folded into the template).
-        prior: what the inside of a mouth looks like.
-        skin: the person's mean colour around the mouth, see :func:`skin_color`; None leaves the prior's light.
+        head_model: head model of the person (identity folded into the template).
+        prior: surfels and light of an average mouth.
+        skin: mean colour around the person's mouth, see :func:`skin_color`; None keeps the light of the prior.
 
     Raises:
         HeadModelError: the head model has no mouth that a jaw opens.
@@ -124,26 +125,26 @@ class Mouth(nn.Module):
         self.register_buffer("around", around_mouth(head_model), persistent=False)
         self.register_buffer("openings", prior.openings.clone())
         self.register_buffer("shade", prior.shade.clone())
-        # A moving camera asks for one moment again and again.
+        # A moving camera draws the same moment repeatedly.
         self._last: KeptByMotion[tuple[Tensor, TriangleFrames, Tensor]] = KeptByMotion(1)
 
     def vertices(self, motion: Float[Tensor, "num_coefficients"]) -> Float[Tensor, "num_vertices 3"]:
-        """The mesh under ``motion`` [metres, world]; the last vertices belong to no triangle, see `mouth_model`.
+        """Return the mesh under ``motion`` [metres, world]; the last vertices have no triangles, see `mouth_model`.
 
-        Gradients reach a motion that requires them.
+        Gradients reach ``motion`` if it requires them.
         """
         return self._posed(motion)[0]
 
     def place(self, motion: Float[Tensor, "num_coefficients"], camera_center: Float[Tensor, "3"]) -> Surfels:
-        """Surfels in the world under ``motion``, coloured as seen from ``camera_center`` [metres].
+        """Return the surfels in the world under ``motion``, coloured as seen from ``camera_center`` [metres].
 
-        Gradients reach a motion that requires them.
+        Gradients reach ``motion`` if it requires them.
         """
         _, frames, factor = self._posed(motion)
         return self.surfels.place(frames, camera_center, factor)
 
     def _posed(self, motion: Float[Tensor, "num_coefficients"]) -> tuple[Tensor, TriangleFrames, Tensor]:
-        """Vertices, frames and shade."""
+        """Return vertices, triangle frames and shade."""
         return self._last.get(motion, lambda: self._pose(motion))
 
     def _pose(self, motion: Float[Tensor, "num_coefficients"]) -> tuple[Tensor, TriangleFrames, Tensor]:
@@ -163,7 +164,7 @@ class Mouth(nn.Module):
 
 
 def tinted(prior: MouthPrior, tint: Float[Tensor, "3"] | float = 1.0) -> BoundSurfels:
-    """The prior's surfels with all colours multiplied by ``tint``."""
+    """Return the surfels of the prior with all colours multiplied by ``tint``."""
     scaled = (0.5 + C0 * prior.sh_dc) * tint
     return BoundSurfels(
         prior.triangle.clone(),
@@ -179,13 +180,13 @@ def part_shade(
     openings: Float[Tensor, "num_openings"],
     shade: Float[Tensor, "num_parts num_openings"],
 ) -> Float[Tensor, "num_triangles"]:
-    """Factor on the colour of every triangle's surfels as far as the mouth is open: linear between ``openings``.
+    """Return the factor on the colour of every triangle's surfels at an opening: linear between ``openings``.
 
     Args:
-        model: the mouth's.
-        vertices: its vertices at the moment.
-        openings: ascending.
-        shade: factor of each part at these.
+        model: model of the mouth.
+        vertices: posed vertices of the mouth, which give the opening.
+        openings: ascending, see :class:`MouthPrior`.
+        shade: factor on each part at these openings.
     """
     opening = lip_gap(model, vertices).clamp(openings[0], openings[-1])
     # Not openings[after]: to index with a number on a device, the CPU would wait for it.
@@ -201,13 +202,13 @@ def part_shade(
 def skin_color(
     head_model: HeadModel, triangle: Int[Tensor, "n"], colors: Float[Tensor, "n 3"], weights: Float[Tensor, "n"]
 ) -> Float[Tensor, "3"]:
-    """Mean colour around the mouth.
+    """Return the mean colour around the mouth.
 
     Args:
-        head_model: the person's (identity folded into the template).
-        triangle: which triangle of the head each colour was seen on.
+        head_model: head model of the person (identity folded into the template).
+        triangle: triangle of the head for each colour.
         colors: 0..1.
-        weights: of each; opacities, for instance.
+        weights: weight of each colour, for instance opacities.
     """
     facing = triangle_normals(head_model.v_template, head_model.triangles)[:, 2] > _FACING_FRONT
     chosen = weights * (around_mouth(head_model) & facing)[triangle]
@@ -215,7 +216,7 @@ def skin_color(
 
 
 def around_mouth(head_model: HeadModel) -> Bool[Tensor, "num_triangles"]:
-    """Which triangles are lips, or skin within `SURROUNDINGS` of the mouth."""
+    """Return which triangles are lips, or skin within `SURROUNDINGS` of the mouth."""
     vertices, triangles = head_model.v_template, head_model.triangles
     center = find_mouth(head_model).center
     return (vertices[triangles].mean(dim=1) - center).norm(dim=-1) < SURROUNDINGS
@@ -228,24 +229,24 @@ def without_insides(
     frames: TriangleFrames,
     camera_center: Float[Tensor, "3"],
 ) -> Surfels:
-    """The avatar's surfels without those around the mouth that are seen from inside the head.
+    """Hide the avatar's surfels around the mouth whose inner side faces the camera.
 
-    Surfels on the lips' border reach over the teeth, and in truth nobody sees the inner side of skin.
+    Surfels on the border of the lips extend over the teeth, and the inner side of skin is never visible in reality.
 
     Args:
-        placed: the avatar's surfels in the world.
-        triangle: the head's triangle that each is bound to.
-        around: the triangles around the mouth, from `around_mouth`.
-        frames: of the head's triangles at the moment.
+        placed: surfels of the avatar in the world.
+        triangle: triangle of the head that each surfel is bound to.
+        around: triangles around the mouth, from `around_mouth`.
+        frames: posed frames of the triangles of the head.
         camera_center: metres.
     """
     towards = torch.nn.functional.normalize(camera_center - frames.origin, dim=-1)
-    turned = around & ((frames.normal * towards).sum(dim=-1) < _TURNED_AWAY)
+    turned = around & ((frames.normal * towards).sum(dim=-1) < _BACKFACING_COSINE)
     return replace(placed, opacities=torch.where(turned[triangle], 0.0, placed.opacities))
 
 
 def joined(*parts: Surfels) -> Surfels:
-    """All surfels as one set, drawn together."""
+    """Concatenate sets of surfels into one set, which is drawn together."""
     return Surfels(*(torch.cat([getattr(part, f.name) for part in parts]) for f in fields(Surfels)))
 
 
@@ -262,6 +263,6 @@ def _mesh_size() -> tuple[int, int]:
 
 
 def prior_of(surfels: BoundSurfels, light: Mapping[str, Tensor]) -> MouthPrior:
-    """A prior of learned surfels and of the fields ``openings``, ``shade`` and ``skin``."""
+    """Build a prior from learned surfels and the fields ``openings``, ``shade`` and ``skin``."""
     learned = {name: getattr(surfels, name).detach() for name in ("triangle", *BoundSurfels.PARAMETERS)}
     return MouthPrior(**learned, **{name: light[name].detach() for name in ("openings", "shade", "skin")})

@@ -1,4 +1,4 @@
-"""Small fully connected network with several outputs, evaluated at some ten thousand points per training step."""
+"""Small fully connected network with several outputs, for about ten thousand points per training step."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from torch.autograd.function import once_differentiable
 from sage_ns.system.parallel import cores_for_kernels, run_chunks
 
 _CHUNK = 2048
-"""Points whose hidden layer fits into a core's cache. Fixed, so that sums do not depend on the number of threads."""
+"""Points whose hidden layer fits into the cache of a core. Constant: sums do not depend on the number of threads."""
 
 
 class Perceptron(nn.Module):
     """Hidden layers with ReLU, then one linear output ("head") of each given width.
 
     Args:
-        num_inputs: numbers per point.
+        num_inputs: number of inputs per point.
         heads: width of each output.
         hidden: width of the hidden layers.
-        num_layers: how many hidden layers, at least one.
+        num_layers: number of hidden layers, at least one.
     """
 
     def __init__(self, num_inputs: int, heads: Sequence[int], hidden: int = 64, num_layers: int = 1) -> None:
@@ -38,10 +38,10 @@ class Perceptron(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def forward(self, inputs: Float[Tensor, "num_points num_inputs"]) -> tuple[Float[Tensor, "num_points _"], ...]:
-        """One tensor per head. Not twice differentiable on CPUs where torch has a single thread."""
+        """Return one tensor per head. On the CPU with one torch thread, the result is not twice differentiable."""
         linear = (*self.layers, *self.heads)
         parameters = [parameter for layer in linear for parameter in (layer.weight, layer.bias)]
-        # With torch confined to one thread (`cores_for_kernels`), the threads of the kernels would idle meanwhile.
+        # If torch is limited to one thread (`cores_for_kernels`), use the idle threads of the kernels.
         in_chunks = torch.get_num_threads() == 1 and all(
             tensor.device.type == "cpu" and tensor.dtype == torch.float32 for tensor in (inputs, *parameters)
         )
@@ -54,7 +54,7 @@ class Perceptron(nn.Module):
 
 
 class _ChunkedPerceptron(torch.autograd.Function):
-    """The same products chunk by chunk, each within the cache of one core, on all threads that kernels may use."""
+    """The network, computed in chunks that fit into the cache of one core, on all threads of the kernels."""
 
     @staticmethod
     def forward(ctx: Any, inputs: Tensor, num_layers: int, *parameters: Tensor) -> tuple[Tensor, ...]:
@@ -80,7 +80,7 @@ class _ChunkedPerceptron(torch.autograd.Function):
         hidden, weights = ctx.hidden, ctx.weights
         num_layers = len(hidden) - 1
         bounds = _bounds(len(hidden[0]))
-        # Each chunk has a place of its own for its share of the gradients.
+        # Each chunk writes its share of the gradients to a row of its own.
         shares = [weight.new_empty(len(bounds) - 1, len(weight), weight.shape[1] + 1) for weight in weights]
         to_inputs = torch.empty_like(hidden[0]) if ctx.needs_input_grad[0] else None
 
@@ -106,7 +106,7 @@ class _ChunkedPerceptron(torch.autograd.Function):
 
 
 def _add_share(share: Tensor, gradient: Tensor, inputs: Tensor) -> None:
-    """Gradients of a layer's weight (all columns but the last) and bias (the last)."""
+    """Write the gradients of the weight (all columns but the last) and bias (last column) of a layer."""
     share[:, :-1] = gradient.T @ inputs
     share[:, -1] = gradient.sum(0)
 
@@ -116,6 +116,6 @@ def _bounds(num_points: int) -> list[int]:
 
 
 def _one_thread() -> None:
-    """Keep torch's operations on the calling thread; each thread that is new to torch starts with its default."""
+    """Limit torch to the calling thread; torch sets its default number of threads for each new thread."""
     if torch.get_num_threads() != 1:
         torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""A head model with one person's identity baked in: what an avatar needs to be posed, and no more."""
+"""A head model with the identity of one person folded in, which is all that posing an avatar needs."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from sage_ns.rig import FlameParams, HeadModel, identity_vertices, pose_vertices
 class PersonalRig(nn.Module):
     """The rig of one person. Shape coefficients and static offset are folded into the template.
 
-    Folding is exact: both are added to the template before joints are regressed and before skinning, and
-    neither changes over time. The checkpoint then holds no identity basis, and posing skips 300 coefficients.
+    Folding is exact: FLAME adds both to the template before regressing joints and before skinning, and neither changes
+    over time. The checkpoint then contains no identity basis, and posing skips 300 coefficients.
 
     Args:
         head_model: any head model in FLAME's format.
-        identity: parameters whose ``shape`` and ``static_offset`` [metres] are this person's.
+        identity: parameters with the ``shape`` and ``static_offset`` [metres] of the person.
     """
 
     v_template: Tensor
@@ -40,11 +40,11 @@ class PersonalRig(nn.Module):
 
     @property
     def head_model(self) -> HeadModel:
-        """The personal head model, read from the buffers (on whatever device they are)."""
+        """The personal head model, read from the buffers, on their device."""
         if self._decoded is None:
             buffers = dict(self.named_buffers())
             decoded = HeadModel.from_state(buffers).to(self.v_template.device)
-            # Files hold single precision, and reading converts to it; the buffers may be in double.
+            # `from_state` converts to single precision; the buffers may be in double.
             precise = {name: value for name, value in buffers.items() if value.is_floating_point()}
             self._decoded = replace(decoded, **precise)
         return self._decoded
@@ -54,22 +54,22 @@ class PersonalRig(nn.Module):
         motion: Float[Tensor, "num_coefficients"],
         template: Float[Tensor, "num_vertices 3"] | None = None,
     ) -> Float[Tensor, "num_vertices 3"]:
-        """Posed vertices [metres, world] for one motion vector; gradients reach the motion and the template.
+        """Return posed vertices [metres, world] for one motion vector; gradients reach the motion and the template.
 
-        The rig has no identity basis: its template holds the person's shape. Tracking and refinement, which change the
-        shape, make a template of it with the full head model and pose that:
-        ``rig.vertices(motion, identity_vertices(head_model, params))`` sends gradients to ``params.shape`` and
+        The rig has no identity basis: its template contains the shape of the person. Tracking and refinement, which
+        change the shape, compute a template with the full head model and pose that:
+        ``rig.vertices(motion, identity_vertices(head_model, params))`` has gradients for ``params.shape`` and
         ``params.static_offset``.
 
         Args:
             motion: see `FlameParams.motion_vector`.
-            template: unposed head [metres] in place of the rig's own.
+            template: unposed head [metres] that replaces the rig's.
         """
         model = self.head_model if template is None else replace(self.head_model, v_template=template)
         return pose_vertices(model, FlameParams.from_motion_vector(motion[None]))[0]
 
     def frames(self, motion: Float[Tensor, "num_coefficients"]) -> TriangleFrames:
-        """Frames of all triangles at one moment (Eq. 5); gradients reach the motion."""
+        """Return the frames of all triangles under one motion (Eq. 5); gradients reach the motion."""
         return triangle_frames(self.vertices(motion), self.head_model.triangles)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> PersonalRig:

@@ -1,4 +1,4 @@
-"""From the frame of its triangle into the world: where a surfel is, how it lies, how large and how opaque it is."""
+"""Placement of surfels: from the frames of their triangles into the world."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def place_surfels(
 
     Args:
         local_means: in units of the triangle's scale, in its frame.
-        local_quaternions: wxyz, surfel to triangle; of any length but zero.
-        log_scales: logarithm of the tangential scales in units of the triangle's scale.
+        local_quaternions: wxyz, surfel to triangle; any length but 0.
+        log_scales: logarithms of the tangential scales, in units of the triangle's scale.
         opacity_logits: opacities before the sigmoid.
         triangle: index of each surfel's triangle.
-        frames: of all triangles at one moment (not batched).
+        frames: frames of all triangles at one moment (not batched).
 
     Returns:
         Means in metres, unit quaternions (wxyz, surfel to world), scales in metres, opacities 0..1.
@@ -58,7 +58,7 @@ def place_surfels_torch(
     triangle: Int[Tensor, " num_surfels"],
     frames: TriangleFrames,
 ) -> PlacedSurfels:
-    """The definition of `place_surfels` in plain torch; gradients also reach the frames."""
+    """Compute `place_surfels` in plain torch, its reference definition; gradients also reach the frames."""
     rotation, scale = frames.rotation[triangle], frames.scale[triangle, None]
     means = scale * (rotation @ local_means[..., None])[..., 0] + frames.origin[triangle]
     unit = torch.nn.functional.normalize(local_quaternions, dim=-1)
@@ -74,7 +74,8 @@ class _FusedPlacement(torch.autograd.Function):
         arrays = [tensor.detach().contiguous().numpy() for tensor in tensors]
         local, (triangle, origin, rotation, scale) = arrays[:4], arrays[4:]
         if len(triangle) and not 0 <= triangle.min() <= triangle.max() < len(scale):
-            raise IndexError(f"triangle indices {triangle.min()}..{triangle.max()} for {len(scale)} triangle frames")
+            found = f"{triangle.min()}..{triangle.max()}"
+            raise IndexError(f"place_surfels: found triangle indices {found}, expected 0..{len(scale) - 1}")
         frame_quaternion = np.empty((len(scale), 4), np.float32)
         run_chunks(frame_quaternions, even_bounds(len(scale), 4096), rotation, frame_quaternion)
         placed = [np.empty(array.shape, np.float32) for array in local]

@@ -1,4 +1,4 @@
-"""Where to look from when nobody has said: the face, upright and from the front."""
+"""Default camera: in front of the face, upright."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from sage_ns.raster import PinholeCamera
 from sage_ns.rig import FlameParams
 
 HEAD_FRACTION = 0.65
-"""How much of the picture's height the head fills."""
+"""Share of the height of the picture that the head fills."""
 
 FIELD_OF_VIEW = math.radians(30)
-"""Vertical; that of a portrait lens. A wide angle comes so near that noses grow."""
+"""Vertical, as of a portrait lens. A wider angle would bring the camera closer and enlarge the nose."""
 
 
 def face_direction(motion: Float[Tensor, "num_coefficients"]) -> Float[Tensor, "3"]:
-    """Where the face looks under a motion vector: the head's +z, turned by its root and neck."""
+    """Return the direction that the face looks in: +z, rotated by root and neck of a motion vector."""
     head, neck = axis_angle_to_matrix(torch.stack([motion[FlameParams.ROTATION], motion[FlameParams.NECK]]))
     return head @ neck @ motion.new_tensor([0.0, 0.0, 1.0])
 
 
 def portrait_distance(vertices: Float[Tensor, "num_vertices 3"], width: int = 1, height: int = 1) -> float:
-    """Metres from the head's middle at which the head fills `HEAD_FRACTION` of a picture, in height and in width."""
+    """Return the distance [metres] at which the head fills `HEAD_FRACTION` of a picture, in height and in width."""
     low, high = vertices.aminmax(dim=0)
     across, up = float((high - low)[0]), float((high - low)[1])
     return max(up, across * height / width) / HEAD_FRACTION / (2 * math.tan(FIELD_OF_VIEW / 2))
@@ -35,11 +35,11 @@ def portrait_distance(vertices: Float[Tensor, "num_vertices 3"], width: int = 1,
 def portrait_camera(
     vertices: Float[Tensor, "num_vertices 3"], motion: Float[Tensor, "num_coefficients"], width: int, height: int
 ) -> PinholeCamera:
-    """A camera of ``width`` x ``height`` pixels in front of the face.
+    """Return a camera of ``width`` x ``height`` pixels in front of the face.
 
     Args:
-        vertices: the head, posed by ``motion`` [metres].
-        motion: motion vector; says where the face looks.
+        vertices: vertices of the head, posed by ``motion`` [metres].
+        motion: motion vector, which gives the direction of the face.
     """
     low, high = vertices.aminmax(dim=0)
     center = (low + high) / 2

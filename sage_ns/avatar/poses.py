@@ -1,4 +1,4 @@
-"""The rig at one moment, and what that does to the surfels around; kept, since callers ask for few moments often."""
+"""Poses of the rig and deformations of the surfels around it; cached, because callers repeat a few motions."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sage_ns.avatar.correction import SurfelCorrection, SurfelDeformation
-from sage_ns.avatar.kept import KeptByMotion, asks_for_gradients
+from sage_ns.avatar.kept import KeptByMotion, requires_gradients
 from sage_ns.avatar.personal_rig import PersonalRig
 from sage_ns.geometry.triangles import TriangleFrames, triangle_frames
 
 
 @dataclass(frozen=True, eq=False)
 class Pose:
-    """The rig under one motion. Two poses are equal if they are the same object."""
+    """The rig under one motion. Poses are equal only if they are the same object."""
 
     vertices: Float[Tensor, "num_vertices 3"]
     """Metres, world."""
@@ -25,16 +25,15 @@ class Pose:
 
 
 class Poses:
-    """Poses a personal rig: the one path from a motion vector to triangle frames.
+    """Poses of a personal rig: the only path from a motion vector to triangle frames.
 
-    With gradients where the caller asks for them: ``motion`` (or ``template``) requires gradients, and grad mode is
-    on. Vertices, frames and deformations then carry the graph, and are made anew at every call. Otherwise they are
-    constants, and the last ones are kept.
+    If ``motion`` (or ``template``) requires gradients and grad mode is on, vertices, frames and deformations carry the
+    graph, and every call computes them again. Otherwise they are constants, and the last ones are cached.
 
     Args:
-        rig: whose poses these are.
-        most_poses: how many poses are kept.
-        most_deformations: how many deformations, which take as much memory as the surfels themselves.
+        rig: the rig to pose.
+        most_poses: number of cached poses.
+        most_deformations: number of cached deformations, each of which needs as much memory as the surfels.
     """
 
     def __init__(self, rig: PersonalRig, most_poses: int = 64, most_deformations: int = 4) -> None:
@@ -48,22 +47,23 @@ class Poses:
         motion: Float[Tensor, "num_coefficients"],
         template: Float[Tensor, "num_vertices 3"] | None = None,
     ) -> Pose:
-        """The rig under ``motion`` (Eq. 5).
+        """Return the rig under ``motion`` (Eq. 5).
 
         Args:
-            motion: motion vector; gradients reach it where it requires them.
-            template: unposed head [metres] in place of the rig's own, see `PersonalRig.vertices`; never kept.
+            motion: motion vector; gradients reach it if it requires them.
+            template: unposed head [metres] that replaces the rig's, see `PersonalRig.vertices`; never cached.
         """
         if template is None:
             return self._poses.get(motion, lambda: self._posed(motion, None))
-        with torch.set_grad_enabled(asks_for_gradients(motion, template)):
+        with torch.set_grad_enabled(requires_gradients(motion, template)):
             return self._posed(motion, template)
 
     def deformation(self, pose: Pose, correction: SurfelCorrection) -> SurfelDeformation | None:
-        """What ``pose`` does around the surfels of ``correction``, which is one and the same until `clear`.
+        """Return the deformation around the surfels of ``correction`` under ``pose``.
 
         Args:
-            pose: from `at`; where that carries a graph, so does the deformation, which is not kept then.
+            pose: a pose from `at`. If it carries a graph, the deformation does, too, and is not cached.
+            correction: must be the same object in all calls until `clear`.
         """
         if pose.vertices.requires_grad:
             return correction.at(pose.vertices, pose.frames)
@@ -75,7 +75,7 @@ class Poses:
         return self._deformations[pose]
 
     def clear(self) -> None:
-        """Drop everything: the rig or the correction has changed."""
+        """Drop all cached values; needed when the rig or the correction has changed."""
         self._poses.clear()
         self._deformations.clear()
 

@@ -1,4 +1,4 @@
-"""Surfel attributes predicted at canonical positions (method Eq. 8 and Sec. VII) and carried into their triangles."""
+"""Surfel attributes, predicted at canonical positions (method Eq. 8 and Sec. VII), in the frames of their triangles."""
 
 from __future__ import annotations
 
@@ -23,23 +23,24 @@ class Prediction:
     """Attributes of all surfels for one training step."""
 
     attributes: SurfelAttributes
-    """Local, as the surfels' own."""
+    """In the frames of the triangles, as in :class:`BoundSurfels`."""
     flatness: Float[Tensor, "num_surfels"]
     """Smallest eigenvalue of the shape network's matrix, relative to the largest."""
 
 
 class SurfelNetworks(nn.Module):
-    """Predicts colour, opacity, rotation and scales of surfels from the canonical field.
+    """Networks that predict colour, opacity, rotation and scales of surfels from the canonical field.
 
-    [reading] The paper's surfels have no attributes of their own. In thousands of steps instead of tens of thousands,
-    networks alone blur strands of hair and cost a decibel; so each surfel may deviate from what is predicted. These
-    details start at 0: what neighbours share, the networks tell. Shapes deviate before the eigen-decomposition, in the
-    matrix: where a surfel is nearly round, its axes are arbitrary, and nothing can be added to them.
+    [reading] The surfels of the paper have no attributes of their own. With thousands of training steps instead of tens
+    of thousands, networks alone blur strands of hair and lose one decibel. Each surfel therefore has details that are
+    added to the prediction. They start at 0: the networks represent what neighbouring surfels share. Details of the
+    shape are added to the matrix before the eigen-decomposition, because the axes of nearly round surfels are
+    arbitrary.
 
     Args:
-        canonical: whose field and appearance are asked; owned by the model, not by this module.
-        num_surfels: surfels with details.
-        sh_degree: of the view-dependent colour, the appearance network's.
+        canonical: field and appearance that the prediction uses; owned by the learner, not by this module.
+        num_surfels: number of surfels with details.
+        sh_degree: degree of the view-dependent colour, as of the appearance network.
         hidden: width of the shape network.
     """
 
@@ -54,18 +55,19 @@ class SurfelNetworks(nn.Module):
         self.detail_shape = nn.Parameter(torch.zeros(num_surfels, 7))
 
     def get_param_groups(self) -> dict[str, list[nn.Parameter]]:
-        """Parameters by optimiser group."""
+        """Return the parameters by optimiser group."""
         details = {name: [getattr(self, name)] for name in self.DETAILS}
         return {"shape": list(self.shape.parameters())} | details
 
     def forward(self, canonical: Canonical, surfels: BoundSurfels, frames: TriangleFrames) -> Prediction:
-        """Attributes of all surfels, each predicted once.
+        """Predict the attributes of all surfels.
 
-        Positions are constants here: a surfel is not moved to where the networks would colour it better; images
-        and the surface move it.
+        Positions are constants here: only pictures and the surface move surfels, not the gradients of the networks.
 
         Args:
-            frames: of the rig at the canonical moment.
+            canonical: field and appearance.
+            surfels: surfels that give positions and triangles.
+            frames: frames of the rig at the canonical moment.
         """
         field = canonical.field
         positions = surfels.centers(frames).detach()
@@ -93,9 +95,9 @@ class SurfelNetworks(nn.Module):
         num_steps: int = 300,
         batch_size: int = 4096,
     ) -> None:
-        """Fit shape and appearance network to surfels as they are, so that training starts where it would without.
+        """Fit shape and appearance network to given surfels: training then starts as it would without networks.
 
-        The field is not touched; fine differences between neighbours are left to training.
+        The field does not change. Training has to learn fine differences between neighbours.
         """
         field = canonical.field
         with torch.no_grad():
@@ -110,7 +112,7 @@ class SurfelNetworks(nn.Module):
         encoding, gradient, feature = sample.encoding, sample.gradient, sample.feature
         assert gradient is not None
         optimizer = torch.optim.Adam([*self.shape.parameters(), *canonical.appearance.parameters()], lr=3e-3)
-        for _ in tracked(range(num_steps), "Starting the networks"):
+        for _ in tracked(range(num_steps), "Fitting the networks to the surfels"):
             chosen = torch.randint(len(positions), (batch_size,), generator=generator).to(positions.device)
             appearance = canonical.appearance(local[chosen], gradient[chosen], feature[chosen])
             shape = self.shape(encoding[chosen], local[chosen])

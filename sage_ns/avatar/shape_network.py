@@ -1,4 +1,4 @@
-"""Shape network: how each surfel lies and how large it is, from the field's encoding of its place (method, Eq. 13)."""
+"""Shape network: rotation and scales of surfels from the field's encoding of their positions (method, Eq. 13)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sage_ns.avatar.perceptron import Perceptron
 from sage_ns.geometry.symmetric_eigen import lower_triangle, symmetric_eigen_quaternions
 
 SMALLEST_RATIO = 0.1
-"""Smaller over larger scale of a surfel, at least: thinner ones are needles whose normal nothing holds."""
+"""Least ratio of smaller to larger scale: thinner surfels are needles with an undetermined normal."""
 LARGEST_LOG_FACTOR = 3.0
 """Bound of |log(scale / typical scale)|."""
 _TINY = 1e-4
@@ -41,14 +41,14 @@ class SurfelShape:
 class ShapeNetwork(nn.Module):
     """Encoding and position -> a symmetric matrix M and a scalar -> rotation and scales of a surfel.
 
-    The eigenvector of M with the smallest |eigenvalue| is the normal; the other two span the tangent plane. Their
-    |eigenvalues|, divided by the larger, times the scalar, swapped, are the scales: the surfel is shorter along the
-    direction with the larger |eigenvalue|, the one that curves most.
+    The eigenvector of M with the smallest |eigenvalue| is the normal; the other two span the tangent plane. The scales
+    are their |eigenvalues|, divided by the larger one, multiplied by the scalar, and swapped: the surfel is shorter
+    along the direction with the larger |eigenvalue|, that of the largest curvature.
 
     Args:
         num_inputs: features of the encoding.
         hidden: width of the hidden layers.
-        num_layers: how many hidden layers.
+        num_layers: number of hidden layers.
         typical_scale: metres; scalar of a new network. A buffer, meant to be set before pre-training.
     """
 
@@ -62,7 +62,7 @@ class ShapeNetwork(nn.Module):
             assert isinstance(head, nn.Linear)
             nn.init.normal_(head.weight, std=1e-2)
             nn.init.zeros_(head.bias)
-        # The mean of I - n n^T over all normals n: no direction is preferred.
+        # The mean of I - n n^T over all normals n, which prefers no direction.
         matrix_bias = self.network.heads[0].bias
         assert isinstance(matrix_bias, Tensor)
         matrix_bias.data.copy_(lower_triangle(torch.eye(3) * 2 / 3))
@@ -73,12 +73,12 @@ class ShapeNetwork(nn.Module):
         position: Float[Tensor, "num_points 3"],
         detail: Float[Tensor, "num_points 7"] | None = None,
     ) -> SurfelShape:
-        """Shapes of the surfels at points.
+        """Return the shapes of surfels at points.
 
         Args:
-            encoding: features of the field's encoding there.
-            position: within the field's cube, -1..1.
-            detail: of single surfels, added to the lower triangle of M (6) and to the scalar (1).
+            encoding: features of the field's encoding at the points.
+            position: in the cube of the field, -1..1.
+            detail: details of single surfels, added to the lower triangle of M (6) and to the scalar (1).
         """
         lower, scalar = self.network(torch.cat((encoding, position), dim=-1))
         if detail is not None:
@@ -86,7 +86,7 @@ class ShapeNetwork(nn.Module):
         return self.shape_of(lower, scalar.squeeze(-1))
 
     def shape_of(self, lower: Float[Tensor, "num_points 6"], scalar: Float[Tensor, " num_points"]) -> SurfelShape:
-        """Shapes from the raw outputs: the lower triangle of M, and the scalar before its (bounded) exponential."""
+        """Return shapes from raw outputs: the lower triangle of M, and the scalar before its bounded exponential."""
         values, quaternions = symmetric_eigen_quaternions(lower)
         first, second, smallest = values.abs().unbind(-1)
         share = first.clamp(min=_TINY).reciprocal()
@@ -102,18 +102,18 @@ class ShapeNetwork(nn.Module):
         normals: Float[Tensor, "num_points 3"],
         scales: Float[Tensor, " num_points"],
     ) -> Float[Tensor, ""]:
-        """Squared distance to round surfels with given normals: |M - (I - n n^T)|^2 + log(scale ratio)^2, averaged.
+        """Return the loss towards round surfels with given normals: |M - (I - n n^T)|^2 + log(scale ratio)^2, averaged.
 
-        Works on the matrix itself, so it also pulls where eigenvalues are equal and eigenvectors undefined.
+        The loss uses the matrix itself and therefore has gradients also where eigenvalues are equal.
 
         Args:
-            output: from `forward`.
-            normals: of unit length, of either sign.
+            output: result of `forward`.
+            normals: unit vectors of either sign.
             scales: radius of each surfel, metres, positive.
         """
         identity = torch.eye(3, dtype=normals.dtype, device=normals.device)
         target = lower_triangle(identity - normals[:, :, None] * normals[:, None, :])
-        # The three numbers off the diagonal stand for two entries each.
+        # The three off-diagonal numbers are two entries of the matrix each.
         entries = target.new_tensor([1.0, 2.0, 1.0, 2.0, 2.0, 1.0])
         shape = (entries * (output.lower - target).square()).sum(-1)
         size = (output.log_factor - torch.log(scales / self.typical_scale)).square()
@@ -121,7 +121,7 @@ class ShapeNetwork(nn.Module):
 
 
 class _AtLeast(torch.autograd.Function):
-    """max(x, bound) that lets gradients through below the bound, too, where they lead back up."""
+    """max(x, bound) that also passes gradients below the bound if a descent step would increase x."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor, bound: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""From triangles to surfels: fixed weighted means, found once for a set of surfels."""
+"""Blending of values of triangles to surfels: weighted means whose weights are fixed for a set of surfels."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from sage_ns.geometry.vertex_means import vertex_sums
 _KERNEL = 0.5
 """Standard deviation of the radial-basis kernel, in radii."""
 _NEIGHBOURS = 16
-"""At most this many neighbours, the nearest."""
-_LONELY = 3
-"""Fewer neighbours than this say nothing of a surface."""
+"""Largest number of neighbours; the nearest are used."""
+_MIN_NEIGHBOURS = 3
+"""Fewer neighbours do not determine a surface."""
 
 
-class OverSurface:
-    """Blends over the triangles around the three corners of a surfel's place on the rig: continuous where that is.
+class SurfaceBlend:
+    """Blend over the triangles around the three corners of a surfel's anchor; continuous in the anchor.
 
-    Every triangle weighs its canonical area, since a sliver has hardly an area, and a gradient that says nothing.
+    The weight of a triangle is its canonical area: slivers, whose deformation gradients are meaningless, hardly count.
 
     Args:
-        triangles: of the mesh.
-        areas: theirs, canonical [square metres].
-        anchor: triangle that each surfel lies on.
-        barycentric: where on it.
-        num_vertices: of the mesh.
+        triangles: triangles of the mesh.
+        areas: canonical areas of the triangles [square metres].
+        anchor: triangle with the anchor of each surfel, the point of the rig nearest to it.
+        barycentric: barycentric coordinates of the anchor.
+        num_vertices: number of vertices of the mesh.
     """
 
     def __init__(
@@ -45,22 +45,22 @@ class OverSurface:
         self.defined = (around > 0)[self.corners].all(dim=-1)
 
     def __call__(self, values: Float[Tensor, "num_triangles channels"]) -> Float[Tensor, "num_surfels channels"]:
-        """Means around each surfel; zero where none is ``defined``."""
+        """Return the weighted mean for each surfel; not valid where ``defined`` is false."""
         at_vertices = values.new_zeros(self._num_vertices, values.shape[-1])
         for corner in range(3):
             at_vertices.index_add_(0, self._triangles[:, corner], self.shares[:, corner, None] * values)
         return F.embedding_bag(self.corners, at_vertices, per_sample_weights=self._barycentric, mode="sum")
 
 
-class OverNeighbours:
-    """Blends over the triangles of a surfel's neighbours and its own, by a Gaussian of their distance (Eq. 14).
+class NeighbourBlend:
+    """Blend over the triangles of a surfel and its neighbours, weighted by a Gaussian of the distance (Eq. 14).
 
     Args:
         means: canonical centres [metres].
-        radius: of each surfel's neighbourhood [metres].
-        triangle: that each surfel is bound to.
-        label: surfels are neighbours only of those with the same: lips that touch do not belong together.
-        is_skin: which surfels may be neighbours; hair over a forehead may not.
+        radius: radius of each surfel's neighbourhood [metres].
+        triangle: triangle that each surfel is bound to.
+        label: neighbours have equal labels, which separate parts that touch, such as the lips.
+        is_skin: surfels that may be neighbours; hair may not.
     """
 
     def __init__(
@@ -80,10 +80,10 @@ class OverNeighbours:
         distance = (means[neighbours] - means[:, None]).norm(dim=-1)
         inside = (distance <= radius[:, None]) & (label[neighbours] == label[:, None]) & is_skin[neighbours]
         weights = torch.exp(-0.5 * (distance / (_KERNEL * radius[:, None])) ** 2) * inside
-        self.defined = inside.sum(dim=-1) > _LONELY
+        self.defined = inside.sum(dim=-1) > _MIN_NEIGHBOURS
         self._triangles = triangle[neighbours]
         self._weights = weights / weights.sum(dim=-1, keepdim=True).clamp_min(1e-12)
 
     def __call__(self, values: Float[Tensor, "num_triangles channels"]) -> Float[Tensor, "num_surfels channels"]:
-        """Means around each surfel; zero where none is ``defined``."""
+        """Return the weighted mean for each surfel; not valid where ``defined`` is false."""
         return F.embedding_bag(self._triangles, values, per_sample_weights=self._weights, mode="sum")

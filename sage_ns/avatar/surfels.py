@@ -1,4 +1,4 @@
-"""The avatar's surfels: what is learned per surfel in its triangle's frame, and how it is placed in the world."""
+"""The avatar's surfels: parameters in the frames of their triangles, and placement in the world."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sage_ns.raster import Surfels
 
 @dataclass(frozen=True)
 class SurfelAttributes:
-    """All of a surfel but its centre, in the frame of its triangle; fields as in :class:`BoundSurfels`."""
+    """Attributes of surfels other than the centres, in the frames of their triangles; as in :class:`BoundSurfels`."""
 
     quaternions: Float[Tensor, "num_surfels 4"]
     log_scales: Float[Tensor, "num_surfels 2"]
@@ -30,7 +30,7 @@ class SurfelAttributes:
 class BoundSurfels(nn.Module):
     """Surfels bound to the triangles of a rig (GaussianAvatars' binding, method Eq. 4).
 
-    All learned values live in the frame of the bound triangle; lengths are in units of its scale.
+    All learned values are in the frame of the bound triangle; lengths are in units of its scale.
     The names of the parameters are the names of their optimiser groups.
 
     Args:
@@ -67,12 +67,12 @@ class BoundSurfels(nn.Module):
 
     @property
     def num_surfels(self) -> int:
-        """How many surfels there are."""
+        """Number of surfels."""
         return self.means.shape[0]
 
     @property
     def attributes(self) -> SurfelAttributes:
-        """The surfels' own attributes."""
+        """The stored attributes of the surfels."""
         return SurfelAttributes(self.quaternions, self.log_scales, self.opacity_logits, self.sh_dc, self.sh_rest)
 
     @property
@@ -82,12 +82,12 @@ class BoundSurfels(nn.Module):
 
     @torch.no_grad()
     def keep(self, attributes: SurfelAttributes) -> None:
-        """Make ``attributes`` the surfels' own: what networks predicted is baked."""
+        """Store ``attributes`` as those of the surfels; bakes predictions of networks."""
         for name in self.PARAMETERS[1:]:
             getattr(self, name).copy_(getattr(attributes, name))
 
     def centers(self, frames: TriangleFrames) -> Float[Tensor, "num_surfels 3"]:
-        """Centres at the moment of ``frames`` [metres, world]; gradients reach the surfels' means."""
+        """Return the centres at the moment of ``frames`` [metres, world]; gradients reach the surfels' means."""
         return place_surfels(self.means, self.quaternions, self.log_scales, self.opacity_logits, self.triangle, frames)[
             0
         ]
@@ -99,9 +99,9 @@ class BoundSurfels(nn.Module):
         shade: Float[Tensor, "num_triangles"] | None = None,
         attributes: SurfelAttributes | None = None,
     ) -> Surfels:
-        """Surfels in the world at the moment of ``frames``, coloured as seen from ``camera_center`` [metres].
+        """Return surfels in the world at the moment of ``frames``, coloured as seen from ``camera_center`` [metres].
 
-        ``shade`` is a factor on the colour of each triangle's surfels; ``attributes`` stand in for the surfels' own.
+        ``shade`` is a factor on the colour of each triangle's surfels; ``attributes`` replace the stored ones.
         """
         own = attributes or self.attributes
         means, quaternions, scales, opacities = place_surfels(
@@ -118,9 +118,9 @@ class BoundSurfels(nn.Module):
 
 
 def take_sizes(module: nn.Module, names: Iterable[str], state_dict: Mapping[str, Tensor], prefix: str) -> None:
-    """Before loading: give tensors per surfel the sizes of the checkpoint, which may hold another number of them.
+    """Resize tensors to their sizes in a checkpoint, which may have another number of surfels, before loading it.
 
-    Tensors keep their identity (only their storage is replaced), so that an optimiser built before stays attached.
+    Only the storage of the tensors is replaced: they stay the same objects, and optimisers stay attached.
     """
     for name in names:
         stored = state_dict.get(prefix + name)

@@ -1,4 +1,4 @@
-"""Dynamic wrinkles: skin that is pushed together folds, and folds are dark (method Sec. VIII)."""
+"""Dynamic wrinkles: compressed skin folds, and folds are dark (method Sec. VIII)."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ def wrinkle_shade(
     is_skin: Bool[Tensor, "num_triangles"],
     strength: float,
 ) -> Float[Tensor, "num_triangles"]:
-    """Factor on the colour of each triangle's surfels: ``1 - strength * max(0, 1 - A_t / A_0)``.
+    """Return the factor on the colour of each triangle's surfels: ``1 - strength * max(0, 1 - A_t / A_0)``.
 
-    [reading] The paper darkens surfels with high normal error and dims those with high distortion. Here both are mostly
-    noise: darkening by them costs more than it brings (docs/benchmarks.md). What folds skin is that there is too much
-    of it: the share of its area that a triangle has lost since the canonical moment.
+    [reading] The paper darkens surfels with high normal error and dims those with high distortion. Here both quantities
+    are mostly noise, and darkening by them reduces quality (docs/lab_notebook.md). Skin folds where it is compressed:
+    the measure used here is the share of its canonical area that a triangle has lost.
 
     Args:
-        canonical, posed: vertices of the rig at the canonical and at this moment, metres.
-        triangles: of the rig.
-        is_skin: those that can fold.
-        strength: 0 = none; 1 = skin pushed to nothing is black.
+        canonical, posed: vertices of the rig at the canonical moment and under a motion, metres.
+        triangles: triangles of the rig.
+        is_skin: triangles that can fold.
+        strength: 0 = no darkening; 1 = skin compressed to no area is black.
     """
     before = triangle_areas(canonical, triangles)
     lost = 1.0 - triangle_areas(posed, triangles) / before.clamp_min(1e-12)

@@ -1,4 +1,4 @@
-"""Ground floor: rotations, triangle frames and mesh queries. Knows tensors, not heads."""
+"""Rotations, triangle frames and mesh queries on plain tensors; independent of any head model."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ ONE = np.float32(1.0)
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def matrix_quaternion(r):
-    """Unit quaternion (wxyz, w >= 0) of a rotation, from the largest of its four squared components."""
+    """Return the unit quaternion (wxyz, w >= 0) of a rotation matrix, computed from its largest component."""
     trace = r[0, 0] + r[1, 1] + r[2, 2]
     if trace >= max(r[0, 0], r[1, 1], r[2, 2]):
         w, x, y, z = ONE + trace, r[2, 1] - r[1, 2], r[0, 2] - r[2, 0], r[1, 0] - r[0, 1]

@@ -20,7 +20,7 @@ TINY = np.float32(1e-12)
 
 @njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")
 def _basis(x, y, z, num, basis):
-    """Values of the first `num` harmonics in a unit direction."""
+    """Write the values of the first `num` harmonics in a unit direction to `basis`."""
     basis[0] = C0
     if num > 1:
         basis[1], basis[2], basis[3] = -C1 * y, C1 * z, -C1 * x
@@ -38,7 +38,7 @@ def _basis(x, y, z, num, basis):
 
 @njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")
 def _slope(x, y, z, num, b):
-    """Gradient of sum_k b[k] * harmonic_k to the (free) direction."""
+    """Return the gradient of sum_k b[k] * harmonic_k with respect to the direction, which need not stay unit."""
     if num <= 1:
         return ZERO, ZERO, ZERO
     dx, dy, dz = -C1 * b[3], -C1 * b[1], C1 * b[2]
@@ -60,7 +60,7 @@ def _slope(x, y, z, num, b):
 
 @njit(nogil=True, cache=True, fastmath={"contract", "reassoc"}, error_model="numpy")
 def colors(start, stop, coefficients, higher, means, center, result):
-    """Colours of points start..stop. `higher` continues `coefficients` along their second axis."""
+    """Write the colours of points start..stop; `higher` continues `coefficients` along the second axis."""
     split = np.uint64(coefficients.shape[1])
     num = split + np.uint64(higher.shape[1])
     basis = np.zeros(16, np.float32)
@@ -84,7 +84,7 @@ def colors(start, stop, coefficients, higher, means, center, result):
 def colors_backward(
     start, stop, coefficients, higher, means, center, result, grad, grad_coefficients, grad_higher, grad_means
 ):
-    """Gradients of points start..stop; a channel clamped at 0 passes none."""
+    """Write the gradients of points start..stop; a channel that was clamped at 0 has gradient 0."""
     split = np.uint64(coefficients.shape[1])
     num = split + np.uint64(higher.shape[1])
     basis, pull = np.zeros(16, np.float32), np.zeros(16, np.float32)

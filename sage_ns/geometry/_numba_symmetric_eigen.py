@@ -1,7 +1,7 @@
 """Kernels of `symmetric_eigen`: closed form in double precision, one matrix at a time.
 
-The characteristic cubic is solved for the eigenvalue that stands apart from the other two; its eigenvector is well
-conditioned whatever the matrix. The other two come from one rotation within its orthogonal plane, which is exact for
+The kernel solves the characteristic cubic for the eigenvalue that is farthest from the other two; its eigenvector is
+well conditioned for every matrix. One rotation in the plane orthogonal to it gives the other two, which is exact for
 equal eigenvalues (after Eberly, "A robust eigensolver for 3x3 symmetric matrices").
 """
 
@@ -17,12 +17,12 @@ from sage_ns.geometry._numba_rotations import matrix_quaternion
 HALF, TWO = np.float32(0.5), np.float32(2.0)
 ROOT_3 = math.sqrt(3.0)
 NEGLIGIBLE = 1e-30
-"""Square of the relative spread of eigenvalues under which a matrix is a multiple of the identity."""
+"""Squared relative spread of the eigenvalues below which a matrix counts as a multiple of the identity."""
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _root(height):
-    """Largest root of b^3 - 3 b = 2 height for height in 0..1: Newton's method, from within 0.005."""
+    """Return the largest root of b^3 - 3 b = 2 height for height in 0..1: Newton's method, started within 0.005."""
     b = ROOT_3 + height * (1.0 / 3.0 + (2.0 - ROOT_3 - 1.0 / 3.0) * height)
     for _ in range(3):
         b = (2.0 * b * b * b + 2.0 * height) / (3.0 * b * b - 3.0)
@@ -31,7 +31,7 @@ def _root(height):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _kernel_of(xx, xy, xz, yy, yz, zz):
-    """Unit vector orthogonal to the rows of a symmetric matrix of rank 2: their longest cross product."""
+    """Return the unit vector orthogonal to the rows of a symmetric rank-2 matrix: their longest cross product."""
     ax, ay, az = xy * yz - xz * yy, xz * xy - xx * yz, xx * yy - xy * xy
     bx, by, bz = xy * zz - xz * yz, xz * xz - xx * zz, xx * yz - xy * xz
     cx, cy, cz = yy * zz - yz * yz, yz * xz - xy * zz, xy * yz - yy * xz
@@ -46,7 +46,7 @@ def _kernel_of(xx, xy, xz, yy, yz, zz):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _eigenpairs(m00, m10, m11, m20, m21, m22):
-    """Three times (eigenvalue, x, y, z), in no order."""
+    """Return three tuples (eigenvalue, x, y, z) in no particular order."""
     mean = (m00 + m11 + m22) / 3.0
     xx, yy, zz = m00 - mean, m11 - mean, m22 - mean
     spread = (xx * xx + yy * yy + zz * zz + 2.0 * (m10 * m10 + m20 * m20 + m21 * m21)) / 6.0
@@ -82,7 +82,7 @@ def _eigenpairs(m00, m10, m11, m20, m21, m22):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _signed(x, y, z):
-    """The vector or its opposite, whichever has its component of largest magnitude positive."""
+    """Return the vector, negated if its component of largest magnitude is negative."""
     largest = x
     if abs(y) > abs(largest):
         largest = y
@@ -93,7 +93,7 @@ def _signed(x, y, z):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def decompose(start, stop, lower, values, vectors, quaternions):
-    """Eigenvalues, eigenvectors and, unless `quaternions` is empty, their quaternions of matrices start..stop."""
+    """Write eigenvalues, eigenvectors and (unless `quaternions` is empty) quaternions of matrices start..stop."""
     for i in range(np.uint64(start), np.uint64(stop)):
         first, middle, last = _eigenpairs(
             np.float64(lower[i, 0]), np.float64(lower[i, 1]), np.float64(lower[i, 2]),
@@ -118,7 +118,7 @@ def decompose(start, stop, lower, values, vectors, quaternions):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _pull(values, v, grad_values, turn_x, turn_y, turn_z, broadening, floor, result):
-    """Gradient to the lower triangle, given that to a small turn of the eigenvectors about each of themselves."""
+    """Write the gradient of the lower triangle, from the gradient of a small turn about each eigenvector."""
     width = broadening * (abs(values[0]) + floor)
     x, y, z = values[1] - values[2], values[2] - values[0], values[0] - values[1]
     x = HALF * turn_x * x / (x * x + width * width)
@@ -132,13 +132,13 @@ def _pull(values, v, grad_values, turn_x, turn_y, turn_z, broadening, floor, res
         third = v[row, 0] * y + v[row, 1] * x + v[row, 2] * c
         for column in range(row + 1):
             entry = first * v[column, 0] + second * v[column, 1] + third * v[column, 2]
-            # Each number off the diagonal stands for two entries.
+            # Each off-diagonal number is two entries of the matrix.
             result[row * (row + 1) // 2 + column] = entry if column == row else TWO * entry
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def pull_vectors(start, stop, values, vectors, grad_values, grad_vectors, broadening, floor, to_lower):
-    """Gradients of matrices start..stop from those of eigenvalues and eigenvectors."""
+    """Write the gradients of matrices start..stop from those of eigenvalues and eigenvectors."""
     for i in range(np.uint64(start), np.uint64(stop)):
         v, g = vectors[i], grad_vectors[i]
         x = y = z = np.float32(0.0)
@@ -153,7 +153,7 @@ def pull_vectors(start, stop, values, vectors, grad_values, grad_vectors, broade
 def pull_quaternions(
     start, stop, values, vectors, quaternions, grad_values, grad_quaternions, broadening, floor, to_lower
 ):
-    """Gradients of matrices start..stop from those of eigenvalues and quaternions."""
+    """Write the gradients of matrices start..stop from those of eigenvalues and quaternions."""
     for i in range(np.uint64(start), np.uint64(stop)):
         # A small turn about the rotation's own axes changes q by q (0, turn) / 2.
         w, x, y, z = quaternions[i, 0], quaternions[i, 1], quaternions[i, 2], quaternions[i, 3]

@@ -1,5 +1,5 @@
-# type: ignore  # Warp compiles these functions in its own dialect, which type checkers do not know
-"""Kernels of :mod:`sage_ns.geometry.triangle_mesh`: one thread asks Warp's tree of the mesh for one ray or point.
+# type: ignore  # Warp compiles these functions in its own dialect, which type checkers do not support
+"""Kernels of :mod:`sage_ns.geometry.triangle_mesh`: each thread handles one ray or point.
 
 `first` is the index of the first ray or point of a launch, so that several launches share the arrays.
 """
@@ -11,9 +11,9 @@ import warp as wp
 wp.set_module_options({"enable_backward": False})
 
 _FAR = wp.constant(1.0e15)
-"""Farther than anything, and its square still fits into float32."""
+"""Search distance that no scene exceeds; its square still fits into float32."""
 _ACCURACY = wp.constant(2.0)
-"""A node's triangles count as far when their distance is this many times their radius (Barill et al. 2018)."""
+"""The triangles of a tree node are approximated beyond this many times their radius (Barill et al. 2018)."""
 
 Vectors = wp.array(dtype=wp.vec3)
 Numbers = wp.array(dtype=wp.int32)
@@ -24,7 +24,7 @@ Flags = wp.array(dtype=wp.bool)
 def first_hits(
     mesh: wp.uint64, first: int, origins: Vectors, directions: Vectors, triangle: Numbers, hit: Vectors
 ) -> None:
-    """Triangle that a ray meets first (-1: none); weights of its first two corners there, and the distance."""
+    """Write the first triangle on a ray (-1: none), the weights of its first two corners there, and the distance."""
     i = first + wp.tid()
     found = wp.mesh_query_ray(mesh, origins[i], directions[i], _FAR)
     if found.result:
@@ -36,14 +36,14 @@ def first_hits(
 
 @wp.kernel
 def any_hits(mesh: wp.uint64, first: int, origins: Vectors, directions: Vectors, blocked: Flags) -> None:
-    """Whether a ray meets any triangle."""
+    """Write whether a ray meets any triangle."""
     i = first + wp.tid()
     blocked[i] = wp.mesh_query_ray_anyhit(mesh, origins[i], directions[i], _FAR)
 
 
 @wp.kernel
 def closest(mesh: wp.uint64, first: int, points: Vectors, triangle: Numbers, weights: Vectors) -> None:
-    """Closest triangle of a point (-1: none), and the barycentric coordinates of the closest point."""
+    """Write the closest triangle of a point (-1: none) and the barycentric coordinates of the closest point."""
     i = first + wp.tid()
     found = wp.mesh_query_point_no_sign(mesh, points[i], _FAR)
     if found.result:
@@ -55,7 +55,7 @@ def closest(mesh: wp.uint64, first: int, points: Vectors, triangle: Numbers, wei
 
 @wp.kernel
 def inside(mesh: wp.uint64, first: int, points: Vectors, result: Flags) -> None:
-    """Whether the mesh winds around a point more than half a time."""
+    """Write whether the winding number of the mesh at a point is above 0.5."""
     i = first + wp.tid()
     found = wp.mesh_query_point_sign_winding_number(mesh, points[i], _FAR, _ACCURACY, 0.5)
     result[i] = found.result and found.sign < 0.0

@@ -1,4 +1,4 @@
-"""How each triangle of a mesh turns and stretches between two poses of the mesh."""
+"""Rotation and stretch of each triangle of a mesh between two poses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sage_ns.geometry.stretch_curvature import MAX_STRETCH, bounded_tensor
 from sage_ns.geometry.triangles import TriangleFrames
 
 FLAT = 1e-4
-"""Height over base edge under which the stretch of a triangle across its base cannot be measured."""
+"""Ratio of height to base edge below which the stretch across the base cannot be measured."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +33,14 @@ def triangle_deformations(
     canonical_frames: TriangleFrames,
     posed_frames: TriangleFrames,
 ) -> TriangleDeformations:
-    """Rotation and stretch of every triangle: F = E_posed E_canonical^-1 with E = [v1 - v0, v2 - v0, c / sqrt|c|].
+    """Compute rotation and stretch of triangles: F = E_posed E_canonical^-1 with E = [v1 - v0, v2 - v0, c / sqrt|c|].
 
-    c is the cross product of the two edges: the normal stretches by the root of the area's factor, so that an isotropic
-    scale has an isotropic F (SurFhead, Lee et al. 2025). In the triangle's two frames F is that root and an upper
-    triangular 2x2 matrix, since the base edge stays on its axis.
+    c is the cross product of the two edges. The normal stretches by the root of the factor on the area; an isotropic
+    scale therefore has an isotropic F (SurFhead, Lee et al. 2025). Expressed in the two frames of the triangle, F is
+    that root and an upper triangular 2x2 matrix, because the base edge stays on its axis.
 
-    Stretches relative to the triangle's own scale k_t / k_0 are held between 1 / `MAX_STRETCH` and `MAX_STRETCH`: those
-    of a sliver are quotients of two heights near zero. A triangle without height stretches by k_t / k_0 all over.
+    Stretches relative to the triangle's own scale k_t / k_0 are clamped to 1 / `MAX_STRETCH`..`MAX_STRETCH`, because
+    those of a sliver divide two heights near zero. A triangle without height stretches by k_t / k_0 in all directions.
 
     Args:
         canonical, posed: the same vertices at two moments, metres.
@@ -58,7 +58,7 @@ def triangle_deformations(
 
     stretch = bounded_tensor(torch.stack([along**2, along * shear, shear**2 + across**2], dim=-1))
     edge_edge, edge_away, away_away = stretch.unbind(-1)
-    # Not under the square of the lower bound, but for rounding.
+    # Only rounding can bring it below the square of the lower bound.
     through = (edge_edge * away_away - edge_away**2).clamp_min(MAX_STRETCH**-4).sqrt()
     zero = torch.zeros_like(through)
     local = torch.stack([edge_edge, zero, edge_away, zero, through, zero, edge_away, zero, away_away], dim=-1)
@@ -74,7 +74,7 @@ def triangle_deformations(
 
 
 def mean_rotation(quaternions: Float[Tensor, "n 4"], weights: Float[Tensor, "n"]) -> Float[Tensor, "4"]:
-    """The unit quaternion that is nearest to all of them, whatever their signs (Markley et al. 2007).
+    """Return the mean rotation: the unit quaternion nearest to all, regardless of signs (Markley et al. 2007).
 
     Args:
         quaternions: unit, wxyz.
@@ -103,12 +103,12 @@ def dominant_direction(moments: Float[Tensor, "n n"]) -> Float[Tensor, "n"]:
 def triangle_sides(
     vertices: Float[Tensor, "num_vertices 3"], triangles: Int[Tensor, "num_triangles 3"], frames: TriangleFrames
 ) -> tuple[Float[Tensor, "num_triangles"], Float[Tensor, "num_triangles"], Float[Tensor, "num_triangles"]]:
-    """Base edge, how far along it the third vertex stands, and its height over it; metres.
+    """Return base edge, position of the third vertex along it, and its height above it; metres.
 
     Args:
         vertices: metres.
         triangles: of the mesh.
-        frames: `triangle_frames` of the two.
+        frames: `triangle_frames` of these.
     """
     v0, v1, v2 = vertices[triangles].unbind(dim=-2)
     base, _, away = frames.rotation.unbind(-1)

@@ -11,15 +11,15 @@ from torch import Tensor
 
 
 def border_loops(triangles: Int[Tensor, "num_triangles 3"]) -> list[Int64[Tensor, "num_loop"]]:
-    """The closed loops of vertices along which a mesh is open, in the order in which its triangles run along them.
+    """Return the closed loops of border vertices of a mesh, each in the direction of the adjacent triangles.
 
-    An edge is open when triangles run along it more often one way than the other: on a well-formed mesh, where it has
-    one triangle only. Counted like this, as many open edges enter a vertex as leave it, so that there are only loops,
-    whatever the mesh: edges with more than two triangles and contradicting neighbours included. Where a border meets
-    itself in a vertex it is cut into loops that visit each vertex once.
+    An edge is open when triangles run along it more often in one direction than in the other. On a well-formed mesh
+    these are the edges with one triangle. By this count, as many open edges enter a vertex as leave it, and every mesh
+    has closed loops only, even with edges of more than two triangles or neighbours of opposite orientation. A border
+    that meets itself in a vertex is cut into loops that visit each vertex once.
 
     Returns:
-        One tensor of vertex indices for each loop, on the triangles' device; the loop with the lowest index first.
+        One tensor of vertex indices per loop, on the triangles' device; the loop with the lowest index comes first.
     """
     following: dict[int, list[int]] = defaultdict(list)
     for start, stop in _open_edges(triangles.cpu().numpy()):
@@ -32,9 +32,9 @@ def border_loops(triangles: Int[Tensor, "num_triangles 3"]) -> list[Int64[Tensor
 
 
 def _open_edges(triangles: np.ndarray) -> np.ndarray:
-    """Directed edges [num_edges, 2] (as often as needed) that no edge the other way makes up for."""
+    """Return directed edges [num_edges, 2] without a counterpart in the other direction; one row per surplus use."""
     edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
-    edges = edges[edges[:, 0] != edges[:, 1]]  # of a triangle that names a vertex twice
+    edges = edges[edges[:, 0] != edges[:, 1]]  # a triangle may name a vertex twice
     forward = edges[:, 0] < edges[:, 1]
     pairs, position = np.unique(np.sort(edges, axis=1), axis=0, return_inverse=True)
     surplus = np.bincount(position.ravel(), weights=np.where(forward, 1.0, -1.0), minlength=len(pairs)).astype(np.int64)
@@ -43,7 +43,7 @@ def _open_edges(triangles: np.ndarray) -> np.ndarray:
 
 
 def _walk(first: int, following: dict[int, list[int]]) -> list[list[int]]:
-    """Follow open edges from a vertex until they return to it, using them up; cut a loop off at every crossing."""
+    """Follow and consume open edges from a vertex until they return to it; cut off a loop at every crossing."""
     loops: list[list[int]] = []
     path = [first]
     while following[path[-1]]:

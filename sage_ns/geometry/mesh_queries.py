@@ -1,4 +1,4 @@
-"""Single questions to a triangle mesh, and points on its triangles: where they are, drawn at random."""
+"""Single queries of a triangle mesh, and points on its triangles: positions and random samples."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def nearest_triangles(
     vertices: Float[Tensor, "num_vertices 3"],
     triangles: Int[Tensor, "num_triangles 3"],
 ) -> ClosestTriangles:
-    """The closest triangle of every point: see :meth:`TriangleMesh.closest`.
+    """Return the closest triangle of every point, see :meth:`TriangleMesh.closest`.
 
     Raises:
         ValueError: There are no triangles or none with an area, or points or vertices are not finite.
@@ -28,9 +28,9 @@ def first_triangles(
     origins: Float[Tensor, "num_rays 3"],
     directions: Float[Tensor, "num_rays 3"],
 ) -> Int64[Tensor, "num_rays"]:
-    """Index of the first triangle of a mesh that each ray meets, -1 where it meets none; on the rays' device.
+    """Return the index of the first triangle that each ray meets, -1 where it meets none; on the rays' device.
 
-    Keep a :class:`TriangleMesh` and :meth:`~TriangleMesh.move` it where the same triangles are asked again and again.
+    For repeated queries of the same triangles, keep a :class:`TriangleMesh` and :meth:`~TriangleMesh.move` it.
 
     Raises:
         ValueError: There are no triangles, or vertices are not finite.
@@ -44,7 +44,7 @@ def barycentric_to_points(
     triangle: Int[Tensor, "num_points"],
     barycentric: Float[Tensor, "num_points 3"],
 ) -> Float[Tensor, "*batch num_points 3"]:
-    """Positions of points given by their triangle and barycentric coordinates."""
+    """Return the positions of points that are given by triangle and barycentric coordinates."""
     return (vertices[..., triangles[triangle], :] * barycentric[..., None]).sum(dim=-2)
 
 
@@ -53,12 +53,12 @@ def sample_triangles(
 ) -> Int64[Tensor, "num_samples"]:
     """Draw triangles in proportion to their weights, in ascending order, by systematic sampling.
 
-    One random offset places `num_samples` evenly spaced marks along the summed weights, so that a triangle's count is
-    its expected number rounded down or up, and never off by more.
+    One random offset places `num_samples` evenly spaced marks along the summed weights. The count of a triangle is then
+    its expected number, rounded down or up.
 
     Args:
         weights: Not negative; only their ratios matter.
-        num_samples: How many to draw.
+        num_samples: Number of triangles to draw.
         generator: Makes the draw repeatable; on the CPU.
 
     Raises:
@@ -75,7 +75,7 @@ def sample_triangles(
 
 
 def uniform_barycentric(num_points: int, generator: torch.Generator | None = None) -> Float[Tensor, "num_points 3"]:
-    """Barycentric coordinates of points spread evenly over a triangle (Osada et al. 2002, Eq. 1); on the CPU."""
+    """Draw barycentric coordinates of points uniformly on a triangle (Osada et al. 2002, Eq. 1); on the CPU."""
     first, second = torch.rand(2, num_points, generator=generator)
     root = first.sqrt()
     return torch.stack([1 - root, root * (1 - second), root * second], dim=-1)

@@ -1,7 +1,7 @@
 """Rotations as axis-angle vectors, unit quaternions (w, x, y, z) and matrices.
 
-Every conversion keeps values and gradients finite at the identity, where the textbook formulas divide zero by zero:
-near it the factors are replaced by their Taylor series in the squared angle.
+Every conversion keeps values and gradients finite at the identity, where the textbook formulas divide zero by zero.
+Near the identity, Taylor series in the squared angle replace the factors.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 _SERIES_BELOW = 1e-2
-"""Squared angle (rad^2) under which series are used: five terms are then exact to float64 rounding."""
+"""Squared angle (rad^2) below which series are used; five terms are then exact to float64 rounding."""
 
 
 def _sinc(squared: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
@@ -44,7 +44,7 @@ def _angle_over_sine_half(cos_half: Float[Tensor, "*batch"], sin_half_squared: F
 
 
 def axis_angle_to_matrix(axis_angle: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
-    """Rotation matrix of an axis-angle vector (radians): Rodrigues, R = I + sinc(a) K + (1 - cos a) / a^2 K^2."""
+    """Rotation matrix of an axis-angle vector (radians), by Rodrigues: R = I + sinc(a) K + (1 - cos a) / a^2 K^2."""
     squared = (axis_angle**2).sum(-1)[..., None, None]
     x, y, z = axis_angle.unbind(-1)
     zero = torch.zeros_like(x)
@@ -68,7 +68,7 @@ def axis_angle_to_quaternion(axis_angle: Float[Tensor, "*batch 3"]) -> Float[Ten
 def quaternion_to_axis_angle(quaternion: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 3"]:
     """Axis-angle vector (radians, length in [0, pi]) of a quaternion (wxyz, normalised inside)."""
     q = F.normalize(quaternion, dim=-1)
-    q = torch.where(q[..., :1] < 0, -q, q)  # q and -q are one rotation: take the shorter way round
+    q = torch.where(q[..., :1] < 0, -q, q)  # q and -q are one rotation: take the smaller angle
     w, vector = q[..., :1], q[..., 1:]
     return vector * _angle_over_sine_half(w, (vector**2).sum(-1, keepdim=True))
 
@@ -87,8 +87,8 @@ def quaternion_to_matrix(quaternion: Float[Tensor, "*batch 4"]) -> Float[Tensor,
 def matrix_to_quaternion(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 4"]:
     """Unit quaternion (wxyz, w >= 0) of a rotation matrix.
 
-    The symmetric matrix 4 q q^T is linear in the entries of the rotation; its row with the largest diagonal entry
-    (at least 1) is the quaternion up to scale, so nothing is ever divided by a small number.
+    The symmetric matrix 4 q q^T is linear in the entries of the rotation. Its row with the largest diagonal entry
+    (at least 1) is the quaternion up to scale; normalising it never divides by a small number.
     """
     m00, m01, m02, m10, m11, m12, m20, m21, m22 = matrix.flatten(-2).unbind(-1)
     rows = [
@@ -130,7 +130,7 @@ def quaternion_slerp(
     Args:
         start: Rotation at fraction 0; returned exactly there (normalised).
         end: Rotation at fraction 1.
-        fraction: Where between the two, usually in [0, 1].
+        fraction: Position between the two, usually in [0, 1].
     """
     start, end = F.normalize(start, dim=-1), F.normalize(end, dim=-1)
     turn = quaternion_to_axis_angle(quaternion_multiply(quaternion_conjugate(start), end))

@@ -1,7 +1,7 @@
-"""Signed distances to a mesh that is open, overlaps itself or has other shells inside, such as a head's.
+"""Signed distances to a mesh with holes, self-overlaps or inner shells, such as the mesh of a head.
 
-The solid is everything that the mesh winds around once its holes are closed, and every pocket that hardly anything can
-be seen of from outside: the gap behind closed lips, or between an eyelid and the eyeball.
+The solid consists of everything that the mesh winds around after its holes are closed, and of every pocket that is
+almost invisible from outside, such as the gap behind closed lips or between an eyelid and the eyeball.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ from sage_ns.geometry.triangle_mesh import TriangleMesh
 from sage_ns.geometry.triangles import triangle_normals
 
 MIN_OPENNESS = 0.05
-"""A wall from which less than this share of the directions lead outside belongs to a pocket, and counts as inside."""
-_HAIR = 1e-5
-"""How far beside a triangle its outer side is tested, in diagonals of the mesh's box."""
-_SAME = 1e-6
-"""Distances that differ by less are equal, in diagonals of the mesh's box: of places that are closest to an edge which
-a pocket's wall and the outer surface share."""
-_FINEST = 1 / 300
-"""Triangles that are partly covered are cut until their edges are this long, in diagonals of the mesh's box."""
+"""A triangle is the wall of a pocket, and inside, if less than this share of its directions leads outside."""
+_OFFSET = 1e-5
+"""Distance above a triangle at which its outer side is tested, in diagonals of the bounding box."""
+_TOLERANCE = 1e-6
+"""Distances that differ by less count as equal, in diagonals of the bounding box. They are equal at points whose
+closest edge belongs to a pocket's wall and to the outer surface."""
+_SMALLEST_EDGE = 1 / 300
+"""Partly covered triangles are halved until their edges are this short, in diagonals of the bounding box."""
 _NUM_DIRECTIONS = (24, 384)
-"""A few directions settle most triangles; the rest get more."""
+"""Test directions per triangle: the first number decides most triangles, the second is used for the others."""
 _NUM_NEIGHBOURS = 48
-_SMOOTHING = 1 / 150
-"""Over what distance triangles' openness is evened out, in diagonals of the mesh's box."""
+_SMOOTHING_RADIUS = 1 / 150
+"""Standard deviation over which the openness of triangles is smoothed, in diagonals of the bounding box."""
 
 
 def close_holes(
     vertices: Float[Tensor, "num_vertices 3"], triangles: Int[Tensor, "num_triangles 3"]
 ) -> tuple[Float[Tensor, "num_closed_vertices 3"], Int[Tensor, "num_closed_triangles 3"]]:
-    """Close every hole by a fan of triangles about the centroid of its border, facing as its neighbours do.
+    """Close every hole with a fan of triangles around the centroid of its border, oriented like its neighbours.
 
     Returns:
-        The given vertices followed by one for each hole, and the given triangles followed by the fans'.
+        The given vertices, then one for each hole; the given triangles, then those of the fans.
     """
     centroids, fans = [], []
     for loop in border_loops(triangles):
@@ -55,7 +55,7 @@ def signed_distances(
     vertices: Float[Tensor, "num_vertices 3"],
     triangles: Int[Tensor, "num_triangles 3"],
 ) -> Float[Tensor, "num_points"]:
-    """Distances of points to the solid that a mesh bounds, metres, negative inside: see :class:`Solid`.
+    """Compute distances of points to the solid that a mesh bounds, metres, negative inside, see :class:`Solid`.
 
     Raises:
         ValueError: There are no triangles, points or vertices are not finite, or the mesh is inside out.
@@ -64,14 +64,14 @@ def signed_distances(
 
 
 class Solid:
-    """What a mesh bounds. Prepared once, then asked; on the CPU."""
+    """The solid that a mesh bounds, prepared for repeated queries; on the CPU."""
 
     def __init__(self, vertices: Float[Tensor, "num_vertices 3"], triangles: Int[Tensor, "num_triangles 3"]) -> None:
-        """Close the holes; find what lies inside: shells within shells, the mesh within itself, walls of pockets.
+        """Close the holes and find what lies inside: inner shells, parts covered by other parts, walls of pockets.
 
         Raises:
-            ValueError: There are no triangles, vertices are not finite, or nothing of the mesh borders on the outside,
-                as when its triangles face inwards.
+            ValueError: There are no triangles, vertices are not finite, or no triangle borders on the outside, for
+                instance because the triangles face inwards.
         """
         if len(triangles) == 0 or not bool(torch.isfinite(vertices).all()):
             raise ValueError("Solid: expected at least one triangle, and finite vertices")
@@ -82,8 +82,7 @@ class Solid:
             raise ValueError("Solid: no triangle has an outer side; are they all without area?")
         visible = _openness(self._closed, self.vertices[uncovered]) > MIN_OPENNESS
         self.triangles = uncovered[visible]
-        """The outer surface, without holes. A triangle that is covered in part is cut into pieces, which share no
-        vertices."""
+        """The outer surface, without holes. A partly covered triangle is cut into pieces that share no vertices."""
         if len(self.triangles) == 0:
             raise ValueError("Solid: no triangle borders on the outside; are the triangles facing inwards?")
         self._surface = TriangleMesh(self.vertices, self.triangles)
@@ -100,13 +99,13 @@ class Solid:
         distance = self._surface.closest(positions).distance
         inside = self._closed.contains(positions)
         if self._pocket_walls is not None:
-            # A place belongs to a pocket when that is where the surface closest to it is.
-            inside |= self._pocket_walls.closest(positions).distance < distance - _SAME * _diagonal(self.vertices)
+            # A point belongs to a pocket if the surface closest to it is the wall of a pocket.
+            inside |= self._pocket_walls.closest(positions).distance < distance - _TOLERANCE * _diagonal(self.vertices)
         return torch.where(inside, -distance, distance).to(points)
 
 
 def _uncovered(mesh: TriangleMesh) -> tuple[Tensor, Tensor]:
-    """The parts of a closed mesh's triangles that it does not wind around: whole triangles, and pieces of some."""
+    """Return the parts of a closed mesh's triangles that it does not wind around: whole triangles and pieces."""
     vertices, triangles = mesh.vertices, mesh.triangles
     diagonal = _diagonal(vertices)
     normals = triangle_normals(vertices, triangles)
@@ -118,7 +117,7 @@ def _uncovered(mesh: TriangleMesh) -> tuple[Tensor, Tensor]:
     while len(pieces):
         pieces, normals = _halve(pieces), normals.repeat_interleave(2, dim=0)
         bare = _bare_samples(pieces, normals, diagonal, mesh)
-        small = _edges(pieces).norm(dim=-1).amax(dim=-1) < _FINEST * diagonal
+        small = _edges(pieces).norm(dim=-1).amax(dim=-1) < _SMALLEST_EDGE * diagonal
         kept.append(pieces[torch.where(small, bare[:, 0], bare.all(dim=1))])
         undecided = bare.any(dim=1) & ~bare.all(dim=1) & ~small
         pieces, normals = pieces[undecided], normals[undecided]
@@ -133,43 +132,43 @@ def _bare_samples(
     diagonal: float,
     mesh: TriangleMesh,
 ) -> Bool[Tensor, "num_pieces 4"]:
-    """Whether nothing covers a triangle, a hair above it: at its centre, and towards each corner."""
+    """Test that nothing covers a triangle just above it: at its centre, and towards each corner."""
     towards_corner = 0.1 + 0.7 * torch.eye(3, dtype=corners.dtype)
     weights = torch.cat([torch.full((1, 3), 1 / 3, dtype=corners.dtype), towards_corner])
-    samples = torch.einsum("sk,fkx->fsx", weights, corners) + _HAIR * diagonal * normals[:, None]
+    samples = torch.einsum("sk,fkx->fsx", weights, corners) + _OFFSET * diagonal * normals[:, None]
     return ~mesh.contains(samples.reshape(-1, 3)).reshape(-1, 4)
 
 
 def _openness(mesh: TriangleMesh, corners: Float[Tensor, "num_pieces 3 3"]) -> Float[Tensor, "num_pieces"]:
-    """Share of the directions above each piece in which the mesh does not stand in the way, evened out nearby.
+    """Return the share of directions above each piece that the mesh does not block, smoothed over neighbours.
 
-    Rough walls would otherwise be told apart triangle by triangle, and a pocket's end would be a tattered one.
+    Without smoothing, neighbouring triangles of rough walls would differ, and the end of a pocket would be ragged.
     """
     from scipy.spatial import KDTree
 
     diagonal = _diagonal(mesh.vertices)
     normals = torch.nn.functional.normalize(torch.linalg.cross(*_edges(corners)[:, :2].unbind(1)), dim=-1, eps=1e-30)
     centers = corners.mean(dim=1)
-    origins = centers + _HAIR * diagonal * normals
+    origins = centers + _OFFSET * diagonal * normals
     openness = torch.zeros(len(corners), dtype=torch.float64)
-    doubtful = torch.arange(len(corners))
+    undecided = torch.arange(len(corners))
     for num in _NUM_DIRECTIONS:
         directions = _even_directions(num)
-        above = directions * torch.where(normals[doubtful] @ directions.T < 0, -1.0, 1.0)[..., None]
-        starts = origins[doubtful, None].expand_as(above).reshape(-1, 3)
+        above = directions * torch.where(normals[undecided] @ directions.T < 0, -1.0, 1.0)[..., None]
+        starts = origins[undecided, None].expand_as(above).reshape(-1, 3)
         hits = mesh.is_blocked(starts, above.reshape(-1, 3))
-        openness[doubtful] = 1 - hits.reshape(-1, num).double().mean(dim=1)
-        doubtful = (openness < 4 * MIN_OPENNESS).nonzero()[:, 0]
+        openness[undecided] = 1 - hits.reshape(-1, num).double().mean(dim=1)
+        undecided = (openness < 4 * MIN_OPENNESS).nonzero()[:, 0]
     num = min(_NUM_NEIGHBOURS, len(centers))
-    apart, neighbours = (found.reshape(-1, num) for found in KDTree(centers).query(centers[doubtful], k=num))
-    weights = torch.exp(-0.5 * (torch.from_numpy(apart) / (_SMOOTHING * diagonal)) ** 2)
-    weights = weights * (normals[neighbours] * normals[doubtful, None]).sum(dim=-1).clamp_min(0)
-    openness[doubtful] = (weights * openness[neighbours]).sum(dim=1) / weights.sum(dim=1).clamp_min(1e-30)
+    apart, neighbours = (found.reshape(-1, num) for found in KDTree(centers).query(centers[undecided], k=num))
+    weights = torch.exp(-0.5 * (torch.from_numpy(apart) / (_SMOOTHING_RADIUS * diagonal)) ** 2)
+    weights = weights * (normals[neighbours] * normals[undecided, None]).sum(dim=-1).clamp_min(0)
+    openness[undecided] = (weights * openness[neighbours]).sum(dim=1) / weights.sum(dim=1).clamp_min(1e-30)
     return openness
 
 
 def _even_directions(num: int) -> Float[Tensor, "num 3"]:
-    """Directions spread evenly over the sphere, along a golden-angle spiral."""
+    """Return directions spread evenly over the sphere, along a golden-angle spiral."""
     index = torch.arange(num, dtype=torch.float64) + 0.5
     height = 1 - 2 * index / num
     turn = math.pi * (3 - math.sqrt(5)) * index
@@ -178,7 +177,7 @@ def _even_directions(num: int) -> Float[Tensor, "num 3"]:
 
 
 def _halve(corners: Float[Tensor, "num_triangles 3 3"]) -> Float[Tensor, "num_halves 3 3"]:
-    """Cut every triangle in two across its longest edge; the halves follow each other."""
+    """Cut every triangle in two across its longest edge; the two halves are adjacent rows."""
     longest = _edges(corners).norm(dim=-1).argmax(dim=-1)
     order = (longest[:, None] + torch.arange(3)) % 3
     a, b, c = corners.gather(1, order[..., None].expand_as(corners)).unbind(1)

@@ -33,24 +33,25 @@ def sh_colors(
     camera_center: Float[Tensor, " 3"],
     higher: Float[Tensor, "num_points num_higher 3"] | None = None,
 ) -> Float[Tensor, "num_points 3"]:
-    """Colour of points seen from a camera: harmonics of the direction camera -> point, + 0.5, not below 0.
+    """Compute colours of points seen from a camera: harmonics of the direction camera -> point, + 0.5, not below 0.
 
     Args:
         coefficients: 1, 4, 9 or 16 per channel (degree 0 to 3).
         means: points in metres.
-        camera_center: metres, same frame; a constant.
-        higher: more coefficients, where the higher degrees are kept apart. Saves joining the two.
+        camera_center: metres, in the same frame; gradients reach it only through the slower torch path.
+        higher: further coefficients, if the higher degrees are stored in a tensor of their own; avoids a copy.
 
     Raises:
-        ValueError: another number of coefficients, or of points.
+        ValueError: the number of coefficients is not one of these, or the numbers of points differ.
     """
     if higher is None:
         higher = coefficients[:, :0]
     num = coefficients.shape[1] + higher.shape[1]
     if num not in NUM_COEFFICIENTS:
-        raise ValueError(f"{num} coefficients per channel; expected one of {NUM_COEFFICIENTS}")
+        raise ValueError(f"sh_colors: found {num} coefficients per channel, expected one of {NUM_COEFFICIENTS}")
     if not len(coefficients) == len(higher) == len(means):
-        raise ValueError(f"{len(means)} points with {len(coefficients)} and {len(higher)} rows of coefficients")
+        rows = f"{len(coefficients)} and {len(higher)} rows of coefficients"
+        raise ValueError(f"sh_colors: found {len(means)} points with {rows}, expected equal numbers")
     fused = all(t.device.type == "cpu" and t.dtype == torch.float32 for t in (coefficients, higher, means))
     if fused and not camera_center.requires_grad:
         return _FusedColors.apply(coefficients, higher, means, camera_center)
@@ -62,7 +63,7 @@ def sh_colors_torch(
     means: Float[Tensor, "num_points 3"],
     camera_center: Float[Tensor, " 3"],
 ) -> Float[Tensor, "num_points 3"]:
-    """The definition of `sh_colors` in plain torch, any floating-point type and device."""
+    """Compute `sh_colors` in plain torch, its reference definition, for any floating-point type and device."""
     direction = torch.nn.functional.normalize(means - camera_center.to(means), dim=-1)
     basis = sh_basis(direction, coefficients.shape[1])
     return ((basis[..., None] * coefficients).sum(dim=1) + 0.5).clamp(min=0.0)
@@ -71,7 +72,7 @@ def sh_colors_torch(
 def sh_basis(
     direction: Float[Tensor, "num_points 3"], num_coefficients: int
 ) -> Float[Tensor, "num_points num_coefficients"]:
-    """Values of the first 1, 4, 9 or 16 harmonics in unit directions."""
+    """Return the values of the first 1, 4, 9 or 16 harmonics in unit directions."""
     x, y, z = direction.unbind(-1)
     values = [torch.full_like(x, C0)]
     if num_coefficients > 1:

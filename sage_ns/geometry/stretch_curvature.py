@@ -1,7 +1,7 @@
-"""Stretch and curvature of a surface around a point, and what they do to a disc that lies in its tangent plane.
+"""Stretch and curvature of a surface around a point, and their effect on a disc in its tangent plane.
 
-Symmetric 2x2 matrices are three numbers (m00, m01, m11) in the basis of two tangents. Angles turn the first tangent
-towards the second.
+Symmetric 2x2 matrices are three numbers (m00, m01, m11) in the basis of two tangents. A positive angle turns the first
+tangent towards the second.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from sage_ns.geometry.triangles import TriangleFrames
 from sage_ns.geometry.vertex_means import vertex_normals
 
 MAX_STRETCH = 4.0
-"""Skin is stretched by less than 2. What is measured beyond this factor (or its inverse) is a triangle that has
-collapsed, as in the folds of eyelids and the corners of the mouth, and would draw as a spike."""
+"""Largest stretch, and inverse of the smallest. Skin stretches by less than 2. Larger values come from collapsed
+triangles in the folds of eyelids and the corners of the mouth, and would draw as spikes."""
 
 # ---- symmetric 2x2 matrices ----------------------------------------------------------------------------------------
 
 
 def principal(symmetric: Float[Tensor, "*batch 3"]) -> tuple[Float[Tensor, "*batch 2"], Float[Tensor, "*batch"]]:
-    """Eigenvalues of symmetric 2x2 matrices, and the turn from the axes to the eigenvectors [rad, at most pi / 4].
+    """Return eigenvalues of symmetric 2x2 matrices, and the turn from axes to eigenvectors [rad, at most pi / 4].
 
-    The first value belongs to the eigenvector nearer to the first axis, so that values and turn follow the matrix
-    continuously while no eigenvector is half way between the axes. Equal eigenvalues have turn 0. With
+    The first value belongs to the eigenvector nearer to the first axis. Values and turn then follow the matrix
+    continuously as long as no eigenvector is half way between the axes. Equal eigenvalues have turn 0. With
     d = (m00 - m11) / 2: turn = atan2(+-m01, |d|) / 2, values = mean +- sqrt(d^2 + m01^2), + where d >= 0: one Jacobi
-    rotation. Equal eigenvalues have no derivative each, their mean has one: that is the gradient they get.
+    rotation. A single one of two equal eigenvalues has no derivative, but their mean has: both get its gradient.
     """
     m00, m01, m11 = symmetric.unbind(-1)
     mean, half = (m00 + m11) / 2, (m00 - m11) / 2
@@ -38,7 +38,7 @@ def principal(symmetric: Float[Tensor, "*batch 3"]) -> tuple[Float[Tensor, "*bat
 
 
 def from_principal(values: Float[Tensor, "*batch 2"], turn: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch 3"]:
-    """The symmetric matrix with these eigenvalues, of eigenvectors turned from the axes [rad]; undoes `principal`."""
+    """Return the symmetric matrix with these eigenvalues and turn of the eigenvectors [rad]; inverse of `principal`."""
     first, second = values.unbind(-1)
     mean, half = (first + second) / 2, (first - second) / 2
     across = half * (2 * turn).cos()
@@ -46,7 +46,7 @@ def from_principal(values: Float[Tensor, "*batch 2"], turn: Float[Tensor, "*batc
 
 
 def along_turned_axes(symmetric: Float[Tensor, "*batch 3"], turn: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch 2"]:
-    """x^T m x for the two axes turned by ``turn`` [rad]."""
+    """Return x^T m x for each of the two axes x, turned by ``turn`` [rad]."""
     m00, m01, m11 = symmetric.unbind(-1)
     mean = (m00 + m11) / 2
     change = (m00 - m11) / 2 * (2 * turn).cos() + m01 * (2 * turn).sin()
@@ -56,7 +56,7 @@ def along_turned_axes(symmetric: Float[Tensor, "*batch 3"], turn: Float[Tensor, 
 def in_tangent_plane(
     tensor: Float[Tensor, "*#batch 3 3"], first: Float[Tensor, "*#batch 3"], second: Float[Tensor, "*#batch 3"]
 ) -> Float[Tensor, "*#batch 3"]:
-    """P^T m P of a symmetric tensor m, with the two tangents as the columns of P (the projection in Eq. 14)."""
+    """Return P^T m P of a symmetric tensor m; the columns of P are the two tangents (projection of Eq. 14)."""
     with_first = (tensor * first[..., None, :]).sum(-1)
     with_second = (tensor * second[..., None, :]).sum(-1)
     products = ((first * with_first), (second * with_first), (second * with_second))
@@ -71,16 +71,16 @@ def shape_operator(
     normal_changes: Float[Tensor, "*batch num_neighbours 2"],
     weights: Float[Tensor, "*batch num_neighbours"],
 ) -> Float[Tensor, "*batch 3"]:
-    """Symmetric H that minimises sum_j w_j |H dx_j - dn_j|^2 in the tangent plane (Eq. 15); 1 / metres.
+    """Return the symmetric H that minimises sum_j w_j |H dx_j - dn_j|^2 in the tangent plane (Eq. 15); 1 / metres.
 
     Its eigenvalues are the principal curvatures, positive where the surface bends away from its normal (a sphere with
-    outward normals). The minimum is at H B + B H = A + A^T with B = sum w dx dx^T and A = sum w dn dx^T, which for 2x2
-    matrices is solved by H = (det(B) C + adj(B) C adj(B)) / (2 tr(B) det(B)), C = A + A^T. Zero where the neighbours
+    outward normals). The minimum is at H B + B H = A + A^T with B = sum w dx dx^T and A = sum w dn dx^T. For 2x2
+    matrices the solution is H = (det(B) C + adj(B) C adj(B)) / (2 tr(B) det(B)), C = A + A^T. Zero where the neighbours
     lie on one line.
 
     Args:
-        offsets: dx_j, where the neighbours are [metres].
-        normal_changes: dn_j, how their unit normals differ from the one here.
+        offsets: dx_j, positions of the neighbours relative to the point [metres].
+        normal_changes: dn_j, unit normals of the neighbours minus that of the point.
         weights: w_j, not negative.
     """
     weighted = weights[..., None] * offsets
@@ -100,15 +100,15 @@ def shape_operator(
 def triangle_curvatures(
     vertices: Float[Tensor, "num_vertices 3"], triangles: Int[Tensor, "num_triangles 3"], frames: TriangleFrames
 ) -> Float[Tensor, "num_triangles 3 3"]:
-    """Shape operator of each triangle from the normals of its corners, as a tensor in world axes; 1 / metres.
+    """Return the shape operator of each triangle from the normals of its corners, in world axes; 1 / metres.
 
-    The least squares of Eq. 15 over the three edges (as Rusinkiewicz 2004 takes it): what depends on the mesh alone is
-    measured on the mesh, once per triangle, instead of once per surfel.
+    The least squares of Eq. 15 over the three edges (after Rusinkiewicz 2004). The curvature depends on the mesh alone
+    and is therefore computed once per triangle instead of once per surfel.
 
     Args:
         vertices: metres.
         triangles: of the mesh.
-        frames: `triangle_frames` of the two.
+        frames: `triangle_frames` of these.
     """
     following = [1, 2, 0]
     in_plane = frames.rotation[..., [0, 2]]
@@ -126,11 +126,11 @@ def triangle_curvatures(
 def transported_disc(
     squared_stretch: Float[Tensor, "*batch 3"], scales: Float[Tensor, "*batch 2"]
 ) -> tuple[Float[Tensor, "*batch 2"], Float[Tensor, "*batch"]]:
-    """Factors on the scales of a disc and turn of its axes [rad] that carry it with its tangent plane.
+    """Return factors on a disc's scales, and the turn of its axes [rad], that carry it with its tangent plane.
 
     The stretch U = S^1/2 maps the Gaussian with covariance D = diag(scales^2) to U D U; its new scales are the roots of
-    that matrix's eigenvalues, its new axes the eigenvectors. Each axis is paired with the nearer eigenvector, so that
-    none has to be ranked, and a disc that is or becomes round does not matter: its axes are free.
+    that matrix's eigenvalues, its new axes the eigenvectors. Each axis is paired with the nearer eigenvector, which
+    needs no ranking of the axes and stays well behaved for round discs, whose axes are arbitrary.
 
     Args:
         squared_stretch: S (Eq. 14), in the basis of the disc's axes.
@@ -148,7 +148,7 @@ def transported_disc(
         dim=-1,
     )
     values, turn = principal(covariance)
-    # The smaller eigenvalue as difference of two large numbers would have no correct digit for a needle.
+    # For a needle, the smaller eigenvalue as a difference of two large numbers would have no correct digit.
     area = ((u00 * u11 - u01**2) * first * second).square()
     largest = values.amax(dim=-1)
     values = torch.where(values >= largest[..., None], values, (area / largest)[..., None])
@@ -158,11 +158,11 @@ def transported_disc(
 def aligned_disc(
     squared_stretch: Float[Tensor, "*batch 3"], scales: Float[Tensor, "*batch 2"]
 ) -> tuple[Float[Tensor, "*batch 2"], Float[Tensor, "*batch"]]:
-    """Factors on the scales of a disc and turn of its axes [rad] as the paper has them (Eq. 16-19).
+    """Return factors on the scales of a disc and turn of its axes [rad] as the paper defines them (Eq. 16-19).
 
-    The longer axis turns towards the larger principal stretch, by the smaller of the two ways, and is multiplied by it;
-    the shorter axis by the other. Ranking makes the turn jump where stretches are equal; it is therefore multiplied by
-    (sigma_1^2 - sigma_2^2) / (sigma_1^2 + sigma_2^2), which leaves an isotropic stretch without a turn.
+    The longer axis turns towards the larger principal stretch, by the smaller angle, and is multiplied by that stretch;
+    the shorter axis is multiplied by the other. Ranking makes the turn jump where the stretches are equal. The turn is
+    therefore multiplied by (sigma_1^2 - sigma_2^2) / (sigma_1^2 + sigma_2^2), which is 0 for an isotropic stretch.
 
     Args:
         squared_stretch: S (Eq. 14), in the basis of the disc's axes.
@@ -187,10 +187,10 @@ def shortened_by_bending(
     scales_after: Float[Tensor, "*batch 2"],
     gamma: float,
 ) -> Float[Tensor, "*batch 2"]:
-    """Factors (1 + gamma |kappa_0| s_0) / (1 + gamma |kappa| s) on scales: a flat disc stands off a surface that bends.
+    """Return factors (1 + gamma |kappa_0| s_0) / (1 + gamma |kappa| s) that shorten discs where the surface bends.
 
-    The denominator is Eq. 16's. The numerator is the same for the canonical moment, at which the disc was fitted to a
-    surface that is curved already: without it ears and nose would shrink with no expression at all.
+    The denominator is that of Eq. 16. The numerator is the same expression at the canonical moment, because the disc
+    was fitted to a surface that was curved already. Without it, ears and nose would shrink even at rest.
 
     Args:
         curvature_before, curvature_after: along the disc's axes [1 / metres].
@@ -201,9 +201,9 @@ def shortened_by_bending(
 
 
 def bounded_tensor(squared_stretch: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
-    """Squared stretches as symmetric matrices, their eigenvalues held as `bounded` does.
+    """Return squared stretches, as symmetric matrices, with eigenvalues clamped by `bounded`.
 
-    Within the bounds this is the matrix itself, which has a gradient where eigenvalues are equal, too: at rest.
+    Within the bounds the result is the given matrix, which has a gradient also at equal eigenvalues, that is at rest.
     """
     values, turn = principal(squared_stretch)
     held = bounded(values)
@@ -211,13 +211,13 @@ def bounded_tensor(squared_stretch: Float[Tensor, "*batch 3"]) -> Float[Tensor, 
 
 
 def bounded_root(squared_stretch: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
-    """U = S^1/2 = (S + sqrt(det S) 1) / sqrt(tr S + 2 sqrt(det S)) of squared stretches, see `bounded_tensor`."""
+    """Return U = S^1/2 = (S + sqrt(det S) 1) / sqrt(tr S + 2 sqrt(det S)) of squared stretches, clamped first."""
     m00, m01, m11 = bounded_tensor(squared_stretch).unbind(-1)
-    # Not under the square of the lower bound, but for rounding.
+    # Only rounding can bring it below the square of the lower bound.
     area = (m00 * m11 - m01**2).clamp_min(MAX_STRETCH**-4).sqrt()
     return torch.stack([m00 + area, m01, m11 + area], dim=-1) / (m00 + m11 + 2 * area).sqrt()[..., None]
 
 
 def bounded(squared_stretch: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
-    """Squared stretches held between 1 / `MAX_STRETCH`^2 and `MAX_STRETCH`^2."""
+    """Clamp squared stretches to 1 / `MAX_STRETCH`^2..`MAX_STRETCH`^2."""
     return squared_stretch.clamp(MAX_STRETCH**-2, MAX_STRETCH**2)

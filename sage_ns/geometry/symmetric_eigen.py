@@ -1,8 +1,9 @@
-"""Eigenvalues and eigenvectors of many symmetric 3x3 matrices, with gradients that stay bounded at equal eigenvalues.
+"""Eigenvalues and eigenvectors of symmetric 3x3 matrices, with gradients that stay bounded at equal eigenvalues.
 
-An eigenvector turns towards another one by v_i . dM v_j / (l_j - l_i), which grows without limit as two eigenvalues
-meet. Here 1 / d is replaced by its Lorentzian-broadened form d / (d^2 + w^2) with w = `BROADENING` (|l_0| + `FLOOR`):
-the same up to (w / d)^2 for distinct eigenvalues, 0 for equal ones, never more than 1 / (2 w).
+Eigenvector i turns towards eigenvector j by v_i . dM v_j / (l_j - l_i), which grows without limit as the two
+eigenvalues approach each other. This module replaces 1 / d by its Lorentzian-broadened form d / (d^2 + w^2) with
+w = `BROADENING` (|l_0| + `FLOOR`): equal up to (w / d)^2 for distinct eigenvalues, 0 for equal ones, and at most
+1 / (2 w).
 """
 
 from __future__ import annotations
@@ -20,30 +21,30 @@ from sage_ns.geometry.rotations import matrix_to_quaternion
 from sage_ns.system.parallel import even_bounds, run_chunks
 
 BROADENING = 1e-3
-"""Difference of eigenvalues, relative to the largest, under which the gradients of eigenvectors fade."""
+"""Difference of eigenvalues, relative to the largest, below which the gradients of eigenvectors fade."""
 FLOOR = 1e-2
-"""Added to the largest eigenvalue, so that matrices near zero have bounded gradients, too."""
+"""Added to the largest eigenvalue to bound the gradients of matrices near zero."""
 
 _ROWS, _COLUMNS = (0, 1, 1, 2, 2, 2), (0, 0, 1, 0, 1, 2)
 
 
 def symmetric_matrix(lower: Float[Tensor, "*batch 6"]) -> Float[Tensor, "*batch 3 3"]:
-    """Symmetric matrix of its lower triangle, row by row: m00, m10, m11, m20, m21, m22."""
+    """Return the symmetric matrix with this lower triangle, row by row: m00, m10, m11, m20, m21, m22."""
     m00, m10, m11, m20, m21, m22 = lower.unbind(-1)
     return torch.stack([m00, m10, m20, m10, m11, m21, m20, m21, m22], dim=-1).unflatten(-1, (3, 3))
 
 
 def lower_triangle(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 6"]:
-    """Inverse of `symmetric_matrix`: the lower triangle, row by row."""
+    """Return the lower triangle, row by row; inverse of `symmetric_matrix`."""
     return matrix[..., _ROWS, _COLUMNS]
 
 
 def symmetric_eigen(
     lower: Float[Tensor, "num_matrices 6"],
 ) -> tuple[Float[Tensor, "num_matrices 3"], Float[Tensor, "num_matrices 3 3"]]:
-    """Eigenvalues by falling magnitude, and their unit eigenvectors as the columns of a rotation.
+    """Return eigenvalues by decreasing magnitude, and their unit eigenvectors as the columns of a rotation.
 
-    Signs: the component of largest magnitude is positive in the first and in the last column; the middle column is
+    Signs: in the first and in the last column, the component of largest magnitude is positive; the middle column is
     last x first. Gradients are broadened at equal eigenvalues (see the module) and cannot be differentiated again.
 
     Args:
@@ -57,7 +58,7 @@ def symmetric_eigen(
 def symmetric_eigen_quaternions(
     lower: Float[Tensor, "num_matrices 6"],
 ) -> tuple[Float[Tensor, "num_matrices 3"], Float[Tensor, "num_matrices 4"]]:
-    """`symmetric_eigen` with the rotation as a unit quaternion (wxyz, w >= 0)."""
+    """Return the results of `symmetric_eigen` with the rotation as a unit quaternion (wxyz, w >= 0)."""
     if lower.device.type == "cpu" and lower.dtype == torch.float32:
         return _FusedEigen.apply(lower, True)
     return symmetric_eigen_quaternions_torch(lower)
@@ -66,14 +67,14 @@ def symmetric_eigen_quaternions(
 def symmetric_eigen_torch(
     lower: Float[Tensor, "num_matrices 6"],
 ) -> tuple[Float[Tensor, "num_matrices 3"], Float[Tensor, "num_matrices 3 3"]]:
-    """The definition of `symmetric_eigen` in plain torch, single or double precision, any device."""
+    """Compute `symmetric_eigen` in plain torch, its reference definition; single or double precision, any device."""
     return _Eigen.apply(lower)
 
 
 def symmetric_eigen_quaternions_torch(
     lower: Float[Tensor, "num_matrices 6"],
 ) -> tuple[Float[Tensor, "num_matrices 3"], Float[Tensor, "num_matrices 4"]]:
-    """The definition of `symmetric_eigen_quaternions` in plain torch."""
+    """Compute `symmetric_eigen_quaternions` in plain torch, its reference definition."""
     values, vectors = _Eigen.apply(lower)
     return values, matrix_to_quaternion(vectors)
 
@@ -105,7 +106,7 @@ class _Eigen(torch.autograd.Function):
             grad_values
         )
         to_matrix = vectors @ to_rotated @ vectors.mT
-        # Each number off the diagonal stands for two entries.
+        # Each off-diagonal number is two entries of the matrix.
         return lower_triangle(to_matrix + to_matrix.mT - torch.diag_embed(to_matrix.diagonal(dim1=-2, dim2=-1)))
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from sage_ns.geometry.rotations import matrix_to_quaternion
 
 MIN_TRIANGLE_SCALE = 1e-9
-"""Metres. The scale of a triangle collapsed to a point, so that dividing by a scale stays finite."""
+"""Metres. Lower bound on the scale of a triangle; keeps divisions by a scale finite for collapsed triangles."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class TriangleFrames:
         return self.rotation[..., 1]
 
     def __getitem__(self, triangle: Int[Tensor, "num_selected"]) -> TriangleFrames:
-        """Frames of the given triangles (along the triangle axis, whatever the batch)."""
+        """Select triangles, along the triangle axis of any batch."""
         return TriangleFrames(
             self.origin[..., triangle, :], self.rotation[..., triangle, :, :], self.scale[..., triangle]
         )
@@ -46,7 +46,7 @@ class TriangleFrames:
 def triangle_frames(
     vertices: Float[Tensor, "*batch num_vertices 3"], triangles: Int[Tensor, "num_triangles 3"]
 ) -> TriangleFrames:
-    """Frame of every triangle (v0, v1, v2), as GaussianAvatars (Qian et al. 2024) defines it.
+    """Compute the frame of every triangle (v0, v1, v2), as GaussianAvatars (Qian et al. 2024) defines it.
 
     With u = v1 - v0 and e = v2 - v0: a0 = u / |u|, n = a0 x e / |a0 x e|, a2 = -(n x a0);
     origin = (v0 + v1 + v2) / 3, rotation = [a0, n, a2] as columns, scale = (|u| + |a2 . e|) / 2.
@@ -72,14 +72,14 @@ def triangle_frames(
 def triangle_normals(
     vertices: Float[Tensor, "*batch num_vertices 3"], triangles: Int[Tensor, "num_triangles 3"]
 ) -> Float[Tensor, "*batch num_triangles 3"]:
-    """Unit normals, counter-clockwise triangles facing the viewer; zero where a triangle has no area."""
+    """Return unit normals of triangles, counter-clockwise from outside; zero for a triangle without area."""
     return F.normalize(_doubled_area_vectors(vertices, triangles), dim=-1, eps=1e-20)
 
 
 def triangle_areas(
     vertices: Float[Tensor, "*batch num_vertices 3"], triangles: Int[Tensor, "num_triangles 3"]
 ) -> Float[Tensor, "*batch num_triangles"]:
-    """Areas in square metres."""
+    """Return the areas in square metres."""
     return 0.5 * _doubled_area_vectors(vertices, triangles).norm(dim=-1)
 
 
@@ -89,12 +89,12 @@ def _doubled_area_vectors(vertices: Tensor, triangles: Tensor) -> Float[Tensor, 
 
 
 def _reject(vector: Tensor, unit: Tensor) -> Tensor:
-    """The part of a vector that is perpendicular to a unit vector."""
+    """Return the part of a vector that is perpendicular to a unit vector."""
     return vector - (vector * unit).sum(-1, keepdim=True) * unit
 
 
 def _direction(vector: Tensor, fallback: Tensor, negligible: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:
-    """Unit direction and length; the constant fallback and zero length where the vector is negligibly short."""
+    """Return unit direction and length; the constant fallback and zero length where the vector is negligibly short."""
     squared = (vector**2).sum(-1)
     limit = torch.as_tensor(negligible, dtype=squared.dtype, device=squared.device).clamp_min(MIN_TRIANGLE_SCALE)
     degenerate = squared <= limit**2

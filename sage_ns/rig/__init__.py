@@ -1,4 +1,4 @@
-"""Floor 1: the rig. Head model files, FLAME parameters, skinning, regions and the binding of surfels to triangles."""
+"""The rig: head model files, FLAME parameters, skinning, regions, and binding of surfels to triangles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Binding of surfels to the triangles of the rig: drawing them, carrying them along, binding them anew."""
+"""Binding of surfels to the triangles of the rig: sampling, conversion between local and world poses, rebinding."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from sage_ns.geometry.rotations import quaternion_conjugate, quaternion_multiply
 from sage_ns.geometry.triangles import TriangleFrames, triangle_areas, triangle_normals
 from sage_ns.rig.head_model import JOINT_NAMES, HeadModel
 
-_TURNED_AWAY = 0.25
-"""Weight of a triangle that faces away from all cameras, against 1 for one that faces them."""
-_NEAREST_CAMERA = 0.05
-"""Metres; a camera closer than this counts as this close."""
+_BACKFACING_WEIGHT = 0.25
+"""Weight of a triangle that faces away from all cameras; one that faces them weighs 1."""
+_MIN_CAMERA_DISTANCE = 0.05
+"""Metres; lower bound on the distance of a camera."""
 
 SurfelPoses = tuple[Float[Tensor, "num_surfels 3"], Float[Tensor, "num_surfels 4"], Float[Tensor, "num_surfels axes"]]
 """Means, unit quaternions (wxyz), scales."""
@@ -25,7 +25,7 @@ SurfelPoses = tuple[Float[Tensor, "num_surfels 3"], Float[Tensor, "num_surfels 4
 
 @dataclass(frozen=True, eq=False)
 class Binding:
-    """The triangle of every surfel, and where on it the surfel was drawn."""
+    """The triangle of every surfel, and the point on it from which the surfel starts."""
 
     triangle: Int64[Tensor, "num_surfels"]
     barycentric: Float[Tensor, "num_surfels 3"]
@@ -40,20 +40,20 @@ def sample_binding(
     face_weight: float = 2.0,
     density: Float[Tensor, "num_triangles"] | None = None,
 ) -> Binding:
-    """Draw surfels uniformly on the posed mesh, more densely on the face and where cameras are near.
+    """Draw surfels at random on the posed mesh, more densely on the face and near the cameras.
 
     The density on a triangle is (face_weight on the face, else 1) times the mean over the cameras of
     (1 / distance)^2 (1/4 + 3/4 max(0, cosine between normal and view)). If there are enough surfels, every triangle
-    that has an area gets at least one. Sorted by triangle.
+    with an area gets at least one. The result is sorted by triangle.
 
     Args:
         vertices: Posed, metres.
-        model: Gives triangles and the region "face".
-        num_surfels: How many to draw.
-        camera_centers: World positions, metres; None or empty: nearness does not count.
+        model: Head model with the triangles and the region "face".
+        num_surfels: Number of surfels to draw.
+        camera_centers: World positions, metres; with None or no cameras, the camera factor is left out.
         generator: Makes the draw repeatable; on the CPU.
-        face_weight: How much more densely the face is covered.
-        density: A further factor per triangle.
+        face_weight: Factor on the density on the face.
+        density: Additional factor on the density of each triangle.
 
     Raises:
         ValueError: No triangle has an area.
@@ -62,12 +62,12 @@ def sample_binding(
     areas = triangle_areas(vertices.detach(), triangles)
     weights = areas * torch.where(model.regions.triangle_mask("face", triangles), face_weight, 1.0)
     if camera_centers is not None and len(camera_centers) > 0:
-        weights = weights * _seen_closely(vertices.detach(), triangles, camera_centers)
+        weights = weights * _camera_weights(vertices.detach(), triangles, camera_centers)
     if density is not None:
         weights = weights * density
     with_area = (areas > 0).nonzero().flatten()
     if num_surfels >= len(with_area) > 0:
-        # one each, and the rest so that the totals still follow the weights
+        # one surfel each; the others are drawn to make the totals follow the weights
         surplus = (weights * num_surfels / weights.sum() - 1).clamp_min(0)
         remaining = num_surfels - len(with_area)
         rest = sample_triangles(surplus if surplus.sum() > 0 else weights, remaining, generator)
@@ -83,7 +83,7 @@ def to_world(
     scales: Float[Tensor, "num_surfels axes"],
     frames: TriangleFrames,
 ) -> SurfelPoses:
-    """Local surfels into the world (Eq. 4): mu' = k R mu + T, r' = R r, s' = k s.
+    """Transform local surfels into the world (Eq. 4): mu' = k R mu + T, r' = R r, s' = k s.
 
     Args:
         means: In units of the triangle's scale, in its frame.
@@ -105,7 +105,7 @@ def to_local(
     scales: Float[Tensor, "num_surfels axes"],
     frames: TriangleFrames,
 ) -> SurfelPoses:
-    """World surfels into the frames of their triangles: the inverse of `to_world`.
+    """Transform world surfels into the frames of their triangles; inverse of `to_world`.
 
     Args:
         means: World, metres.
@@ -128,17 +128,17 @@ def rebind(
     current: Int[Tensor, "num_surfels"] | None = None,
     triangle_labels: Int[Tensor, "num_triangles"] | None = None,
 ) -> Int64[Tensor, "num_surfels"]:
-    """The triangle that is nearest to every surfel now.
+    """Return the triangle that is nearest to each surfel.
 
-    To keep the surfels where they are while they change triangles, take their world poses with the old triangles
-    (`to_world`) and express them in the frames of the new ones (`to_local`).
+    To change the triangles of surfels without moving the surfels, compute their world poses with the old triangles
+    (`to_world`) and express these in the frames of the new triangles (`to_local`).
 
     Args:
         means: World, metres.
         vertices: The mesh posed at the same moment, metres.
         triangles: Its triangles.
-        current: The triangles that the surfels are bound to; needed with labels.
-        triangle_labels: Surfels only change between triangles of equal label (see `rebinding_labels`).
+        current: The triangles that the surfels are bound to; required with labels.
+        triangle_labels: Surfels change only between triangles with equal labels, see `rebinding_labels`.
 
     Raises:
         ValueError: Labels were given without the current triangles.
@@ -146,7 +146,7 @@ def rebind(
     if triangle_labels is None:
         return nearest_triangles(means, vertices, triangles).triangle
     if current is None:
-        raise ValueError("rebind: triangle_labels need the current triangles")
+        raise ValueError("rebind: found triangle_labels without current triangles; give both")
     nearest = current.long().clone()
     surfel_labels = triangle_labels[current]
     for label in surfel_labels.unique():
@@ -157,10 +157,10 @@ def rebind(
 
 
 def rebinding_labels(model: HeadModel) -> Int64[Tensor, "num_triangles"]:
-    """Parts of the head that may touch without belonging together: a label per triangle.
+    """Label the triangles of parts of the head that may touch but do not belong together.
 
-    Triangles that follow the jaw are kept apart from those that do not (upper and lower lip), each eyeball from its
-    eyelids, and each region inside the mouth from everything else.
+    Different labels separate triangles that follow the jaw from those that do not (lower and upper lip), each eyeball
+    from its eyelids, and each region inside the mouth from everything else.
     """
     triangles = model.triangles
     jaw_weight = model.skinning_weights[triangles, JOINT_NAMES.index("jaw")].mean(dim=-1)
@@ -172,9 +172,10 @@ def rebinding_labels(model: HeadModel) -> Int64[Tensor, "num_triangles"]:
     return labels
 
 
-def _seen_closely(vertices: Tensor, triangles: Tensor, camera_centers: Tensor) -> Float[Tensor, "num_triangles"]:
+def _camera_weights(vertices: Tensor, triangles: Tensor, camera_centers: Tensor) -> Float[Tensor, "num_triangles"]:
+    """Return the mean over the cameras of the factor that nearness and facing have on the density."""
     centroids = vertices[triangles].mean(dim=1)
     toward = camera_centers.to(vertices)[:, None] - centroids
-    distance = toward.norm(dim=-1).clamp_min(_NEAREST_CAMERA)
+    distance = toward.norm(dim=-1).clamp_min(_MIN_CAMERA_DISTANCE)
     cosine = (toward * triangle_normals(vertices, triangles)).sum(-1) / distance
-    return ((_TURNED_AWAY + (1 - _TURNED_AWAY) * cosine.clamp(0, 1)) / distance**2).mean(dim=0)
+    return ((_BACKFACING_WEIGHT + (1 - _BACKFACING_WEIGHT) * cosine.clamp(0, 1)) / distance**2).mean(dim=0)

@@ -1,4 +1,4 @@
-"""Points that ride on the rig: from the canonical pose to any other."""
+"""Points that follow the rig from the canonical pose to any other pose."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from sage_ns.geometry.vertex_means import vertex_sums
 
 @dataclass(frozen=True, eq=False)
 class Carried:
-    """Carried points in the world, and how each has turned since the canonical pose."""
+    """Points under a pose of the rig, and the rotation of each relative to the canonical pose."""
 
     points: Float[Tensor, "num_points 3"]
     """Metres."""
     rotations: Float[Tensor, "num_points 3 3"]
-    """Canonical axes to posed axes."""
+    """From canonical axes to posed axes."""
 
     def turned(self, vectors: Float[Tensor, "num_points 3"]) -> Float[Tensor, "num_points 3"]:
-        """Canonical vectors (normals, for one) of the points, in the posed world."""
+        """Return canonical vectors of the points, for instance normals, in the posed world."""
         return torch.einsum("nij,nj->ni", self.rotations, vectors)
 
 
 class CarriedPoints:
-    """Binds canonical points to the nearest triangles of the rig and carries them through its poses.
+    """Canonical points, bound to the nearest triangles of the rig and carried through its poses.
 
-    With y the point of the canonical mesh that is nearest to the point x, and y' where y is on the posed mesh:
+    Let y be the point of the canonical mesh that is nearest to a point x, and y' the same point on the posed mesh. Then
     x' = y' + R (x - y). The rotation R is blended from those of the triangle's three vertices, which are means over the
-    triangles around them. So x' is continuous wherever y is: surfaces do not tear at the borders of triangles, as they
-    would if each point followed its triangle's own frame. A rigid motion of the rig is followed exactly.
+    triangles around them. Therefore x' is continuous where y is: surfaces do not tear at the borders of triangles, as
+    they would if each point followed the frame of its own triangle. Rigid motions of the rig are followed exactly.
 
     Args:
         points: Canonical points, metres.
@@ -58,13 +58,13 @@ class CarriedPoints:
         self.barycentric = closest.barycentric
         self.offset = points - barycentric_to_points(vertices, triangles, self.triangle, self.barycentric)
         self._frames = triangle_frames(vertices, triangles).rotation
-        # A triangle without area has an arbitrary frame: it must not weigh anything.
+        # A triangle without area has an arbitrary frame: its weight, the area, is 0.
         self._areas = triangle_areas(vertices, triangles)
 
     def at(self, vertices: Float[Tensor, "num_vertices 3"]) -> Carried:
-        """The points under the posed mesh with these vertices [metres]."""
+        """Return the points under the posed mesh with these vertices [metres]."""
         corners = matrix_to_quaternion(self._vertex_rotations(vertices))[self.triangles[self.triangle]]
-        # A quaternion and its negative are the same rotation: bring all three to one side before blending.
+        # A quaternion and its negative are the same rotation: give all three consistent signs before blending.
         signs = (corners * corners[:, :1]).sum(dim=-1, keepdim=True)
         corners = torch.where(signs < 0, -corners, corners)
         blended = F.normalize((corners * self.barycentric[..., None]).sum(dim=1), dim=-1)
@@ -73,11 +73,11 @@ class CarriedPoints:
         return Carried(anchors + torch.einsum("nij,nj->ni", rotations, self.offset), rotations)
 
     def _vertex_rotations(self, vertices: Float[Tensor, "num_vertices 3"]) -> Float[Tensor, "num_vertices 3 3"]:
-        """Rotation nearest to the area-weighted mean over the triangles around each vertex, canonical to posed."""
+        """Return the rotation nearest to the area-weighted mean over the triangles around each vertex."""
         turned = triangle_frames(vertices, self.triangles).rotation @ self._frames.mT
         means = vertex_sums(self._areas[:, None, None] * turned, self.triangles, vertices.shape[0])
         left, values, right = torch.linalg.svd(means)
-        # Not a mirror image, even where the triangles around a vertex disagree by more than right angles.
+        # Exclude reflections, which occur where the triangles around a vertex differ by more than right angles.
         flip = torch.ones_like(values)
         flip[:, 2] = torch.linalg.det(left @ right).sign()
         return (left * flip[:, None]) @ right

@@ -1,4 +1,4 @@
-"""Files of FLAME parameters: the fields of one npz, read with checks, and the order of files in a folder."""
+"""Files of FLAME parameters: reading and checking the fields of one npz, and the order of files in a folder."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ MOTION_SHAPES = {
     "eyes_pose": "num_timesteps 6",
     "translation": "num_timesteps 3",
 }
-"""Fields with one row per timestep. The first binds the number of timesteps that the others have to agree with."""
+"""Fields with one row per timestep. The first defines the number of timesteps that the others must have."""
 _IDENTITY_SHAPES = {"shape": "num_shape", "static_offset": "num_vertices 3"}
 EXPORT_AGAIN = "Export the sequence again with its tracker."
 
 
 def read_fields(path: Path) -> dict[str, Tensor]:
-    """The fields of `FlameParams` in an npz file; `static_offset` only where the file has one.
+    """Load the fields of `FlameParams` from an npz file; `static_offset` only if the file has one.
 
     Raises:
         FlameParamsError: The file is missing or broken, or a field is missing, misshapen or not finite.
@@ -45,12 +45,12 @@ def read_fields(path: Path) -> dict[str, Tensor]:
 
 
 def in_time_order(paths: Iterable[Path]) -> list[Path]:
-    """Files that are numbered by their names, in the order of the numbers: 9 before 10."""
+    """Sort files that are numbered by their names in the order of the numbers: 9 before 10."""
     return sorted(paths, key=lambda path: (len(path.stem), path.stem))
 
 
 def _with_usual_dimensions(name: str, array: np.ndarray) -> np.ndarray:
-    """Files disagree about leading dimensions of one: a shape has none here, motion always has its timesteps."""
+    """Normalise leading dimensions of size 1, which differ between files: none for a shape, timesteps for motion."""
     if name == "shape" and array.ndim == 2 and len(array) and (array == array[:1]).all():
         return array[0]
     if name == "static_offset" and array.ndim == 3 and len(array) == 1:

@@ -1,4 +1,4 @@
-"""FLAME's parameters for one moment or a whole sequence."""
+"""FLAME parameters of one moment or of a whole sequence."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from sage_ns.system.array_fields import write_npz
 _ROTATIONS = ("rotation", "neck_pose", "jaw_pose", "eyes_pose")
 _MOTION = tuple(MOTION_SHAPES)
 NUM_POSE = 18
-"""Numbers of a motion vector before the expression; for sizes. The parts have names, see `FlameParams`."""
+"""Length of a motion vector without the expression. For its parts use the slices of `FlameParams`."""
 _FLAME_NUM_VERTICES, _FLAME_TEETH_NUM_VERTICES = 5023, 5143
-"""FLAME's vertices, without and with the teeth that VHAP's tracker adds at the end."""
+"""Numbers of vertices of FLAME, without and with the teeth that the VHAP tracker appends."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +36,7 @@ class FlameParams:
     """
 
     HEAD: ClassVar = slice(0, 6)
-    """Where the head is: translation and global rotation. Anatomy limits what follows, not these."""
+    """Position of the head: translation and global rotation, which anatomy does not limit."""
     TRANSLATION: ClassVar = slice(0, 3)
     ROTATION: ClassVar = slice(3, 6)
     NECK: ClassVar = slice(6, 9)
@@ -46,7 +46,7 @@ class FlameParams:
     RIGHT_EYE: ClassVar = slice(15, NUM_POSE)
     EXPRESSION: ClassVar = slice(NUM_POSE, None)
     FROM_NECK: ClassVar = slice(6, None)
-    """All but `HEAD`: what a driver gives where the head stays the avatar's."""
+    """All but `HEAD`: the part taken from the driver when the avatar keeps its own head position."""
 
     shape: Float[Tensor, "num_shape"]
     expr: Float[Tensor, "num_timesteps num_expression"]
@@ -58,9 +58,9 @@ class FlameParams:
     eyes_pose: Float[Tensor, "num_timesteps 6"]
     """Axis-angle of the left, then of the right eye."""
     translation: Float[Tensor, "num_timesteps 3"]
-    """Metres, added last."""
+    """Metres, added after skinning."""
     static_offset: Float[Tensor, "num_vertices 3"] | None = None
-    """Metres, added to the unposed head of this person."""
+    """Metres, added to the unposed head; constant for the person."""
 
     @property
     def num_timesteps(self) -> int:
@@ -69,7 +69,7 @@ class FlameParams:
 
     @classmethod
     def neutral(cls, model: HeadModel) -> FlameParams:
-        """The model's mean head at rest, one timestep, on the model's device."""
+        """Return the mean head at rest as one timestep, on the device of the model."""
         zeros = model.v_template.new_zeros
         return cls(
             shape=zeros(model.num_shape),
@@ -84,7 +84,7 @@ class FlameParams:
     def __getitem__(
         self, rows: int | slice | Int[Tensor, "num_selected"] | Bool[Tensor, "num_timesteps"]
     ) -> FlameParams:
-        """The given timesteps. A single index keeps the leading dimension."""
+        """Select timesteps. A single index keeps the leading dimension."""
         if isinstance(rows, int):
             if not -self.num_timesteps <= rows < self.num_timesteps:
                 raise IndexError(f"timestep {rows} of {self.num_timesteps}")
@@ -92,21 +92,21 @@ class FlameParams:
         return replace(self, **{name: getattr(self, name)[rows] for name in _MOTION})
 
     def to(self, device: torch.device | str) -> FlameParams:
-        """The same parameters on another device."""
+        """Return the same parameters on another device."""
         offset = None if self.static_offset is None else self.static_offset.to(device)
         return replace(
             self, static_offset=offset, **{name: getattr(self, name).to(device) for name in (*_MOTION, "shape")}
         )
 
     def with_identity(self, other: FlameParams) -> FlameParams:
-        """This motion on the other's head: its shape and static offset."""
+        """Return this motion with the shape and static offset of other parameters."""
         return replace(self, shape=other.shape, static_offset=other.static_offset)
 
     def interpolate(self, position: Float[Tensor, "num_positions"]) -> FlameParams:
-        """Parameters between timesteps: rotations along the shorter arc, everything else linearly.
+        """Interpolate between timesteps: rotations along the shorter arc, everything else linearly.
 
         Args:
-            position: Where to read, in 0..num_timesteps-1. At whole numbers the stored rows are returned exactly.
+            position: Timesteps, in 0..num_timesteps-1. Whole numbers return the stored rows exactly.
 
         Raises:
             FlameParamsError: A position lies outside.
@@ -132,9 +132,9 @@ class FlameParams:
         return replace(self, **{name: between(name) for name in _MOTION})
 
     def motion_vector(self) -> Float[Tensor, "num_timesteps motion"]:
-        """Motion as one row per timestep: translation 3, rotation 3, neck 3, jaw 3, eyes 6, then the expression.
+        """Return motion as one row per timestep: translation 3, rotation 3, neck 3, jaw 3, eyes 6, expression.
 
-        The slices of this class (`HEAD`, `NECK`, `JAW`, `EYES`, `EXPRESSION`) take it apart.
+        The slices of this class (`HEAD`, `NECK`, `JAW`, `EYES`, `EXPRESSION`) select its parts.
         """
         return torch.cat([getattr(self, name) for name in _PARTS], dim=-1)
 
@@ -142,10 +142,10 @@ class FlameParams:
     def from_motion_vector(
         cls, vector: Float[Tensor, "num_timesteps motion"], like: FlameParams | None = None
     ) -> FlameParams:
-        """The motion of `motion_vector` on the identity of other parameters; by default on the mean head.
+        """Return the parameters of a motion vector, with the identity of ``like``; by default with the mean head.
 
         Raises:
-            FlameParamsError: The vector's size does not fit the others' expression.
+            FlameParamsError: The length of the vector does not fit the expression of ``like``.
         """
         num_expression = vector.shape[-1] - NUM_POSE if like is None else like.expr.shape[-1]
         expected = NUM_POSE + num_expression
@@ -159,14 +159,14 @@ class FlameParams:
         )
 
     def check_fits(self, model: HeadModel) -> FlameParams:
-        """These parameters with exactly the model's numbers of coefficients and vertices.
+        """Return these parameters with the numbers of coefficients and vertices of a head model.
 
-        Missing coefficients are zeros, and surplus ones may be cut if they are zeros. A static offset for FLAME's 5023
-        vertices is extended by zeros to the 5143 of FLAME with teeth; the other way round the rows of the teeth, which
-        VHAP's tracker appends and FLAME's own file does not have, are left out.
+        Missing coefficients become zeros, and surplus ones are cut if they are zeros. A static offset for the 5023
+        vertices of FLAME is extended by zeros to the 5143 of FLAME with teeth. In the opposite case the rows of the
+        teeth are cut: the VHAP tracker appends them, and FLAME's own file does not have them.
 
         Raises:
-            FlameParamsError: Surplus coefficients are in use, or the static offset is of another mesh.
+            FlameParamsError: Surplus coefficients are not 0, or the static offset belongs to another mesh.
         """
         offset = self.static_offset
         fits = self.shape.shape[-1] == model.num_shape and self.expr.shape[-1] == model.num_expression
@@ -188,11 +188,11 @@ class FlameParams:
 
     @classmethod
     def load(cls, path: Path | str) -> FlameParams:
-        """Read parameters from an npz file, or from a folder with one file per timestep (see `load_folder`).
+        """Load parameters from an npz file, or from a folder with one file per timestep (see `load_folder`).
 
-        Reads what VHAP exports per frame, its `canonical_flame_param.npz` and `tracked_flame_params_*.npz`,
-        GaussianAvatars' `flame_param.npz`, and sequences with the same names. `static_offset` may be absent; a
-        `dynamic_offset` is ignored, as GaussianAvatars does.
+        Supported are the files that VHAP exports per frame, its `canonical_flame_param.npz` and
+        `tracked_flame_params_*.npz`, the `flame_param.npz` of GaussianAvatars, and sequences with the same fields.
+        `static_offset` may be absent; a `dynamic_offset` is ignored, as in GaussianAvatars.
 
         Raises:
             FlameParamsError: The file is missing or broken, or a field is missing, misshapen or not finite.
@@ -204,10 +204,10 @@ class FlameParams:
 
     @classmethod
     def load_folder(cls, folder: Path | str) -> FlameParams:
-        """Read a folder of npz files, one timestep each, in the order of their names; the first gives the identity.
+        """Load a folder of npz files, one timestep each, in the order of their names; identity from the first.
 
         Raises:
-            FlameParamsError: There are none, or one cannot be read.
+            FlameParamsError: There are no npz files, or one of them cannot be read.
         """
         paths = in_time_order(Path(folder).glob("*.npz"))
         if not paths:
@@ -215,7 +215,7 @@ class FlameParams:
         return concatenate([cls.load(path) for path in paths])
 
     def save_vhap(self, path: Path | str) -> None:
-        """Write as VHAP does: into one file (a path that ends in .npz), or a folder with `{timestep:05d}.npz` files."""
+        """Write VHAP's format: one file if the path ends in .npz, else a folder of `{timestep:05d}.npz` files."""
         path = Path(path)
         if path.suffix == ".npz":
             write_npz(path, self.arrays())
@@ -226,14 +226,14 @@ class FlameParams:
     def save_gaussian_avatars(self, path: Path | str, num_vertices: int | None = None) -> None:
         """Write the `flame_param.npz` that GaussianAvatars keeps beside its point cloud.
 
-        Its viewer insists on offsets: the dynamic one is written as zeros, and so is an absent static one.
+        Its viewer requires both offsets: the dynamic one, and a missing static one, are written as zeros.
 
         Args:
             path: File to write.
-            num_vertices: Vertices of the head model; needed if there is no static offset.
+            num_vertices: Number of vertices of the head model; required without a static offset.
 
         Raises:
-            FlameParamsError: The number of vertices is not known.
+            FlameParamsError: There is neither a static offset nor ``num_vertices``.
         """
         num_vertices = num_vertices if self.static_offset is None else self.static_offset.shape[0]
         if num_vertices is None:
@@ -242,7 +242,7 @@ class FlameParams:
         write_npz(Path(path), {"static_offset": zeros[:1], "dynamic_offset": zeros, **self.arrays()})
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """The fields as float32 arrays, named and shaped as in VHAP's files."""
+        """Return the fields as float32 arrays, with the names and shapes of VHAP's files."""
         tensors = {name: getattr(self, name) for name in (*_MOTION, "shape")}
         if self.static_offset is not None:
             tensors["static_offset"] = self.static_offset[None]
@@ -257,14 +257,14 @@ _PARTS = {
     "eyes_pose": FlameParams.EYES,
     "expr": FlameParams.EXPRESSION,
 }
-"""Fields in the order of a motion vector, and where they are in it."""
+"""Fields in the order of a motion vector, and their slices in it."""
 
 
 def concatenate(sequences: Sequence[FlameParams]) -> FlameParams:
-    """The sequences one after the other, on the identity of the first. Shorter expressions are filled up with zeros.
+    """Join sequences in time, with the identity of the first. Shorter expressions are padded with zeros.
 
     Raises:
-        FlameParamsError: There is none.
+        FlameParamsError: There are no sequences.
     """
     if not sequences:
         raise FlameParamsError("concatenate: found no sequences, expected at least one")
@@ -275,7 +275,7 @@ def concatenate(sequences: Sequence[FlameParams]) -> FlameParams:
 
 
 def _resized(name: str, coefficients: Tensor, size: int, model_name: str) -> Tensor:
-    """Coefficients cut or filled up with zeros to a size; only zeros may be cut."""
+    """Cut coefficients, or pad them with zeros, to a size; only zeros may be cut."""
     surplus = coefficients.detach()[..., size:]
     if bool((surplus != 0).any()):
         used = size + 1 + int((surplus != 0).nonzero()[:, -1].max())

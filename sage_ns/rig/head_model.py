@@ -1,6 +1,6 @@
 """The head model: a mesh with blendshapes and joints, in FLAME's format (Li et al. 2017).
 
-FLAME 2020, 2023, 2023 Open and any other model with the same keys are read alike: all sizes come from the file.
+The same code reads FLAME 2020, 2023, 2023 Open and any other model with the same keys: all sizes come from the file.
 """
 
 from __future__ import annotations
@@ -83,12 +83,12 @@ class HeadModel:
         return self.expression_basis.shape[-1]
 
     def to(self, device: torch.device | str) -> HeadModel:
-        """The same model on another device."""
+        """Return the same model on another device."""
         moved = {name: tensor.to(device) for name, tensor in self._tensors().items()}
         return replace(self, regions=self.regions.to(device), **moved)
 
     def state(self) -> dict[str, Tensor]:
-        """Everything as tensors by name, for checkpoints; texts as uint8. The opposite of `from_state`."""
+        """Return all fields as tensors by name, for checkpoints; texts as uint8. Inverse of `from_state`."""
         regions = [self.regions.vertices(name) for name in self.regions.names]
         return {
             **self._tensors(),
@@ -105,11 +105,11 @@ class HeadModel:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any], source: str = "head model state") -> HeadModel:
-        """The head model of a state.
+        """Return the head model of a state.
 
         Args:
             state: What `state` returned, or the same arrays read from a file.
-            source: What error messages call the state.
+            source: Name of the state in error messages.
 
         Raises:
             HeadModelError: A field is missing, of the wrong shape or type, not finite or inconsistent.
@@ -136,16 +136,16 @@ class HeadModel:
 
 
 def load_head_model(path: Path | str, masks_path: Path | str | None = None) -> HeadModel:
-    """Read a head model.
+    """Load a head model.
 
     Args:
-        path: A FLAME pickle (with or without chumpy variables; chumpy itself is not needed), or our own npz.
-        masks_path: FLAME's masks file with the regions. By default `<model>_masks.pkl` or `FLAME_masks.pkl` beside the
-            model is taken; without one the model has no regions, and a warning says what that costs. An npz holds its
-            regions itself.
+        path: A FLAME pickle (with or without chumpy variables; chumpy itself is not needed), or an npz of sage_ns.
+        masks_path: FLAME's masks file with the regions. The default is `<model>_masks.pkl` or `FLAME_masks.pkl` beside
+            the model. Without either, the model has no regions, and a warning names the consequences. An npz contains
+            its regions.
 
     Raises:
-        HeadModelError: The file is missing, unsafe or not in FLAME's format; names the file and the key.
+        HeadModelError: The file is missing, unsafe or not in FLAME's format; the message names the file and the key.
     """
     path = Path(path)
     if not path.is_file():
@@ -159,20 +159,21 @@ def load_head_model(path: Path | str, masks_path: Path | str | None = None) -> H
     masks_path = masks_path or _masks_beside(path)
     if masks_path is None:
         Console(stderr=True).print(
-            f"[yellow]{path}: no masks file beside it ({path.stem}_masks.pkl or FLAME_masks.pkl). Without regions, "
-            "face and hair are treated alike: no extra surfels on the face, hair is not spared by the correction."
+            f"[yellow]{path}: found no masks file ({path.stem}_masks.pkl or FLAME_masks.pkl) beside it. "
+            "Without regions, face and hair are treated alike: the face gets no extra surfels, and the correction "
+            "also changes hair."
         )
         return model
     return replace(model, regions=load_masks(masks_path, model.num_vertices))
 
 
 def save_head_model(model: HeadModel, path: Path | str) -> None:
-    """Write a head model as npz (no pickle inside), regions and names included. `load_head_model` reads it exactly."""
+    """Write a head model, with regions and names, as an npz without pickles; `load_head_model` restores it exactly."""
     write_npz(Path(path), {key: tensor.cpu().numpy() for key, tensor in model.state().items()}, compress=True)
 
 
 def load_masks(path: Path | str, num_vertices: int) -> Regions:
-    """Regions from a file like FLAME_masks.pkl: a pickled dict of vertex index lists by region name.
+    """Load regions from a file like FLAME_masks.pkl: a pickled dict of vertex index lists by region name.
 
     Raises:
         HeadModelError: The file is missing or unsafe, or an index does not fit the head model.
@@ -183,15 +184,15 @@ def load_masks(path: Path | str, num_vertices: int) -> Regions:
 
 
 def find_head_model(explicit: Path | str | None = None, capture_dir: Path | str | None = None) -> Path:
-    """The head model file to use: the given one, else one beside the capture, else what SAGE_HEAD_MODEL names.
+    """Return the head model file to use: the given one, else one beside the capture, else that of SAGE_HEAD_MODEL.
 
     Args:
-        explicit: Path that the user gave; it has to exist.
-        capture_dir: The capture's folder; it and its parent are searched for head_model.npz, head_model.pkl,
-            flame2023.pkl, flame2020.pkl and generic_model.pkl.
+        explicit: Path given by the user; must exist.
+        capture_dir: Folder of the capture. The function searches this folder and its parent for head_model.npz,
+            head_model.pkl, flame2023.pkl, flame2020.pkl and generic_model.pkl.
 
     Raises:
-        HeadModelError: There is none; says where everything was looked for and how to get one.
+        HeadModelError: No file was found; the message lists the searched places and says how to get a head model.
     """
     if explicit is not None:
         if Path(explicit).is_file():
@@ -210,12 +211,12 @@ def find_head_model(explicit: Path | str | None = None, capture_dir: Path | str 
     searched = " and ".join(str(folder) for folder in folders) or "no capture folder"
     raise HeadModelError(
         f"no head model found: searched {searched} for {', '.join(_FILE_NAMES)}; {HEAD_MODEL_VARIABLE} is not set. "
-        f"Put one there or name it. {_GET_FLAME}"
+        f"Put a head model into one of these folders, or give its path. {_GET_FLAME}"
     )
 
 
 def _from_flame(path: Path, contents: Mapping[str, Any]) -> HeadModel:
-    """Translate FLAME's keys: `shapedirs` = 300 identity | expression directions, `posedirs` to smplx's layout."""
+    """Convert FLAME's keys: `shapedirs` = 300 identity | expression directions, `posedirs` to smplx's layout."""
     read = ArrayFields(str(path), contents, HeadModelError, _HINT)
     v_template = read.floats("v_template", "num_vertices 3")
     shapedirs = read.floats("shapedirs", "num_vertices 3 num_shape+num_expression")
@@ -237,7 +238,7 @@ def _from_flame(path: Path, contents: Mapping[str, Any]) -> HeadModel:
 
 
 def _rig_fields(read: ArrayFields, triangles: str, regressor: str, weights: str) -> dict[str, Any]:
-    """Triangles, joint regressor and skinning weights, under the names that they have in the file."""
+    """Read triangles, joint regressor and skinning weights under their names in the file."""
     skinning_weights = read.floats(weights, "num_vertices 5")
     sums = skinning_weights.sum(dim=-1)
     if (sums - 1).abs().max() > 1e-3:
@@ -252,7 +253,7 @@ def _rig_fields(read: ArrayFields, triangles: str, regressor: str, weights: str)
 def _surface_fields(
     read: ArrayFields, uv: str, uv_triangles: str, landmark_triangles: str, landmark_barycentric: str
 ) -> dict[str, Any]:
-    """Texture coordinates and landmarks, each as far as the file has both of its arrays."""
+    """Read texture coordinates and landmarks; each only if the file has both of its arrays."""
     surface = {}
     if uv in read and uv_triangles in read:
         surface["uv"] = read.floats(uv, "num_uv 2")
@@ -265,7 +266,7 @@ def _surface_fields(
 
 
 def _parents(read: ArrayFields, key: str, parents: Int64[Tensor, "5"]) -> Int64[Tensor, "5"]:
-    """Parents with the root's as -1; files write it as 2^32 - 1. Every other parent comes before its child."""
+    """Return parents with that of the root as -1 (2^32 - 1 in files); check that parents precede their children."""
     parents = torch.where(parents >= 2**31, -1, parents)
     order = torch.arange(len(parents))
     if parents[0] != -1 or (parents[1:] < 0).any() or (parents[1:] >= order[1:]).any():

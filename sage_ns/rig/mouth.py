@@ -1,8 +1,8 @@
-"""The inside of the mouth as a rig of its own: found and placed by the head's geometry, moved by its joints.
+"""The inside of the mouth as a rig of its own: placed by the geometry of the head, moved by the head's joints.
 
-FLAME has no teeth. GaussianAvatars (Qian et al. 2024) hangs two bent strips behind FLAME's numbered lip vertices, the
-upper on the neck joint and the lower on the jaw joint. The joints are the same here; but where the mouth is, is read
-off any head model by opening its jaw, and the strips are teeth, gums, a tongue and a cavity.
+FLAME has no teeth. GaussianAvatars (Qian et al. 2024) attaches two curved strips behind FLAME's numbered lip vertices,
+the upper strip to the neck joint and the lower strip to the jaw joint. This module uses the same joints, but finds the
+mouth of any head model by opening its jaw, and models teeth, gums, a tongue and a cavity instead of strips.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ from sage_ns.rig.skinning import joints, pose_vertices
 
 _NECK, _JAW, _LEFT_EYE, _RIGHT_EYE = (JOINT_NAMES.index(name) for name in ("neck", "jaw", "left_eye", "right_eye"))
 _OPENING = 0.3
-"""Radians that the jaw is opened by to see where the skin parts."""
+"""Radians by which the jaw is opened to find where the lips part."""
 _HALF_WIDTH, _EYE_DISTANCE = 0.0245, 0.062
-"""Metres on the head that the shape is drawn for: from the middle to a corner of the mouth, and between the eyes."""
+"""Metres on the head that `mouth_shape` fits: from the middle to a corner of the mouth, and between the eyes."""
 _SCALES = (0.75, 1.35)
 _WINDOW = (0.05, 0.095, 0.02)
-"""Where the mouth is looked for, metres: to both sides of the eyes' middle, and down to this and from this below."""
+"""Search window for the mouth relative to the middle of the eyes, metres: sideways, lowest, highest (downwards)."""
 _STEP = 5e-4
 _BEHIND_LIPS = 9.5e-3
 """Metres from where the lips meet back to the upper teeth."""
 _UNDER_SKIN = 3e-3
-"""Metres that everything stays behind the skin."""
+"""Least distance of the mouth's mesh behind the skin, metres."""
 _NEIGHBOURHOOD = 2e-3
 _LIP_PAIRS, _FROM_SEAM = 5, 4
-"""How many points of the upper lip, and of the lower, tell how far they are apart, and how many steps from the seam."""
-_HINT = "Only a jaw joint that opens the lips makes a mouth; switch the mouth interior off for this head model."
+"""Number of point pairs on upper and lower lip that measure the gap, and their distance from the seam in steps."""
+_HINT = "A mouth needs a jaw joint that opens the lips; switch the mouth interior off for this head model."
 
 
 @dataclass(frozen=True, eq=False)
 class MouthPlacement:
-    """Where the closed mouth of an unposed head is."""
+    """Position and size of the closed mouth of an unposed head."""
 
     center: Float[Tensor, "3"]
     """Metres: between the corners, at the height where the lips meet, on the front of the upper middle teeth."""
@@ -51,20 +51,20 @@ class MouthPlacement:
     scale: float
     """Of teeth and tongue, relative to an average adult's."""
     lips: Int[Tensor, "2 num_pairs"]
-    """Vertices of the head on the upper lip and, below them, on the lower, over the middle half of the mouth."""
+    """Vertices of the head on the upper lip, and those below them on the lower lip, in the middle half of the mouth."""
 
 
 def find_mouth(head_model: HeadModel) -> MouthPlacement:
-    """Find where the lips of an unposed head meet: where points close to each other part as the jaw opens.
+    """Find where the lips of an unposed head meet: where adjacent points of the skin part when the jaw opens.
 
-    Rays from the front meet the skin; down every column of them, the lips meet where the skin's vertical move under an
-    opening jaw changes most. No regions are needed, and no numbered vertices.
+    Rays from the front hit the skin. In every column of rays, the lips meet where the vertical displacement by an
+    opening jaw changes most. The search needs neither regions nor vertex numbers.
 
     Args:
         head_model: One person's (identity folded into the template), lips closed, in FLAME's axes.
 
     Raises:
-        HeadModelError: Opening the jaw parts nothing below the eyes.
+        HeadModelError: No skin below the eyes parts when the jaw opens.
     """
     vertices = head_model.v_template
     neutral = FlameParams.neutral(head_model)
@@ -84,7 +84,7 @@ def find_mouth(head_model: HeadModel) -> MouthPlacement:
 
     window = 4
     parting = torch.nan_to_num(drop[window:] - drop[:-window], nan=0.0)
-    # between two rays of one smooth surface the move changes little; where lips meet it jumps
+    # the displacement changes little between rays on a smooth surface; it jumps where the lips meet
     most = parting.amax(dim=0)
     steps = torch.arange(len(parting), dtype=parting.dtype)[:, None]
     weight = (parting - 0.8 * most).clamp_min(0.0)
@@ -99,7 +99,7 @@ def find_mouth(head_model: HeadModel) -> MouthPlacement:
     quarter = len(inner) // 4
     inner = inner[quarter : len(inner) - quarter]
     heights = rows[row[inner]]
-    # lips roll inwards: where they meet is the deepest of the rows around
+    # lips roll inwards: the rows next to the seam give their depth
     nearby = torch.stack([depth[(row[inner] + offset).clamp(0, len(rows) - 1), inner] for offset in (-4, 4)])
     lips = float(torch.nan_to_num(nearby, nan=-1e9).amax(dim=0).median())
     scale = ((half_width / _HALF_WIDTH) * size) ** 0.5
@@ -110,7 +110,7 @@ def find_mouth(head_model: HeadModel) -> MouthPlacement:
     beside = torch.stack([row[inner] - _FROM_SEAM, row[inner] + _FROM_SEAM]).clamp(0, len(rows) - 1)
     on_skin = depth[beside, inner].isfinite().all(dim=0).nonzero()[:, 0]
     if len(on_skin) == 0:
-        raise HeadModelError(f"head model '{head_model.name}': no lips found, above and below where they part. {_HINT}")
+        raise HeadModelError(f"head model '{head_model.name}': no lips found above and below the seam. {_HINT}")
     pairs = on_skin[torch.linspace(0, len(on_skin) - 1, _LIP_PAIRS).round().long()]
     met = beside[:, pairs] * len(columns) + inner[pairs]
     corner = barycentric[met].argmax(dim=-1, keepdim=True)
@@ -119,12 +119,12 @@ def find_mouth(head_model: HeadModel) -> MouthPlacement:
 
 
 def mouth_model(head_model: HeadModel) -> HeadModel:
-    """The inside of a person's mouth, as a head model that the person's own parameters move.
+    """Build the inside of a person's mouth, as a head model that the same FLAME parameters move.
 
-    Upper teeth and gums follow the neck joint, lower ones and the tongue the jaw joint, the cavity's walls both. Its
-    regions are the parts (`sage_ns.rig.mouth_shape.PARTS`). After these come vertices in no triangle: some of the
-    head's lips (regions "upper_lip" and "lower_lip"), which tell how far they are apart, and the head's five joints
-    before posing: the joint regressor reads them off, so that expressions move them as they move the head's.
+    Upper teeth and gums follow the neck joint, lower teeth, lower gums and the tongue the jaw joint, the walls of the
+    cavity both. The regions are the parts (`sage_ns.rig.mouth_shape.PARTS`). Vertices without triangles follow: some of
+    the head's lips (regions "upper_lip" and "lower_lip"), which measure the gap between the lips, and the five unposed
+    joints of the head. The joint regressor selects these, and expressions therefore move them as in the head.
 
     Args:
         head_model: One person's (identity folded into the template).
@@ -135,7 +135,7 @@ def mouth_model(head_model: HeadModel) -> HeadModel:
     placement, shape = find_mouth(head_model), mouth_shape()
     like = head_model.v_template
     local = torch.from_numpy(shape.vertices).float() * (1e-3 * placement.scale)
-    vertices = _tucked_in(local + placement.center.cpu(), placement, head_model).to(like)
+    vertices = _behind_skin(local + placement.center.cpu(), placement, head_model).to(like)
     follows = torch.from_numpy(shape.follows_jaw).to(like)
     num, num_joints, lips = len(vertices), len(JOINT_NAMES), placement.lips.flatten()
     before_joints = num + len(lips)
@@ -170,12 +170,12 @@ def mouth_model(head_model: HeadModel) -> HeadModel:
 
 
 def lip_gap(model: HeadModel, posed: Float[Tensor, "num_vertices 3"]) -> Float[Tensor, ""]:
-    """How far the lips are apart beyond their rest, in widths of the upper row of teeth.
+    """Return the gap between the lips beyond that at rest, in widths of the upper row of teeth.
 
-    It is the lips that let light in: a smile bares teeth that a closed jaw holds together.
+    Light enters between the lips, not between the teeth: a smile shows teeth while the jaw is closed.
 
     Args:
-        model: What `mouth_model` returned.
+        model: The mouth, from `mouth_model`.
         posed: Its vertices at some moment.
     """
     upper, lower = (model.regions.vertices(name) for name in ("upper_lip", "lower_lip"))
@@ -193,7 +193,7 @@ def _opening(like: Tensor) -> Float[Tensor, "3"]:
 
 
 def _run_around(mask: Bool[Tensor, "n"], start: int) -> tuple[int, int]:
-    """First and one past the last index of the run of true values around `start`; runs less than 3 apart are one."""
+    """Return first and last + 1 of the run of true values around `start`; gaps of up to 3 are bridged."""
     first = last = start
     while first > 2 and bool(mask[first - 3 : first].any()):
         first -= 1
@@ -202,16 +202,16 @@ def _run_around(mask: Bool[Tensor, "n"], start: int) -> tuple[int, int]:
     return (first, last + 1) if bool(mask[first : last + 1].any()) else (start, start)
 
 
-def _tucked_in(
+def _behind_skin(
     vertices: Float[Tensor, "n 3"], placement: MouthPlacement, head_model: HeadModel
 ) -> Float[Tensor, "n 3"]:
-    """The vertices, moved back where they would come within a few millimetres of the skin in front of them."""
+    """Move vertices back that are less than `_UNDER_SKIN` behind the skin in front of them."""
     front = _SkinFront(head_model)
     deepest = torch.full((len(vertices),), float("inf"))
     reach = _NEIGHBOURHOOD * placement.scale
     for right, up in ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)):
         depth, _, _ = front.at(vertices[:, :2] + reach * torch.tensor([right, up]))
-        # a ray through a slit between lips that do not quite touch says nothing about the skin
+        # a ray through a slit between the lips misses the skin
         depth = torch.where(depth < placement.center[2].cpu() - 0.03 * placement.scale, torch.inf, depth)
         deepest = torch.minimum(deepest, torch.nan_to_num(depth, nan=torch.inf))
     limit = deepest - _UNDER_SKIN * placement.scale
@@ -227,7 +227,7 @@ class _SkinFront:
         self._start = float(self._vertices[:, 2].max()) + 0.1
 
     def at(self, points: Float[Tensor, "n 2"]) -> tuple[Float[Tensor, "n"], Int[Tensor, "n"], Float[Tensor, "n 3"]]:
-        """z of the skin in front of positions (x, y), its triangle and the point on it; z is NaN beside the head."""
+        """Return z (NaN off the head), triangle and barycentric coordinates of the skin at positions (x, y)."""
         origins = torch.cat([points, points.new_full((len(points), 1), self._start)], dim=-1)
         directions = points.new_tensor([0.0, 0.0, -1.0]).expand_as(origins)
         hits = self._caster.first_hits(origins, directions).triangle

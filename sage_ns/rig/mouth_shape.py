@@ -1,8 +1,8 @@
 """The inside of a mouth as meshes: teeth, gums, tongue and cavity of an average adult, in millimetres.
 
-Origin: on the middle plane, at the height where the closed lips meet, on the front of the upper middle teeth; axes as
-the head's (x to its left, y up, z forward). Widths and heights of teeth are rounded means of adults (Wheeler's Dental
-Anatomy); the arches are half ellipses. Positions are for closed lips and a jaw at rest.
+The origin is on the middle plane, at the height where the closed lips meet, on the front of the upper middle teeth.
+The axes are those of the head (x to its left, y up, z forward). Widths and heights of teeth are rounded means of adults
+(Wheeler's Dental Anatomy); the arches are half ellipses. Positions hold for closed lips and a jaw at rest.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ PARTS = ("upper_teeth", "upper_gums", "lower_teeth", "lower_gums", "tongue", "ca
 _STEPS = 4
 """Columns of the mesh per tooth."""
 _RELIEF = 1.1
-"""mm that a tooth stands out from the gaps beside it."""
+"""Height of a tooth above the gaps beside it, mm."""
 
 
 @dataclass(frozen=True)
 class MouthShape:
-    """All parts in one mesh; every triangle's front is what a look into the mouth sees."""
+    """All parts in one mesh; the front of every triangle faces a viewer who looks into the mouth."""
 
     vertices: Float[np.ndarray, "num_vertices 3"]
     """mm."""
     triangles: Int[np.ndarray, "num_triangles 3"]
     follows_jaw: Float[np.ndarray, "num_vertices"]
-    """0 = fixed to the skull, 1 = to the jaw."""
+    """0 = fixed to the skull, 1 = fixed to the jaw."""
     part: Int[np.ndarray, "num_vertices"]
     """Index into `PARTS`."""
     gap: Float[np.ndarray, "num_vertices"]
@@ -37,17 +37,17 @@ class MouthShape:
 
 @dataclass(frozen=True)
 class _Row:
-    """One row of teeth. Lists are from the middle tooth to the second molar, mm."""
+    """One row of teeth. Tuples run from the middle tooth to the second molar, mm."""
 
     up: float
-    """1 where the roots are above the edges, -1 below."""
+    """1 if the roots are above the edges, -1 if they are below."""
     widths: tuple[float, ...]
     heights: tuple[float, ...]
     edges: tuple[float, ...]
     half_width: float
     depth: float
     back: float
-    """How far behind the upper middle teeth the arch begins."""
+    """Distance of the front of the arch behind the upper middle teeth."""
 
 
 # Lips that part at rest show two to three millimetres of the upper middle teeth.
@@ -60,11 +60,11 @@ _LOWER = _Row(
     edges=(-1.6, -1.7, -1.5, -1.8, -1.9, -1.8, -1.5), half_width=28.0, depth=46.0, back=2.8,
 )  # fmt: skip
 _THICKNESS = (1.6, 1.6, 2.4, 5.5, 6.0, 8.5, 8.5)
-"""mm of a tooth at its edge, from lip or cheek to tongue."""
+"""Thickness of each tooth at its edge, from lip or cheek to tongue, mm."""
 _CUSP = (0.35, 0.5, 1.5, 1.0, 0.8, 0.5, 0.5)
-"""mm that a tooth's corners fall short of its middle."""
+"""Height by which the corners of each tooth are shorter than its middle, mm."""
 
-# (mm towards the root, mm forward) of the gums' front from the teeth's necks to the fold behind the lip
+# (mm towards the root, mm forward) of the front of the gums, from the necks of the teeth to the fold behind the lip
 _GUM_FRONT = ((-0.3, -0.2), (1.2, 0.55), (4.0, 0.7), (7.5, -0.4))
 _GUM_BACK = ((-0.3, -0.3), (2.5, -1.6), (6.5, -4.5), (10.0, -11.0))
 # (z, half width, up, down, curve of the sides) of the cavity's rings from behind the lips to the throat, mm
@@ -77,7 +77,7 @@ _CAVITY = (
 
 @lru_cache(maxsize=1)
 def mouth_shape() -> MouthShape:
-    """The mesh; always the same numbers of vertices and triangles, in the same order."""
+    """Build the mesh; numbers and order of vertices and triangles never change."""
     sheets = []
     for row, teeth in ((_UPPER, 0), (_LOWER, 2)):
         jaw = 0.0 if row.up > 0 else 1.0
@@ -100,7 +100,7 @@ def _sheet(
     grid: Float[np.ndarray, "rows columns 3"], follows_jaw: float | np.ndarray, part: int,
     gap: float | np.ndarray = 0.0, closed: bool = False, flip: bool = False,
 ) -> MouthShape:  # fmt: skip
-    """Triangles over a grid of points. `closed` joins the last column to the first, `flip` turns the front over."""
+    """Triangulate a grid of points. `closed` joins the last column to the first, `flip` swaps front and back."""
     rows, columns = grid.shape[:2]
     index = np.arange(rows * columns).reshape(rows, columns)
     left, right = (index, np.roll(index, -1, axis=1)) if closed else (index[:, :-1], index[:, 1:])
@@ -117,7 +117,7 @@ def _sheet(
 
 
 def _arch(row: _Row, along: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Points (x, z) at arc lengths from the middle (mm, signed), and the unit directions out of the mouth there."""
+    """Return points (x, z) at signed arc lengths from the middle (mm), and unit directions out of the mouth there."""
     turn = np.linspace(0.0, 0.5 * np.pi, 400)
     x, z = row.half_width * np.sin(turn), row.depth * (np.cos(turn) - 1.0) - row.back
     length = np.concatenate([[0.0], np.cumsum(np.hypot(np.diff(x), np.diff(z)))])
@@ -129,7 +129,7 @@ def _arch(row: _Row, along: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _teeth(row: _Row) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Grids of the teeth (front, over the edge, back), of their gaps, and of the gums in front and behind."""
+    """Return grids of the teeth (front, edge, back), of their gaps, and of the gums in front and behind."""
     num = len(row.widths)
     ends = np.concatenate([[0.0], np.cumsum(row.widths)])
     knots = (np.arange(num * _STEPS + 1)) / _STEPS
@@ -161,7 +161,7 @@ def _teeth(row: _Row) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
             level(0.93, -thickness), level(0.5, -thickness - 1.6), level(0.0, -thickness - 2.4),
         ]
     )  # fmt: skip
-    # dark between teeth and where they leave the gums
+    # 1 (dark) between teeth and at the border to the gums
     at_necks = np.array([0.6, 0.1, 0.0, 0.0, 0.0, 0.0, 0.1, 0.6])[:, None]
     shading = np.maximum(gap[None, :], at_necks)
 
@@ -172,13 +172,13 @@ def _teeth(row: _Row) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
             rows.append(np.stack([flat[:, 0], base[:, 1] + row.up * rootward, flat[:, 1]], axis=-1))
         return np.stack(rows)
 
-    # the gums fill the gaps that the teeth leave, hence start from a wall without relief
+    # the gums fill the gaps between the teeth and therefore start from a wall without relief
     front_wall = front[0] + np.stack([outward[:, 0], 0.0 * gap, outward[:, 1]], -1) * (0.9 + 0.6 * relief)[:, None]
     return front, shading, gums(_GUM_FRONT, front_wall, 1.0), gums(_GUM_BACK, front[-1], 1.0)
 
 
 def _tongue() -> Float[np.ndarray, "rows columns 3"]:
-    """A long flat dome with a groove, its tip behind the lower front teeth."""
+    """Return the grid of the tongue: a long flat dome with a groove, its tip behind the lower front teeth."""
     polar = np.linspace(0.06, np.pi - 0.06, 14)[:, None]
     turn = np.linspace(0.0, 2 * np.pi, 24, endpoint=False)[None, :]
     x, y = np.sin(polar) * np.cos(turn), np.sin(polar) * np.sin(turn)
@@ -190,7 +190,7 @@ def _tongue() -> Float[np.ndarray, "rows columns 3"]:
 
 
 def _cavity() -> Float[np.ndarray, "rows columns 3"]:
-    """A bag, open towards the lips."""
+    """Return the grid of the cavity: a bag, open towards the lips."""
     turn = np.linspace(0.0, 2 * np.pi, 36, endpoint=False)
     c, s = np.cos(turn), np.sin(turn)
     rings = []

@@ -18,10 +18,9 @@ SKIN = (
 
 @dataclass(frozen=True, eq=False)
 class Regions:
-    """Vertex indices by region name, with the names of FLAME's masks file, and groups made from them.
+    """Vertex indices by region name, with the names of FLAME's masks file, and groups derived from them.
 
-    A region that the head model does not have is empty, so that code may ask for any. Derived groups, unless the
-    masks define them themselves:
+    A region that the head model does not have is empty. Derived groups, which regions of the same name replace:
 
     - `eyes`: both eyeballs;
     - `hair`: scalp without face and neck;
@@ -42,7 +41,7 @@ class Regions:
         return bool(self.vertices_by_name)
 
     def vertices(self, name: str) -> Int64[Tensor, "num_region_vertices"]:
-        """Vertex indices of a region or derived group, ascending; empty if the head model does not have it."""
+        """Return vertex indices of a region or derived group, ascending; empty if the head model does not have it."""
         if name in self.vertices_by_name:
             return self.vertices_by_name[name]
         if name == "eyes":
@@ -54,18 +53,18 @@ class Regions:
         return torch.empty(0, dtype=torch.int64, device=self._device)
 
     def vertex_mask(self, name: str, num_vertices: int) -> Bool[Tensor, "num_vertices"]:
-        """Which of the mesh's vertices belong to a region or derived group."""
+        """Return which vertices belong to a region or derived group."""
         mask = torch.zeros(num_vertices, dtype=torch.bool, device=self._device)
         mask[self.vertices(name)] = True
         return mask
 
     def triangle_mask(self, name: str, triangles: Int64[Tensor, "num_triangles 3"]) -> Bool[Tensor, "num_triangles"]:
-        """Which triangles belong to a region or derived group: those with all three vertices in it."""
+        """Return which triangles belong to a region or derived group, with all three vertices."""
         vertices = self.vertices(name).to(triangles.device)
         return torch.isin(triangles, vertices).all(dim=-1)
 
     def to(self, device: torch.device | str) -> Regions:
-        """The same regions on another device."""
+        """Return the same regions on another device."""
         return Regions({name: vertices.to(device) for name, vertices in self.vertices_by_name.items()})
 
     @property

@@ -15,15 +15,15 @@ from sage_ns.rig.head_model import HeadModel
 
 
 def pose_vertices(model: HeadModel, params: FlameParams) -> Float[Tensor, "num_timesteps num_vertices 3"]:
-    """World positions (metres) of the mesh's vertices at every timestep.
+    """Compute world positions (metres) of the mesh's vertices at every timestep.
 
-    FLAME's order: template + identity + static offset + expression; joints are regressed from that; pose correctives
-    are added; the joints' rotations are blended per vertex (the global one turns about the root joint, not about the
-    origin); the translation comes last.
+    The steps, in FLAME's order: template + identity + static offset + expression; regression of the joints from that
+    mesh; pose correctives; blending of the joint rotations per vertex (the global rotation turns about the root joint,
+    not about the origin); translation.
 
     Args:
         model: The head model.
-        params: Its parameters; gradients reach every one of them.
+        params: Its parameters; gradients reach all of them.
 
     Raises:
         FlameParamsError: The parameters belong to another head model.
@@ -33,7 +33,7 @@ def pose_vertices(model: HeadModel, params: FlameParams) -> Float[Tensor, "num_t
 
 
 def joints(model: HeadModel, params: FlameParams) -> Float[Tensor, "num_timesteps 5 3"]:
-    """World positions (metres) of root, neck, jaw, left eye and right eye at every timestep.
+    """Compute world positions (metres) of root, neck, jaw, left eye and right eye at every timestep.
 
     Raises:
         FlameParamsError: The parameters belong to another head model.
@@ -43,7 +43,7 @@ def joints(model: HeadModel, params: FlameParams) -> Float[Tensor, "num_timestep
 
 
 def identity_vertices(model: HeadModel, params: FlameParams) -> Float[Tensor, "num_vertices 3"]:
-    """The person's neutral, unposed head (metres): template + identity + static offset.
+    """Return the person's neutral, unposed head (metres): template + identity + static offset.
 
     Raises:
         FlameParamsError: The parameters belong to another head model.

@@ -1,4 +1,4 @@
-"""Rays that see the posed head, bent back to the canonical one (method Sec. 5)."""
+"""Rays at the posed head, transformed to the canonical head (method Sec. 5)."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ def to_canonical(
     posed: TriangleFrames,
     canonical: TriangleFrames,
 ) -> tuple[Float[Tensor, "num_rays 3"], Float[Tensor, "num_rays 3"]]:
-    """Rays carried by the inverse of what their triangle has done since the canonical moment (Eq. 20's warp).
+    """Transform rays by the inverse motion of their triangles since the canonical moment (the warp of Eq. 20).
 
-    A point x of the triangle's frame is at k_t R_t x + T_t in the posed world, at k_0 R_0 x + T_0 in the canonical one:
-    o -> k_0 R_0 (R_t^T (o - T_t) / k_t) + T_0 and d -> R_0 R_t^T d. Directions keep their length, distances along a ray
-    shrink by k_0 / k_t.
+    A point x in the frame of the triangle is at k_t R_t x + T_t in the posed world and at k_0 R_0 x + T_0 in the
+    canonical world. Therefore o -> k_0 R_0 (R_t^T (o - T_t) / k_t) + T_0 and d -> R_0 R_t^T d. Directions keep their
+    length; distances along a ray are multiplied by k_0 / k_t.
 
     Args:
         origins: metres, world.
@@ -39,7 +39,7 @@ def meeting_points(
     triangles: Int[Tensor, "num_triangles 3"],
     triangle: Int[Tensor, "num_rays"],
 ) -> Float[Tensor, "num_rays"]:
-    """Where each ray meets the plane of its triangle, in lengths of its direction; 0 where it runs along it."""
+    """Return the distance to the plane of each ray's triangle, in lengths of its direction; 0 if parallel to it."""
     corner, second, third = vertices[triangles[triangle]].unbind(1)
     normal = torch.linalg.cross(second - corner, third - corner)
     slope = (normal * directions).sum(dim=-1)

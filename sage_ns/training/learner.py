@@ -195,7 +195,7 @@ class Learner(nn.Module):
 
     def invalidate(self) -> None:
         """Surfels or rig have been exchanged: what was derived from them is made again when it is needed."""
-        self.avatar.forget()
+        self.avatar.invalidate()
         self.revision += 1
 
     # ---- learn -------------------------------------------------------------------------------------------------

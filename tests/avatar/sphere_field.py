@@ -1,4 +1,4 @@
-"""Stand-ins for a trained field and its appearance whose surface is known."""
+"""A field with a known surface, and an appearance, in place of trained ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Canonical appearance: what a new network shows, and that surfels which store its output look the same."""
+"""Canonical appearance: colours of a new network, and equal colours of surfels that store its output."""
 
 from __future__ import annotations
 

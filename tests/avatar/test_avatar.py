@@ -1,4 +1,4 @@
-"""Surfels on a personal rig: where they start, how they ride, how they rebind, what a checkpoint brings back."""
+"""Surfels on a personal rig: initialisation, placement, rebinding and loading from checkpoints."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_personal_rig_comes_back_from_its_state(head_model: HeadModel) -> None:
     params = some_params(head_model)
     rig = PersonalRig(head_model, params)
     other = PersonalRig(head_model, FlameParams.neutral(head_model))
-    _ = other.head_model  # decoded before loading: must not survive it
+    _ = other.head_model  # decoded before loading; loading must replace it
     other.load_state_dict(rig.state_dict())
     motion = params.motion_vector()[0]
     torch.testing.assert_close(other.vertices(motion), rig.vertices(motion))
@@ -117,7 +117,7 @@ def test_colours_are_what_the_pictures_show(head_model: HeadModel) -> None:
     torch.testing.assert_close(colors, torch.full_like(colors, 0.3), rtol=0, atol=0.01)
 
 
-def test_only_what_turns_its_inside_to_the_camera_is_shaded(head_model: HeadModel) -> None:
+def test_only_triangles_seen_from_inside_are_shaded(head_model: HeadModel) -> None:
     frames = triangle_frames(head_model.v_template, head_model.triangles)
     towards = torch.nn.functional.normalize(CENTER - frames.origin, dim=-1)
     facing = (frames.normal * towards).sum(-1)

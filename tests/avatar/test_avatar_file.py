@@ -60,7 +60,7 @@ def test_five_lines_from_another_folder_need_no_nerfstudio(file: Path, tmp_path:
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
 
 
-def test_somebody_elses_motion_drives_without_its_identity(avatar: Avatar) -> None:
+def test_the_motion_of_another_person_drives_without_its_identity(avatar: Avatar) -> None:
     head = builtin_head(2)
     driver = tiny_motion(head, 3)
     vectors = avatar.fit(driver)
@@ -81,7 +81,7 @@ def test_the_front_camera_holds_the_whole_head(avatar: Avatar) -> None:
         assert max(float((high - low)[0]) / width, float((high - low)[1]) / height) > 0.5
 
 
-def test_looks_are_what_is_shown(avatar: Avatar) -> None:
+def test_options_of_a_look_change_the_picture(avatar: Avatar) -> None:
     camera, motion = avatar.front_camera(48, 64), avatar.motion.motion[3]
     shown = {}
     for name, look in {

@@ -1,4 +1,4 @@
-"""Surfel correction: what it leaves alone, what it does to discs on surfaces with known deformations."""
+"""Surfel correction: surfels that it must not change, and discs on surfaces with known deformations."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Rider:
 
 
 def covariances(surfels: Surfels) -> Tensor:
-    """In world axes: what is drawn, whichever way axes are named."""
+    """Return covariances in world axes, which do not depend on order and sign of the axes of a disc."""
     axes = quaternion_to_matrix(surfels.quaternions)[..., :2] * surfels.scales[:, None]
     return axes @ axes.mT
 
@@ -93,7 +93,7 @@ def test_nothing_happens_at_the_canonical_moment(source: CorrectionSource) -> No
 
 @pytest.mark.parametrize("scale", [1.0, 2.5])
 @pytest.mark.parametrize("source", SOURCES)
-def test_rigid_motion_changes_nothing_and_a_scale_comes_once(source: CorrectionSource, scale: float) -> None:
+def test_rigid_motion_changes_nothing_and_a_scale_is_applied_once(source: CorrectionSource, scale: float) -> None:
     """The placed surfels have the triangle's k_t / k_0 already."""
     rider = Rider(HEAD, 300, source, gamma=1.0, off_surface=0.002)
     assert rider.correction.corrected.any()
@@ -154,7 +154,7 @@ def test_rolling_up_shortens_discs_around_the_axis_alone(source: CorrectionSourc
     torch.testing.assert_close((shortened.scales / plain.scales)[inner], expected[inner], atol=0, rtol=0.02)
 
 
-def test_hair_and_what_is_far_from_its_triangle_is_left_alone() -> None:
+def test_hair_and_surfels_far_from_their_triangles_are_not_corrected() -> None:
     rider = Rider(HEAD, 2000, "carried", off_surface=0.02)
     frames = triangle_frames(rider.canonical, HEAD.triangles)[rider.triangle]
     far = (rider.means - frames.origin).norm(dim=-1) > frames.scale
@@ -169,7 +169,7 @@ def test_hair_and_what_is_far_from_its_triangle_is_left_alone() -> None:
         assert changed.float().mean() > 0.9
 
 
-def test_lonely_surfels_are_left_alone_where_neighbours_are_asked() -> None:
+def test_sources_with_neighbours_do_not_correct_isolated_surfels() -> None:
     assert not Rider(HEAD, 5, "gradient").correction.corrected.any()
     assert Rider(HEAD, 5, "transport").correction.corrected.any()
 
@@ -198,7 +198,7 @@ def test_carried_surfels_do_not_tear_at_the_borders_of_triangles() -> None:
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_gradients_reach_what_was_placed(source: CorrectionSource) -> None:
+def test_gradients_reach_placed_surfels(source: CorrectionSource) -> None:
     rider = Rider(HEAD, 200, source, gamma=0.5)
     posed = POSED.double()
     placed = rider.placed(posed)

@@ -1,4 +1,4 @@
-"""The field's surface as a mesh: a sphere given as a field has to come back as that sphere."""
+"""The field's surface as a mesh: the field of a sphere must give that sphere."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_colours_are_those_seen_along_the_inward_normal() -> None:
     torch.testing.assert_close(mesh.colors[:, 1], expected, atol=1e-5, rtol=0)
 
 
-def test_asks_for_the_field_only_near_its_surface() -> None:
+def test_evaluates_the_field_only_near_its_surface() -> None:
     field = SphereField()
     values = sampled_near_surface(field.distance, CENTER - 0.1, CENTER + 0.1, 0.001)
     assert field.num_asked < 0.3 * values.numel()
@@ -72,7 +72,7 @@ def test_searches_within_bounds() -> None:
     assert mesh.vertices[:, 1].min() == pytest.approx(float(CENTER[1]) - RADIUS, abs=CELL / 10)
 
 
-def test_refuses_a_field_without_surface_and_a_lattice_without_end() -> None:
+def test_refuses_a_field_without_surface_and_a_lattice_that_is_too_large() -> None:
     with pytest.raises(SageError, match="no surface"):
         extract_surface(SphereField(), reddish_above, CELL, torch.stack([CENTER - 0.01, CENTER + 0.01]))  # type: ignore[arg-type]
     with pytest.raises(SageError, match="larger cell size"):

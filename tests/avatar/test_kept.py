@@ -1,4 +1,4 @@
-"""What is kept by motion: found again by the numbers on the CPU, by their place in memory elsewhere."""
+"""Values cached by motion: by its numbers on the CPU, by its place in memory elsewhere."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sage_ns.avatar import kept as module
-from sage_ns.avatar.kept import KeptByMotion, StoredMotion, asks_for_gradients, motion_key
+from sage_ns.avatar.kept import KeptByMotion, StoredMotion, motion_key, requires_gradients
 
 
 @pytest.fixture(params=["cpu", "device"])
@@ -36,7 +36,7 @@ def test_a_row_that_was_written_to_is_another_motion(values: KeptByMotion[list[f
 
 
 def test_freed_memory_is_not_taken_for_the_old_motion(values: KeptByMotion[list[float]]) -> None:
-    """Tensors of one size get the memory of the one that was freed before, unless it is held."""
+    """A new tensor gets the memory of a freed one of the same size, unless a key holds it."""
     for number in range(5):
         assert values.get(torch.full((6,), float(number)), lambda number=number: [number]) == [number]
 
@@ -89,8 +89,8 @@ def test_a_motion_on_a_device_is_kept_by_its_place() -> None:
     assert isinstance(motion_key(motion), StoredMotion)
 
 
-def test_a_request_is_a_tensor_that_requires_gradients_in_grad_mode() -> None:
+def test_gradients_are_required_only_in_grad_mode() -> None:
     plain, learned = torch.zeros(1), torch.zeros(1, requires_grad=True)
-    assert asks_for_gradients(plain, None, learned) and not asks_for_gradients(plain, None)
+    assert requires_gradients(plain, None, learned) and not requires_gradients(plain, None)
     with torch.no_grad():
-        assert not asks_for_gradients(learned)
+        assert not requires_gradients(learned)

@@ -1,4 +1,4 @@
-"""The mouth's surfels: the prior's file, how they are placed, and that they are learned from pictures."""
+"""Surfels of the mouth: file of the prior, placement and light."""
 
 from __future__ import annotations
 
@@ -131,13 +131,13 @@ def test_surfels_lie_on_the_mesh_and_follow_it(mouth: Mouth, head: HeadModel) ->
         placed.check()
 
 
-def test_a_moment_asked_for_twice_is_the_same_and_another_is_not(mouth: Mouth, head: HeadModel) -> None:
+def test_equal_motions_give_equal_surfels_and_others_do_not(mouth: Mouth, head: HeadModel) -> None:
     first, again = (mouth.place(motion(head, 0.2), CENTER) for _ in range(2))
     assert torch.equal(first.means, again.means)
     assert not torch.equal(first.means, mouth.place(motion(head, 0.3), CENTER).means)
 
 
-def test_nothing_in_it_is_trained(mouth: Mouth) -> None:
+def test_the_mouth_has_no_trainable_parameters(mouth: Mouth) -> None:
     assert not any(parameter.requires_grad for parameter in mouth.parameters())
 
 

@@ -47,7 +47,7 @@ def test_result_does_not_depend_on_the_number_of_threads(network: Perceptron):
     assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
 
 
-def test_an_output_that_is_not_used_passes_nothing(network: Perceptron):
+def test_an_unused_output_passes_no_gradients(network: Perceptron):
     with cores_for_kernels():
         network(torch.randn(10, 5))[0].sum().backward()
     used, unused = (network.get_parameter(name).grad for name in ("layers.0.weight", "heads.1.weight"))

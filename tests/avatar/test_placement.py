@@ -1,4 +1,4 @@
-"""Placing surfels with their triangles: closed forms, the compiled twin, gradients."""
+"""Placing surfels with their triangles: closed forms, the compiled version, gradients."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_a_triangle_that_does_not_exist_is_refused(wrong: int):
         place_surfels(*(tensor.float() for tensor in local), triangle, to_float(frames))  # type: ignore[call-arg]
 
 
-def test_no_surfels_at_all_are_placed_nowhere():
+def test_an_empty_set_of_surfels_is_placed():
     local, triangle, frames = scene(0)
     placed = place_surfels(*(tensor.float() for tensor in local), triangle, to_float(frames))  # type: ignore[call-arg]
     assert [tuple(value.shape) for value in placed] == [(0, 3), (0, 4), (0, 2), (0,)]

@@ -1,4 +1,4 @@
-"""Poses of the rig are made once and kept until rig or correction change; those with gradients are never kept."""
+"""Poses of the rig are cached until rig or correction change; those with gradients are never cached."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ def poses() -> Poses:
 
 
 class CountingCorrection:
-    """Says how often it was asked, as what a motion does to the surfels."""
+    """Returns the number of its calls as the deformation; None for the head at rest."""
 
     def __init__(self) -> None:
-        self.asked = 0
+        self.num_calls = 0
 
     def at(self, vertices: torch.Tensor, frames: TriangleFrames) -> Any:
-        self.asked += 1
-        return self.asked if float(vertices.detach().sum()) != float(MODEL.v_template.sum()) else None
+        self.num_calls += 1
+        return self.num_calls if float(vertices.detach().sum()) != float(MODEL.v_template.sum()) else None
 
 
-def test_a_pose_is_the_rigs(poses: Poses) -> None:
+def test_a_pose_equals_that_of_the_rig(poses: Poses) -> None:
     for motion in MOTIONS:
         pose = poses.at(motion)
         torch.testing.assert_close(pose.vertices, poses.rig.vertices(motion), rtol=0, atol=0)
@@ -49,16 +49,16 @@ def test_a_motion_is_posed_once_whatever_tensor_it_comes_in(poses: Poses, monkey
         assert poses.at(MOTIONS[0].clone().requires_grad_()) is first
 
 
-def test_without_a_request_nothing_carries_a_graph(poses: Poses) -> None:
+def test_cached_values_carry_no_graph(poses: Poses) -> None:
     correction: Any = CountingCorrection()
     kept = poses.at(MOTIONS[0])
     for _ in range(2):
-        asked = poses.at(MOTIONS[0].clone().requires_grad_())
-        assert asked is not kept and asked.vertices.requires_grad and asked.frames.rotation.requires_grad
-        poses.deformation(asked, correction)
+        pose = poses.at(MOTIONS[0].clone().requires_grad_())
+        assert pose is not kept and pose.vertices.requires_grad and pose.frames.rotation.requires_grad
+        poses.deformation(pose, correction)
         assert poses.at(MOTIONS[0]) is kept
     assert not (kept.vertices.requires_grad or kept.frames.origin.requires_grad or kept.frames.scale.requires_grad)
-    assert correction.asked == 2, "a deformation with gradients is not kept"
+    assert correction.num_calls == 2, "a deformation with gradients is not kept"
     assert poses.deformation(kept, correction) == poses.deformation(kept, correction) == 3
 
 
@@ -79,7 +79,7 @@ def test_a_motion_changed_in_place_is_another_motion(poses: Poses) -> None:
     torch.testing.assert_close(poses.at(motion).vertices, before + torch.tensor([0.5, 0.0, 0.0]), rtol=0, atol=1e-6)
 
 
-def test_those_asked_for_longest_ago_are_dropped() -> None:
+def test_the_least_recently_used_are_dropped() -> None:
     poses = Poses(PersonalRig(MODEL, FlameParams.neutral(MODEL)), most_poses=2, most_deformations=1)
     correction: Any = CountingCorrection()
     kept, dropped = poses.at(MOTIONS[0]), poses.at(MOTIONS[1])
@@ -89,13 +89,13 @@ def test_those_asked_for_longest_ago_are_dropped() -> None:
     assert [poses.deformation(poses.at(MOTIONS[i]), correction) for i in (0, 0, 1, 0)] == [1, 1, 2, 3]
 
 
-def test_what_a_motion_does_to_surfels_is_found_once_even_if_that_is_nothing(poses: Poses) -> None:
+def test_a_deformation_is_computed_once_even_if_it_is_none(poses: Poses) -> None:
     correction: Any = CountingCorrection()
     neutral = FlameParams.neutral(MODEL).motion_vector()[0]
     for _ in range(2):
         assert poses.deformation(poses.at(neutral), correction) is None
         assert poses.deformation(poses.at(MOTIONS[0]), correction) == 2
-    assert correction.asked == 2
+    assert correction.num_calls == 2
 
 
 def test_clear_drops_everything(poses: Poses) -> None:
@@ -108,7 +108,7 @@ def test_clear_drops_everything(poses: Poses) -> None:
 
 
 def test_kept_deformations_are_the_corrections(poses: Poses) -> None:
-    """The real correction: stretched skin moves its surfels, and the second time from memory."""
+    """With the real correction: stretched skin moves its surfels, and the second call returns the cached result."""
     neutral = FlameParams.neutral(MODEL).motion_vector()[0]
     rest = poses.at(neutral)
     triangle = torch.arange(len(MODEL.triangles))

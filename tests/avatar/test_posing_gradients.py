@@ -30,7 +30,7 @@ PARTS = {
     "eyes": slice(12, 18),
     "expression": slice(18, 18 + HEAD.num_expression),
 }
-"""Where a motion vector has them."""
+"""Slices of these parts in a motion vector."""
 CENTER = torch.tensor([0.1, 0.05, 1.0], dtype=torch.float64)
 Stage = Callable[[Tensor, Tensor], tuple[Tensor, ...]]
 """From a motion and a template to tensors."""
@@ -64,7 +64,7 @@ def motion_at(where: str) -> Tensor:
     made = avatar()
     if where == "canonical":
         return made.motion.canonical().clone()
-    if where == "zero":  # where careless rotations divide zero by zero
+    if where == "zero":  # where the textbook rotation formulas divide zero by zero
         return torch.zeros(made.motion.num_coefficients, dtype=torch.float64)
     return 0.3 * torch.randn(made.motion.num_coefficients, generator=torch.Generator().manual_seed(5)).double()
 
@@ -137,7 +137,7 @@ def test_gradients_of_motion(stage: str, part: str, where: str) -> None:
 
 @pytest.mark.parametrize("part", ["jaw", "expression"])
 def test_gradients_through_wrinkles(part: str) -> None:
-    """Not at rest, where they begin with a kink."""
+    """Not at rest, where wrinkles have no derivative."""
     motion, chosen = motion_at("elsewhere"), PARTS[part]
 
     def function(values: Tensor) -> tuple[Tensor, ...]:
@@ -150,7 +150,7 @@ def test_gradients_through_wrinkles(part: str) -> None:
 @pytest.mark.parametrize("where", ["zero", "elsewhere"])
 @pytest.mark.parametrize("stage", STAGES)
 def test_gradients_of_shape(stage: str, where: str) -> None:
-    """Shape coefficients make a template with the full head model, and that is posed."""
+    """The full head model turns shape coefficients into a template, which the rig poses."""
     neutral, motion, used = FlameParams.neutral(full_head()), motion_at(where), 3
 
     def function(coefficients: Tensor) -> tuple[Tensor, ...]:
@@ -253,35 +253,35 @@ def test_round_surfels_at_rest_have_finite_gradients() -> None:
     assert gradient.isfinite().all() and (gradient != 0).all()
 
 
-# ---- on request ----------------------------------------------------------------------------------------------------
+# ---- gradients of motion ---------------------------------------------------------------------------------------------
 
 
-def test_only_a_motion_that_asks_gets_gradients() -> None:
+def test_only_a_motion_that_requires_gradients_gets_them() -> None:
     made, view = avatar(), camera()
     motion = motion_at("elsewhere")
     assert not made.place(CENTER, motion).means.requires_grad
     assert not made.render(motion, view).requires_grad
-    asked = motion.clone().requires_grad_()
-    assert made.place(CENTER, asked).colors.requires_grad
-    picture = made.render(asked, view)
-    (gradient,) = torch.autograd.grad(picture.sum(), asked)
+    tracked = motion.clone().requires_grad_()
+    assert made.place(CENTER, tracked).colors.requires_grad
+    picture = made.render(tracked, view)
+    (gradient,) = torch.autograd.grad(picture.sum(), tracked)
     assert gradient.isfinite().all() and (gradient != 0).any()
-    params = FlameParams.from_motion_vector(asked[None])
-    torch.testing.assert_close(torch.autograd.grad(made.render(params, view).sum(), asked)[0], gradient)
+    params = FlameParams.from_motion_vector(tracked[None])
+    torch.testing.assert_close(torch.autograd.grad(made.render(params, view).sum(), tracked)[0], gradient)
     with torch.no_grad():
-        assert not made.render(asked, view).requires_grad
+        assert not made.render(tracked, view).requires_grad
     torch.testing.assert_close(made.render(motion, view), picture.detach())
-    assert not made.place(CENTER, motion).means.requires_grad, "nothing of the request was kept"
+    assert not made.place(CENTER, motion).means.requires_grad, "no graph is cached"
 
 
-def test_surfels_that_learn_have_the_same_gradients_with_and_without_a_request() -> None:
+def test_surfels_have_the_same_gradients_with_and_without_those_of_the_motion() -> None:
     made = tiny_avatar(HEAD, 60).double()
     gradients = []
     for motion in (motion_at("elsewhere"), motion_at("elsewhere").requires_grad_()):
         loss = drawn(made, motion)
         gradients.append(torch.autograd.grad(loss, list(made.surfels.parameters())))
-    for without, asked in zip(*gradients, strict=True):
-        torch.testing.assert_close(asked, without)
+    for without, found in zip(*gradients, strict=True):
+        torch.testing.assert_close(found, without)
 
 
 def test_a_pose_with_gradients_places_surfels_where_the_compiled_path_does() -> None:

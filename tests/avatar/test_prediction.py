@@ -1,4 +1,4 @@
-"""Surfels predicted by networks: carried by the rig, baked without loss, started as surfels are."""
+"""Surfels predicted by networks: posing, lossless baking, and networks fitted to given surfels."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def surfels(frames: TriangleFrames) -> BoundSurfels:
     )
 
 
-def test_attributes_are_what_the_networks_say_at_canonical_positions(
+def test_attributes_are_the_outputs_of_the_networks_at_canonical_positions(
     canonical: Canonical, networks: SurfelNetworks, surfels: BoundSurfels, frames: TriangleFrames
 ) -> None:
     attributes = networks(canonical, surfels, frames).attributes
@@ -72,7 +72,7 @@ def test_attributes_are_what_the_networks_say_at_canonical_positions(
     assert torch.allclose(scales, shape.scales, rtol=1e-4)
 
 
-def test_details_add_to_what_the_networks_say(
+def test_details_are_added_to_the_outputs_of_the_networks(
     canonical: Canonical, networks: SurfelNetworks, surfels: BoundSurfels, frames: TriangleFrames
 ) -> None:
     plain = networks(canonical, surfels, frames).attributes
@@ -145,7 +145,7 @@ def test_every_parameter_learns_and_no_surfel_is_moved(
     assert surfels.means.grad is None or not surfels.means.grad.any(), "only images and the surface move surfels"
 
 
-def test_networks_start_as_the_surfels(
+def test_fitted_networks_predict_the_surfels(
     canonical: Canonical, networks: SurfelNetworks, surfels: BoundSurfels, frames: TriangleFrames
 ) -> None:
     field_before = {name: value.clone() for name, value in canonical.field.state_dict().items()}

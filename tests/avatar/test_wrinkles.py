@@ -13,7 +13,7 @@ def test_skin_that_loses_a_third_of_its_area_darkens_by_a_third_of_the_strength(
     pushed = SQUARE * torch.tensor([2 / 3, 1.0, 1.0])
     shade = wrinkle_shade(SQUARE, pushed, TRIANGLES, SKIN, 0.3)
     torch.testing.assert_close(shade[:2], torch.full((2,), 0.9))
-    assert shade[2] == 1.0, "a triangle without area says nothing"
+    assert shade[2] == 1.0, "a triangle without area keeps its colour"
 
 
 def test_stretched_resting_and_other_skin_keep_their_colour() -> None:

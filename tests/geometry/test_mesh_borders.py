@@ -55,7 +55,7 @@ def test_triangles_that_name_a_vertex_twice_do_not_disturb() -> None:
     assert border_loops(torch.cat([TETRAHEDRON, torch.tensor([[0, 0, 1], [2, 2, 2]])])) == []
 
 
-def test_closing_leaves_no_border_and_keeps_what_was_there() -> None:
+def test_closing_leaves_no_border_and_keeps_the_given_mesh() -> None:
     vertices = torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
     for dropped in range(4):
         triangles = TETRAHEDRON[torch.arange(4) != dropped]

@@ -73,7 +73,7 @@ def exact_winding_numbers(points: Tensor, vertices: Tensor, triangles: Tensor) -
     return 2 * torch.atan2(volume, other).sum(-1) / (4 * math.pi)
 
 
-def test_inside_an_open_overlapping_mesh_is_where_all_solid_angles_make_up_half_a_sphere() -> None:
+def test_inside_is_where_solid_angles_exceed_half_a_sphere() -> None:
     vertices, triangles = joined(sphere(), sphere(0.7, (0.6, 0, 0), rings=12))
     triangles = triangles[vertices[triangles].mean(1)[:, 1] < 0.8]
     points = random_points(300, 1.0)
@@ -88,7 +88,7 @@ def test_no_points_have_no_distances() -> None:
     assert signed_distances(torch.zeros(0, 3), *sphere(rings=6)).shape == (0,)
 
 
-def test_where_a_pocket_and_the_outer_surface_are_equally_close_the_winding_decides() -> None:
+def test_the_winding_number_decides_ties_between_pocket_and_outer_surface() -> None:
     bottle = revolved(torch.cat([arc(0.5, 180, 12, 25), arc(1, 6, 180, 33)]), 48)
     solid = Solid(*bottle)
     above = torch.tensor([[0.0, 1.0, 0.0]]).double() + 0.3 * random_points(2000, 1.0)
@@ -149,7 +149,7 @@ def test_pieces_of_the_outer_surface_lie_on_it() -> None:
 
 
 @pytest.mark.parametrize("opening", [0.0, 2.0])
-def test_a_pocket_that_hardly_anything_is_seen_of_is_filled(opening: float) -> None:
+def test_an_almost_invisible_pocket_is_filled(opening: float) -> None:
     if opening:  # degrees; a bottle with a narrow neck
         mesh = revolved(torch.cat([arc(0.5, 180, 2 * opening, 25), arc(1, opening, 180, 33)]), 48)
     else:

@@ -1,4 +1,4 @@
-"""Harmonics: orthonormal, right degrees, compiled twin and gradients."""
+"""Harmonics: orthonormality, degrees, the compiled version and gradients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stretch, curvature and what they do to discs, against closed forms."""
+"""Stretch, curvature and their effect on discs, against closed forms."""
 
 from __future__ import annotations
 
@@ -296,7 +296,7 @@ def test_aligned_disc_ranks_axes_and_turns_the_shorter_way() -> None:
     assert float(turn) == pytest.approx((0.3 - math.pi / 2) * share)
 
 
-def test_bending_shortens_and_what_was_bent_before_counts() -> None:
+def test_bending_shortens_discs_relative_to_the_canonical_curvature() -> None:
     scales = torch.tensor([0.001, 0.002])
     flat, bent = torch.zeros(2), torch.tensor([500.0, 0.0])
     torch.testing.assert_close(
@@ -326,7 +326,7 @@ def test_bounded_stretches_are_the_tensor_itself_or_have_the_bounds_as_eigenvalu
 
 
 def test_at_rest_stretches_have_the_gradients_of_finite_differences() -> None:
-    """Equal eigenvalues, which have no derivative each."""
+    """Equal eigenvalues, of which a single one has no derivative."""
     rest = torch.tensor([[1.0, 0.0, 1.0], [2.0, 0.0, 2.0]], dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(bounded_tensor, rest)
     assert torch.autograd.gradcheck(bounded_root, rest)

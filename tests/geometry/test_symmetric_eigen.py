@@ -1,4 +1,4 @@
-"""Eigen-decomposition of symmetric matrices: what it must satisfy, bounded gradients, the compiled twin."""
+"""Eigen-decomposition of symmetric matrices: its definition, bounded gradients, the compiled version."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Closed forms, the same on the CPU and on CUDA; precision wherever the mesh stands; moving; starting Warp anywhere."""
+"""Closed forms on CPU and CUDA, precision far from the origin, moved meshes, and the start of Warp."""
 
 from __future__ import annotations
 
@@ -82,11 +82,11 @@ def test_inside_a_box_an_open_box_and_two_overlapping_boxes(device: str) -> None
     assert mesh(*both, device, solid=True).contains(between).tolist() == [True, True, True, False, True, True, False]
 
 
-def test_no_questions_have_no_answers() -> None:
+def test_empty_queries_have_empty_results() -> None:
     none = torch.zeros(0, 3)
-    asked = mesh(*box(), "cpu", solid=True)
-    assert len(asked.first_hits(none, none).triangle) == len(asked.closest(none).triangle) == 0
-    assert len(asked.is_blocked(none, none)) == len(asked.contains(none)) == 0
+    solid = mesh(*box(), "cpu", solid=True)
+    assert len(solid.first_hits(none, none).triangle) == len(solid.closest(none).triangle) == 0
+    assert len(solid.is_blocked(none, none)) == len(solid.contains(none)) == 0
 
 
 def test_where_the_head_stands_does_not_matter() -> None:
@@ -101,7 +101,7 @@ def test_where_the_head_stands_does_not_matter() -> None:
 
 
 @pytest.mark.parametrize("device", DEVICES)
-def test_a_moved_mesh_answers_as_a_new_one(device: str) -> None:
+def test_a_moved_mesh_gives_the_results_of_a_new_one(device: str) -> None:
     head = builtin_head()
     rest = head.v_template.to(device)
     turned = rest @ axis_angle_to_matrix(torch.tensor([0.4, 0.6, 0.2], device=device)).T + 0.1
@@ -134,17 +134,17 @@ def test_bad_meshes_are_refused() -> None:
         TriangleMesh(vertices, triangles).move(vertices[:7])
 
 
-def _asked() -> list[int]:
+def _results() -> list[int]:
     head = tiny_head_model()
     return first_triangles(head.v_template, head.triangles, *rays_at(head.v_template, 3000)).tolist()
 
 
-def test_threads_and_processes_get_the_same_answers() -> None:
-    expected = _asked()
+def test_threads_and_processes_get_the_same_results() -> None:
+    expected = _results()
     with ThreadPoolExecutor(4) as threads:
-        assert all(future.result() == expected for future in [threads.submit(_asked) for _ in range(8)])
+        assert all(future.result() == expected for future in [threads.submit(_results) for _ in range(8)])
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as processes:
-        assert processes.submit(_asked).result() == expected
+        assert processes.submit(_results).result() == expected
 
 
 @pytest.mark.parametrize("home", ["unset", "read-only", "missing"])

@@ -1,4 +1,4 @@
-"""Pickles of head models in FLAME's format, in the flavours that are found in the wild."""
+"""Pickles of head models in FLAME's format, in the variants that exist."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def chumpy_selection(contents: dict[str, Any]) -> bytes:
 
 
 def python_2(contents: dict[str, Any]) -> bytes:
-    """As Python 2 wrote it: texts and raw data alike as byte strings, scipy's modules under their old names."""
+    """As written by Python 2: texts and raw data as byte strings, scipy's modules under their old names."""
     buffer = BytesIO()
     _Python2Pickler(buffer, protocol=2).dump(contents | {"J_regressor": sparse.csc_matrix(contents["J_regressor"])})
     return buffer.getvalue().replace(b"cscipy.sparse._csc\n", b"cscipy.sparse.csc\n")

@@ -72,7 +72,7 @@ def test_does_not_tear_at_the_borders_of_triangles() -> None:
     own_triangle = (
         triangle_frames(bent, MODEL.triangles).rotation @ triangle_frames(CANONICAL, MODEL.triangles).rotation.mT
     )
-    assert own_triangle[carry.triangle].diff(dim=0).abs().max() > 0.3  # what following one's own triangle would do
+    assert own_triangle[carry.triangle].diff(dim=0).abs().max() > 0.3  # the frames of the own triangles jump
 
 
 def test_triangles_without_area_do_no_harm() -> None:

@@ -1,4 +1,4 @@
-"""Where the inside of the mouth is put, and how it moves."""
+"""Placement and motion of the inside of the mouth."""
 
 from __future__ import annotations
 

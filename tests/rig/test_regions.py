@@ -10,7 +10,7 @@ def make(**vertices: list[int]) -> Regions:
     return Regions({name: torch.tensor(indices, dtype=torch.int64) for name, indices in vertices.items()})
 
 
-def test_a_triangle_belongs_where_all_its_corners_do() -> None:
+def test_a_triangle_belongs_to_a_region_with_all_its_corners() -> None:
     triangles = torch.tensor([[0, 1, 2], [1, 2, 3], [3, 4, 5]])
     assert make(lips=[0, 1, 2]).triangle_mask("lips", triangles).tolist() == [True, False, False]
     assert make(lips=[3, 2, 1, 0]).triangle_mask("lips", triangles).tolist() == [True, True, False]
@@ -35,7 +35,7 @@ def test_derived_groups() -> None:
     assert set(regions.names) == {"scalp", "face", "neck", "left_ear", "left_eyeball", "right_eyeball"}
 
 
-def test_a_mask_of_the_same_name_goes_before_the_derived_group() -> None:
+def test_a_region_replaces_the_derived_group_of_the_same_name() -> None:
     assert make(hair=[7], scalp=[0, 1]).vertices("hair").tolist() == [7]
 
 

@@ -108,7 +108,7 @@ def test_translation_comes_last(model: HeadModel) -> None:
     torch.testing.assert_close(joints(model, moved), joints(model, params) + shift, rtol=0, atol=1e-6)
 
 
-def test_the_jaw_moves_only_what_hangs_on_it(model: HeadModel) -> None:
+def test_the_jaw_moves_only_vertices_that_follow_it(model: HeadModel) -> None:
     model = replace(model, pose_basis=torch.zeros_like(model.pose_basis))
     neutral = FlameParams.neutral(model)
     opened = pose_vertices(model, replace(neutral, jaw_pose=torch.tensor([[0.3, 0, 0]])))
@@ -136,7 +136,7 @@ def test_identity_vertices_are_those_of_the_unposed_head(model: HeadModel) -> No
 
 
 def test_gradients_reach_every_parameter(model: HeadModel) -> None:
-    params = FlameParams.neutral(model)  # the identity is where careless rotations give no numbers
+    params = FlameParams.neutral(model)  # at the identity, the textbook rotation formulas divide zero by zero
     params = replace(params, static_offset=torch.zeros(model.num_vertices, 3))
     leaves = {f.name: getattr(params, f.name).requires_grad_() for f in fields(params)}
     aim = torch.randn(model.num_vertices, 3, generator=torch.Generator().manual_seed(0))

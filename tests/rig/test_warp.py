@@ -1,4 +1,4 @@
-"""Rays bent back from the posed rig to the canonical one, and where they meet its triangles."""
+"""Rays transformed from the posed rig to the canonical one, and their hits on its triangles."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_distances_along_a_ray_shrink_as_its_triangle_has_grown() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_rays_meet_the_plane_of_their_triangle(dtype: torch.dtype) -> None:
-    """The plane y = 2 + x / 2, in closed form; distances are lengths of the direction, whatever that is."""
+    """The plane y = 2 + x / 2, in closed form; distances are in lengths of the direction."""
     vertices = torch.tensor([[0.0, 2.0, 0.0], [2.0, 3.0, 0.0], [0.0, 2.0, 1.0]], dtype=dtype)
     origins = torch.tensor([[0.0, 0.0, 7.0], [4.0, 0.0, 0.0], [1.0, 5.0, 0.0], [0.0, 4.0, 0.0]], dtype=dtype)
     directions = torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.5, 3.0], [0.0, 1.0, 1.0], [4.0, 1.0, 0.0]], dtype=dtype)
@@ -75,7 +75,7 @@ def test_rays_along_a_plane_and_triangles_without_area_give_zero() -> None:
     assert meeting_points(origins, directions, vertices, triangles, torch.tensor([0, 1])).tolist() == [0.0, 0.0]
 
 
-def test_the_points_lie_on_the_triangles_that_a_caster_says() -> None:
+def test_the_points_lie_on_the_triangles_of_the_ray_cast() -> None:
     origins = 0.5 * F.normalize(random(300, 3), dim=-1)
     directions = -3.0 * origins + 0.1 * random(300, 3, seed=1)
     hits = first_triangles(CANONICAL, TRIANGLES, origins, directions)

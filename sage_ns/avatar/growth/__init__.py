@@ -1,1 +1,1 @@
-"""Edits of an avatar's set of surfels: rows are added, removed, reordered and rebound, see `ops`."""
+"""Edits of an avatar's set of surfels: adding, removing, reordering and rebinding rows, see `ops`."""

@@ -1,4 +1,4 @@
-"""Surfels that learn nothing for a while."""
+"""Holding surfels: surfels that training does not change for a while."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from torch.utils.hooks import RemovableHandle
 
 
 def hold_rows(held: Bool[Tensor, "num_surfels"], per_surfel: Iterable[Tensor]) -> list[RemovableHandle]:
-    """Stop gradients that come back to the held rows of tensors; nothing behind those rows learns from them either.
+    """Set the gradients of the held rows of tensors to 0, also for everything that these rows were computed from.
 
     Args:
-        held: mask. It is read whenever a gradient comes back: after `ops` has edited it along with the other rows,
-            the same surfels are held.
-        per_surfel: tensors with a row per surfel; those without gradients are left out.
+        held: mask. Each backward pass reads it: after `ops` has edited it together with the other rows, the same
+            surfels are held.
+        per_surfel: tensors with a row per surfel; those that do not require gradients are skipped.
 
     Returns:
-        Handles that end it.
+        Handles whose removal ends the hold.
     """
 
-    def learning(gradient: Tensor) -> Tensor:
+    def masked(gradient: Tensor) -> Tensor:
         return gradient * (~held).reshape(-1, *[1] * (gradient.ndim - 1))
 
-    return [each.register_hook(learning) for each in per_surfel if each.requires_grad]
+    return [each.register_hook(masked) for each in per_surfel if each.requires_grad]

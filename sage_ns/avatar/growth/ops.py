@@ -1,12 +1,12 @@
-"""Rows of surfels are added, removed, reordered and given new values here, and nowhere else.
+"""Edits of rows of surfels: adding, removing, reordering and overwriting. No other module changes rows.
 
-A surfel is one row of many tensors: its parameters and their gradients, its triangle, the details that networks add to
-it, the moments that optimisers keep of it, and masks over surfels. An edit changes all of them together and in place:
-the tensors stay the same objects, so that modules, optimisers and hooks stay attached (cf. the strategies of gsplat,
-which exchange the parameters instead).
+A surfel is one row of many tensors: its parameters and their gradients, its triangle, the details of the networks, the
+moments of the optimisers, and masks over surfels. An edit changes all of them together and in place: the tensors stay
+the same objects, and modules, optimisers and hooks stay attached (the strategies of gsplat replace the parameters
+instead).
 
-What somebody has derived from the rows is stale after an edit that changes their number or order; `SurfelRows.edited`
-is called then.
+An edit that changes the number or order of the rows makes data derived from them invalid, and calls
+`SurfelRows.edited`.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ class SurfelRows:
     """All tensors with one row per surfel, by name."""
 
     parameters: Mapping[str, nn.Parameter]
-    """What is learned; the names are those of the optimiser groups."""
+    """Learned tensors; the names are those of the optimiser groups."""
     buffers: Mapping[str, Tensor] = field(default_factory=dict)
-    """What is not: the bound triangle, settled centres, masks."""
+    """Tensors that are not learned: the bound triangle, settled centres, masks."""
     optimizers: Sequence[Optimizer] = ()
-    """Those that may hold state of the parameters; others do no harm."""
+    """Optimisers that may hold state of the parameters; others are ignored."""
     optional: frozenset[str] = frozenset()
-    """Names that are 0 for added surfels unless they say otherwise."""
+    """Names of tensors that `append` fills with 0 if no values are given."""
     edited: Callable[[], None] = lambda: None
     """Called after the number or the order of the rows has changed."""
 
     @property
     def num_rows(self) -> int:
-        """How many surfels there are."""
+        """Number of surfels."""
         return len(next(iter(self.parameters.values())))
 
     @classmethod
     def of_surfels(cls, surfels: BoundSurfels, optimizers: Iterable[Optimizer] = ()) -> SurfelRows:
-        """The rows of surfels alone, for edits that leave number and order as they are."""
+        """Return the rows of surfels alone, for edits that do not change number or order."""
         parameters = {name: getattr(surfels, name) for name in surfels.PARAMETERS}
         return cls(parameters, {"triangle": surfels.triangle}, tuple(optimizers))
 
@@ -60,13 +60,13 @@ class SurfelRows:
         held: Bool[Tensor, "num_surfels"] | None = None,
         optimizers: Iterable[Optimizer] = (),
     ) -> SurfelRows:
-        """Everything that belongs to the surfels of an avatar in training.
+        """Return all rows of the surfels of an avatar in training.
 
         Args:
-            avatar: what it derives from its surfels is made anew after an edit.
-            networks: those with a detail per surfel.
-            held: mask of surfels that learn nothing; added surfels learn.
-            optimizers: of surfels and details.
+            avatar: the avatar; an edit invalidates what it has derived from its surfels.
+            networks: networks with details per surfel.
+            held: mask of surfels that training does not change; added surfels are not held.
+            optimizers: optimisers of surfels and details.
         """
         rows = cls.of_surfels(avatar.surfels)
         details = {} if networks is None else {name: getattr(networks, name) for name in networks.DETAILS}
@@ -80,14 +80,14 @@ class SurfelRows:
             buffers=buffers,
             optimizers=tuple(optimizers),
             optional=frozenset({*details, "held"}),
-            edited=avatar.forget,
+            edited=avatar.invalidate,
         )
 
 
 def keep(rows: SurfelRows, chosen: Bool[Tensor, "num_surfels"] | Int[Tensor, "num_kept"]) -> None:
-    """Keep the chosen surfels alone: those of a mask, or those of indices in the order of the indices.
+    """Keep only the chosen surfels: those of a mask, or those of indices in the order of the indices.
 
-    Each kept row, its moments included, goes on as if the others had never been there.
+    Training continues for each kept row, with its moments, as if the other rows had never existed.
     """
     _edit(rows, lambda name, tensor: tensor[chosen], lambda tensor: tensor[chosen])
 
@@ -111,17 +111,17 @@ def reorder(rows: SurfelRows, order: Int[Tensor, "num_surfels"]) -> None:
 def append(rows: SurfelRows, new: Mapping[str, Tensor]) -> None:
     """Add surfels after the others.
 
-    Their moments start at 0, but the optimiser's count of steps is one for all rows of a parameter and goes on. An
-    added row therefore learns exactly as a row that was there from the first step on and had gradients of 0 until now.
-    Adam no longer corrects such a row's moments for their start at 0: its first steps are up to
-    (1 - beta_1) / sqrt(1 - beta_2), with the usual betas 3.2, times as long as those of a new optimiser.
+    Their moments start at 0. The step count of the optimiser is shared by all rows of a parameter and continues. An
+    added row therefore learns exactly like a row that existed from the first step on and had gradients of 0 until now.
+    Adam does not correct the moments of such a row for their start at 0: its first steps are up to
+    (1 - beta_1) / sqrt(1 - beta_2) times as long as those of a new optimiser, 3.2 times with the usual betas.
 
     Args:
-        rows: are added to.
-        new: the new rows of every parameter and buffer by name; `SurfelRows.optional` ones may be left out.
+        rows: rows to extend.
+        new: new rows of every parameter and buffer by name; those in `SurfelRows.optional` may be missing.
 
     Raises:
-        ValueError: a tensor is missing, unknown, or of another shape than the surfels'.
+        ValueError: a tensor is missing or unknown, or its shape differs from that of the surfels.
     """
     tensors = {**rows.parameters, **rows.buffers}
     lengths = {len(value) for value in new.values()}
@@ -151,13 +151,13 @@ def overwrite(
     values: Mapping[str, Tensor],
     fresh: Iterable[str] = (),
 ) -> None:
-    """Give the chosen surfels other values, as rebinding does; number and order of rows stay.
+    """Overwrite values of the chosen surfels, as rebinding does; number and order of rows do not change.
 
     Args:
-        rows: are written to.
+        rows: rows to write to.
         chosen: mask of surfels.
-        values: their values by the name of parameter or buffer.
-        fresh: parameters whose moments belong to the old values: they start at 0 again.
+        values: new values by name of parameter or buffer.
+        fresh: names of parameters whose moments are not valid for the new values and are reset to 0.
     """
     tensors = {**rows.parameters, **rows.buffers}
     for name, value in values.items():
@@ -167,12 +167,12 @@ def overwrite(
 
 @torch.no_grad()
 def reset_moments(rows: SurfelRows, chosen: Bool[Tensor, "num_surfels"], names: Iterable[str]) -> None:
-    """Set what optimisers remember of the chosen surfels to 0.
+    """Set the optimisers' moments of the chosen surfels to 0.
 
     Args:
-        rows: whose optimisers are meant; parameters that no optimiser has stepped yet are left alone.
+        rows: rows with the optimisers; parameters without optimiser state are skipped.
         chosen: mask of surfels.
-        names: of the parameters.
+        names: names of the parameters.
     """
     for name in names:
         for moments, key in _moments(rows, rows.parameters[name]):
@@ -185,9 +185,9 @@ def _edit(
     """Change every tensor with a row per surfel.
 
     Args:
-        rows: all of them.
-        change: new value of a parameter or buffer from its name and its value.
-        change_unnamed: new value of a gradient, or of an optimiser's tensor.
+        rows: rows to change.
+        change: returns the new value of a parameter or buffer from its name and value.
+        change_unnamed: returns the new value of a gradient or of a tensor of an optimiser.
     """
     with torch.no_grad():
         # Values first: should one fail, nothing has been edited yet.
@@ -204,9 +204,9 @@ def _edit(
 
 
 def _moments(rows: SurfelRows, parameter: nn.Parameter) -> list[tuple[dict[str, Tensor], str]]:
-    """Where optimisers keep tensors with a row per surfel (exp_avg, momentum_buffer, ...): their state, and the key.
+    """Return (state, key) of all optimiser tensors with a row per surfel (exp_avg, momentum_buffer, ...).
 
-    Counters of steps have no rows: they have another shape than the parameter.
+    Step counters have no rows: their shape differs from that of the parameter.
     """
     states = [optimizer.state[parameter] for optimizer in rows.optimizers if parameter in optimizer.state]
     return [
@@ -220,9 +220,9 @@ def _moments(rows: SurfelRows, parameter: nn.Parameter) -> list[tuple[dict[str, 
 def _resize(parameter: nn.Parameter, value: Tensor) -> None:
     """Give a parameter another number of rows; it stays the same object.
 
-    As long as a graph of an earlier step is alive (a training loop still holds its loss), so is the graph's node that
-    collects the parameter's gradient, and torch would use it for the next graph, too, with the shape that it has
-    noted. A change of type makes torch drop that node: the value goes there and back.
+    While a graph of an earlier step is alive (a training loop still holds its loss), the node that accumulates the
+    gradient of the parameter is alive, too. Torch would use this node, with its recorded shape, for the next graph. A
+    change of dtype makes torch drop the node; the function therefore assigns another dtype, and then the value.
     """
     parameter.grad = None
     other = torch.float32 if parameter.dtype == torch.float64 else torch.float64

@@ -1,4 +1,4 @@
-"""Surfels that have moved away are bound to the triangle that is nearest by then."""
+"""Rebinding: surfels that have moved are bound to the triangle that is now nearest."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from sage_ns.geometry.mesh_queries import nearest_triangles
 from sage_ns.geometry.triangles import TriangleFrames, triangle_frames
 from sage_ns.rig import HeadModel, rebind, rebinding_labels, to_local, to_world
 
-IN_THE_FRAME = ("means", "quaternions")
-"""Parameters whose moments belong to the frame of the bound triangle, and are worth nothing in another."""
-STANDS_OFF = 0.012
-"""Metres from a triangle's middle beyond which a surfel is not of the skin there: a fringe, glasses."""
+FRAME_PARAMETERS = ("means", "quaternions")
+"""Parameters whose moments are only valid in the frame of the bound triangle."""
+MAX_SKIN_DISTANCE = 0.012
+"""Metres from the centre of a triangle beyond which a surfel does not belong to its skin but to a fringe, glasses."""
 
 
 def is_hair(
@@ -28,14 +28,16 @@ def is_hair(
     head_model: HeadModel,
     frames: TriangleFrames,
 ) -> Bool[Tensor, "num_surfels"]:
-    """Which surfels are of the hair: bound to where it grows, or standing off the skin (`STANDS_OFF`).
+    """Return which surfels are hair: bound to the scalp, or more than `MAX_SKIN_DISTANCE` off the skin.
 
     Args:
-        means: centres [metres] at the moment of `frames`.
-        triangle: that the surfels are bound to.
+        means: centres of the surfels [metres] at the moment of `frames`.
+        triangle: triangle that each surfel is bound to.
+        head_model: head model of the rig.
+        frames: frames of all triangles.
     """
     on_scalp = head_model.regions.triangle_mask("hair", head_model.triangles)[triangle]
-    return on_scalp | (torch.linalg.vector_norm(means - frames.origin[triangle], dim=-1) > STANDS_OFF)
+    return on_scalp | (torch.linalg.vector_norm(means - frames.origin[triangle], dim=-1) > MAX_SKIN_DISTANCE)
 
 
 @torch.no_grad()
@@ -47,18 +49,18 @@ def rebind_surfels(
 ) -> Bool[Tensor, "num_surfels"]:
     """Bind each surfel to its nearest triangle (method Sec. 1); its pose in the world does not change.
 
-    Parts that may touch without belonging together (lips, lids and eyeballs) do not exchange surfels. What stands off
-    the face (`STANDS_OFF`) is bound to the nearest triangle that carries hair: a lid that closes would fling the fringe
-    before it about, the longer the lever the farther.
+    Parts that may touch but do not belong together (lips, lids and eyeballs) do not exchange surfels. Surfels more than
+    `MAX_SKIN_DISTANCE` off the face are bound to the nearest triangle that carries hair. Bound to a lid, a fringe in
+    front of it would swing when the lid closes, the more the farther it is.
 
     Args:
-        surfels: are bound anew.
-        head_model: whose triangles they are bound to.
-        vertices: the rig at the moment at which nearness is judged, the canonical one [metres].
-        optimizers: their moments of `IN_THE_FRAME` start at 0 again for surfels that have changed their triangle.
+        surfels: surfels to rebind.
+        head_model: head model of the rig.
+        vertices: vertices of the rig at the canonical moment, at which distances are measured [metres].
+        optimizers: the moments of `FRAME_PARAMETERS` are reset to 0 for surfels that change their triangle.
 
     Returns:
-        Which surfels have changed their triangle.
+        Mask of the surfels that have changed their triangle.
     """
     triangles = head_model.triangles
     frames = triangle_frames(vertices, triangles)
@@ -68,7 +70,7 @@ def rebind_surfels(
     labels = rebinding_labels(head_model)
     nearest = rebind(means, vertices, triangles, surfels.triangle, labels)
     hair = carries_hair(head_model)
-    off = ~hair[nearest] & (torch.linalg.vector_norm(means - frames.origin[nearest], dim=-1) > STANDS_OFF)
+    off = ~hair[nearest] & (torch.linalg.vector_norm(means - frames.origin[nearest], dim=-1) > MAX_SKIN_DISTANCE)
     for label in labels[nearest[off]].unique():
         these, carriers = off & (labels[nearest] == label), (hair & (labels == label)).nonzero()[:, 0]
         if len(carriers):
@@ -81,13 +83,13 @@ def rebind_surfels(
         "quaternions": quaternions,
         "log_scales": scales.clamp_min(1e-9).log(),
     }
-    overwrite(SurfelRows.of_surfels(surfels, optimizers), moved, bound, fresh=IN_THE_FRAME)
+    overwrite(SurfelRows.of_surfels(surfels, optimizers), moved, bound, fresh=FRAME_PARAMETERS)
     return moved
 
 
 @torch.no_grad()
 def carry_over(surfels: BoundSurfels, before: TriangleFrames, after: TriangleFrames) -> None:
-    """Say where surfels are in the frames ``after`` instead of ``before``; in the world they stay as they are."""
+    """Convert surfels from the frames ``before`` to the frames ``after``; their poses in the world do not change."""
     bound = surfels.triangle
     placed = to_world(surfels.means, surfels.quaternions, surfels.log_scales.exp(), before[bound])
     means, quaternions, scales = to_local(*placed, after[bound])

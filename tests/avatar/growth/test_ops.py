@@ -1,4 +1,4 @@
-"""Rows of surfels are edited in the middle of a training, which goes on as if they had always been like that."""
+"""Edits of rows of surfels during a training; it continues as if these rows had existed from the start."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.tiny import tiny_head_model
 from tests.tiny_avatar import tiny_avatar
 
 NUM, LATE = 40, 30
-"""Surfels of the head, and from which of them on they are added late."""
+"""Number of surfels, and the first of those that are added late."""
 HEAD = tiny_head_model()
 CONFIG = FieldConfig(num_levels=3, log2_table_size=10, coarsest=4, finest=21, hidden=16, num_features=4)
 CENTER = torch.tensor([0.0, 0.0, 1.0])
@@ -156,14 +156,14 @@ KINDS = [
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_removed_rows_might_never_have_been_there(kind: dict[str, bool]) -> None:
+def test_training_after_removal_equals_one_without_the_removed_rows(kind: dict[str, bool]) -> None:
     found = Training(ALL, **kind).train(5)
     remove(found.rows, found.ids % 3 == 1)
     assert_alike(found.train(5), Training([i for i in ALL if i % 3 != 1], **kind).train(10))
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_reordered_rows_might_always_have_had_that_order(kind: dict[str, bool]) -> None:
+def test_training_after_reordering_equals_one_in_that_order(kind: dict[str, bool]) -> None:
     order = torch.randperm(NUM, generator=torch.Generator().manual_seed(1))
     found = Training(ALL, **kind).train(5)
     reorder(found.rows, order)
@@ -213,7 +213,7 @@ def test_the_tensors_stay_the_same_objects() -> None:
     assert (training.rows.parameters["detail_dc"][-4:] == 0).all() and not training.held.any()
 
 
-def test_gradients_that_wait_for_a_step_go_along() -> None:
+def test_edits_move_gradients_that_wait_for_a_step() -> None:
     training = Training(ALL)
     training.losses().sum().backward()
     before = training.avatar.surfels.means.grad
@@ -250,7 +250,7 @@ def test_held_rows_stay_held_after_an_edit() -> None:
     assert (training.avatar.surfels.means[training.held] != before).any(-1).all()
 
 
-def test_overwritten_rows_begin_anew_where_they_are_asked_to() -> None:
+def test_overwriting_resets_the_moments_of_fresh_parameters() -> None:
     training = Training(ALL).train(3)
     chosen, surfels = torch.arange(NUM) % 2 == 0, training.avatar.surfels
     (means,) = training.optimizers[0].param_groups[0]["params"]
@@ -276,14 +276,14 @@ def test_before_the_first_step_there_are_no_moments_to_edit() -> None:
     assert_alike(training.train(4), Training(ALL[:10]).train(4))
 
 
-def test_settled_centres_are_rows_only_where_there_are_any() -> None:
+def test_settled_centres_are_rows_only_after_settling() -> None:
     avatar = tiny_avatar(HEAD, 12)
     remove(SurfelRows.of_avatar(avatar), torch.arange(12) < 2)
     assert avatar.surfels.num_surfels == 10 and not avatar.is_settled
 
 
 @pytest.mark.parametrize("order", [[0, 1, 1], [0, 1], [0, 1, 3]])
-def test_an_order_that_is_none_is_refused(order: list[int]) -> None:
+def test_an_order_that_is_no_permutation_is_refused(order: list[int]) -> None:
     training = Training([0, 1, 2])
     with pytest.raises(ValueError, match="each of 3 surfels once"):
         reorder(training.rows, torch.tensor(order))

@@ -1,17 +1,17 @@
-"""What rebinding does to the optimisers."""
+"""Effect of rebinding on the optimisers."""
 
 from __future__ import annotations
 
 import torch
 
-from sage_ns.avatar.growth.rebinding import IN_THE_FRAME, rebind_surfels
+from sage_ns.avatar.growth.rebinding import FRAME_PARAMETERS, rebind_surfels
 from tests.tiny import tiny_head_model
 from tests.tiny_avatar import tiny_avatar
 
 HEAD = tiny_head_model()
 
 
-def test_moments_in_the_frame_begin_anew_for_surfels_that_change_their_triangle() -> None:
+def test_moments_are_reset_for_surfels_that_change_their_triangle() -> None:
     surfels = tiny_avatar(HEAD, 200).surfels
     optimizers = {name: torch.optim.Adam([getattr(surfels, name)], lr=0.3) for name in surfels.PARAMETERS}
     sum((parameter - 1).square().sum() for parameter in surfels.parameters()).backward()  # type: ignore[union-attr]
@@ -27,6 +27,6 @@ def test_moments_in_the_frame_begin_anew_for_surfels_that_change_their_triangle(
         assert torch.equal(state["step"], old["step"])
         for key in ("exp_avg", "exp_avg_sq"):
             expected = old[key].clone()
-            if name in IN_THE_FRAME:
+            if name in FRAME_PARAMETERS:
                 expected[moved] = 0.0
             assert torch.equal(state[key], expected)
