@@ -1,11 +1,11 @@
-"""Drive an avatar live by ARKit's blendshape coefficients and watch it in the browser.
+"""Drive an avatar live by ARKit's blendshape coefficients and view it in the browser.
 
     python examples/03_drive_from_arkit.py avatar.npz recording.jsonl [folder_for_pngs]
     python examples/03_drive_from_arkit.py avatar.npz udp:9000
 
-Each line (or packet) is one moment as JSON: {"jawOpen": 0.4, "eyeBlinkLeft": 1.0, ...}; what is absent is 0. A key
-"head" turns the head: [x, y, z], axis times radians. "-" in a file's place reads standard input. With a folder,
-pictures are written instead of shown.
+Each line (or packet) is one moment as JSON: {"jawOpen": 0.4, "eyeBlinkLeft": 1.0, ...}; absent coefficients are 0. The
+key "head" rotates the head: [x, y, z], axis times radians. The file name "-" reads standard input. With a folder, the
+script writes pictures instead of showing them.
 """
 
 import fileinput
@@ -19,31 +19,31 @@ avatar_file, source = sys.argv[1:3]
 avatar = sage_ns.Avatar.load(avatar_file)
 camera = avatar.front_camera(width=640, height=400)  # as wide as a browser
 
-# What the avatar's rig can do of ARKit's 52 shapes: by the names of its expressions, else fitted to its geometry.
+# The effect of ARKit's 52 shapes on the avatar's rig: by the names of its expressions, or else fitted to its geometry.
 arkit = sage_ns.ArkitMap.of(avatar.rig.head_model)
 print("without effect on this rig:", ", ".join(arkit.not_representable) or "nothing")
 
 
 def moments():
-    """Moments as text: the lines of a file, or packets from the network."""
+    """Yield moments as text: the lines of a file, or packets from the network."""
     if not source.startswith("udp:"):
         with fileinput.input(source) as lines:
             yield from lines
         return
     port = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    # As good as no buffer: what is sent while a picture is drawn gets lost, instead of being drawn late.
+    # The smallest buffer: packets that arrive while a picture is drawn are dropped instead of being drawn late.
     port.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
-    port.bind(("127.0.0.1", int(source.removeprefix("udp:"))))  # "0.0.0.0" listens to other machines, like a phone
-    while packet := port.recv(65536):  # an empty packet ends it
+    port.bind(("127.0.0.1", int(source.removeprefix("udp:"))))  # "0.0.0.0" accepts packets from a phone
+    while packet := port.recv(65536):  # an empty packet ends the loop
         yield packet
 
 
 def draw(line):
-    """One moment as a picture."""
+    """Render one moment."""
     coefficients = json.loads(line)
     head = coefficients.pop("head", (0.0, 0.0, 0.0))
     motion = avatar.fit(arkit.motion(coefficients, head))[0]
-    # The head stays where the avatar's is.
+    # The head stays in its place.
     motion[sage_ns.FlameParams.HEAD] = avatar.neutral().motion_vector()[0, sage_ns.FlameParams.HEAD]
     return avatar.render(motion, camera)
 
@@ -56,4 +56,4 @@ else:
     server = viser.ViserServer(host="127.0.0.1", port=8080)
     for moment in moments():
         server.scene.set_background_image(sage_ns.to_pixels(draw(moment)))
-    input("That was all. Enter ends the viewer.")
+    input("All moments were shown. Press Enter to end the viewer.")

@@ -1,1 +1,1 @@
-"""``sage-bench``: named rows, trained and evaluated on captures, in one table that anyone can make again."""
+"""``sage-bench``: train and evaluate named rows on captures, and write reproducible tables."""

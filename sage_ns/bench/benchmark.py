@@ -1,4 +1,4 @@
-"""Runs a benchmark row by row, each in a process of its own, and keeps its tables up to date."""
+"""Run of a benchmark, each row in a process of its own, with tables that are updated after every row."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ FIGURES_FILE = "results.json"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a benchmark came out as."""
+    """Outcome of a benchmark."""
 
     results: tuple[Result, ...]
-    """of all rows and seeds that are done, those of earlier runs included"""
+    """results of all finished rows and seeds, including those of earlier runs"""
     failed: tuple[Job, ...]
     settings: Settings
-    """with the preset that was decided on"""
+    """settings with the chosen preset instead of auto"""
     table: Path
     figures: Path
     comparisons: tuple[Path, ...]
@@ -48,20 +48,20 @@ def run_benchmark(
     settings: Settings,
     console: Console,
 ) -> Outcome:
-    """Train and evaluate what is not done yet; write table.md, results.json and a comparison for each capture.
+    """Train and evaluate unfinished rows; write table.md, results.json and a comparison for each capture.
 
-    A row that fails is reported, and the others go on.
+    A row that fails is reported, and the next one starts.
 
     Args:
         out: folder of the benchmark: a new one, or that of an earlier run with the same settings.
         captures: folders of captures.
-        rows: names, see :data:`sage_ns.bench.rows.ROWS`; none = all.
-        seeds: each for one training of every row.
-        settings: what all rows have in common.
-        console: where progress is shown.
+        rows: names, see :data:`sage_ns.bench.rows.ROWS`; empty = all.
+        seeds: seeds; every row is trained once with each.
+        settings: settings of all rows.
+        console: console for progress.
 
     Raises:
-        SageError: something cannot be used; nothing was trained or written by then.
+        SageError: a folder, capture, row or setting cannot be used; nothing has been trained or written.
     """
     captures = [capture.expanduser().absolute() for capture in captures]
     folder = BenchmarkFolder(out.expanduser().absolute())
@@ -70,7 +70,7 @@ def run_benchmark(
     jobs = planner.plan(captures, rows, seeds)
     settings = replace(settings, preset=settled(jobs[0].training_config()).preset)
     folder.claim(captures, settings)
-    done = _earlier(planner, folder.path, captures, jobs)
+    done = _earlier_results(planner, folder.path, captures, jobs)
     failed: list[Job] = []
     with Display(console, len(jobs)) as display:
         for job in jobs:
@@ -78,7 +78,7 @@ def run_benchmark(
             if result is None:
                 result = finished(job) if run_apart(job, display) else None
             else:
-                display.say(job, "done before")
+                display.print_line(job, "done before")
             if result is None:
                 failed.append(job)
             else:
@@ -97,21 +97,23 @@ def run_benchmark(
 
 
 def finished(job: Job) -> Result | None:
-    """The result of ``job`` if there is one, made with the same settings."""
+    """Return the result of ``job`` if it exists and was made with the same settings; else None."""
     result = Result.load(job.folder)
     return result if result is not None and result.key == job.key else None
 
 
-def _earlier(planner: Planner, out: Path, captures: Sequence[Path], asked: Sequence[Job]) -> list[tuple[Job, Result]]:
-    """What earlier runs have done of other rows and seeds, and is still valid: the tables show it, too."""
-    there: list[Job] = []
+def _earlier_results(
+    planner: Planner, out: Path, captures: Sequence[Path], requested: Sequence[Job]
+) -> list[tuple[Job, Result]]:
+    """Return valid results of earlier runs for other rows and seeds, which the tables also show."""
+    earlier: list[Job] = []
     for capture in captures:
         folders = [path.parent for path in (out / capture.name).glob(f"*/seed-[0-9]*/{RESULT_FILE}")]
         rows = [row for row in ROWS if row in {folder.parent.name for folder in folders}]
         seeds = sorted({int(folder.name.removeprefix("seed-")) for folder in folders})
-        there += planner.plan([capture], rows, seeds) if rows else []
-    now = {job.folder for job in asked}
-    found = [(job, finished(job)) for job in there if job.folder not in now]
+        earlier += planner.plan([capture], rows, seeds) if rows else []
+    now = {job.folder for job in requested}
+    found = [(job, finished(job)) for job in earlier if job.folder not in now]
     return [(job, result) for job, result in found if result is not None]
 
 
@@ -121,7 +123,7 @@ def _write_tables(out: Path, results: Sequence[Result], settings: Settings) -> N
 
 
 def _compare(folder: BenchmarkFolder, capture: Path, seed: int, done: Sequence[tuple[Job, Result]]) -> Path | None:
-    """Draw the comparison of a capture, unless it is there already; None where there is nothing to draw."""
+    """Draw the comparison of a capture unless it is up to date; return its path, or None if there are no pictures."""
     path = folder.path / capture.name / "comparison.png"
     chosen = {job.row: (job, result) for job, result in done if job.capture == capture and job.seed == seed}
     key = fingerprint([chosen[row][0].key for row in COMPARED if row in chosen])
@@ -134,7 +136,7 @@ def _compare(folder: BenchmarkFolder, capture: Path, seed: int, done: Sequence[t
 
 
 def show(console: Console, outcome: Outcome) -> None:
-    """Print all tables, and where everything is.
+    """Print all tables and the paths of all files.
 
     Raises:
         SageError: rows have failed.
@@ -149,4 +151,4 @@ def show(console: Console, outcome: Outcome) -> None:
             console.print(f"{name} {escape(str(path))}", soft_wrap=True)
     if outcome.failed:
         names = ", ".join(f"{job.row} ({job.capture.name}, seed {job.seed})" for job in outcome.failed)
-        raise SageError(f"Of the rows, these failed: {names}. The same command again tries only these.")
+        raise SageError(f"These rows failed: {names}. Run the same command again to retry only these.")

@@ -1,4 +1,4 @@
-"""What a training costs: seconds of each phase and peak memory, across interruptions."""
+"""Cost of a training: seconds of each phase and peak memory, also across interruptions."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from sage_ns.system.files import read_json, write_json
 CLOCK_FILE = "clock.json"
 
 SETUP = "setup"
-"""The time before the first step (reading the capture, placing the surfels, pre-training), and the first step itself,
-in which kernels are compiled."""
+"""Name of the time before the first step (reading the capture, placing the surfels, pre-training) and of the first step
+itself, in which kernels are compiled."""
 
 
 @dataclass
 class Clock:
-    """Costs of a training so far, kept in a file beside it."""
+    """Cost of a training so far, stored in a file beside it."""
 
     path: Path
     step: int = 0
-    """steps that are done"""
+    """number of finished steps"""
     num_steps: int = 0
-    """steps in all"""
+    """number of all steps"""
     seconds: dict[str, float] = field(default_factory=dict)
-    """by name of the phase, in the order of the phases"""
+    """seconds by name of the phase, in the order of the phases"""
     peak_bytes: int = 0
-    """most memory that the process held; on CUDA, that tensors took on the card"""
+    """peak memory of the process; with CUDA, of tensors on the card"""
     at_checkpoint: dict[str, dict[str, float]] = field(default_factory=dict)
-    """seconds by the number of steps that a checkpoint was written after"""
+    """seconds at each checkpoint, by its number of steps"""
 
     def __post_init__(self) -> None:
         self._written = 0.0
@@ -42,12 +42,12 @@ class Clock:
 
     @classmethod
     def read(cls, folder: Path) -> Clock | None:
-        """The clock that lies in ``folder``; None where there is none."""
+        """Read the clock of ``folder``; None if there is no clock."""
         content = read_json(folder / CLOCK_FILE)
         return None if content is None else cls(folder / CLOCK_FILE, **content)
 
     def begin(self, step: int, num_steps: int, setup: float) -> None:
-        """Start, or go on after ``step`` steps: what was lost between checkpoint and stop does not count."""
+        """Start, or continue after ``step`` steps; time between the last checkpoint and an interruption is dropped."""
         earlier = Clock.read(self.path.parent)
         if step and earlier is not None:
             self.at_checkpoint = {key: each for key, each in earlier.at_checkpoint.items() if int(key) <= step}
@@ -58,7 +58,7 @@ class Clock:
         self.write()
 
     def add(self, phase: str, seconds: float) -> None:
-        """One more step, of this phase."""
+        """Add the time of one step of a phase."""
         self.step += 1
         counted = phase if self._running else SETUP
         self._running = True
@@ -67,23 +67,23 @@ class Clock:
             self.write()
 
     def mark(self) -> None:
-        """A checkpoint was written."""
+        """Store the times at a checkpoint; call this after writing one."""
         self.at_checkpoint[str(self.step)] = dict(self.seconds)
         self.write()
 
     def write(self) -> None:
-        """Write the file, with the peak memory by now."""
+        """Update the peak memory and write the file."""
         self.peak_bytes = max(self.peak_bytes, peak_memory())
         self._written = perf_counter()
         write_json(self.path, {name: value for name, value in asdict(self).items() if name != "path"})
 
 
 def peak_memory() -> int:
-    """Bytes that this process held at most, program included; with CUDA, that tensors took on the card."""
+    """Return the peak memory of this process in bytes, including the program; with CUDA, of tensors on the card."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
     try:
-        # Linux counts a parent's peak in getrusage's figure, but not here.
+        # On Linux, getrusage includes the peak of the parent process; VmHWM does not.
         lines = Path("/proc/self/status").read_text().splitlines()
         return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
     except (OSError, StopIteration):
@@ -94,34 +94,34 @@ def peak_memory() -> int:
 
 
 class ClockedTrainer(SageTrainer):
-    """The trainer, with a clock beside the run's folder."""
+    """Trainer that writes a clock beside the run's folder."""
 
     def __init__(self, config: SageTrainerConfig, local_rank: int = 0, world_size: int = 1) -> None:
-        config._target = SageTrainer  # what is saved with the avatar is a plain training
+        config._target = SageTrainer  # the saved config is that of a training without a clock
         super().__init__(config, local_rank, world_size)
         self.clock = Clock(config.output_dir / str(config.experiment_name) / CLOCK_FILE)
 
     def setup(self, test_mode: Literal["test", "val", "inference"] = "val") -> None:
-        """As the trainer's; where nothing is left to train, the clock stays as it is."""
+        """Set up the training and start the clock, unless the training is finished."""
         start = perf_counter()
         super().setup(test_mode)
         if self._start_step < self.num_steps:
             self.clock.begin(self._start_step, self.num_steps, perf_counter() - start)
 
     def train_iteration(self, step: int) -> Any:
-        """As nerfstudio's, timed."""
+        """Train one step and add its time to the clock."""
         start = perf_counter()
         result = super().train_iteration(step)
         self.clock.add(self.pipeline.schedule.current.name, perf_counter() - start)  # type: ignore[attr-defined]
         return result
 
     def save_checkpoint(self, step: int) -> None:
-        """As the trainer's, and the seconds until here."""
+        """Save the checkpoint, and its times in the clock."""
         super().save_checkpoint(step)
         self.clock.mark()
 
 
 def clocked(config: SageTrainerConfig) -> SageTrainerConfig:
-    """``config``, to be trained with a clock."""
+    """Set the trainer of ``config`` to `ClockedTrainer`, and return ``config``."""
     config._target = ClockedTrainer
     return config

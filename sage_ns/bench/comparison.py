@@ -1,4 +1,4 @@
-"""The picture that shows what figures mean: the hardest unseen moments, as each method draws them."""
+"""Comparison picture: the unseen moments with the largest errors, as each method draws them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from sage_ns.bench.rows import MULTI, SAGE, SINGLE
 from sage_ns.bench.run import trained_pipeline
 
 COMPARED: Mapping[str, str] = {SINGLE: "surfels single", MULTI: "surfels multi", SAGE: "SAGE"}
-"""Rows that are compared, with the titles of their columns; the first decides which pictures are hard."""
+"""Compared rows and the titles of their columns; the errors of the first one choose the moments."""
 
 NUM_FRAMES = 5
 PICTURE_HEIGHT = 320
 
 
 def hardest(images: Sequence[ImageFigures], count: int = NUM_FRAMES) -> list[ImageFigures]:
-    """The images with the lowest PSNR of the face (where no image shows it: of all), each of another moment."""
+    """Return the images with the lowest PSNR of the face (or of all pixels, if no image has it), one per moment."""
     name = "psnr_face" if any("psnr_face" in each.figures for each in images) else "psnr"
     chosen: dict[int, ImageFigures] = {}
     for each in sorted((each for each in images if name in each.figures), key=lambda each: each.figures[name]):
@@ -35,10 +35,10 @@ def write_comparison(path: Path, jobs: Mapping[str, tuple[Job, Result]]) -> bool
 
     Args:
         path: PNG file to write.
-        jobs: finished jobs by row, of one capture and seed; which of :data:`COMPARED` are there is shown.
+        jobs: finished jobs by row, of one capture and seed; rows of :data:`COMPARED` that are missing are left out.
 
     Returns:
-        whether there was anything to draw.
+        whether a picture was drawn; False without jobs or images.
     """
     from sage_ns.video.contact_sheet import SheetRow, error_map, head_box, write_contact_sheet
 
@@ -75,7 +75,7 @@ def _score(result: Result, frame: ImageFigures) -> str:
 def _draw(
     job: Job, frames: Sequence[ImageFigures]
 ) -> tuple[list[Float[Tensor, "h w 3"]], list[Float[Tensor, "h w 3"]], Float[Tensor, "3"]]:
-    """What the avatar of ``job`` shows in each frame, the true pictures, and the background; on the CPU."""
+    """Return the renderings of each frame by ``job``'s avatar, the true pictures, and the background, on the CPU."""
     pipeline = trained_pipeline(job)
     wanted = {(frame.timestep, frame.camera): index for index, frame in enumerate(frames)}
     renders: dict[int, Tensor] = {}

@@ -1,11 +1,11 @@
-"""What surfel correction brings on moments that the avatar has not seen, for each way to correct.
+"""Effect of surfel correction on moments that the avatar was not trained on, for each source of the correction.
 
     python -m sage_ns.bench.correction --load-config CONFIG [--gammas 0 0.5] [--json-path results.json]
 
-A trained avatar is drawn at the moments and cameras of its capture's test split: without correction, and with each
-source of the correction (see `sage_ns.avatar.correction`), each with every given gamma of Eq. 16. Nothing is trained.
-PSNR [dB] and SSIM are means over the pictures: over all pixels, over the face, and over the face in that quarter of the
-pictures whose motion is farthest from the canonical one.
+A trained avatar is rendered at the moments and cameras of its capture's test split: without correction, and with each
+source of the correction (see `sage_ns.avatar.correction`) and every given gamma of Eq. 16. Nothing is trained.
+PSNR [dB] and SSIM are means over the pictures: over all pixels, over the face, and over the face in the quarter of the
+pictures whose motion is farthest from the canonical motion.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Figures:
 
 
 def corrections(model: SageModel, gammas: tuple[float, ...]) -> dict[str, SurfelCorrection | None]:
-    """No correction and all others, by name."""
+    """Return all compared corrections by name; None for no correction."""
     canonical = model.motion.canonical()
     means = model.learner.surfels.centers(model.learner.frames(canonical)).detach()
     surface = model.rig.head_model, model.rig.vertices(canonical)
@@ -66,7 +66,7 @@ def picture(
     motion: Float[Tensor, "num_coefficients"],
     correction: SurfelCorrection | None,
 ) -> Float[Tensor, "h w 3"]:
-    """The avatar over its background, corrected or not."""
+    """Render the avatar over its background, with or without correction."""
     frames = model.learner.frames(motion)
     shade = interior_shade(model.avatar.interior, frames, camera.center) if model.config.dark_interior else None
     surfels = model.learner.surfels.place(frames, camera.center, shade)
@@ -79,15 +79,15 @@ def picture(
 
 @torch.no_grad()
 def measure(pipeline: SagePipeline, gammas: tuple[float, ...]) -> dict[str, Figures]:
-    """Figures by name of the correction.
+    """Return the figures by name of the correction.
 
     Raises:
-        SageError: The capture has no test pictures, or its rig no face in them.
+        SageError: The capture has no test pictures, or none of them shows the rig's face region.
     """
     model = pipeline.model
     pairs = pipeline.datamanager.evaluation_pairs("test")
     if not pairs:
-        raise SageError("the capture has no test pictures: there is no unseen moment to compare with")
+        raise SageError("the capture has no test pictures: give an avatar of a capture with a test split")
     model.learner.bake()
     compared, metrics = corrections(model, gammas), ImageMetrics(model.config.lpips_weights)
     canonical = model.motion.canonical()
@@ -97,14 +97,14 @@ def measure(pipeline: SagePipeline, gammas: tuple[float, ...]) -> dict[str, Figu
         motion, face = model.motion.at(camera.to(model.device)), model.face_pixels(camera)
         if face is None or not bool(face.any()):
             continue
-        # Turning the whole head deforms nothing.
+        # Global rotation and translation do not deform the head.
         strengths.append(float((motion - canonical)[6:].square().sum()))
         for name, correction in compared.items():
             drawn = picture(model, model.pinhole(camera), motion, correction)
             values = metrics(drawn, truth, face)
             rows[name].append([values[key] for key in ("psnr", "ssim", "psnr_face", "ssim_face")])
     if not strengths:
-        raise SageError("no test picture shows the rig's face region: there is nothing to compare")
+        raise SageError("no test picture shows the rig's face region: the figures of the face cannot be computed")
     strongest = torch.tensor(strengths).argsort(descending=True)[: -(-len(strengths) // 4)]
     figures = {}
     for name, values in rows.items():
@@ -126,12 +126,12 @@ def report(console: Console, figures: dict[str, Figures]) -> None:
 
 
 def main(load_config: Path, gammas: tuple[float, ...] = (0.0, 0.5), json_path: Path | None = None) -> None:
-    """Measure and print.
+    """Compare surfel corrections of an avatar on unseen moments, and print the figures.
 
     Args:
         load_config: config.yml of a trained avatar.
-        gammas: of Eq. 16 to compare; 0 leaves curvature out.
-        json_path: where to write the figures.
+        gammas: values of gamma in Eq. 16 to compare; 0 leaves curvature out.
+        json_path: JSON file for the figures.
     """
     from nerfstudio.utils.eval_utils import eval_setup
 

@@ -1,4 +1,4 @@
-"""One mesh out of rendered depth maps: a truncated signed distance per cell, averaged over cameras."""
+"""Fusion of rendered depth maps into a mesh: a truncated signed distance per cell, averaged over cameras."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def fuse_depth(
     cell_size: float,
     truncation: float,
 ) -> tuple[Float[Tensor, "num_vertices 3"], Int[Tensor, "num_triangles 3"]]:
-    """Mesh of a box by truncated signed distances (Curless and Levoy 1996) and marching cubes.
+    """Fuse depth maps in a box by truncated signed distances (Curless and Levoy 1996) and marching cubes.
 
-    Every cell corner averages (depth of the pixel it falls on - its own depth) / truncation, at most 1, over the
+    The value of a cell corner is the mean of (depth of its pixel - its own depth) / truncation, at most 1, over the
     cameras in which this is above -1; a pixel that shows no surface counts as 1. Corners that no camera sees are left
     out of the mesh.
 
     Args:
-        views: Cameras, and what was drawn for them.
+        views: Cameras, and the buffers that were rendered for them.
         low: Corner of the box, metres.
         high: Opposite corner of the box, metres.
         cell_size: Metres.
@@ -40,7 +40,7 @@ def fuse_depth(
     points = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).reshape(-1, 3)
     sums, counts = torch.zeros(len(points)), torch.zeros(len(points))
     for camera, buffers in views:
-        # The median does not see what shines through from the far side of the head; the mean is off by a millimetre.
+        # Surfels of the far side of the head shift the mean depth by a millimetre, but not the median.
         depth = torch.where(buffers.alpha > 0.5, buffers.depth_median, torch.inf)[..., 0].cpu()
         camera = camera.to("cpu")
         for start in range(0, len(points), _CHUNK):
@@ -61,6 +61,7 @@ def fuse_depth(
 def _seen_from(
     camera: PinholeCamera, depth: Float[Tensor, "h w"], points: Float[Tensor, "num_points 3"]
 ) -> tuple[Tensor, Tensor]:
-    """How far points lie before the surface of their pixel [metres], and whether they fall into the picture."""
+    """Return the distance of points in front of the surface in their pixel [metres], and whether they project into the
+    picture."""
     at = project(points, camera)
     return depth[at.row, at.column] - at.depth, at.inside

@@ -1,4 +1,4 @@
-"""Figures of every held-out picture of a capture."""
+"""Evaluation of a trained avatar on the held-out pictures of a capture."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sage_ns.system.progress import tracked
 
 @torch.no_grad()
 def image_figures(pipeline: SagePipeline, split: Literal["val", "test"]) -> tuple[ImageFigures, ...]:
-    """The figures that ns-eval averages, picture by picture; none where the capture does not have the split."""
+    """Return the figures that ns-eval averages, picture by picture; empty if the capture does not have the split."""
     model = pipeline.model
     measured = []
     for camera, batch in tracked(pipeline.datamanager.evaluation_pairs(split), f"Measuring {split} images"):
@@ -32,9 +32,9 @@ def image_figures(pipeline: SagePipeline, split: Literal["val", "test"]) -> tupl
 
 @torch.no_grad()
 def frontal_camera(pipeline: SagePipeline) -> int:
-    """Index of the test camera that sees the canonical face most from the front; -1 without a test split.
+    """Return the index of the test camera nearest to the front of the canonical face; -1 without a test split.
 
-    A camera that moved counts by its mean direction.
+    For a moving camera, the mean of its directions is used.
     """
     model = pipeline.model
     center, forward = face_axis(model)
@@ -48,7 +48,7 @@ def frontal_camera(pipeline: SagePipeline) -> int:
 
 
 def face_axis(model: SageModel) -> tuple[Float[Tensor, "3"], Float[Tensor, "3"]]:
-    """Centre of the canonical head [metres] and the unit direction that its face looks in."""
+    """Return the centre of the canonical head [metres] and the unit direction in which its face looks."""
     motion = model.motion.canonical()
     params = FlameParams.from_motion_vector(motion[None])
     turned = axis_angle_to_matrix(params.rotation[0]) @ axis_angle_to_matrix(params.neck_pose[0])

@@ -1,4 +1,4 @@
-"""Fingerprints of settings and captures: figures are made again when anything that they came from has changed."""
+"""Fingerprints of settings and captures: figures are computed again if any of their inputs has changed."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _CAMERA_FIELDS = ("camera_to_worlds", "fx", "fy", "cx", "cy", "width", "height",
 
 
 def fingerprint(*values: Any) -> str:
-    """Sixteen hexadecimal digits that tell values apart.
+    """Return a hash of the values, as sixteen hexadecimal digits.
 
     Args:
         values: numbers, strings, paths, tensors, arrays, types and functions, and dataclasses, mappings and
-            sequences of them. Mappings count as the same in any order.
+            sequences of them. The order of mappings does not matter.
 
     Raises:
-        TypeError: a value is something else.
+        TypeError: a value has another type.
     """
     digest = hashlib.sha256()
     for value in values:
@@ -34,28 +34,28 @@ def fingerprint(*values: Any) -> str:
 
 
 def _feed(digest: Any, value: Any) -> None:
-    def say(*parts: object) -> None:
+    def update(*parts: object) -> None:
         digest.update("\0".join(map(str, (*parts, ""))).encode())
 
     if isinstance(value, Tensor):
         value = value.detach().cpu().numpy()
     if isinstance(value, np.ndarray):
-        say("array", value.dtype, value.shape)
+        update("array", value.dtype, value.shape)
         digest.update(np.ascontiguousarray(value).tobytes())
     elif value is None or isinstance(value, (bool, int, float, str, Path)):
-        say(type(value).__name__ if not isinstance(value, Path) else "path", repr(str(value)))
+        update(type(value).__name__ if not isinstance(value, Path) else "path", repr(str(value)))
     elif isinstance(value, type) or (callable(value) and hasattr(value, "__qualname__")):
-        say("name", value.__module__, value.__qualname__)
+        update("name", value.__module__, value.__qualname__)
     elif is_dataclass(value):
-        say("dataclass", type(value).__qualname__)
+        update("dataclass", type(value).__qualname__)
         _feed(digest, {each.name: getattr(value, each.name) for each in fields(value)})
     elif isinstance(value, Mapping):
-        say("mapping", len(value))
+        update("mapping", len(value))
         for name in sorted(value, key=str):
             _feed(digest, name)
             _feed(digest, value[name])
     elif isinstance(value, (list, tuple)):
-        say("sequence", len(value))
+        update("sequence", len(value))
         for each in value:
             _feed(digest, each)
     else:
@@ -63,9 +63,9 @@ def _feed(digest: Any, value: Any) -> None:
 
 
 def capture_fingerprint(dataparser: DataParser) -> str:
-    """Fingerprint of a capture as a training gets it: cameras, motion, head model, and pictures by name and size.
+    """Return the fingerprint of a capture: cameras, motion, head model, and names and sizes of the picture files.
 
-    Pictures are not read. Where the folder lies does not matter.
+    Pictures are not read. The path of the folder does not matter.
 
     Raises:
         SageError: the capture cannot be used.

@@ -1,4 +1,4 @@
-"""The folder of a benchmark: one set of settings, and captures that are told apart by name."""
+"""The folder of a benchmark: one set of settings, and captures with different names."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ BENCHMARK_FILE = "benchmark.json"
 
 @dataclass(frozen=True)
 class BenchmarkFolder:
-    """Says whose folder it is, in ``benchmark.json``."""
+    """Folder of a benchmark, whose settings and captures are stored in ``benchmark.json``."""
 
     path: Path
 
     def check_captures(self, captures: Sequence[Path]) -> None:
-        """Checks that captures can be told apart by their names.
+        """Check that there are captures and that their names differ.
 
         Raises:
-            SageError: there are none, or two have the same name.
+            SageError: there are no captures, or two have the same name.
         """
         if not captures:
             raise SageError("There is no capture to run on. Name at least one folder.")
@@ -36,14 +36,14 @@ class BenchmarkFolder:
             )
 
     def claim(self, captures: Sequence[Path], settings: Settings) -> None:
-        """Take the folder for a benchmark with these settings.
+        """Reserve the folder for a benchmark with these settings.
 
         Args:
             captures: absolute folders.
-            settings: with the preset that was decided on.
+            settings: settings with the chosen preset instead of auto.
 
         Raises:
-            SageError: it belongs to something else; nothing was written.
+            SageError: the folder has other content or belongs to another benchmark; nothing has been written.
         """
         if self.path.exists() and not self.path.is_dir():
             raise SageError(f"--out {self.path} is a file. Name a folder.")
@@ -51,7 +51,7 @@ class BenchmarkFolder:
         content = read_json(self.path / BENCHMARK_FILE)
         if content is None:
             if self.path.is_dir() and any(self.path.iterdir()):
-                raise SageError(f"--out {self.path} is not empty and not of sage-bench. Name another folder.")
+                raise SageError(f"--out {self.path} is not empty and not a folder of sage-bench. Name another folder.")
             content = {"settings": mine, "captures": {}, "comparisons": {}}
         different = [
             f"{name} {content['settings'][name]}, not {mine[name]}"
@@ -60,25 +60,25 @@ class BenchmarkFolder:
         ]
         if different:
             raise SageError(
-                f"--out {self.path} is of another benchmark: {'; '.join(different)}. "
-                "Give the same settings to go on with it, or another folder."
+                f"--out {self.path} belongs to another benchmark: {'; '.join(different)}. "
+                "Give the same settings to continue it, or another folder."
             )
         for capture in captures:
             known = Path(content["captures"].get(capture.name, capture))
             if known != capture and known.is_dir():
                 raise SageError(
-                    f"--out {self.path} has a capture '{capture.name}' already, from {known}, not {capture}. "
+                    f"--out {self.path} already has a capture '{capture.name}', from {known}, not {capture}. "
                     "Name another folder."
                 )
             content["captures"][capture.name] = str(capture)
         self._write(content)
 
     def comparison_key(self, capture: Path) -> str | None:
-        """What the capture's comparison was drawn from; None where there is none."""
+        """Return the fingerprint of the results in the capture's comparison; None if there is no comparison."""
         return self._content()["comparisons"].get(capture.name)
 
     def keep_comparison_key(self, capture: Path, key: str) -> None:
-        """Remember what the capture's comparison was drawn from."""
+        """Store the fingerprint of the results in the capture's comparison."""
         content = self._content()
         content["comparisons"][capture.name] = key
         self._write(content)

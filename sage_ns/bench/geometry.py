@@ -1,17 +1,17 @@
-"""How close an avatar's geometry comes to the true surface, where a capture has one.
+"""Accuracy of an avatar's geometry, for captures with a true surface.
 
     python -m sage_ns.bench.geometry --load-config CONFIG --truth surface.npz [--json-path results.json]
 
 The truth is an npz file with `timesteps` [T], `vertices` [T V 3] in metres, `triangles` [F 3] and `face` [F], which
-marks the triangles that count.
+marks the triangles of the face.
 
-*Distances*, in millimetres, over points spread evenly on what the training cameras see of a surface: from the true face
-to the mesh (is all of it there?), and from the mesh's face, the part that is nearest to the true one, to the truth
-(is there more than should be?). Measured are the tracked mesh, the surfels (their rendered depth fused into a mesh)
-and, where the avatar has a signed distance field, its surface.
+*Distances*, in millimetres, over points spread evenly on the part of a surface that the training cameras see: from the
+true face to the mesh (large where parts are missing), and from the mesh's face, the part nearest to the true face, to
+the truth (large where the mesh has surplus parts). The tool measures the tracked mesh, the surfels (their rendered
+depth fused into a mesh) and, if the avatar has a signed distance field, its surface.
 
 *Normals*, in degrees: mean angle to the normals of the true surface over the pixels that show the true face, from the
-held-out cameras and from half way between neighbouring training cameras.
+held-out cameras and from cameras half way between neighbouring training cameras.
 """
 
 from __future__ import annotations
@@ -59,11 +59,11 @@ if TYPE_CHECKING:
     from sage_ns.plugin.pipeline import SagePipeline
 
 NUM_SAMPLES = 40_000
-"""Points on a surface, before those that no camera sees are left out."""
+"""Number of points on a surface, including those that no camera sees."""
 FUSION_CELL = 0.0015
-"""Metres; pixels of a face are about half a millimetre at 800 rows, and two at 200."""
+"""Cell size of the fusion, metres. Pixels of a face are about half a millimetre at 800 rows, and two at 200."""
 FUSION_MARGIN = 0.03
-"""Metres around the true face in which depth is fused."""
+"""Margin around the true face within which depth is fused, metres."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Truth:
         """Read one moment of a truth file.
 
         Raises:
-            SageError: The file or one of its fields is missing, or it does not have the moment.
+            SageError: The file or one of its fields is missing, or the file does not contain the moment.
         """
         if not path.is_file():
             raise SageError(f"{path} does not exist; expected an npz file with the true surface")
@@ -107,23 +107,24 @@ class Distances:
 
 @dataclass
 class NormalError:
-    """Normals over the pixels of the true face."""
+    """Error of the normals over the pixels of the true face."""
 
     mean_deg: float
     median_deg: float
     coverage: float
-    """Share of those pixels that have a normal at all."""
+    """Share of these pixels that have a normal."""
 
 
 def plain_mesh(vertices: Float[Tensor, "num_vertices 3"], triangles: Tensor) -> SurfaceMesh:
-    """A grey mesh with smooth normals."""
+    """Make a grey mesh with smooth normals."""
     return SurfaceMesh(vertices, triangles, vertex_normals(vertices, triangles), torch.full_like(vertices, 0.5))
 
 
 def halfway_cameras(cameras: list[PinholeCamera], target: Float[Tensor, "3"]) -> list[PinholeCamera]:
-    """A camera half way between each one and its nearest neighbour as seen from ``target`` [metres], without doubles.
+    """Return a camera half way between each camera and its nearest neighbour as seen from ``target`` [metres].
 
-    At the mean distance from the target; half way between the two orientations; else like the first of the two.
+    Its distance from the target and its orientation are the means of the two; the rest is that of the first of them.
+    Each pair of cameras gives one camera.
     """
     offsets = torch.stack([camera.center for camera in cameras]) - target
     directions = F.normalize(offsets, dim=-1)
@@ -146,7 +147,7 @@ def halfway_cameras(cameras: list[PinholeCamera], target: Float[Tensor, "3"]) ->
 def visible_points(
     mesh: SurfaceMesh, weights: Float[Tensor, "num_triangles"], cameras: list[PinholeCamera], seed: int = 0
 ) -> Float[Tensor, "num_visible 3"]:
-    """Points spread over the triangles in proportion to ``weights``; only those that a camera sees from outside."""
+    """Sample points on the triangles in proportion to ``weights``, and keep those that a camera sees from outside."""
     generator = torch.Generator().manual_seed(seed)
     triangle = sample_triangles(weights, NUM_SAMPLES, generator)
     barycentric = uniform_barycentric(NUM_SAMPLES, generator)
@@ -163,7 +164,7 @@ def visible_points(
 
 
 def distances(truth: Truth, mesh: SurfaceMesh, cameras: list[PinholeCamera]) -> Distances:
-    """Both directions, over what ``cameras`` see of the face."""
+    """Measure the distances in both directions, over the part of the face that ``cameras`` see."""
     true_areas = triangle_areas(truth.mesh.vertices, truth.mesh.triangles)
     on_truth = visible_points(truth.mesh, true_areas * truth.face, cameras)
     forth = 1e3 * nearest_triangles(on_truth, mesh.vertices, mesh.triangles).distance
@@ -174,26 +175,26 @@ def distances(truth: Truth, mesh: SurfaceMesh, cameras: list[PinholeCamera]) -> 
 
 
 class NormalErrors:
-    """Collects angles to the true normals, camera by camera, for several kinds of normal maps."""
+    """Angles to the true normals, collected camera by camera for several kinds of normal maps."""
 
     def __init__(self, truth: Truth) -> None:
         self.truth = truth
         self._angles: dict[str, list[Tensor]] = {}
 
     def add(self, camera: PinholeCamera, maps: dict[str, Float[Tensor, "h w 3"]]) -> None:
-        """Compare normal maps of one camera; a zero vector means that a pixel has no normal."""
+        """Add normal maps of one camera; a zero vector means that a pixel has no normal."""
         view = render_surface(self.truth.mesh, camera)
         triangle = view.triangle[..., 0]
         on_face = self.truth.face[triangle.clamp_min(0)] & (triangle >= 0)
         for name, normals in maps.items():
             pair = F.normalize(normals[on_face], dim=-1), view.normal[on_face]
-            # From the chord, which stays accurate for small angles, where the arc cosine does not.
+            # The chord is accurate for small angles, the arc cosine is not.
             angle = 2 * torch.asin(((pair[0] - pair[1]).norm(dim=-1) / 2).clamp_max(1.0))
             angle[normals[on_face].norm(dim=-1) == 0] = torch.nan
             self._angles.setdefault(name, []).append(torch.rad2deg(angle))
 
     def summary(self) -> dict[str, NormalError]:
-        """Over all pixels of all cameras, by name of the normal map."""
+        """Return the errors over all pixels of all cameras, by name of the normal map."""
         result = {}
         for name, parts in self._angles.items():
             angles = torch.cat(parts)
@@ -213,7 +214,9 @@ class Subject:
         self.timestep = canonical if timestep is None else timestep
         rows = torch.nonzero(motion.timesteps == self.timestep)[:, 0]
         if len(rows) == 0:
-            raise SageError(f"the avatar has no motion of timestep {self.timestep}: it was not in its capture")
+            raise SageError(
+                f"the avatar has no motion of timestep {self.timestep}: give a timestep of its capture as --timestep"
+            )
         self.motion = motion.motion[rows[0]]
         self._tracked = motion.tracked if self.timestep == canonical else self.motion
         self.triangles = self.model.rig.head_model.triangles.cpu()
@@ -224,17 +227,17 @@ class Subject:
         self.held_out = _cameras(held_out.cameras) if own else []
 
     def tracked(self) -> SurfaceMesh:
-        """The rig's mesh where the tracker has put it."""
+        """Return the rig's mesh as tracked."""
         return plain_mesh(self.model.rig.vertices(self._tracked).cpu(), self.triangles)
 
     def refined(self) -> SurfaceMesh | None:
-        """The rig's mesh where it was laid onto the field's surface, if it was."""
+        """Return the rig's mesh after its refinement on the field's surface; None if it was not refined."""
         if torch.equal(self._tracked, self.motion):
             return None
         return plain_mesh(self.model.rig.vertices(self.motion).cpu(), self.triangles)
 
     def fused(self, cameras: list[PinholeCamera], low: Tensor, high: Tensor) -> SurfaceMesh:
-        """The surfels' rendered depth, supersampled as in training, as one mesh of a box [metres]."""
+        """Fuse the surfels' rendered depth, supersampled as in training, into one mesh of a box [metres]."""
         factor = self.model.config.supersampling
 
         def views() -> Iterator[tuple[PinholeCamera, Buffers]]:
@@ -244,17 +247,17 @@ class Subject:
         return plain_mesh(*fuse_depth(views(), low, high, FUSION_CELL, 4 * FUSION_CELL))
 
     def of_field(self, cell_size: float) -> SurfaceMesh | None:
-        """The surface of the signed distance field, if the avatar has one."""
-        believed = self.model.canonical
-        if believed is None:
+        """Return the surface of the signed distance field; None if the avatar has no field."""
+        canonical = self.model.canonical
+        if canonical is None:
             return None
-        rig, canonical = self.model.rig, self.model.motion.canonical()
-        mesh = extract_surface(believed.field, believed.appearance, cell_size)
-        carry = CarriedPoints(mesh.vertices, rig.vertices(canonical), rig.head_model.triangles)
+        rig, canonical_motion = self.model.rig, self.model.motion.canonical()
+        mesh = extract_surface(canonical.field, canonical.appearance, cell_size)
+        carry = CarriedPoints(mesh.vertices, rig.vertices(canonical_motion), rig.head_model.triangles)
         return mesh.posed(carry, rig.vertices(self.motion)).to("cpu")
 
     def normal_maps(self, camera: PinholeCamera) -> dict[str, Float[Tensor, "h w 3"]]:
-        """Of the surfels; zero where they cover a pixel by less than half."""
+        """Return normal maps of the surfels; zero where they cover less than half of a pixel."""
         buffers = self.model.learner.draw(camera.to(self.model.device), self.motion)
         shown = (buffers.alpha > 0.5).float()
         return {
@@ -264,7 +267,7 @@ class Subject:
 
 
 def _cameras(cameras: Cameras) -> list[PinholeCamera]:
-    """One for each physical camera, whatever number of moments it recorded."""
+    """Return each physical camera once, independent of the number of moments that it recorded."""
     metadata = cameras.metadata or {}
     index = metadata["camera_index"][:, 0].tolist() if "camera_index" in metadata else range(len(cameras))
     first = {number: row for row, number in reversed(list(enumerate(index)))}
@@ -275,10 +278,10 @@ def _cameras(cameras: Cameras) -> list[PinholeCamera]:
 def measure(
     pipeline: SagePipeline, truth_path: Path, timestep: int | None = None, cell_size: float = CELL_SIZE
 ) -> dict[str, Any]:
-    """All figures of one avatar at one moment: `distances` and `normals` by name of the surface or map.
+    """Measure one avatar at one moment; return `distances` and `normals` by name of the surface or map.
 
     Raises:
-        SageError: The truth cannot be read, or it or the avatar does not have the moment.
+        SageError: The truth cannot be read, or the truth or the avatar does not have the moment.
     """
     subject = Subject(pipeline, timestep)
     truth = Truth.load(truth_path, subject.timestep)
@@ -332,14 +335,14 @@ def main(
     cell_size: float = CELL_SIZE,
     json_path: Path | None = None,
 ) -> None:
-    """Measure and print.
+    """Compare an avatar's geometry with the true surface, and print the figures.
 
     Args:
         load_config: config.yml of a trained avatar.
         truth: the true surface of its capture, an npz file.
-        timestep: the moment to compare; by default the one that the avatar was reconstructed at.
-        cell_size: of the signed distance field's mesh, metres.
-        json_path: where to write the figures.
+        timestep: the moment to compare; by default the canonical moment of the avatar.
+        cell_size: cell size of the signed distance field's mesh, metres.
+        json_path: JSON file for the figures.
     """
     from nerfstudio.utils.eval_utils import eval_setup
 

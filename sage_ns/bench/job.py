@@ -1,4 +1,4 @@
-"""One row of one capture with one seed: where it lies, its config, and what its figures depend on."""
+"""One row of one capture with one seed: its folders, its configs, and fingerprints of its inputs."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from sage_ns.system.files import read_json, write_json
 JOB_FILE = "job.json"
 
 RUN_NAME = "training"
-"""nerfstudio calls it the time stamp of a run; a fixed one lets a stopped training go on in its folder."""
+"""Time stamp of the run in nerfstudio's terms; a fixed one lets an interrupted training continue in its folder."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What all rows of a benchmark have in common."""
+    """Settings of all rows of a benchmark."""
 
     preset: str = "auto"
-    """sizes: paper, small; auto = paper with CUDA, small without"""
+    """preset of sizes: paper or small; auto = paper with CUDA, small without"""
     steps: int | None = None
     """training steps; None = the preset's"""
     downscale_factor: int = 1
     """shrink the pictures by this factor"""
     head_model: Path | None = None
-    """head model file; None = looked for near each capture"""
+    """head model file; None = search near each capture"""
 
 
 @dataclass(frozen=True)
@@ -47,29 +47,29 @@ class Job:
     seed: int
     settings: Settings
     trained_as: str
-    """the row in whose folder the training lies: several rows may share one"""
+    """row whose folder contains the training: several rows may share one"""
     training_key: str = ""
-    """fingerprint of all that the training depends on"""
+    """fingerprint of all inputs of the training"""
     key: str = ""
-    """fingerprint of all that the figures depend on"""
+    """fingerprint of all inputs of the figures"""
 
     @property
     def folder(self) -> Path:
-        """Where the figures go."""
+        """Folder of the figures."""
         return self.out / self.capture.name / self.row / f"seed-{self.seed}"
 
     @property
     def training_folder(self) -> Path:
-        """Where the training lies, with its clock."""
+        """Folder of the training and its clock."""
         return self.out / self.capture.name / self.trained_as / f"seed-{self.seed}"
 
     @property
     def run_folder(self) -> Path:
-        """The training's run, as nerfstudio's commands take it (``config.yml``, ``nerfstudio_models``)."""
+        """Run of the training in nerfstudio's layout (``config.yml``, ``nerfstudio_models``)."""
         return self.training_folder / ROWS[self.row].method / RUN_NAME
 
     def training_config(self) -> SageTrainerConfig:
-        """Config of the training, as ns-train would begin with it.
+        """Return the config of the training, as ns-train would start with it.
 
         Raises:
             SageError: the row names a setting that the method does not have.
@@ -77,10 +77,10 @@ class Job:
         return self._config(ROWS[self.row].trained_with)
 
     def drawing_config(self) -> SageTrainerConfig:
-        """Config to load the trained avatar with: settled, and with what only acts when it is drawn.
+        """Return the config for loading the trained avatar: settled, with the row's settings for drawing.
 
         Raises:
-            SageError: as for the training, or a setting is out of its range.
+            SageError: the row names a setting that the method does not have, or a setting is out of range.
         """
         row = ROWS[self.row]
         return settled(self._config({**row.trained_with, **row.drawn_with}))
@@ -107,7 +107,7 @@ class Job:
             raise SageError(f"The row '{self.row}' cannot be set up: {error}") from error
 
     def save(self) -> None:
-        """Write the job into its folder, for the process that does it."""
+        """Write the job into its folder, for the process that runs it."""
         content: dict[str, Any] = asdict(self)
         content |= {"out": str(self.out), "capture": str(self.capture)}
         if self.settings.head_model is not None:
@@ -119,11 +119,11 @@ class Job:
         """Read a job back.
 
         Raises:
-            SageError: there is none in ``folder``.
+            SageError: ``folder`` contains no job.
         """
         content = read_json(folder / JOB_FILE)
         if content is None:
-            raise SageError(f"{folder / JOB_FILE} is not a job of a benchmark; sage-bench writes and starts those.")
+            raise SageError(f"{folder / JOB_FILE} is not a job of a benchmark; sage-bench writes and starts jobs.")
         settings = content.pop("settings")
         head_model = settings.pop("head_model")
         return cls(
@@ -135,7 +135,7 @@ class Job:
 
 
 def settled(config: SageTrainerConfig) -> SageTrainerConfig:
-    """A copy of ``config`` with all that the preset and the machine decide."""
+    """Return a copy of ``config`` with all values that the preset and the machine determine."""
     config = deepcopy(config)
     config.set_timestamp()
     return config

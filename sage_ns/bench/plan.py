@@ -1,4 +1,4 @@
-"""Which trainings and evaluations a benchmark consists of, all checked before the first one starts."""
+"""Plan of a benchmark: all trainings and evaluations, checked before the first one starts."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from sage_ns.plugin.trainer import SageTrainerConfig
 
 
 class Planner:
-    """Finds the jobs of benchmarks; reads every capture once for each choice of moments.
+    """Makes the jobs of benchmarks; reads every capture once for each choice of moments.
 
-    A training that several rows share lies with the first of them in :data:`ROWS`, asked for or not.
+    A training that several rows share is stored with the first of them in :data:`ROWS`, even if that row is not
+    requested.
 
     Args:
         out: absolute folder of the benchmark.
-        settings: what all rows have in common.
+        settings: settings of all rows.
     """
 
     def __init__(self, out: Path, settings: Settings) -> None:
@@ -30,12 +31,12 @@ class Planner:
         self._read: dict[tuple[Path, str], str] = {}
 
     def plan(self, captures: Sequence[Path], rows: Sequence[str], seeds: Sequence[int]) -> list[Job]:
-        """All jobs, in the order to do them: captures, then seeds, then rows.
+        """Return all jobs in the order of their execution: by capture, then by seed, then by row.
 
         Args:
             captures: absolute folders.
-            rows: names, see :data:`ROWS`; none = all, but for those that equal another one by this preset.
-            seeds: each for one training of every row.
+            rows: names, see :data:`ROWS`; empty = all, except rows that equal another one with this preset.
+            seeds: seeds; every row is trained once with each.
 
         Raises:
             SageError: a capture, a setting or a row cannot be used.
@@ -46,7 +47,7 @@ class Planner:
             for seed in seeds:
                 alone = [Job(self.out, capture, name, seed, self.settings, trained_as=name) for name in rows or ROWS]
                 found = [self._sharing(self._keyed(job)) for job in alone]
-                # Of equal ones the first stays.
+                # Of equal jobs the first one stays.
                 jobs += found if rows else reversed({job.key: job for job in reversed(found)}.values())
         return jobs
 
@@ -57,11 +58,11 @@ class Planner:
         if moments not in self._read:
             datamanager: Any = training.pipeline.datamanager
             self._read[moments] = capture_fingerprint(datamanager.dataparser.setup())
-        training_key = fingerprint(__version__, _that_matter(training), self._read[moments])
-        return replace(job, training_key=training_key, key=fingerprint(training_key, _that_matter(drawing)))
+        training_key = fingerprint(__version__, _relevant_settings(training), self._read[moments])
+        return replace(job, training_key=training_key, key=fingerprint(training_key, _relevant_settings(drawing)))
 
     def _sharing(self, job: Job) -> Job:
-        """The job, trained where the first row lies that has the same training."""
+        """Return the job with the training of the first row that has the same training."""
         for name, row in ROWS.items():
             if name == job.row:
                 break
@@ -69,15 +70,15 @@ class Planner:
                 continue
             try:
                 other = self._keyed(replace(job, row=name, trained_as=name))
-            except SageError:  # nobody asked for that row
+            except SageError:  # an error of a row that was not requested does not matter
                 continue
             if other.training_key == job.training_key:
                 return replace(job, trained_as=name)
         return job
 
 
-def _that_matter(config: SageTrainerConfig) -> dict[str, Any]:
-    """Of a settled config, what figures depend on: everything but where things lie and what is logged."""
+def _relevant_settings(config: SageTrainerConfig) -> dict[str, Any]:
+    """Return the settings of a settled config that figures depend on: all except paths and logging."""
     pipeline: Any = config.pipeline
     datamanager = replace(
         pipeline.datamanager,

@@ -1,4 +1,4 @@
-"""Where figures come from: the machine, the date, and the version of the program."""
+"""Provenance of figures: the machine, the date, and the version of the program."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import sage_ns
 
 
 def provenance() -> dict[str, str | int | None]:
-    """Version, commit (None outside of a repository), date (UTC), processor, cores, memory in bytes, GPU, torch."""
+    """Return version, commit (None outside a repository), date (UTC), processor, cores, memory in bytes, GPU, torch."""
     return {
         "version": sage_ns.__version__,
         "commit": commit(Path(sage_ns.__file__)),
@@ -28,7 +28,7 @@ def provenance() -> dict[str, str | int | None]:
 
 
 def commit(file: Path) -> str | None:
-    """Short commit of the repository that tracks ``file``, with "+" where its folder has changed since; else None."""
+    """Return the short commit of the repository that tracks ``file``, or None; "+" marks changes in its folder."""
 
     def git(*arguments: str) -> str | None:
         try:
@@ -37,7 +37,7 @@ def commit(file: Path) -> str | None:
             return None
         return done.stdout.strip() if done.returncode == 0 else None
 
-    # An installed package may lie inside of somebody else's repository, untracked.
+    # An installed package may lie, untracked, in the repository of another project.
     if git("ls-files", "--error-unmatch", file.name) is None:
         return None
     name = git("rev-parse", "--short", "HEAD")

@@ -1,4 +1,4 @@
-"""What one row of one capture with one seed came out as, image by image."""
+"""Result of one row of one capture with one seed, image by image."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RESULT_FILE = "metrics.json"
 
 View = Literal["novel_view", "frontal", "all"]
 VIEWS: tuple[View, ...] = ("novel_view", "frontal", "all")
-"""The canonical moment from a held-out camera; held-out moments from the frontal camera, and from all."""
+"""The canonical moment from a held-out camera; held-out moments from the frontal camera, and from all cameras."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,10 @@ class ImageFigures:
 
 @dataclass(frozen=True)
 class Result:
-    """Figures of one trained avatar and what it cost."""
+    """Figures of one trained avatar and its cost."""
 
     key: str
-    """fingerprint of all that the figures depend on"""
+    """fingerprint of all inputs of the figures"""
     row: str
     capture: str
     seed: int
@@ -41,21 +41,21 @@ class Result:
     num_surfels: int
     num_steps: int
     seconds: Mapping[str, float]
-    """of the training, by phase"""
+    """seconds of the training, by phase"""
     peak_bytes: int
-    """most memory that the training took"""
+    """peak memory of the training"""
     novel_view: tuple[ImageFigures, ...]
-    """held-out cameras at moments that were trained on"""
+    """held-out cameras at training moments"""
     reenactment: tuple[ImageFigures, ...]
     """held-out moments"""
     made_by: Mapping[str, Any]
     """version, commit, date and machine"""
 
     def figures(self, view: View) -> dict[str, float]:
-        """Means over the images of a view, by name; empty where there are none.
+        """Return the means over the images of a view, by name; empty if there are none.
 
-        Novel views count at the canonical moment (all of them if it has none), so that a row that has trained on more
-        moments is measured on the same pictures.
+        Novel views are those of the canonical moment (or all, if it has none): a row that was trained on more moments
+        is then measured on the same pictures.
         """
         if view == "novel_view":
             images = [each for each in self.novel_view if each.timestep == self.canonical_timestep] or self.novel_view
@@ -70,7 +70,7 @@ class Result:
 
     @classmethod
     def load(cls, folder: Path) -> Result | None:
-        """Read the result of a row's folder; None where there is none that can be read."""
+        """Read the result of a row's folder; None if it is missing or cannot be read."""
         content = read_json(folder / RESULT_FILE)
         try:
             for name in ("novel_view", "reenactment"):

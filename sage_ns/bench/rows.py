@@ -1,4 +1,4 @@
-"""What each row of the benchmark is: a method, the moments it sees, and the settings that differ from its preset."""
+"""The rows of the benchmark: a method, its training moments, and the settings that differ from its preset."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Row:
     title: str
     method: str = "sage-multiview"
     frames: FramesMode = "single"
-    """moments to train on"""
+    """training moments"""
     trained_with: Mapping[str, Any] = field(default_factory=dict)
     """settings of the training"""
     drawn_with: Mapping[str, Any] = field(default_factory=dict)
-    """settings that only act when the avatar is drawn: rows that differ in nothing else share one training"""
+    """settings that act only when the avatar is drawn: rows that differ only in these share one training"""
 
 
 SINGLE, MULTI, SAGE = "surfels-single", "surfels-multi", "sage"
@@ -33,20 +33,20 @@ ROWS: Mapping[str, Row] = {
     "sage-networks": Row("SAGE with networks", trained_with={"pipeline.model.networks": True}),
     "sage-no-networks": Row("SAGE without networks", trained_with={"pipeline.model.networks": False}),
     "sage-no-self-supervision": Row("SAGE without self-supervision", trained_with={"pipeline.steps.self_supervise": 0}),
-    "sage-no-anchor": Row("SAGE, pictures unseen in self-supervision", trained_with={"pipeline.anchor": 0.0}),
+    "sage-no-anchor": Row("SAGE, no pictures in self-supervision", trained_with={"pipeline.anchor": 0.0}),
     "sage-no-correction": Row("SAGE without correction", trained_with={"pipeline.model.correction": False}),
     "sage-no-wrinkles": Row("SAGE without wrinkles", drawn_with={"pipeline.model.wrinkles": 0.0}),
     "sage-no-mouth": Row("SAGE without mouth", trained_with={"pipeline.model.mouth": False}),
-    "sage-no-refinement": Row("SAGE with tracking as it is", trained_with={"pipeline.model.tracking_prior": 0.0}),
+    "sage-no-refinement": Row("SAGE with unrefined tracking", trained_with={"pipeline.model.tracking_prior": 0.0}),
 }
-"""In the order of the table. Of the two rows about networks, one equals ``sage``, which one is up to the preset."""
+"""Rows in the order of the table. One of the two rows about networks equals ``sage``; the preset determines which."""
 
 
 def check_rows(names: Sequence[str]) -> None:
-    """Checks that all names are rows.
+    """Check that all names are rows.
 
     Raises:
-        SageError: some are not; lists those that are.
+        SageError: a name is not a row; lists all rows.
     """
     unknown = [name for name in names if name not in ROWS]
     if unknown:

@@ -1,9 +1,9 @@
-"""Trains and evaluates one job, in a process of its own.
+"""Training and evaluation of one job; sage-bench runs this module in a process of its own.
 
     python -m sage_ns.bench.run FOLDER
 
-FOLDER holds the ``job.json`` that sage-bench has written. A training that is there already is gone on with if it was
-made with the same settings, and begun again if not.
+FOLDER contains the ``job.json`` that sage-bench has written. A training in it is continued if it has the same settings,
+and started again otherwise.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from sage_ns.plugin.pipeline import SagePipeline
 from sage_ns.system.files import read_json, write_json
 
 TRAINING_FILE = "training.json"
-"""Key of the training in a folder, written when it begins."""
+"""File with the key of the training in a folder, written when the training starts."""
 
 
 def run_job(job: Job) -> Result:
-    """Train as far as that is still to be done, evaluate, and write the result.
+    """Train unless the training is finished, evaluate, and write the result.
 
     Raises:
         SageError: the capture or a setting cannot be used.
@@ -59,7 +59,7 @@ def run_job(job: Job) -> Result:
 
 
 def _train(job: Job) -> None:
-    """Begin the training or go on with it; nothing where it is finished."""
+    """Start or continue the training; a finished training is not changed."""
     from sage_ns.plugin.scripted_training import train
 
     config = job.training_config()
@@ -75,7 +75,7 @@ def _train(job: Job) -> None:
 
 
 def trained_pipeline(job: Job) -> SagePipeline:
-    """The trained avatar as the job's row draws it, with the capture's held-out pictures."""
+    """Load the trained avatar with the row's settings for drawing, and the capture's held-out pictures."""
     from nerfstudio.utils.eval_utils import eval_setup
 
     config = job.drawing_config()
@@ -84,12 +84,12 @@ def trained_pipeline(job: Job) -> SagePipeline:
 
 
 def main(folder: Annotated[Path, tyro.conf.Positional]) -> None:
-    """Do the job that lies in a folder.
+    """Run the job of a folder.
 
     Args:
-        folder: with ``job.json``.
+        folder: folder with ``job.json``.
     """
-    # Deprecations inside nerfstudio, and its logging of losses that still carry gradients: not for a user to mend.
+    # Deprecations inside nerfstudio, and its logging of losses with gradients: a user cannot fix these.
     warnings.filterwarnings("ignore", category=FutureWarning)
     warnings.filterwarnings("ignore", message="Converting a tensor with requires_grad")
     run_job(Job.load(folder))

@@ -1,4 +1,4 @@
-"""Figures of the rows over seeds, the share of the gap that SAGE closes, and the paper's figures to compare with."""
+"""Figures of the rows over seeds, the share of the gap that SAGE closes, and the paper's figures for comparison."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PAPER_EXPRESSIONS: Mapping[View, Mapping[str, tuple[float, float, float]]] = {
     "frontal": {SINGLE: (17.75, 0.825, 0.200), MULTI: (25.94, 0.922, 0.079), SAGE: (25.41, 0.896, 0.085)},
     "all": {SINGLE: (17.23, 0.823, 0.215), MULTI: (25.32, 0.903, 0.084), SAGE: (24.27, 0.879, 0.094)},
 }
-"""Novel expressions in arXiv 2606.05912, Table I: PSNR, SSIM, LPIPS; its surfels are GaussianAvatars."""
+"""Novel expressions in arXiv 2606.05912, Table I: PSNR, SSIM, LPIPS. The paper's surfel rows are GaussianAvatars."""
 
 PAPER_ABLATIONS: Mapping[str, tuple[float, float]] = {
     SAGE: (33.79, 26.64),
@@ -41,17 +41,17 @@ class RowSummary:
 
     row: str
     figures: Mapping[View, Mapping[str, Figure]]
-    """by view and name"""
+    """figures by view and name"""
     seconds: Figure
-    """of the training"""
+    """seconds of the training"""
     phase_seconds: Mapping[str, Figure]
     peak_bytes: int
-    """the most of all seeds"""
+    """largest peak memory of all seeds"""
     num_surfels: int
 
 
 def summarise(results: Sequence[Result]) -> list[RowSummary]:
-    """One summary for each row that has results, in the order of :data:`ROWS`."""
+    """Return one summary for each row that has results, in the order of :data:`ROWS`."""
     summaries = []
     for row in ROWS:
         chosen = [each for each in results if each.row == row]
@@ -80,16 +80,17 @@ def _figure(values: Sequence[float]) -> Figure:
 
 
 def gap_closed(single: float, multi: float, sage: float, larger_is_better: bool = True) -> float | None:
-    """``(sage - single) / (multi - single)``: how much of what one moment loses against all of them SAGE wins back.
+    """Return ``(sage - single) / (multi - single)``: the share of the gap between one moment and all that SAGE closes.
 
-    1 = one moment is as good as all. None where one moment loses nothing: there is no gap to close.
+    1 = SAGE with one moment equals surfels with all moments. None if surfels with all moments are not better than with
+    one: there is no gap.
     """
     gap = multi - single if larger_is_better else single - multi
     return (sage - single) / (multi - single) if gap > 0 else None
 
 
 def gaps_closed(summaries: Sequence[RowSummary]) -> dict[View, dict[str, float | None]]:
-    """Gap closed by view and figure, from means over seeds; empty unless all three rows are there."""
+    """Return the closed gap by view and figure, from means over seeds; empty unless all three rows have results."""
     by_row = {each.row: each.figures for each in summaries}
     if not {SINGLE, MULTI, SAGE} <= set(by_row):
         return {}
@@ -103,7 +104,7 @@ def gaps_closed(summaries: Sequence[RowSummary]) -> dict[View, dict[str, float |
 
 
 def paper_gap_closed(view: View, figure: str) -> float | None:
-    """The paper's, of its Table I; None for what that does not have (face regions)."""
+    """Return the closed gap in the paper's Table I; None for figures that the table does not have (face regions)."""
     if view not in PAPER_EXPRESSIONS or figure not in FIGURES:
         return None
     column = FIGURES.index(figure)

@@ -1,4 +1,4 @@
-"""The benchmark as tables for the console, for Markdown, and as JSON."""
+"""The benchmark as tables for the console and for Markdown, and as JSON."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _DIGITS = {"psnr": 2, "ssim": 3, "lpips": 3}
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table: plain text, the first column to the left, all others to the right."""
+    """A table of plain text; the first column is aligned left, all others right."""
 
     title: str
     headings: Sequence[str]
@@ -36,11 +36,11 @@ class Sheet:
 
 
 def sheets(capture: str, results: Sequence[Result]) -> list[Sheet]:
-    """All tables about one capture.
+    """Return all tables about one capture.
 
     Args:
-        capture: its name, for the titles.
-        results: of all rows and seeds that are there.
+        capture: name of the capture, for the titles.
+        results: results of all rows and seeds.
     """
     summaries = summarise(results)
     seeds = len({each.seed for each in results})
@@ -53,7 +53,7 @@ def sheets(capture: str, results: Sequence[Result]) -> list[Sheet]:
         return [" / ".join(_cell(each.get(name + suffix), _DIGITS[name]) for name in shown) for each, suffix in figures]
 
     expressions = Sheet(
-        f"{capture}: self-reenactment at moments that were not trained on, {units}{over}",
+        f"{capture}: self-reenactment at held-out moments, {units}{over}",
         ("row", "frontal camera", "its face", "all cameras", "their faces"),
         [(each.row, *cells(each, ("frontal", "all"))) for each in summaries],
     )
@@ -86,7 +86,7 @@ def _share(closed: float | None) -> str:
 
 
 def _ablations(capture: str, summaries: Sequence[RowSummary]) -> list[Sheet]:
-    """What each variant of SAGE changes, beside the paper's Table III."""
+    """Return the table of the changes by each variant of SAGE, beside the paper's Table III."""
     by_row = {each.row: each for each in summaries}
     variants = [each for each in summaries if each.row.startswith(SAGE) and each.row != SAGE]
     if SAGE not in by_row or not variants:
@@ -128,7 +128,7 @@ def _cell(figure: Figure | None, digits: int) -> str:
 
 
 def as_rich(sheet: Sheet) -> Table:
-    """For the console."""
+    """Convert a table for the console."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -141,7 +141,7 @@ def as_rich(sheet: Sheet) -> Table:
 
 
 def as_markdown(sheet: Sheet) -> str:
-    """A paragraph and a table in GitHub's Markdown."""
+    """Return the title and the table in GitHub's Markdown."""
     lines = [tuple(cell.replace("|", "\\|") for cell in row) for row in (sheet.headings, *sheet.rows)]
     border = ("---", *["---:"] * (len(sheet.headings) - 1))
     body = "\n".join("| " + " | ".join(line) + " |" for line in (lines[0], border, *lines[1:]))
@@ -149,7 +149,7 @@ def as_markdown(sheet: Sheet) -> str:
 
 
 def origin(results: Sequence[Result], settings: Settings) -> str:
-    """One line: settings, and the machines, versions and days that figures come from."""
+    """Return one line with the settings, and the machines, versions and days of the figures."""
     made = [each.made_by for each in results]
     machines = dict.fromkeys(f"{each['gpu'] or each['processor']}, {each['cores']} cores" for each in made)
     versions = dict.fromkeys(f"{each['version']} ({each['commit'] or 'no commit'})" for each in made)
@@ -163,11 +163,11 @@ def origin(results: Sequence[Result], settings: Settings) -> str:
 
 
 def markdown(results: Sequence[Result], settings: Settings) -> str:
-    """All tables of all captures as one Markdown file."""
+    """Return all tables of all captures as one Markdown file."""
     parts = ["# sage-bench\n", origin(results, settings) + "\n"]
     for capture in dict.fromkeys(each.capture for each in results):
         parts += [as_markdown(sheet) for sheet in sheets(capture, [r for r in results if r.capture == capture])]
-    titles = ["row | what it is", "--- | ---", *(f"{name} | {ROWS[name].title}" for name in _rows(results))]
+    titles = ["row | description", "--- | ---", *(f"{name} | {ROWS[name].title}" for name in _rows(results))]
     parts.append("\n".join(f"| {line} |" for line in titles) + "\n")
     return "\n".join(parts)
 
@@ -178,7 +178,7 @@ def _rows(results: Sequence[Result]) -> list[str]:
 
 
 def as_json(results: Sequence[Result], settings: Settings, provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """All figures but those of single images, which are in each row's own file."""
+    """Return all figures except those of single images, which each row's own file contains."""
     captures: dict[str, Any] = {}
     for capture in dict.fromkeys(each.capture for each in results):
         chosen = [each for each in results if each.capture == capture]

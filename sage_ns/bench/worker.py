@@ -1,4 +1,4 @@
-"""Starts jobs in processes of their own, and shows how far they are."""
+"""Start of jobs in processes of their own, and display of their progress."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _LINES_OF_LOG = 15
 
 
 class Display:
-    """Two bars: rows that are done, and steps of the one at work; and a line for each that came to its end.
+    """Progress on the console: a bar for finished rows, a bar for steps of the running row, a line per finished row.
 
     Args:
-        console: where to.
-        num_jobs: of the benchmark.
+        console: console to print to.
+        num_jobs: number of jobs of the benchmark.
     """
 
     def __init__(self, console: Console, num_jobs: int) -> None:
@@ -45,7 +45,7 @@ class Display:
     ) -> None:
         self._progress.stop()
 
-    def say(self, job: Job, text: str) -> None:
+    def print_line(self, job: Job, text: str) -> None:
         """Print a line about ``job``."""
         number, total = self._progress.tasks[self._rows].completed + 1, self._progress.tasks[self._rows].total
         self._progress.console.print(
@@ -55,11 +55,11 @@ class Display:
         )
 
     def begin(self, job: Job) -> None:
-        """``job`` was started."""
+        """Show that ``job`` has started."""
         self._progress.reset(self._steps, description=f"{job.row}: preparing", total=None, visible=True)
 
     def show(self, job: Job) -> None:
-        """Show how far ``job`` is by now."""
+        """Show the progress of ``job``."""
         clock = Clock.read(job.training_folder)
         if clock is not None:
             doing = "training" if clock.step < clock.num_steps else "evaluating"
@@ -67,16 +67,16 @@ class Display:
             self._progress.update(self._steps, description=description, completed=clock.step, total=clock.num_steps)
 
     def advance(self) -> None:
-        """One more row came to its end."""
+        """Show that one more row has ended."""
         self._progress.update(self._steps, visible=False)
         self._progress.advance(self._rows)
 
 
 def run_apart(job: Job, display: Display) -> bool:
-    """Do ``job`` in a process of its own, whose output goes to ``log.txt`` in the job's folder.
+    """Run ``job`` in a process of its own, whose output goes to ``log.txt`` in the job's folder.
 
     Returns:
-        whether it came to a good end; if not, the end of its log was shown.
+        whether it succeeded; if not, the end of its log is printed.
     """
     job.save()
     log = job.folder / LOG_FILE
@@ -95,13 +95,14 @@ def run_apart(job: Job, display: Display) -> bool:
                 display.show(job)
                 time.sleep(_POLL_SECONDS)
         finally:
-            if process.poll() is None:  # this process was interrupted: the training goes on from its checkpoint later
+            if process.poll() is None:  # this process was interrupted; the next run continues from the checkpoint
                 process.terminate()
                 process.wait()
     if process.returncode == 0:
-        display.say(job, f"{time.perf_counter() - start:.0f} s")
+        display.print_line(job, f"{time.perf_counter() - start:.0f} s")
         return True
-    display.say(job, f"[red]failed[/red] (exit code {process.returncode}); the end of {escape(str(log))}:\n{_end(log)}")
+    failure = f"[red]failed[/red] (exit code {process.returncode}); the end of {escape(str(log))}:\n{_end(log)}"
+    display.print_line(job, failure)
     return False
 
 

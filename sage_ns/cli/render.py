@@ -102,7 +102,7 @@ class Render:
             footage=self._footage(motion),
             audio=self._audio(),
             overwrite=self.overwrite,
-            tell=lambda note: print_notes(console, [note]),
+            on_note=lambda note: print_notes(console, [note]),
         )
         took = made.writing_seconds
         console.print(

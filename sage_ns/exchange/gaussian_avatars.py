@@ -1,7 +1,8 @@
 """GaussianAvatars' files (Qian et al. 2024): a PLY of splats in the frames of FLAME's triangles, and `flame_param.npz`.
 
-Its triangle frame is this package's, so that local values carry over. Beyond what other splat files have (`splat_ply`),
-`binding_0` is the triangle of each splat, as a float; lengths are in triangle scales. Its posing knows no correction.
+GaussianAvatars uses the same triangle frame as this package, and local values need no conversion. In addition to the
+properties of other splat files (`splat_ply`), `binding_0` is the triangle of each splat, as a float; lengths are in
+triangle scales. GaussianAvatars poses splats without surfel correction.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ if TYPE_CHECKING:
     from sage_ns.avatar.avatar import Avatar
 
 POINT_CLOUD, FLAME_PARAM = "point_cloud.ply", "flame_param.npz"
-"""Its programs look for the second beside the first."""
+"""File names; GaussianAvatars' programs look for the second file beside the first."""
 _FLAME_NUM_VERTICES, _TEETH_NUM_VERTICES = 5023, 120
-"""Of FLAME's file, and of the teeth that GaussianAvatars appends to it."""
+"""Vertices in FLAME's file, and in the teeth that GaussianAvatars appends to it."""
 _NUM_EXPRESSION = 100
-"""Its programs always ask FLAME for so many."""
+"""Number of expression coefficients that GaussianAvatars' programs always use."""
 _RIG_TENSORS = ("triangles", "expression_basis", "pose_basis", "joint_regressor", "skinning_weights", "parents")
 
 
@@ -40,12 +41,12 @@ def save_gaussian_avatar(
 ) -> None:
     """Write `point_cloud.ply` and `flame_param.npz`.
 
-    The mouth's surfels have no triangle of FLAME and are left out. Timestep 0 of the parameters is the canonical
-    moment, then comes ``motion``.
+    The mouth's surfels belong to no triangle of FLAME and are left out. Timestep 0 of the parameters is the canonical
+    moment; ``motion`` follows.
 
     Args:
-        head_model: what the avatar's rig was made from; see `check_origin`.
-        folder: to write into.
+        head_model: head model that the avatar's rig was made from; see `check_origin`.
+        folder: folder to write into.
     """
     surfels = avatar.surfels
     properties = splat_properties(
@@ -64,11 +65,11 @@ def save_gaussian_avatar(
 def gaussian_avatars_params(
     avatar: Avatar, head_model: HeadModel, motion: Float[Tensor, "num_timesteps num_coefficients"]
 ) -> FlameParams:
-    """The canonical moment and ``motion`` on ``head_model``, with the avatar's identity as a static offset alone.
+    """Return the canonical moment and ``motion`` on ``head_model``, with the avatar's identity as a static offset.
 
-    GaussianAvatars adds the offset before it regresses joints. So a shape of zeros, with the folded template minus the
-    head model's as the offset, gives the avatar's own posed vertices. FLAME without teeth gets zeros for the teeth,
-    since its programs append them before they add the offset.
+    GaussianAvatars adds the offset before it regresses joints. A shape of zeros, with the avatar's template minus the
+    head model's template as the offset, therefore gives the avatar's own posed vertices. For FLAME without teeth the
+    offset of the teeth is zero, because GaussianAvatars appends the teeth before it adds the offset.
 
     Raises:
         SplatFileError: the avatar's rig was made from another head model.
@@ -88,15 +89,15 @@ def gaussian_avatars_params(
 
 
 def check_origin(personal: HeadModel, head_model: HeadModel) -> None:
-    """Whether a personal head model is ``head_model`` with somebody's identity, and nothing else.
+    """Check that a personal head model differs from ``head_model`` in the identity only.
 
     Raises:
-        SplatFileError: it is not; names what differs.
+        SplatFileError: other tensors differ; names one of them.
     """
     for name in _RIG_TENSORS:
         own, given = getattr(personal, name).cpu(), getattr(head_model, name).cpu()
         if own.shape != given.shape or not torch.equal(own, given):
             raise SplatFileError(
                 f"head model '{head_model.name}': '{name}' is not that of '{personal.name}', which the avatar was made "
-                "with. Give --head-model that very file."
+                "with. Give that file as --head-model."
             )

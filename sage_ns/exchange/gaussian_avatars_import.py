@@ -1,4 +1,4 @@
-"""Reading what GaussianAvatars trained: its splats become surfels, see `sage_ns.exchange.gaussian_avatars`."""
+"""Import of avatars that GaussianAvatars trained: splats become surfels, see `sage_ns.exchange.gaussian_avatars`."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from sage_ns.rig import FlameParams, HeadModel
 from sage_ns.system.array_fields import ArrayFields
 
 FLAME_NUM_TRIANGLES, TEETH_NUM_TRIANGLES = 9976, 168
-"""Of FLAME's file, and of the teeth that GaussianAvatars appends to it."""
+"""Triangles in FLAME's file, and in the teeth that GaussianAvatars appends to it."""
 _HINT = "Give the point_cloud.ply of a GaussianAvatars run."
 _FLAT = 0.1
-"""Of the smaller of the other two scales: a third scale below it makes a disc."""
+"""A splat counts as flat if its third scale is below this share of the smaller of the other two."""
 _PORTRAIT = 512
-"""Pixels of the picture that shows which of the insides are seen through an open mouth."""
+"""Size in pixels of the picture that determines which inner triangles are visible through an open mouth."""
 
-# Turns of the local axes that bring x, y or z to where z was.
+# Rotations of the local axes that move x, y or z to the place of z.
 _AXIS_TO_NORMAL = ((0.5, 0.5, 0.5, 0.5), (0.5, -0.5, -0.5, -0.5), (1.0, 0.0, 0.0, 0.0))
 
 
@@ -44,20 +44,20 @@ class ImportedAvatar:
 
     avatar: Avatar
     notes: tuple[str, ...]
-    """What a user should know about it."""
+    """Notes on the conversion for the user."""
 
 
 @dataclass(frozen=True, eq=False)
 class BoundSplats:
-    """What a file of GaussianAvatars says, as surfels on a head model."""
+    """Splats of a GaussianAvatars file as surfels on a head model."""
 
     surfels: BoundSurfels
     notes: tuple[str, ...]
-    """What a user should know about the reading."""
+    """Notes on the conversion for the user."""
 
 
 def find_flame_param(point_cloud: Path) -> Path | None:
-    """The parameters that GaussianAvatars keeps beside a point cloud; None where there are none."""
+    """Return the path of the parameters that GaussianAvatars writes beside a point cloud; None if there are none."""
     beside = point_cloud.with_name(FLAME_PARAM)
     return beside if beside.is_file() else None
 
@@ -65,20 +65,20 @@ def find_flame_param(point_cloud: Path) -> Path | None:
 def load_gaussian_avatar(
     point_cloud: Path, head_model: HeadModel, flame_param: Path | None, mouth: bool = False
 ) -> ImportedAvatar:
-    """Make an avatar of a PLY of GaussianAvatars. It is drawn as it was trained: no correction, no wrinkles.
+    """Make an avatar from a PLY of GaussianAvatars. As in its training, it has no correction and no wrinkles.
 
-    The canonical moment is timestep 0 of the parameters, which GaussianAvatars itself begins with.
+    The canonical moment is timestep 0 of the parameters, as in GaussianAvatars.
 
     Args:
-        point_cloud: the PLY.
-        head_model: the FLAME that it was trained with.
-        flame_param: identity and motion; None takes the mean head at rest.
-        mouth: put the shipped teeth, tongue and palate behind the lips, and darken what is behind them.
+        point_cloud: the PLY file.
+        head_model: the FLAME model that GaussianAvatars used.
+        flame_param: identity and motion; None uses the mean head at rest.
+        mouth: add the shipped teeth, tongue and palate, and darken the inside of the head behind them.
 
     Raises:
         SplatFileError: the PLY cannot be read, see `read_bound_splats`.
         FlameParamsError: the parameters cannot be read, or are of another head model.
-        HeadModelError: a mouth is asked for, and the head model has none that a jaw opens.
+        HeadModelError: ``mouth`` is set, but the head model has no mouth that the jaw opens.
     """
     params = FlameParams.neutral(head_model) if flame_param is None else FlameParams.load(flame_param)
     try:
@@ -94,9 +94,7 @@ def load_gaussian_avatar(
         camera = portrait_camera(rig.vertices(motion.canonical()), motion.canonical(), _PORTRAIT, _PORTRAIT)
         interior = interior_triangles(rig, motion.canonical(), [camera])
         inside = _mouth(rig.head_model, bound.surfels)
-    notes = (
-        bound.notes if flame_param is not None else (*bound.notes, f"no {FLAME_PARAM}: this is the mean head, at rest")
-    )
+    notes = bound.notes if flame_param is not None else (*bound.notes, f"no {FLAME_PARAM}: mean head, at rest")
     look = Look(correction=False, wrinkles=0.0, dark_interior=mouth, mouth=mouth)
     return ImportedAvatar(Avatar(rig, bound.surfels, motion, interior, inside, torch.ones(3), look), notes)
 
@@ -111,12 +109,12 @@ def _mouth(head_model: HeadModel, surfels: BoundSurfels) -> Mouth:
 def read_bound_splats(path: Path, head_model: HeadModel) -> BoundSplats:
     """Read a PLY of GaussianAvatars as surfels: the shortest axis of every splat becomes its normal.
 
-    Splats on GaussianAvatars' teeth are left out where the head model is FLAME without teeth. Degrees of the harmonics
-    that are zeros throughout are left out, too.
+    Splats on GaussianAvatars' teeth are left out if the head model is FLAME without teeth. Degrees of the harmonics
+    whose coefficients are all zero are left out, too.
 
     Raises:
-        SplatFileError: it is no such file, a property is missing, unknown or not finite, or a splat is bound to a
-            triangle that the head model does not have; names file and property.
+        SplatFileError: the file is not a PLY of GaussianAvatars, a property is missing, unknown or not finite, or a
+            splat is bound to a triangle that the head model does not have; names file and property.
     """
     properties = read_ply(path)
     read = ArrayFields(str(path), properties, SplatFileError, _HINT)
@@ -135,8 +133,8 @@ def read_bound_splats(path: Path, head_model: HeadModel) -> BoundSplats:
     kept = binding >= 0
     if flatness > _FLAT:
         notes.append(
-            f"splats are not flat: their third scale is {flatness:.0%} of the second (median). As surfels they have "
-            "lost it, and pictures differ from GaussianAvatars' own"
+            f"splats are not flat: their third scale is {flatness:.0%} of the second (median). Surfels have no third "
+            "scale, and pictures differ from those of GaussianAvatars"
         )
     surfels = BoundSurfels(
         triangle=binding[kept],
@@ -151,9 +149,9 @@ def read_bound_splats(path: Path, head_model: HeadModel) -> BoundSplats:
 
 
 def _check_names(read: ArrayFields, names: list[str]) -> int:
-    """How many properties `f_rest_*` there are, if all names are those of GaussianAvatars."""
+    """Check that all names are those of GaussianAvatars and return the number of properties `f_rest_*`."""
     if "binding_0" not in read:
-        raise read.fail("binding_0", "nothing", "the triangle of every splat: this file is of splats without a rig")
+        raise read.fail("binding_0", "nothing", "the triangle of every splat: these splats are not bound to a rig")
     num_rest = sum(name.startswith("f_rest_") for name in names)
     if num_rest not in [3 * (count - 1) for count in NUM_COEFFICIENTS]:
         raise read.fail("f_rest_*", f"{num_rest} properties", "0, 9, 24 or 45 (degree 0 to 3)")
@@ -164,12 +162,12 @@ def _check_names(read: ArrayFields, names: list[str]) -> int:
             raise read.fail(name, "nothing", "one number per splat")
     unknown = set(names) - set(expected) - {"nx", "ny", "nz"}
     if unknown:
-        raise read.fail(min(unknown), "an unknown property", "those of GaussianAvatars alone, not of its descendants")
+        raise read.fail(min(unknown), "an unknown property", "only those of GaussianAvatars, not of its successors")
     return num_rest
 
 
 def _binding(read: ArrayFields, head_model: HeadModel) -> tuple[Int[Tensor, "num_splats"], list[str]]:
-    """The triangle of each splat, -1 for those on teeth that the head model lacks."""
+    """Return the triangle of each splat, and notes; -1 for splats on teeth that the head model lacks."""
     read.floats("binding_0", "num_splats")
     limit = head_model.num_triangles
     if limit != FLAME_NUM_TRIANGLES:
@@ -180,8 +178,8 @@ def _binding(read: ArrayFields, head_model: HeadModel) -> tuple[Int[Tensor, "num
     if not count:
         return binding, []
     note = (
-        f"{count} splats are bound to the teeth that GaussianAvatars appends to FLAME; this head model has none, and "
-        "they are left out (--mouth puts teeth of this package's own behind the lips)"
+        f"{count} splats are bound to the teeth that GaussianAvatars appends to FLAME; this head model has no teeth, "
+        "and these splats are left out (--mouth adds this package's own teeth)"
     )
     return torch.where(on_teeth, -1, binding), [note]
 
@@ -189,11 +187,11 @@ def _binding(read: ArrayFields, head_model: HeadModel) -> tuple[Int[Tensor, "num
 def _as_discs(
     log_scales: Float[Tensor, "num_splats 3"], quaternions: Float[Tensor, "num_splats 4"]
 ) -> tuple[Float[Tensor, "num_splats 2"], Float[Tensor, "num_splats 4"], float]:
-    """Scales along the two longer axes, rotations whose z axis is the shortest, and the median flatness.
+    """Return scales along the two longer axes, rotations whose z axis is the shortest, and the median flatness.
 
-    The axes are turned in a cycle, so that the frame stays right-handed.
+    The axes are permuted cyclically, which keeps the frame right-handed.
     """
-    # Where axes are equally short the last one is it: surfels that were written here keep their rotation.
+    # Of equally short axes the last one is chosen: surfels that this package wrote keep their rotation.
     shortest = 2 - log_scales.flip(-1).argmin(dim=-1)
     order = (shortest[:, None] + torch.tensor([1, 2, 0])) % 3
     turned = log_scales.gather(1, order)

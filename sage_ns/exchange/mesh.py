@@ -1,4 +1,4 @@
-"""Surfaces as mesh files: the head at rest, and posed by a motion."""
+"""Surfaces as mesh files: at the canonical moment, and posed by a motion."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def write_mesh(mesh: SurfaceMesh, path: Path) -> None:
     """Write a binary .ply, or a .glb for browsers and 3D programs; vertex colours have 8 bits.
 
     Raises:
-        SageError: The path ends in neither.
+        SageError: The path has another suffix.
     """
     import trimesh
 
@@ -46,19 +46,19 @@ def write_mesh(mesh: SurfaceMesh, path: Path) -> None:
 
 
 def canonical_surface(canonical: Canonical | None, name: str, cell_size: float = CELL_SIZE) -> SurfaceMesh:
-    """The surface of an avatar's signed distance field, at the canonical moment.
+    """Extract the surface of an avatar's signed distance field, at the canonical moment.
 
     Args:
-        canonical: field and appearance; None: the avatar was trained without.
-        name: what messages call the avatar.
-        cell_size: what the mesh resolves, metres.
+        canonical: field and appearance; None if the avatar was trained without a field.
+        name: name of the avatar in messages.
+        cell_size: resolution of the mesh, metres.
 
     Raises:
         SageError: The avatar has no field, or the field has no surface.
     """
     if canonical is None:
         raise SageError(
-            f"{name}: this avatar is surfels alone, without the signed distance field whose surface is exported. "
+            f"{name}: this avatar consists of surfels only; a mesh is the surface of a signed distance field. "
             "Train it with sage-multiview and --pipeline.model.with-sdf True."
         )
     return extract_surface(canonical.field, canonical.appearance, cell_size)
@@ -71,11 +71,11 @@ def write_posed_meshes(
     poses: Float[Tensor, "num_moments num_coefficients"],
     paths: Sequence[Path],
 ) -> None:
-    """Write a canonical surface as the rig carries it, one file per pose.
+    """Pose a canonical surface by the rig and write one file per pose.
 
     Args:
         mesh: the surface at the canonical moment.
-        rig: carries it.
+        rig: the rig that deforms the surface.
         canonical: motion vector of the canonical moment.
         poses: motion vectors.
         paths: one file per pose.

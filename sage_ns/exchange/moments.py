@@ -1,4 +1,4 @@
-"""Which moments of an avatar to export: of its own capture, or of a driver's motion."""
+"""Choice of the moments to export: from the avatar's own capture, or from a driver's motion."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """Moments that were asked for, checked as far as that is possible without the avatar."""
+    """Requested moments; all checks that need no avatar are done."""
 
     chosen: tuple[int, ...]
     """Rows of the given motion, or else timesteps of the avatar's own capture; ascending."""
     given: tuple[tuple[str, FlameParams], ...]
-    """The driver's motion, with the file it came from; empty: the avatar's own counts."""
+    """The driver's motion with its files; empty if the avatar's own motion is exported."""
     notes: tuple[str, ...] = ()
-    """What a user should know about the reading."""
+    """Notes of the reader for the user."""
 
     def motion(self, avatar: Avatar) -> Float[Tensor, "num_moments num_coefficients"]:
-        """The motion vectors of the moments, for the avatar's rig.
+        """Return the motion vectors of the moments, for the avatar's rig.
 
         Raises:
             FlameParamsError: The given motion is of another rig.
@@ -47,8 +47,8 @@ class Moments:
         fitting = []
         for name, params in self.given:
             try:
-                # The avatar is one person: only the motion counts, not whom it was tracked on. A static offset stays,
-                # unlike in `Avatar.fit`: one of another mesh says that the expressions are another rig's, too.
+                # The driver's shape is dropped. Unlike in `Avatar.fit`, the static offset stays: an offset of another
+                # mesh reveals that the expressions belong to another rig, too.
                 fitting.append(replace(params, shape=params.shape[:0]).check_fits(avatar.rig.head_model))
             except FlameParamsError as error:
                 raise FlameParamsError(f"{name}: {error}") from error
@@ -56,15 +56,15 @@ class Moments:
 
 
 def choose_moments(timesteps: Sequence[int], motion: Path | None, flame_params: Sequence[Path] = ()) -> Moments:
-    """Read what was given, and check the moments that were asked for.
+    """Read the given motion and check the requested moments.
 
     Args:
-        timesteps: rows of the given motion (none: all of them), or timesteps of the avatar's own capture.
-        motion: of any kind that `sage_ns.motion.files.load_motion` reads.
-        flame_params: npz files or folders of them, one after the other.
+        timesteps: rows of the given motion (empty: all of them), or timesteps of the avatar's own capture.
+        motion: file or folder that `sage_ns.motion.files.load_motion` reads.
+        flame_params: npz files or folders of them; their rows are concatenated.
 
     Raises:
-        SageError: Two kinds of motion are given, one cannot be read, or it has no such rows.
+        SageError: Both kinds of motion are given, a file cannot be read, or the motion does not have these rows.
     """
     chosen = tuple(sorted(set(timesteps)))
     notes: tuple[str, ...] = ()

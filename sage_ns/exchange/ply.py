@@ -1,6 +1,6 @@
-"""PLY files of one element, `vertex`, whose properties are plain numbers: what all splat programs exchange.
+"""PLY files of one element, `vertex`, whose properties are plain numbers: the exchange format of splat programs.
 
-Written and read here, and not by plyfile, which is under the GPL: importing it would put its terms on this package.
+This module replaces plyfile, which is under the GPL: importing it would put its terms on this package.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ def write_ply(path: Path, properties: Mapping[str, Float32[np.ndarray, "num"]], 
 
 
 def read_ply(path: Path) -> dict[str, np.ndarray]:
-    """The properties of the vertices of a binary PLY, by name, in the file's order and types.
+    """Read the properties of the vertices of a binary PLY, by name, in the file's order and types.
 
     Raises:
-        SplatFileError: It is missing, broken, text, or has anything but vertices of plain numbers.
+        SplatFileError: The file is missing, broken or text, or contains anything but vertices of plain numbers.
     """
     if not path.is_file():
         raise SplatFileError(f"{path}: no such file")
@@ -85,13 +85,13 @@ def _read_header(path: Path, file: BufferedReader) -> tuple[np.dtype, int]:
                 )
     names = [name for name, _ in properties]
     if not byte_order or not properties or len(set(names)) != len(names):
-        raise SplatFileError(f"{path}: the header has no format, no vertex properties, or one of them twice")
+        raise SplatFileError(f"{path}: the header has no format, no vertex properties, or a property twice")
     return np.dtype([(name, byte_order + kind) for name, kind in properties]), num_vertices
 
 
 def _header_lines(path: Path, file: BufferedReader) -> list[str]:
     if file.readline(16).strip() != b"ply":
-        raise SplatFileError(f"{path}: this is not a PLY file: it does not begin with 'ply'")
+        raise SplatFileError(f"{path}: not a PLY file: it does not begin with 'ply'")
     lines: list[str] = []
     while file.tell() < _LONGEST_HEADER and (line := file.readline(_LONGEST_HEADER)):
         if line.strip() == b"end_header":

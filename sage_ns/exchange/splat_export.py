@@ -1,4 +1,4 @@
-"""An avatar as files of splats, one per moment."""
+"""Export of an avatar as splat files, one per moment."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ def export_splats(
     format: str = "3dgs",
     axes: Axes = "viewers",
 ) -> int:
-    """Write the avatar at some moments as splats; returns how many splats each file has.
+    """Write the avatar at the given moments as splats, and return the number of splats per file.
 
     Args:
-        avatar: who is written.
+        avatar: the avatar to write.
         poses: motion vectors of its rig.
         paths: one file per moment.
         format: name of a `SplatWriter`.
-        axes: viewers turns splats upside down where the format's viewers take y to point down; world does not.
+        axes: "viewers" turns splats upside down if the format's viewers expect y to point down; "world" does not.
 
     Raises:
-        SageError: there is no such format.
+        SageError: there is no format of that name.
     """
     writer, count = writer_of(format), 0
     for pose, path in tracked(list(zip(poses, paths, strict=True)), "Writing splats"):

@@ -1,8 +1,8 @@
-"""Splats as PLY, with the properties that 3D (and 2D) Gaussian splatting's own programs write and read.
+"""Splats as PLY, with the properties of the original programs of 3D (and 2D) Gaussian splatting.
 
 Properties are `x y z`, `nx ny nz` (zeros), `f_dc_0..2`, `f_rest_0..44` (red's 15 coefficients of degree 1 to 3, then
-green's, then blue's; zeros beyond the avatar's degree, since the original programs insist on degree 3), `opacity`
-(logit), `scale_0..` (logarithms), `rot_0..3` (wxyz). 2DGS leaves out `scale_2`.
+green's, then blue's; zeros beyond the avatar's degree, because the original programs require degree 3), `opacity`
+(logit), `scale_0..` (logarithms), `rot_0..3` (wxyz). 2DGS has no `scale_2`.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from sage_ns.geometry.spherical_harmonics import NUM_COEFFICIENTS
 def write_splat_ply(
     path: Path, splats: Splats, log_scales: Float[Tensor, "num_splats num_scales"], comments: Sequence[str] = ()
 ) -> None:
-    """Write splats with the scales that a format asks for: two of a disc, or three of an ellipsoid.
+    """Write splats with the given scales: two for discs, or three for ellipsoids.
 
-    Axes are written as they are. SuperSplat and other programs take a PLY's y axis to point down: give them
+    The axes are not changed. SuperSplat and other programs expect a PLY's y axis to point down; for them, write
     `Splats.upside_down`.
     """
     properties = splat_properties(splats.means, splats.quaternions, log_scales, splats.opacity_logits, splats.sh)
@@ -39,7 +39,7 @@ def splat_properties(
     opacity_logits: Float[Tensor, "num_splats"],
     sh: Float[Tensor, "num_splats num_coefficients 3"],
 ) -> dict[str, Float32[np.ndarray, "num_splats"]]:
-    """The properties of splats in the order of 3D Gaussian splatting's files."""
+    """Return the properties of splats in the order of 3D Gaussian splatting's files."""
     rest = F.pad(sh, (0, 0, 0, NUM_COEFFICIENTS[-1] - sh.shape[1]))[:, 1:]
     groups = {
         "x y z": means,

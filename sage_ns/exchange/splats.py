@@ -1,4 +1,4 @@
-"""What of an avatar a file of splats can hold: where they are, how they lie, and a colour for every direction."""
+"""Conversion of an avatar at one moment to splats: positions, rotations, scales, and a colour for every direction."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
     from sage_ns.raster import Surfels
 
 THICKNESS = 0.01
-"""Third scale of a surfel, relative to the smaller of its two, where a format knows ellipsoids only.
+"""Third scale of a surfel, relative to the smaller of its two scales, in formats that have ellipsoids only.
 
 Seen edge-on, a surfel of 2 mm is then 0.02 mm wide, less than a tenth of a pixel in any picture of a whole head: the
-ellipsoid cannot be told from its disc. Much thinner ones gain nothing, and the smallest eigenvalue of their covariance,
-which goes with the square, would be lost in the rounding of single precision.
+ellipsoid looks like a disc. Much thinner ellipsoids would look the same, but the smallest eigenvalue of their
+covariance, which is the square of the scale, would be lost in the rounding of single precision.
 """
 _MOST_OPAQUE = 1 - 1e-6
-"""Opacities beyond it have no finite logit in single precision."""
+"""Largest opacity that has a finite logit in single precision."""
 
 
 @dataclass(frozen=True, eq=False)
 class Splats:
-    """Gaussian discs with a colour for every direction; values as 3D Gaussian splatting's programs keep them."""
+    """Gaussian discs with a colour for every direction; values as 3D Gaussian splatting's programs store them."""
 
     means: Float[Tensor, "num_splats 3"]
-    """Metres, world."""
+    """Centres in world axes, metres."""
     quaternions: Float[Tensor, "num_splats 4"]
     """Unit, wxyz, splat to world; the normal is the rotated z axis."""
     log_scales: Float[Tensor, "num_splats 2"]
@@ -48,7 +48,7 @@ class Splats:
 
     @property
     def colors(self) -> Float[Tensor, "num_splats 3"]:
-        """Those of degree 0 alone, 0..1: the mean over all directions."""
+        """Colours of degree 0, 0..1: the mean over all directions."""
         return (0.5 + C0 * self.sh[:, 0]).clamp(0.0, 1.0)
 
     @property
@@ -57,9 +57,9 @@ class Splats:
         return with_thickness(self.log_scales)
 
     def upside_down(self) -> Splats:
-        """The same splats turned by half a turn about the z axis: y points down, the front stays in front.
+        """Return the splats rotated by half a turn about the z axis: y points down, and the front stays in front.
 
-        Under it, a harmonic of order m becomes (-1)^m times itself.
+        The rotation multiplies a harmonic of order m by (-1)^m.
         """
         half_turn = self.quaternions.new_tensor([0.0, 0.0, 0.0, 1.0])
         orders = [m for degree in range(4) for m in range(-degree, degree + 1)][: self.sh.shape[1]]
@@ -72,37 +72,37 @@ class Splats:
         )
 
     def of_degree(self, degree: int) -> Splats:
-        """The same splats with coefficients up to ``degree``: filled up with zeros, not less than there are."""
+        """Return the splats with zeros added for the coefficients up to ``degree``, which is not below their own."""
         return replace(self, sh=F.pad(self.sh, (0, 0, 0, NUM_COEFFICIENTS[degree] - self.sh.shape[1])))
 
     @property
     def degree(self) -> int:
-        """Of the harmonics."""
+        """Degree of the harmonics."""
         return NUM_COEFFICIENTS.index(self.sh.shape[1])
 
 
 def with_thickness(log_scales: Float[Tensor, "num_splats 2"]) -> Float[Tensor, "num_splats 3"]:
-    """Logarithms of three scales, of which the third is `THICKNESS` times the smaller of the given two."""
+    """Return the logarithms of three scales; the third scale is `THICKNESS` times the smaller of the given two."""
     thin = log_scales.amin(dim=-1, keepdim=True) + math.log(THICKNESS)
     return torch.cat([log_scales, thin], dim=-1)
 
 
 @torch.no_grad()
 def splats_of(avatar: Avatar, motion: Float[Tensor, "num_coefficients"], look: Look | None = None) -> Splats:
-    """The avatar under ``motion`` as splats for any program: corrected, with its mouth and its wrinkles.
+    """Convert the avatar under ``motion`` to splats, including correction, mouth and wrinkles.
 
-    Colours are the surfels' own harmonics times the factors that belong to a moment: wrinkles, and how much light an
-    open mouth lets in. What depends on where the camera is cannot be written down in these formats and is left out: the
-    inside of the head is neither dark nor hidden. Taken from one camera instead, it would blacken the back of the head.
+    Colours are the surfels' own harmonics times the factors of the moment: wrinkles, and the light that enters an open
+    mouth. The formats cannot store effects that depend on the camera's position, and these are left out: the inside of
+    the head is neither dark nor hidden. Computed for one camera, it would make the back of the head black for others.
 
     Args:
-        look: what is shown; the avatar's own where none is given.
+        look: look of the avatar; None uses the avatar's own look.
     """
     look = look or avatar.look
-    # Any: what is placed depends on it only by what is left out here.
+    # Any position works: the effects that depend on the camera are switched off below.
     anywhere = torch.zeros_like(avatar.background)
     own = avatar.surfels.attributes
-    # White surfels show the factors.
+    # White surfels take the factors as their colours.
     white = replace(own, sh_dc=torch.full_like(own.sh_dc, 0.5 / C0), sh_rest=torch.zeros_like(own.sh_rest))
     placed = avatar.place(anywhere, motion, replace(look, mouth=False, dark_interior=False), white)
     head = _with_colors(placed, torch.cat([own.sh_dc, own.sh_rest], dim=1), placed.colors)
@@ -124,9 +124,9 @@ def _mouth(
 def _with_colors(
     placed: Surfels, sh: Float[Tensor, "num_splats num_coefficients 3"], factor: Float[Tensor, "num_splats channels"]
 ) -> Splats:
-    """Splats at these places, with ``factor`` times the colour that the harmonics mean."""
+    """Make splats of placed surfels whose colour is ``factor`` times the colour of the harmonics."""
     shaded = sh * factor[:, None]
-    # The colour is 0.5 more than the harmonics' sum: that is shaded, too.
+    # The colour is the harmonics' sum plus 0.5; the 0.5 is multiplied, too.
     shaded[:, 0] += (factor - 1) * 0.5 / C0
     opacities = placed.opacities.clamp(1 - _MOST_OPAQUE, _MOST_OPAQUE)
     quaternions = F.normalize(placed.quaternions, dim=-1)

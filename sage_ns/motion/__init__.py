@@ -1,1 +1,1 @@
-"""What moves a head: motion files, driving banks, limits, made-up expressions and transfer."""
+"""Motion of heads: motion files, driving banks, limits, generated expressions and transfer between people."""

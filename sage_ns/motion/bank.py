@@ -1,6 +1,6 @@
 """The driving bank: moments of motion that the self-supervised phase poses the avatar at.
 
-Only expression, jaw, eyes and neck are the bank's; global rotation and translation stay those of the canonical moment,
+The bank provides expression, jaw, eyes and neck. Global rotation and translation stay those of the canonical moment,
 where the training cameras look at the head.
 """
 
@@ -30,24 +30,24 @@ if TYPE_CHECKING:
     from sage_ns.rig import HeadModel
 
 BESIDE_CAPTURE = ("driving_bank.npz", "expressions.npz", "driver/sequence.npz", "driver/flame_param")
-"""Where a capture folder is searched for its bank, the first that is there wins."""
+"""Paths in a capture folder where its bank may lie; the first one that exists is used."""
 NUM_TAKES, TAKE_LENGTH = 8, 120
-"""Takes of the generator, and moments of each."""
+"""Number of takes that the generator makes, and moments per take."""
 SAME_MOMENT = 1e-3
-"""Radians, or expression units: motion that differs by less everywhere is one moment. Files round less than that, and
-neighbouring frames of a video differ by more."""
+"""Radians, or expression units: two moments count as the same if no coefficient differs by more. Rounding in files is
+smaller, and the difference of neighbouring video frames is larger."""
 
 
 @dataclass(frozen=True, eq=False)
 class DrivingBank:
-    """Moments to pose an avatar at, in sequences."""
+    """Moments to pose an avatar at, grouped into sequences."""
 
     motion: Motion
-    """One row per moment, on the CPU; fits the avatar's rig. Its notes say what was clamped or lost on the way."""
+    """One row per moment, on the CPU; fits the avatar's rig. Its notes list what was clamped or lost on reading."""
     sources: tuple[str, ...]
-    """Where every sequence came from."""
+    """Source of every sequence."""
     limits: MotionLimits
-    """What its motion was clamped to."""
+    """Limits that the motion was clamped to."""
 
     @property
     def num_moments(self) -> int:
@@ -64,13 +64,13 @@ class DrivingBank:
         cls, sources: Sequence[Path | str], canonical: Float[Tensor, "num_coefficients"], model: HeadModel,
         split: MotionSplit = "all",
     ) -> DrivingBank:  # fmt: skip
-        """A bank of recorded motion.
+        """Load a bank of recorded motion.
 
         Args:
             sources: Folders and files that `load_motion` reads.
             canonical: Motion vector of the avatar's canonical moment.
             model: The avatar's head model. Parameters beyond its limits (`MotionLimits`) are clamped with a note.
-            split: "train" leaves out what a source that is a capture lists for testing alone.
+            split: "train" leaves out moments that only the test split of a source lists.
 
         Raises:
             CaptureError: No source is given, or one cannot be read.
@@ -84,7 +84,7 @@ class DrivingBank:
     def generated(
         cls, canonical: Float[Tensor, "num_coefficients"], model: HeadModel, seed: int = 0, num_takes: int = NUM_TAKES
     ) -> DrivingBank:
-        """A bank of made-up motion (`expression_walk`) for users who have none; `num_takes` takes of ten seconds."""
+        """Make a bank of generated motion (`expression_walk`) with `num_takes` takes of ten seconds."""
         model = model.to("cpu")
         face = face_moves(model)
         takes = [expression_walk(model, TAKE_LENGTH, seed * 1000 + take, face) for take in range(num_takes)]
@@ -95,15 +95,15 @@ class DrivingBank:
         cls, data_dir: Path | str, model: HeadModel, capture: MotionSource, test_timesteps: Int[Tensor, "num_test"],
         sources: Sequence[Path | str] = (), seed: int = 0,
     ) -> DrivingBank:  # fmt: skip
-        """The bank for an avatar of a capture, without the capture's test moments; says on the console what it took.
+        """Load or generate the bank for the avatar of a capture, without test moments, and print its sources.
 
         Args:
-            data_dir: The capture's folder; what it has of `BESIDE_CAPTURE` is taken unless sources are given.
+            data_dir: The capture's folder. Without `sources`, the first path of `BESIDE_CAPTURE` in it is loaded.
             model: The avatar's head model.
             capture: The capture's motion and canonical moment.
-            test_timesteps: Timestep ids of its test split.
-            sources: Motion to take instead.
-            seed: Of the generator, which is used if there is nothing else.
+            test_timesteps: Timestep ids of the capture's test split.
+            sources: Motion to load instead.
+            seed: Seed of the generator, which makes the motion if there are neither sources nor files.
 
         Raises:
             CaptureError: A source cannot be read, or it contains the capture's test moments.
@@ -118,12 +118,12 @@ class DrivingBank:
         return bank
 
     def draw(self, generator: torch.Generator) -> Float[Tensor, "num_coefficients"]:
-        """A random motion vector: a moment, moved by up to half a step towards its neighbour in the same sequence.
+        """Draw a random motion vector: a moment, moved by up to half a step towards a neighbour in its sequence.
 
-        All times of all sequences are equally likely, so that what is drawn is continuous.
+        All times of all sequences are equally likely: the distribution is continuous in time.
 
         Args:
-            generator: Source of randomness, on the CPU; two numbers are drawn from it.
+            generator: Random generator, on the CPU; the method draws two numbers from it.
         """
         row = int(torch.randint(self.num_moments, (), generator=generator))
         offset = float(torch.rand((), generator=generator)) - 0.5
@@ -135,13 +135,14 @@ class DrivingBank:
         return ends.interpolate(torch.tensor([abs(offset)])).motion_vector()[0]
 
     def refuse_test_timesteps(self, capture: MotionSource, test_timesteps: Int[Tensor, "num_test"]) -> None:
-        """Checks that no moment of the bank is one that the avatar will be tested on.
+        """Check that the bank contains no moment of the capture's test split.
 
-        Pose (from the neck on) and expression are compared, whatever file they came from. A test moment that equals
-        the canonical one gives nothing away.
+        Pose (from the neck on) and expression are compared, independent of the file that they came from. Test moments
+        that equal the canonical moment are allowed, because the avatar is trained on that moment anyway.
 
         Raises:
-            CaptureError: Naming source, its timestep and the test timestep, and how many there are.
+            CaptureError: The bank contains test moments. The message names the source, its timestep, the test timestep
+                and the number of test moments found.
         """
         is_test = torch.isin(capture.timesteps, test_timesteps.to(capture.timesteps))
         ids = capture.timesteps[is_test].tolist()
@@ -158,24 +159,24 @@ class DrivingBank:
             source = self.sources[int(self.motion.sequences[row])]
             raise CaptureError(
                 f"driving bank: timestep {int(self.motion.timesteps[row])} of {source} is the "
-                f"capture's test timestep {timestep} ({len(found)} of {len(ids)} test timesteps are in the bank). An "
-                "avatar must not be tested on what it was driven with: give motion of other sequences, or write a bank "
-                "of the training part alone with `sage-capture bank OUT.npz --sources FOLDER --split train`."
+                f"capture's test timestep {timestep} ({len(found)} of {len(ids)} test timesteps are in the bank). "
+                "Training must not see test motion: give motion of other sequences, or write a bank of the training "
+                "moments with `sage-capture bank OUT.npz --sources FOLDER --split train`."
             )
 
     def report(self) -> None:
-        """Prints what the bank is made of, and what was clamped."""
+        """Print the bank's size and sources, and its notes."""
         console().print(f"Driving bank: {escape(self.summary())}")
         for note in self.motion.notes:
             console().print(f"[yellow]Driving bank: {escape(note)}[/yellow]")
 
     def summary(self) -> str:
-        """Moments, sequences and sources in one line."""
+        """Return the numbers of moments and sequences and the sources as one line."""
         names = ["built-in generator" if name == GENERATED else name for name in dict.fromkeys(self.sources)]
         return f"{self.num_moments} moments in {len(self.sources)} sequence(s) from {', '.join(names)}"
 
     def ranges(self) -> dict[str, tuple[float, float]]:
-        """Smallest and largest number of every kind: radians, and expression units."""
+        """Return the smallest and largest value of each kind of parameter: radians, and expression units."""
         params = self.motion.params
         kinds = {
             "jaw opening": params.jaw_pose[:, 0],
@@ -187,14 +188,14 @@ class DrivingBank:
         return {name: (float(values.min()), float(values.max())) for name, values in kinds.items() if values.numel()}
 
     def save(self, path: Path | str) -> None:
-        """Write an npz that `load_motion` reads back."""
+        """Write an npz file that `load_motion` can read."""
         self.motion.save(path)
 
 
 def _assembled(
     motions: Sequence[Motion], canonical: Float[Tensor, "num_coefficients"], model: HeadModel
 ) -> DrivingBank:
-    """Motions put together: clamped, on the canonical moment's translation and rotation, sequences numbered through."""
+    """Join motions: clamp them, set the canonical moment's translation and rotation, number the sequences anew."""
     limits = MotionLimits.of(model)
     canonical = canonical.detach().cpu()
     bounded: list[Motion] = []

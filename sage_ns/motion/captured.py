@@ -1,4 +1,4 @@
-"""The motion of a capture folder, and which of it is for testing."""
+"""The motion of a capture folder and its test moments."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 
 def captured_motion(folder: Path, model: HeadModel) -> tuple[MotionSource, Int[Tensor, "num_test"]]:
-    """A capture's motion, and the timestep ids of its test split. The first training moment is the canonical one.
+    """Load a capture's motion and the timestep ids of its test split. The first training moment is the canonical one.
 
     Args:
-        folder: of the capture.
-        model: head model that the motion has to fit.
+        folder: folder of the capture.
+        model: head model that the motion must fit.
 
     Raises:
         CaptureError: the capture cannot be read.
-        FlameParamsError: its motion does not fit the head model.
+        FlameParamsError: the motion does not fit the head model.
     """
     capture = read_capture(folder)
     motion = load_motion(folder, model)

@@ -1,4 +1,4 @@
-"""Curves over time that made-up motion is put together from."""
+"""Curves over time for generated motion."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from jaxtyping import Float
 def smooth_curve(
     position: Float[np.ndarray, "t"], knots: int, rng: np.random.Generator, width: int
 ) -> Float[np.ndarray, "t width"]:
-    """Random curves of about unit size through `knots` values: uniform cubic B-splines in `position` (0..1)."""
+    """Return random curves of about unit size with `knots` knots: uniform cubic B-splines in `position` (0..1)."""
     values = rng.normal(size=(knots + 3, width))
     x = position * knots
     left = np.minimum(x.astype(int), knots - 1)
@@ -19,6 +19,6 @@ def smooth_curve(
 
 
 def bump(position: Float[np.ndarray, "t"], center: float, half_width: float) -> Float[np.ndarray, "t"]:
-    """One raised cosine: 1 at `center`, 0 from `half_width` away on."""
+    """Return one raised cosine: 1 at `center`, 0 at a distance of `half_width` and beyond."""
     u = np.clip(np.abs(position - center) / half_width, 0.0, 1.0)
     return 0.5 + 0.5 * np.cos(np.pi * u)

@@ -1,7 +1,7 @@
-"""Made-up motion for any rig in FLAME's format: speech, expressions, wandering of all coefficients, blinks and gaze.
+"""Generated motion for any rig in FLAME's format: speech, expressions, random coefficients, blinks and gaze.
 
-Unlike `sage_ns.synthetic.motion`, which acts out the one script of the built-in capture, this visits as much as
-a face can do. It knows no person: rigs with named expressions are moved by name, all others along fitted moves
+`sage_ns.synthetic.motion` plays the fixed script of the built-in capture; this module covers the whole range of a
+face. It uses no person's recording: rigs with named expressions move by name, all others along fitted moves
 (`sage_ns.motion.face.moves`).
 """
 
@@ -26,22 +26,22 @@ if TYPE_CHECKING:
     from sage_ns.rig import HeadModel
 
 GENERATED = "generated"
-"""Source of made-up motion."""
+"""Source name of generated motion."""
 RATE = 12.0
 """Moments per second."""
 WIDEST_JAW = 0.40
-"""Radians that the made-up jaw opens at most; a jaw can do about 0.6."""
+"""Largest opening of the jaw in generated motion, radians; a real jaw opens by about 0.6."""
 _EVENT, _SYLLABLE, _BLINK, _TURN, _GAZE, _WANDER = 1.6, 0.4, 2.0, 1.5, 0.8, 0.9
 """Seconds per expression, per syllable, between blinks, and per knot of the curves of head, eyes and coefficients."""
 _BLINK_HALF_WIDTH = 0.25
 """Seconds that the lids take to close."""
 _TRACKING_NOISE = 0.15e-3
-"""Metres: components that move the face less than this are hardly seen by a tracker, which leaves them near zero."""
+"""Metres: a tracker cannot measure components that move the face by less, and leaves them near zero."""
 _WANDER_SIZE = 1.5
 _LIP_OVERLAP = 0.4e-3
-"""Metres that lips may be pressed into each other."""
+"""Largest overlap of the lips, metres."""
 _JAW_RELIEF = 0.15
-"""Radians that the jaw may open to keep the lips apart."""
+"""Largest opening of the jaw that keeps the lips apart, radians."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,19 +60,19 @@ class _Clock:
 
 
 def expression_walk(model: HeadModel, num_timesteps: int = 120, seed: int = 0, face: FaceMoves | None = None) -> Motion:
-    """One take of made-up motion on the mean head, at `RATE` moments per second, smooth in time.
+    """Generate one take of motion on the mean head, at `RATE` moments per second, smooth in time.
 
-    Expression: words (visemes) and whole expressions of random strength, on top of a sparse random walk whose
+    Expression: words (visemes) and whole expressions of random strength, added to a sparse random walk whose
     coefficients have the spread that trackers find: a component of unit variance that moves the face by b (RMS) is
     estimated with standard deviation b / sqrt(b^2 + n^2), n being the tracker's noise. Lids close exactly, follow the
-    gaze down, and never overlap; where the lips would pass through each other the jaw gives way.
+    gaze down, and never overlap; the jaw opens where the lips would pass through each other.
     Head pose: neck, jaw and eyes; global rotation and translation are zero.
 
     Args:
         model: Any head model; without regions for lips and eyes there are neither words nor blinks.
-        num_timesteps: Moments to make, at least 1.
+        num_timesteps: Number of moments, at least 1.
         seed: The same seed and model give the same motion.
-        face: The model's moves, for those who make several takes; None finds them (a good part of the work).
+        face: The model's moves, to compute them once for several takes; None computes them (most of the run time).
 
     Raises:
         CaptureError: `num_timesteps` is not positive.
@@ -111,7 +111,7 @@ def expression_walk(model: HeadModel, num_timesteps: int = 120, seed: int = 0, f
 def _performance(
     face: FaceMoves, clock: _Clock, num_expression: int, rng: np.random.Generator
 ) -> tuple[Float[np.ndarray, "t num_expression"], Float[np.ndarray, "t"], Float[np.ndarray, "t"]]:
-    """Expressions in random order with words between them; with the jaw's opening and how calm the face is (0..1)."""
+    """Return expressions in random order with words between them, the jaw's opening, and the face's calmness (0..1)."""
     expr, jaw, calm = np.zeros((len(clock.seconds), num_expression)), 0.0 * clock.seconds, 1.0 + 0.0 * clock.seconds
     moves = {name: move for name, move in face.moves.items() if not name.startswith("blink")}
     names = list(EXPRESSIONS)
@@ -135,7 +135,7 @@ def _performance(
 
 
 def _turned(weights: dict[str, float], rng: np.random.Generator) -> dict[str, float]:
-    """One-sided moves to either side, and symmetric ones a little uneven."""
+    """Put one-sided moves on a random side and vary all weights a little."""
     if rng.random() < 0.5:
         swap = {"left": "right", "right": "left"}
         parts = {name: name.rpartition("_") for name in weights}
@@ -146,7 +146,7 @@ def _turned(weights: dict[str, float], rng: np.random.Generator) -> dict[str, fl
 def _component_wander(
     model: HeadModel, clock: _Clock, rng: np.random.Generator
 ) -> Float[np.ndarray, "t num_expression"]:
-    """Smooth random coefficients of principal components; every one rests about half of the time."""
+    """Return smooth random coefficients of principal components; each is zero about half of the time."""
     face = model.regions.vertices("face")
     basis = model.expression_basis if len(face) == 0 else model.expression_basis[face]
     reach = basis.double().square().sum(dim=1).mean(dim=0).sqrt().numpy()
@@ -157,7 +157,7 @@ def _component_wander(
 
 
 def _named_wander(face: FaceMoves, clock: _Clock, rng: np.random.Generator) -> Float[np.ndarray, "t num_expression"]:
-    """Single named expressions, a few at a time, each coming and going on its own."""
+    """Return single named expressions, a few at a time, that fade in and out independently."""
     usable = np.array([move for name, move in face.moves.items() if "blink" not in name.lower()])
     wander = np.zeros((len(clock.seconds), usable.shape[1]))
     for center in np.arange(0.0, clock.length, 0.25):
@@ -171,10 +171,10 @@ def _with_lids(
     face: FaceMoves, clock: _Clock, expr: Float[np.ndarray, "t num_expression"], down: Float[np.ndarray, "t"],
     rng: np.random.Generator,
 ) -> Float[np.ndarray, "t num_expression"]:  # fmt: skip
-    """Blinks, some of one eye or half-way, and lids that follow the gaze down.
+    """Add blinks, some of one eye or half-way, and lids that follow the gaze down.
 
-    The blink's coefficient follows from what is to be closed: a share of the opening that all else has left, so that
-    lids meet when they should and what would overlap is opened again.
+    The blink's coefficient closes a given share of the opening that the other coefficients leave. A full blink
+    therefore closes the lids exactly, and lids that would overlap open again.
     """
     share = {side: 1.4 * np.clip(down, 0.0, 0.4) for side in face.eyes}
     for center in np.arange(0.5 * _BLINK, clock.length, _BLINK) + rng.uniform(-0.4, 0.4) * _BLINK:
@@ -192,7 +192,7 @@ def _with_lids(
     gaps = np.stack([opening.gap(expr, 0.0 * clock.seconds).mean(axis=1) for opening, _, _ in lids], axis=-1)
     shares = np.clip(np.stack([part for _, _, part in lids], axis=-1), 0.0, 1.0)
     closing = shares * np.maximum(gaps, 0.0) + np.minimum(gaps, 0.0)
-    # a fitted blink moves the other eye's lids a little, too
+    # A fitted blink also moves the other eye's lids a little.
     per_blink = np.array([[-(opening.per_expression @ blink).mean() for _, blink, _ in lids] for opening, _, _ in lids])
     return expr + np.linalg.solve(per_blink, closing.T).T @ np.stack([blink for _, blink, _ in lids])
 
@@ -200,7 +200,7 @@ def _with_lids(
 def _with_lips_apart(
     face: FaceMoves, expr: Float[np.ndarray, "t num_expression"], jaw: Float[np.ndarray, "t"]
 ) -> tuple[Float[np.ndarray, "t"], Float[np.ndarray, "t num_expression"]]:
-    """Opens the jaw as far as the lips would overlap; what is more than that is taken back from the expression."""
+    """Open the jaw where the lips would overlap; where that is not enough, scale the expression down."""
     if face.mouth is None:
         return jaw, expr
     mouth = face.mouth

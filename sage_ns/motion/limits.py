@@ -1,7 +1,7 @@
-"""What a living head can do: limits of FLAME's pose and expression parameters.
+"""Limits of FLAME's pose and expression parameters for a living head.
 
-Driving motion comes from trackers, which now and then lose the face. Beyond these limits there is nothing to learn, and
-the mesh folds over itself.
+Driving motion comes from trackers, which sometimes lose the face. Beyond these limits the parameters are wrong, and the
+mesh folds over itself.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ if TYPE_CHECKING:
 
 JAW_LIMITS = ((-0.1, 0.6), (-0.15, 0.15), (-0.15, 0.15))
 """Radians about x (opening), y (sideways) and z (tilt). Incisors part by at most about 55 mm and slide about 12 mm
-sideways, 95 mm in front of the joint: asin(55 / 95) = 0.6, atan(12 / 95) = 0.13. Slightly closed beyond rest: trackers
-press lips that way."""
+sideways, 95 mm in front of the joint: asin(55 / 95) = 0.6, atan(12 / 95) = 0.13. Negative openings are allowed, because
+trackers use them for pressed lips."""
 NECK_LIMITS = ((-0.8, 0.8), (-1.05, 1.05), (-0.8, 0.8))
 """Radians: 45 degrees of bending and tilting, 60 of turning, the cervical spine's usual range in clinical tables."""
 EYE_LIMITS = ((-0.8, 0.8), (-0.9, 0.9), (-0.2, 0.2))
 """Radians: eyes turn by 45 to 50 degrees at most; they hardly roll."""
 COMPONENT_LIMITS = (-6.0, 6.0)
-"""Coefficients of unnamed (principal) components, whose unit is one standard deviation. Rare and local moves lie far
-from the mean: trackers put closed eyes at 5."""
+"""Coefficients of unnamed (principal) components, in standard deviations. Rare and local moves lie far from the mean:
+trackers find values of 5 for closed eyes."""
 NAMED_LIMITS = (-0.3, 1.3)
-"""Coefficients of named expressions, made for 0..1: room for the tracker's noise, and for what artists exaggerate."""
+"""Coefficients of named expressions, which are made for 0..1, with a margin for tracking noise and exaggeration."""
 
 
 @dataclass(frozen=True, eq=False)
 class MotionLimits:
-    """Lowest and highest motion vector. Where the head is (`FlameParams.HEAD`) has no limits."""
+    """Lowest and highest motion vector. Global translation and rotation (`FlameParams.HEAD`) have no limits."""
 
     low: Float[Tensor, "num_coefficients"]
     high: Float[Tensor, "num_coefficients"]
 
     @classmethod
     def of(cls, model: HeadModel) -> MotionLimits:
-        """Limits for a head model: its expressions' by whether they have names."""
+        """Return the limits of a head model; those of its expressions depend on whether they have names."""
         head = ((-torch.inf, torch.inf),) * FlameParams.HEAD.stop
         expression = (NAMED_LIMITS if model.expression_names else COMPONENT_LIMITS,) * model.num_expression
         bounds = (*head, *NECK_LIMITS, *JAW_LIMITS, *EYE_LIMITS, *EYE_LIMITS, *expression)
@@ -52,7 +52,7 @@ class MotionLimits:
     def clamp(
         self, vectors: Float[Tensor, "num_moments num_coefficients"]
     ) -> tuple[Float[Tensor, "num_moments num_coefficients"], list[str]]:
-        """Motion vectors within the limits, and one sentence for each part that had to be cut."""
+        """Return motion vectors clamped to the limits, and a note for each part that exceeded them."""
         cut = vectors.clamp(self.low, self.high)
         notes = []
         for name, columns in _LIMITED.items():

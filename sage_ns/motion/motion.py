@@ -1,4 +1,4 @@
-"""The one type that motion is handed over in: a row of FLAME parameters per moment, and where the rows came from."""
+"""The type of all motion in this package: one row of FLAME parameters per moment, and the source of the rows."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from sage_ns.rig import FlameParams, HeadModel, concatenate
 from sage_ns.system.array_fields import write_npz
 
 USUAL_FPS = 25.0
-"""Moments per second of most recordings; for motion whose `fps` is not known."""
+"""Moments per second of most recordings; used for motion without `fps`."""
 
 
 @dataclass(frozen=True, eq=False)
 class Motion:
-    """Motion of one or more sequences, without an identity. `Motion.of` fills in what is usual.
+    """Motion of one or more sequences, without an identity. `Motion.of` fills in defaults.
 
     Raises:
-        FlameParamsError: Timesteps or sequences are not one per row.
+        FlameParamsError: The number of timesteps or sequences differs from the number of rows.
     """
 
     params: FlameParams
@@ -33,13 +33,13 @@ class Motion:
     timesteps: Int[Tensor, "num_rows"]
     """Timestep ids as the source numbers them."""
     sequences: Int[Tensor, "num_rows"]
-    """Which sequence every row belongs to; rows of one sequence follow each other in time."""
+    """Sequence of every row; rows of one sequence follow each other in time."""
     source: Path | str
-    """Where the motion came from: a file or folder, or a word for motion that was not read."""
+    """Source of the motion: a file or folder, or a name for motion that was not read from a file."""
     fps: float | None = None
-    """Rows per second; None where the source does not say."""
+    """Rows per second; None if the source does not specify it."""
     notes: tuple[str, ...] = ()
-    """What a user should know about the reading."""
+    """Notes of the reader for the user."""
 
     def __post_init__(self) -> None:
         for name in ("timesteps", "sequences"):
@@ -60,15 +60,15 @@ class Motion:
         fps: float | None = None,
         notes: Sequence[str] = (),
     ) -> Motion:
-        """The motion of parameters; their identity is dropped.
+        """Make motion from parameters; their identity is dropped.
 
         Args:
             params: One row per moment.
-            source: Where they came from.
+            source: Source of the parameters.
             timesteps: Ids of the rows; by default 0, 1, 2 and so on.
-            sequences: Which sequence every row belongs to; by default all are one.
-            fps: Rows per second, where that is known.
-            notes: What a user should know about the reading.
+            sequences: Sequence of every row; by default all rows are one sequence.
+            fps: Rows per second, if known.
+            notes: Notes of the reader for the user.
         """
         rows = torch.arange(params.num_timesteps)
         return cls(
@@ -87,18 +87,18 @@ class Motion:
 
     @cached_property
     def vectors(self) -> Float[Tensor, "num_rows num_coefficients"]:
-        """The motion vectors, see `FlameParams.motion_vector`."""
+        """Motion vectors of all rows, see `FlameParams.motion_vector`."""
         return self.params.motion_vector()
 
     def __getitem__(self, rows: slice | Int[Tensor, "num_selected"] | Bool[Tensor, "num_rows"]) -> Motion:
-        """The given rows."""
+        """Return the motion of the selected rows."""
         return replace(self, params=self.params[rows], timesteps=self.timesteps[rows], sequences=self.sequences[rows])
 
     def at(self, position: float) -> Float[Tensor, "num_coefficients"]:
-        """The motion vector at a position in rows, from 0 to below `num_rows`.
+        """Return the motion vector at a position in rows, from 0 to below `num_rows`.
 
         Between two rows of a sequence it is interpolated (`FlameParams.interpolate`). Between two sequences, and after
-        the last row, the row before the position counts.
+        the last row, it is the row before the position.
         """
         before = min(int(position), self.num_rows - 1)
         after = before + 1
@@ -108,7 +108,7 @@ class Motion:
         return ends.interpolate(torch.tensor([position - before])).motion_vector()[0]
 
     def fitted(self, model: HeadModel) -> Motion:
-        """The same motion with exactly the head model's number of expression coefficients.
+        """Return the motion with exactly the head model's number of expression coefficients.
 
         Raises:
             FlameParamsError: More coefficients are in use than the model has; names the source.
@@ -120,20 +120,20 @@ class Motion:
         return replace(self, params=params)
 
     def save(self, path: Path | str) -> None:
-        """Write an npz that `sage_ns.motion.files.load_motion` reads back: parameters, timesteps and sequences."""
+        """Write parameters, timesteps and sequences as an npz that `sage_ns.motion.files.load_motion` can read."""
         rows = {name: np.asarray(getattr(self, name).cpu()) for name in ("timesteps", "sequences")}
         write_npz(Path(path).expanduser(), {**self.params.arrays(), **rows}, compress=True)
 
 
 def joined(motions: Sequence[Motion], source: Path | str) -> Motion:
-    """Motions one after the other, their sequences numbered through.
+    """Concatenate motions and number their sequences consecutively.
 
     Args:
-        motions: At least one; shorter expressions are filled up with zeros.
-        source: What to call the whole. Every note names the motion that it is about.
+        motions: At least one; missing expression coefficients are filled with zeros.
+        source: Source of the joined motion. Every note begins with the source of its own motion.
 
     Raises:
-        FlameParamsError: There is none.
+        FlameParamsError: `motions` is empty.
     """
     sequences, num_sequences = [], 0
     for motion in motions:

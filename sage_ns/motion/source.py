@@ -1,4 +1,4 @@
-"""The motion source: the recorded motion, and which moment of it a camera is rendered with."""
+"""The motion source: the recorded motion, and the motion vector for each camera."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from sage_ns.motion.motion import Motion
 from sage_ns.rig import FlameParams
 
 RECORDED = "the capture's own motion"
-"""Source of the motion that an avatar was captured with."""
+"""Source name of the motion that an avatar was captured with."""
 
 
 @runtime_checkable
 class TimedCamera(Protocol):
-    """What the motion source asks of a camera (nerfstudio's ``Cameras`` has both)."""
+    """Fields of a camera that the motion source reads (nerfstudio's ``Cameras`` has both)."""
 
     metadata: dict[Any, Any] | None
     times: Tensor | None
 
 
 class MotionSource(nn.Module):
-    """FLAME motion of a capture, kept with the avatar so that it outlives the capture's folder.
+    """FLAME motion of a capture, stored with the avatar: the capture's folder is no longer needed.
 
-    The camera says when, in this order: the motion vector of its moment in its metadata (captures, and
-    other people's captures for cross-reenactment), else ``camera.times`` in 0..1 along the stored motion (camera paths,
-    the viewer's time slider), else the canonical moment.
+    A camera determines the motion vector in one of three ways. First, its metadata may contain the motion vector
+    (captures, and other people's captures for cross-reenactment). Second, ``camera.times`` may give a position in 0..1
+    along the stored motion (camera paths, the viewer's time slider). Otherwise it is that of the canonical moment.
 
     Args:
         params: the motion of the capture, one row per recorded timestep.
-        timesteps: timestep ids of those rows, as the capture numbers them.
-        canonical_row: the row that the avatar is reconstructed at.
+        timesteps: timestep ids of the rows, as the capture numbers them.
+        canonical_row: the row of the moment at which the avatar is reconstructed.
     """
 
     motion: Tensor
@@ -56,20 +56,20 @@ class MotionSource(nn.Module):
         return self.motion.shape[1]
 
     def recorded(self) -> Motion:
-        """The capture's own motion, on the CPU; the canonical moment as it was refined."""
+        """Return the capture's own motion on the CPU, with the refined canonical moment."""
         params = FlameParams.from_motion_vector(self.motion.detach().cpu())
         return Motion.of(params, RECORDED, self.timesteps.cpu())
 
     def canonical(self) -> Float[Tensor, "num_coefficients"]:
-        """The motion vector of the canonical timestep."""
+        """Return the motion vector of the canonical moment, after refinement."""
         return self.motion[self._row]
 
     def refine(self, motion: Float[Tensor, "num_coefficients"]) -> None:
-        """Put ``motion`` in the place of the canonical moment's: whoever asks for that moment gets it from now on."""
+        """Replace the motion vector of the canonical moment by ``motion``."""
         self.motion[self._row] = motion
 
     def at_time(self, time: float) -> Float[Tensor, "num_coefficients"]:
-        """Motion at ``time`` in 0..1 along the stored rows, rotations by spherical interpolation."""
+        """Return the motion vector at ``time`` in 0..1 along the stored rows; rotations interpolate spherically."""
         rows = self.motion.shape[0]
         if rows == 1:
             return self.motion[0]
@@ -78,9 +78,10 @@ class MotionSource(nn.Module):
         return stored.interpolate(torch.tensor([position], device=self.motion.device)).motion_vector()[0]
 
     def at(self, camera: TimedCamera, refined: bool = True) -> Float[Tensor, "num_coefficients"]:
-        """The motion vector that ``camera`` (a single one) asks for, see the class.
+        """Return the motion vector of ``camera`` (a single one), see the class.
 
-        Cameras of the canonical moment get it as refined, unless they ask for it as tracked.
+        For cameras of the canonical moment this is the refined motion vector, or the tracked one if ``refined`` is
+        False.
         """
         metadata = camera.metadata or {}
         if "motion" in metadata:
@@ -91,15 +92,15 @@ class MotionSource(nn.Module):
         return self.canonical()
 
     def fit(self, motion: Float[Tensor, "num_rows given"]) -> Float[Tensor, "num_rows num_coefficients"]:
-        """Motion vectors of another source with this avatar's number of expression coefficients.
+        """Return motion vectors of another source with this avatar's number of expression coefficients.
 
-        A driver may carry fewer or more; what is beyond the rig was checked to be zero when it was read.
+        A driver may have fewer or more. Surplus coefficients are zero; the reader has checked that.
         """
         missing = self.num_coefficients - motion.shape[1]
         return torch.nn.functional.pad(motion, (0, missing)) if missing > 0 else motion[:, : self.num_coefficients]
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        # The checkpoint's motion counts, whatever capture this was built from.
+        # The checkpoint's motion replaces that of the capture that this source was built from.
         for name in ("motion", "timesteps", "tracked"):
             stored = state_dict.get(prefix + name)
             if stored is not None:

@@ -1,7 +1,7 @@
-"""Somebody's motion on an avatar: what is taken of it, relative to what, and when.
+"""Transfer of a driver's motion to an avatar, absolute or relative to neutral moments, and playback at another rate.
 
-Identity never comes along: of a driver only rotations, translation and expression are read, and the head they end up on
-is the avatar's. The world's axes are shared (FLAME's: metres, y up), its origin is not.
+The driver's identity is never transferred: only its rotations, translation and expression are, to the avatar's own
+head. Driver and avatar share the world's axes (FLAME's: metres, y up), but not its origin.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from sage_ns.rig import FlameParams, HeadModel
 
 
 def absolute_transfer(driver: FlameParams, avatar: FlameParams, follow_head: bool = False) -> FlameParams:
-    """The driver's pose from the neck on and its expression, on the avatar's head where that is.
+    """Return the driver's expression and its pose from the neck on, with the avatar's identity and head position.
 
-    With ``follow_head`` also the driver's global rotation and its movement since its first moment::
+    With ``follow_head``, also transfer the driver's global rotation and its movement since its first moment::
 
         rotation(t) = driver(t)        translation(t) = avatar + driver(t) - driver(0)
 
     Args:
         driver: motion that fits the avatar's rig, one row per moment.
-        avatar: one moment of the avatar: its identity, and where its head stays.
+        avatar: one moment of the avatar: its identity, head rotation and translation.
 
     Raises:
         FlameParamsError: ``avatar`` is more than one moment, or has another number of expression coefficients.
@@ -53,29 +53,29 @@ def absolute_transfer(driver: FlameParams, avatar: FlameParams, follow_head: boo
 def relative_transfer(
     driver: FlameParams, driver_neutral: FlameParams, avatar_neutral: FlameParams, follow_head: bool = False
 ) -> FlameParams:
-    """What a driver does away from its own neutral moment, done by an avatar away from its.
+    """Apply the driver's change from its own neutral moment to the avatar's neutral moment.
 
-    A tracker puts a part of whose face it is into the expression and the jaw; the difference of two moments of one
-    person is free of it. With d the driver, n its neutral moment and a the avatar's, for the expression and for every
-    rotation (neck, jaw, either eye)::
+    A tracker encodes part of a person's identity in the expression and the jaw. The difference of two moments of the
+    same person cancels that part. With d the driver, n its neutral moment and a the avatar's, for the expression and
+    for every rotation (neck, jaw, either eye)::
 
         expression(t) = a + (d(t) - n)        R(t) = R_a R_n^-1 R_d(t)
 
-    Rotations are composed, not subtracted as vectors. The difference R_n^-1 R_d is the one in the joint's own axes:
-    whoever nods away from wherever they look makes the avatar nod away from wherever it looks. With ``follow_head``
-    the global rotation follows by the same formula, and the movement in the axes of that head::
+    Rotations are composed, not subtracted as vectors. The difference R_n^-1 R_d is in the joint's own axes: a driver
+    that nods makes the avatar nod, whatever direction each of them faces. With ``follow_head``, the global rotation
+    follows the same formula, and the translation uses the axes of the avatar's head::
 
         translation(t) = a + R_a R_n^-1 (d(t) - n)
 
-    A driver on itself, with one and the same neutral moment, stays what it is.
+    If driver and avatar are the same person with the same neutral moment, the motion does not change.
 
     Args:
         driver: motion that fits the avatar's rig, one row per moment.
         driver_neutral: one moment of the same person, see `most_neutral_row`.
-        avatar_neutral: one moment of the avatar; gives identity, and where the head is.
+        avatar_neutral: one moment of the avatar: its identity, head rotation and translation.
 
     Raises:
-        FlameParamsError: a neutral moment is more than one, or numbers of expression coefficients differ.
+        FlameParamsError: a neutral moment has more than one row, or numbers of expression coefficients differ.
     """
     _check_moment(driver_neutral, driver, "the driver's neutral moment")
     _check_moment(avatar_neutral, driver, "the avatar's neutral moment")
@@ -107,20 +107,20 @@ def relative_transfer(
 
 
 def most_neutral_row(driver: FlameParams, model: HeadModel) -> int:
-    """The moment at which expression and jaw move the face least; head pose and gaze do not count.
+    """Return the row at which expression and jaw move the face least; head pose and gaze are ignored.
 
     Args:
-        driver: motion that fits ``model``; whose head it was does not matter.
+        driver: motion that fits ``model``; its identity is ignored.
         model: the avatar's head model.
     """
-    anybody = replace(driver, shape=driver.shape.new_zeros(model.num_shape), static_offset=None)
-    return int(expression_magnitude(anybody, model).argmin())
+    mean_head = replace(driver, shape=driver.shape.new_zeros(model.num_shape), static_offset=None)
+    return int(expression_magnitude(mean_head, model).argmin())
 
 
 def within_limits(params: FlameParams, model: HeadModel) -> tuple[FlameParams, list[str]]:
-    """The motion within what a living head can do, and one sentence for each kind that had to be cut.
+    """Return the motion clamped to the limits of a living head, and a note for each part that exceeded them.
 
-    For sums of two motions, which may leave the range that either keeps to.
+    A sum of two motions can exceed the limits even if each of them does not.
     """
     clamped, notes = MotionLimits.of(model).clamp(params.motion_vector().cpu())
     return FlameParams.from_motion_vector(clamped.to(params.expr), like=params), notes
@@ -129,15 +129,15 @@ def within_limits(params: FlameParams, model: HeadModel) -> tuple[FlameParams, l
 def playback_positions(
     num_rows: int, motion_fps: float, fps: float, sequences: Int[Tensor, "num_rows"] | None = None
 ) -> Float[Tensor, "num_frames"]:
-    """Where in a motion the frames of a video lie: frame k at row k motion_fps / fps, up to the last row.
+    """Return the position in a motion, in rows, of each frame of a video: frame k at row k motion_fps / fps.
 
     Args:
         num_rows: moments of the motion, recorded at ``motion_fps`` per second.
         fps: frames per second of the video.
-        sequences: which sequence each row belongs to; between two of them there is nothing to blend, so a frame there
-            shows the nearer row.
+        sequences: sequence of each row. Moments of two sequences cannot be blended: a frame between them shows the
+            nearer row.
     """
-    # A little more, so that rounding does not lose the last row.
+    # The small addend keeps the last row in spite of rounding.
     num_frames = int((num_rows - 1) * fps / motion_fps + 1e-6) + 1
     position = (torch.arange(num_frames, dtype=torch.float64) * motion_fps / fps).clamp_max(num_rows - 1)
     near_row = (position - position.round()).abs() < 1e-6

@@ -1,1 +1,1 @@
-"""Pictures in time: frames, files, camera paths and footage of drivers."""
+"""Videos of avatars: frames, files, camera paths, and footage of drivers."""

@@ -1,4 +1,4 @@
-"""Cameras for videos: moving around a head, those of a capture, and nerfstudio's camera paths."""
+"""Cameras for videos: moving around a head, from a capture, and from nerfstudio's camera paths."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ from sage_ns.raster import PinholeCamera
 from sage_ns.raster.cameras import orbit
 
 SWAY = math.radians(40)
-"""How far a swaying camera goes to either side."""
+"""Largest angle of a swaying camera to either side."""
 ROUND_SECONDS = 8.0
-"""About how long a camera takes to go once around, or once from side to side and back."""
+"""Approximate time in which a camera orbits once, or sways once to both sides and back."""
 
 
 @dataclass(frozen=True, eq=False)
 class CameraPath:
-    """What a camera-path file of nerfstudio's viewer says."""
+    """Content of a camera-path file of nerfstudio's viewer."""
 
     cameras: tuple[PinholeCamera, ...]
     times: tuple[float, ...] | None
-    """Moment of the motion that each camera shows, 0..1 from its first to its last; None where the file leaves that
-    open: the motion then plays on its own."""
+    """Moment of the motion for each camera, 0..1 from the first moment to the last; None if the file sets no times: the
+    motion then plays at its own speed."""
     fps: float | None
-    """Frames per second, where the file says."""
+    """Frames per second; None if the file does not specify them."""
 
 
 def resized(camera: PinholeCamera, width: int, height: int) -> PinholeCamera:
-    """A picture of another size from the same place, with all of the view in it; square pixels stay square.
+    """Return the camera with another picture size that contains the whole view; square pixels stay square.
 
-    Where the shape of the picture differs, there is more to see at two of its sides.
+    If the aspect ratio differs, the new picture shows more at two of its sides.
     """
     scale = min(width / camera.width, height / camera.height)
     intrinsics = camera.intrinsics.clone()
@@ -52,22 +52,22 @@ def resized(camera: PinholeCamera, width: int, height: int) -> PinholeCamera:
 
 
 def orbiting(front: PinholeCamera, target: Float[Tensor, "3"], num_frames: int, rounds: int = 1) -> list[PinholeCamera]:
-    """``front`` going evenly around ``target`` [metres]; the frame after the last is the first again."""
+    """Move ``front`` around ``target`` [metres] at constant speed; the frame after the last one equals the first."""
     return [orbit(front, target, 2 * math.pi * rounds * frame / num_frames) for frame in range(num_frames)]
 
 
 def swaying(
     front: PinholeCamera, target: Float[Tensor, "3"], num_frames: int, rounds: int = 1, angle: float = SWAY
 ) -> list[PinholeCamera]:
-    """``front`` going from side to side about ``target`` [metres], by ``angle`` [radians] at most, and back."""
+    """Move ``front`` about ``target`` [metres] to both sides, by at most ``angle`` [radians], and back."""
     phases = [2 * math.pi * rounds * frame / num_frames for frame in range(num_frames)]
     return [orbit(front, target, angle * math.sin(phase)) for phase in phases]
 
 
 def along(cameras: Sequence[PinholeCamera], num_frames: int) -> list[PinholeCamera]:
-    """The way through ``cameras`` in as many frames as asked, from the first to the last.
+    """Interpolate ``cameras`` to ``num_frames`` cameras, from the first to the last.
 
-    In between, the camera's centre and its intrinsics move on a straight line and its axes turn the shorter way round.
+    Centre and intrinsics are interpolated linearly, the axes along the shorter rotation.
     """
     if num_frames == len(cameras):
         return list(cameras)
@@ -92,10 +92,10 @@ def _between(cameras: Sequence[PinholeCamera], position: float) -> PinholeCamera
 
 
 def capture_camera(capture: Capture, index: int) -> PinholeCamera:
-    """The camera of a capture folder that has this index, as it is at the first moment that it took a picture of.
+    """Return the camera of a capture with this index, at its first recorded moment.
 
     Raises:
-        CaptureError: there is none; names those that there are.
+        CaptureError: the capture has no camera of this index; lists all indices.
     """
     frames = (*capture.train, *capture.train_multiframe, *capture.val, *capture.test)
     chosen = [frame for frame in frames if frame.camera_index == index]
@@ -105,31 +105,31 @@ def capture_camera(capture: Capture, index: int) -> PinholeCamera:
 
 
 def frame_camera(frame: Frame) -> PinholeCamera:
-    """The camera that took a capture's frame."""
+    """Return the camera of a capture's frame."""
     pose = torch.from_numpy(frame.camera_to_world).float()
     return PinholeCamera.from_opengl(pose, frame.fx, frame.fy, frame.cx, frame.cy, frame.width, frame.height)
 
 
 def no_such_camera(source: str, index: int, known: Iterable[int]) -> CaptureError:
-    """The error that says which cameras there are."""
+    """Return an error that lists the available cameras."""
     listed = ", ".join(map(str, sorted(set(known))))
     return CaptureError(f"{source}: there is no camera {index}; its cameras are {listed}")
 
 
 def read_camera_path(path: Path) -> CameraPath:
-    """Read what the Render tab of nerfstudio's viewer writes, and ``ns-render camera-path`` reads.
+    """Read a camera path, as the Render tab of nerfstudio's viewer writes it and ``ns-render camera-path`` reads it.
 
     Each camera is an OpenGL camera-to-world matrix (row by row, metres) and a vertical field of view in degrees; pixels
-    are square and the principal point is the middle. The viewer gives every camera a ``render_time``, and where nobody
-    has set any, it is the same for all: times count only if they differ.
+    are square and the principal point is the middle. The viewer gives every camera a ``render_time``. If the user has
+    set no times, all of them are equal: times are used only if they differ.
 
     Raises:
-        CaptureError: the file is broken, or its cameras are no perspective ones; names the field.
+        CaptureError: the file is broken, or its cameras are not perspective cameras; names the field.
     """
     content = read_json(path)
     kind = content.get("camera_type", "perspective")
     if kind != "perspective":
-        raise CaptureError(f"{path}: 'camera_type' is {kind!r}; surfels are drawn for perspective cameras only.")
+        raise CaptureError(f"{path}: 'camera_type' is {kind!r}; only perspective cameras can be rendered.")
     width, height = (_number(content, name, str(path)) for name in ("render_width", "render_height"))
     if min(width, height) < 1:
         raise CaptureError(f"{path}: 'render_width' x 'render_height' is {width:g} x {height:g}; expected pixels >= 1.")

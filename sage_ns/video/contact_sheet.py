@@ -1,4 +1,4 @@
-"""Contact sheets."""
+"""Contact sheets: labelled pictures in rows and columns of one PNG."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from sage_ns.capture.layout import Capture
 from sage_ns.video.writer import to_pixels
 
 CAPTURE_COLUMNS = 5
-"""Views in a row of a capture's sheet."""
+"""Views per row of a capture's sheet."""
 LABEL_HEIGHT = 22
 MARGIN = 4
 
 
 @dataclass(frozen=True)
 class SheetRow:
-    """One row of a contact sheet: what it shows, and its pictures (float 0..1)."""
+    """One row of a contact sheet: its title, and its pictures (float 0..1)."""
 
     title: str
     pictures: Sequence[Float[Tensor, "h w 3"]]
 
 
 def to_image(picture: Float[Tensor, "h w 3"]) -> Image.Image:
-    """A float picture 0..1 as an 8-bit image."""
+    """Convert a float picture 0..1 to an 8-bit image."""
     return Image.fromarray(to_pixels(picture))
 
 
 def error_map(rendered: Float[Tensor, "h w 3"], truth: Float[Tensor, "h w 3"]) -> Float[Tensor, "h w 3"]:
-    """Mean absolute error of the channels, times 4: white where nothing is wrong, black from an error of 1/4 on."""
+    """Draw the mean absolute error of the channels: white for 0, black for 1/4 and above."""
     error = (rendered - truth).abs().mean(dim=-1, keepdim=True)
     return (1 - 4 * error).clamp(0, 1).expand_as(truth)
 
@@ -44,7 +44,7 @@ def error_map(rendered: Float[Tensor, "h w 3"], truth: Float[Tensor, "h w 3"]) -
 def head_box(
     picture: Float[Tensor, "h w 3"], background: Float[Tensor, "3"], margin: float = 0.06
 ) -> tuple[slice, slice]:
-    """Rows and columns that hold everything but background, with a margin (share of the box's height)."""
+    """Return the rows and columns that contain everything but background, with a margin (share of the box's height)."""
     shown = ((picture - background.to(picture)).abs().amax(dim=-1) > 0.04).cpu()
     if not bool(shown.any()):
         return slice(None), slice(None)
@@ -59,7 +59,7 @@ def head_box(
 def write_contact_sheet(
     path: Path, columns: Sequence[str], rows: Sequence[SheetRow], height: int | None = None
 ) -> None:
-    """Write rows of labelled pictures as one PNG, all fitted to ``height`` pixels, by default the first one's."""
+    """Write rows of labelled pictures as one PNG; all pictures get ``height`` pixels, by default the first one's."""
     height = rows[0].pictures[0].shape[0] if height is None else height
     images = [[_fit(to_image(picture), height) for picture in row.pictures] for row in rows]
     widths = [max(row[column].width for row in images) for column in range(len(columns))]

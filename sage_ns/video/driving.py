@@ -1,4 +1,4 @@
-"""What drives a video: motion of any kind, as the avatar's own."""
+"""Motion of a video: loading, choice of rows, and transfer to the avatar."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ AnyMotion: TypeAlias = "Motion | FlameParams | Path | str"
 
 
 def as_motion(motion: AnyMotion) -> Motion:
-    """Motion as `load_motion` gives it, from parameters or from a file or folder that it reads.
+    """Return motion: the given one, or made from parameters, or loaded from a file or folder by `load_motion`.
 
     Raises:
-        CaptureError: there is no motion at that path.
-        FlameParamsError: a file of it is broken.
+        CaptureError: there is no motion at the given path.
+        FlameParamsError: a file of the motion is broken.
     """
     if isinstance(motion, Motion):
         return motion
@@ -33,7 +33,7 @@ def as_motion(motion: AnyMotion) -> Motion:
 
 
 def frame_rate(motion: AnyMotion | None) -> float:
-    """Moments per second: the motion's own; else that of a video that lies beside its file; else `USUAL_FPS`."""
+    """Return moments per second: the motion's own, or else those of a video beside its file, or else `USUAL_FPS`."""
     if isinstance(motion, Motion) and motion.fps is not None:
         return motion.fps
     source = motion.source if isinstance(motion, Motion) else Path(motion) if isinstance(motion, str) else motion
@@ -42,10 +42,10 @@ def frame_rate(motion: AnyMotion | None) -> float:
 
 
 def shown_rows(motion: Motion, start: int, end: int | None) -> slice:
-    """The rows of a motion from ``start`` to before ``end``; None: to the last.
+    """Return the rows of a motion from ``start`` to before ``end``; None: to the last row.
 
     Raises:
-        OptionError: the motion has no such rows.
+        OptionError: the motion does not have these rows.
     """
     num_rows = motion.params.num_timesteps
     last = num_rows if end is None else end
@@ -55,10 +55,10 @@ def shown_rows(motion: Motion, start: int, end: int | None) -> slice:
 
 
 def check_neutral_frame(motion: Motion, neutral_frame: int | None, relative: bool) -> None:
-    """Refuse a neutral moment that the motion does not have, or that nothing is relative to.
+    """Check that the motion has the neutral moment, and that the transfer is relative.
 
     Raises:
-        OptionError: names it.
+        OptionError: the motion does not have the moment, or the transfer is absolute.
     """
     if neutral_frame is None:
         return
@@ -76,15 +76,15 @@ def transferred(
     relative: bool = False,
     neutral_frame: int | None = None,
 ) -> tuple[FlameParams, list[str]]:
-    """The shown moments of a motion as the avatar's own, and what a user should know.
+    """Transfer the shown moments of a motion to the avatar; return its parameters, and notes for the user.
 
     Args:
-        avatar: who moves; its identity stays.
-        motion: who drives.
+        avatar: the avatar; its identity does not change.
+        motion: motion of the driver.
         shown: rows of the motion.
-        follow_head: also take the driver's head rotation, and its movement since the first moment shown.
+        follow_head: also transfer the driver's head rotation, and its movement since the first moment shown.
         relative: transfer the difference to a neutral moment of the driver, within the limits of the avatar's rig.
-        neutral_frame: that moment; None: the one with the least expression.
+        neutral_frame: row of the neutral moment; None: the row with the least expression.
 
     Raises:
         FlameParamsError: the motion uses more expression coefficients than the avatar's rig has.

@@ -1,4 +1,4 @@
-"""ffmpeg, without asking anyone to install one: the system's or the binary that imageio-ffmpeg ships."""
+"""Access to ffmpeg without a manual installation: the system's program or the binary that imageio-ffmpeg ships."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class VideoError(SageError):
 
 
 def put_ffmpeg_on_path() -> None:
-    """Make ``ffmpeg`` findable on PATH: the system's if there is one, else the binary that imageio-ffmpeg ships.
+    """Put ``ffmpeg`` on PATH: the system's program, or else a link to the binary that imageio-ffmpeg ships.
 
-    nerfstudio and mediapy look for a program of exactly that name, hence the link.
+    nerfstudio and mediapy look for a program of exactly that name.
     """
     if shutil.which("ffmpeg") is not None:
         return
@@ -31,12 +31,12 @@ def put_ffmpeg_on_path() -> None:
     if not link.exists():
         fresh = folder / f"ffmpeg.{os.getpid()}"
         fresh.symlink_to(target)
-        os.replace(fresh, link)  # atomic, and replaces a link whose environment is gone
+        os.replace(fresh, link)  # atomic; also replaces a link into an environment that no longer exists
     os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ.get('PATH', '')}"
 
 
 def ffmpeg_program() -> str:
-    """Path of the ffmpeg that imageio-ffmpeg ships, or of the one that IMAGEIO_FFMPEG_EXE names."""
+    """Return the path of the ffmpeg that imageio-ffmpeg ships, or that IMAGEIO_FFMPEG_EXE names."""
     import imageio_ffmpeg
 
     return imageio_ffmpeg.get_ffmpeg_exe()
@@ -44,28 +44,28 @@ def ffmpeg_program() -> str:
 
 @lru_cache
 def has_encoder(name: str) -> bool:
-    """Whether ffmpeg was built with an encoder."""
+    """Return whether ffmpeg was built with an encoder."""
     listed = _run("-encoders")
     return re.search(rf"^ \S{{6}} {re.escape(name)}\s", listed, re.MULTILINE) is not None
 
 
 @dataclass(frozen=True)
 class MediaFile:
-    """What a video or sound file holds."""
+    """Properties of a video or sound file."""
 
     seconds: float | None
-    """Length, where the file says."""
+    """Duration; None if the file does not specify it."""
     fps: float | None
-    """Frames per second of its pictures; None where it has none."""
+    """Frames per second of its pictures; None if it has no pictures."""
     sound: bool
-    """Whether there is something to hear."""
+    """Whether the file has a sound track."""
 
 
 def inspect_media(path: Path) -> MediaFile:
     """Read the header of a video or sound file.
 
     Raises:
-        VideoError: there is no such file, or neither pictures nor sound in it.
+        VideoError: the file is missing, or contains neither pictures nor sound.
     """
     if not path.is_file():
         raise VideoError(f"{path}: no such file")
@@ -84,7 +84,7 @@ def inspect_media(path: Path) -> MediaFile:
 
 
 def _run(*arguments: str) -> str:
-    """What ffmpeg prints; with an input but no output it describes that, and calls it an error."""
+    """Run ffmpeg and return its output. Without an output file, ffmpeg describes the input and exits with an error."""
     command = [ffmpeg_program(), "-hide_banner", "-nostdin", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     return done.stdout + done.stderr

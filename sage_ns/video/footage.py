@@ -1,4 +1,4 @@
-"""What was filmed and heard of a driver: pictures and sound beside motion that a tracker left."""
+"""Footage of a driver: pictures and sound that belong to tracked motion."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _SOUNDS = (".wav", ".mp3", ".m4a", ".flac", ".ogg")
 
 
 class Footage(Protocol):
-    """Pictures of a driver, in time with its motion."""
+    """Pictures of a driver, synchronous with its motion."""
 
     def at(self, row: float, seconds: float) -> UInt8[np.ndarray, "h w 3"]:
-        """The picture of a moment: a row of the motion (may lie between two), or seconds since its first."""
+        """Return the picture of a moment, given as a (fractional) row of the motion and as seconds since row 0."""
         ...
 
 
@@ -35,14 +35,14 @@ class PictureFootage:
     paths: Sequence[Path]
 
     def at(self, row: float, seconds: float) -> UInt8[np.ndarray, "h w 3"]:
-        """The picture of the nearest row."""
+        """Return the picture of the nearest row."""
         with Image.open(self.paths[min(round(row), len(self.paths) - 1)]) as image:
             return np.asarray(image.convert("RGB"))
 
 
 @dataclass
 class FilmFootage:
-    """A video file whose first picture is the motion's first moment; read forward, from the start again if need be."""
+    """A video file whose first picture is the motion's first moment; going back in time reads it again from there."""
 
     path: Path
     fps: float
@@ -51,7 +51,7 @@ class FilmFootage:
     _picture: np.ndarray | None = field(default=None, repr=False)
 
     def at(self, row: float, seconds: float) -> UInt8[np.ndarray, "h w 3"]:
-        """The picture at a time; the last one stays on when the video is over."""
+        """Return the picture at a time; after the end of the video, its last picture."""
         wanted = max(0, round(seconds * self.fps))
         if self._frames is None or wanted < self._index:
             self._frames, self._index = _read_film(self.path), -1
@@ -62,24 +62,24 @@ class FilmFootage:
             self._picture = picture
             self._index += 1
         if self._picture is None:
-            raise VideoError(f"{self.path}: there is not a single picture in this video")
+            raise VideoError(f"{self.path}: this video contains no pictures")
         return self._picture
 
 
 def find_footage(motion: Path, timesteps: Sequence[int], camera_index: int | None = None) -> Footage:
-    """Pictures of whoever made a motion, found where trackers leave them.
+    """Find the pictures of a motion's driver in the places where trackers store them.
 
-    Looked for are ``<clip>.mp4`` (or another video) in the folder ``<clip>`` (LAM's way), a video beside a motion file
-    of the same name, and the pictures that a VHAP folder lists: of the camera that has most of the moments, and of
-    several such cameras the one with a given index, else the one most in front.
+    These are ``<clip>.mp4`` (or another video) in the folder ``<clip>`` (LAM), a video beside a motion file of the same
+    name, and the pictures that a VHAP folder lists. Of these, the camera with the most moments is used; of several such
+    cameras the one with the given index, or else the one nearest to the front.
 
     Args:
         motion: the folder or file that the motion was read from.
         timesteps: timestep id of every row of the motion.
-        camera_index: camera to prefer.
+        camera_index: index of the preferred camera.
 
     Raises:
-        CaptureError: there are none.
+        CaptureError: no pictures were found.
     """
     film = _beside(motion, _FILMS)
     if film is not None:
@@ -88,20 +88,20 @@ def find_footage(motion: Path, timesteps: Sequence[int], camera_index: int | Non
     if not frames:
         raise CaptureError(
             f"{motion}: no source pictures beside this motion: neither a video of the same name, nor the pictures that "
-            "a VHAP folder lists. Say where they are: --source VIDEO_OR_FOLDER"
+            "a VHAP folder lists. Give their path: --source VIDEO_OR_FOLDER"
         )
     known = np.array([frame.timestep for frame in frames])
-    # A moment that this camera missed shows the picture before it.
+    # For a moment without a picture of this camera, the previous picture is used.
     nearest = (np.searchsorted(known, timesteps, side="right") - 1).clip(0)
     return PictureFootage([frames[position].image_path for position in nearest])
 
 
 def given_footage(path: Path, num_rows: int) -> Footage:
-    """A video, or a folder with one picture for each of ``num_rows`` moments, in the order of their names.
+    """Open a video, or a folder with one picture for each of ``num_rows`` moments, in the order of their names.
 
     Raises:
-        CaptureError: the folder holds another number of pictures.
-        VideoError: the file is missing, or is no video.
+        CaptureError: the folder contains another number of pictures.
+        VideoError: the file is missing or is not a video.
     """
     if path.is_dir():
         pictures = sorted(each for each in path.iterdir() if each.suffix.lower() in IMAGE_SUFFIXES)
@@ -118,7 +118,7 @@ def given_footage(path: Path, num_rows: int) -> Footage:
 
 
 def find_sound(motion: Path) -> Path | None:
-    """Sound that belongs to a motion: ``<clip>.wav`` or ``<clip>.mp4`` in the folder ``<clip>``, or beside the file."""
+    """Find the sound of a motion: ``<clip>.wav`` or ``<clip>.mp4`` in the folder ``<clip>``, or beside its file."""
     for candidate in (_beside(motion, _SOUNDS), _beside(motion, _FILMS)):
         if candidate is not None and inspect_media(candidate).sound:
             return candidate
@@ -126,7 +126,7 @@ def find_sound(motion: Path) -> Path | None:
 
 
 def find_frame_rate(motion: Path) -> float | None:
-    """Frames per second of the video that a motion was tracked in; None where there is none beside it."""
+    """Return the frames per second of the video beside a motion; None if there is no video."""
     film = _beside(motion, _FILMS)
     return None if film is None else inspect_media(film).fps
 
@@ -138,7 +138,7 @@ def _beside(motion: Path, endings: Sequence[str]) -> Path | None:
 
 
 def _pictures(folder: Path, camera_index: int | None) -> list[Frame]:
-    """Frames of one camera in the order of time, as far as their pictures are there."""
+    """Return the frames of one camera whose picture files exist, in the order of time."""
     by_camera: dict[int, dict[int, Frame]] = {}
     for name in (ALL_FRAMES, TRAIN_MULTIFRAME, TRAIN, VAL, TEST):
         if (folder / name).is_file():
@@ -151,7 +151,7 @@ def _pictures(folder: Path, camera_index: int | None) -> list[Frame]:
     complete = [list(frames.values()) for frames in by_camera.values() if len(frames) == most]
 
     def preference(frames: Sequence[Frame]) -> tuple[bool, float]:
-        # Heads look along +z; a camera's own z axis points to where it looks from.
+        # Heads look along +z, and a camera's own z axis points backwards: its z is largest in front of the face.
         return frames[0].camera_index == camera_index, float(frames[0].camera_to_world[2, 2])
 
     return sorted(max(complete, key=preference), key=lambda frame: frame.timestep)

@@ -1,4 +1,4 @@
-"""The frames of a video of an avatar, each drawn when it is asked for."""
+"""The frames of a video of an avatar, drawn on access."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ PictureName = Literal["rgb", "normal", "depth", "alpha"]
 
 @dataclass(frozen=True, eq=False)
 class Frames:
-    """Pictures of an avatar that moves, 0..1; every access draws."""
+    """Pictures of a moving avatar, 0..1; every access draws a picture."""
 
     avatar: Avatar
-    """Who is shown."""
+    """The avatar in the pictures."""
     motion: Float[Tensor, "num_frames num_coefficients"]
     """Motion vectors of the avatar's rig, on its device."""
     cameras: Sequence[PinholeCamera]
     """One per frame, on the avatar's device."""
     picture: PictureName = "rgb"
-    """What to show: colour, normals (world axes), depth (near is bright) or coverage."""
+    """Kind of picture: colour, normals (world axes), depth (near is bright) or coverage."""
     background: Float[Tensor, "3"] | None = None
     """Colour 0..1; None: transparent, with coverage as fourth channel and colours not multiplied by it."""
     look: Look | None = None
-    """How the avatar is shown; None: its own look."""
+    """Look of the avatar; None: its own look."""
 
     def __len__(self) -> int:
         return len(self.motion)
@@ -89,22 +89,22 @@ class SideBySide:
 
 
 def check_picture(name: str) -> None:
-    """Refuse a kind of picture that `Frames` does not draw.
+    """Check that `Frames` can draw a kind of picture.
 
     Raises:
-        OptionError: names those that there are.
+        OptionError: it cannot; lists all kinds.
     """
     if name not in get_args(PictureName):
         raise OptionError(f"choose one of {', '.join(get_args(PictureName))}", picture=name)
 
 
 def cores_for(avatar: Avatar) -> AbstractContextManager[None]:
-    """To be open while frames are made and written: twice as fast on the CPU, see `cores_for_kernels`."""
+    """Return a context for drawing and writing frames, which is twice as fast on the CPU; see `cores_for_kernels`."""
     return cores_for_kernels() if avatar.device.type == "cpu" else nullcontext()
 
 
 def _premultiplied(buffers: Buffers, name: PictureName, near: float, far: float) -> Float[Tensor, "h w 3"]:
-    """What is shown, times the coverage; depths [metres] between near and far go from white to black."""
+    """Return the picture times the coverage; depths [metres] from near to far become white to black."""
     if name == "rgb":
         return buffers.color
     if name == "normal":

@@ -1,4 +1,4 @@
-"""Reenactment: an avatar that does what a motion says, as a video file or as pictures that are drawn when asked for.
+"""Reenactment: an avatar that moves as a motion specifies, as a video file or as pictures that are drawn on access.
 
 reenact(avatar, "speech.npz", "sway", "speech.mp4", relative=True)
 for picture in reenact(avatar, params, camera).frames: ...
@@ -28,7 +28,7 @@ from sage_ns.video.driving import (
 )
 from sage_ns.video.footage import Footage, given_footage
 from sage_ns.video.frames import Frames, PictureName, SideBySide, check_picture, cores_for
-from sage_ns.video.sound import check_audio, heard_part
+from sage_ns.video.sound import check_audio, sound_part
 from sage_ns.video.target import Target, check_rates
 from sage_ns.video.timeline import timeline
 from sage_ns.video.views import View, cameras_for, find_view, picture_size
@@ -37,18 +37,18 @@ from sage_ns.video.writer import Sound, write_pictures
 
 @dataclass(frozen=True, eq=False)
 class Reenactment:
-    """What `reenact` has made."""
+    """Result of `reenact`."""
 
     frames: Frames | SideBySide
-    """The pictures; every access draws."""
+    """The pictures; every access draws a picture."""
     fps: float
     """Frames per second."""
     notes: tuple[str, ...]
-    """What a user should know about motion and sound."""
+    """Notes on motion and sound for the user."""
     path: Path | None = None
-    """The file or folder that was written; None without an output."""
+    """The written file or folder; None without an output."""
     writing_seconds: float = 0.0
-    """How long drawing and writing took."""
+    """Time for drawing and writing."""
 
     @property
     def num_frames(self) -> int:
@@ -57,7 +57,7 @@ class Reenactment:
 
     @property
     def seconds(self) -> float:
-        """Length of the video."""
+        """Duration of the video."""
         return self.num_frames / self.fps
 
 
@@ -82,31 +82,31 @@ def reenact(
     footage: Footage | Path | None = None,
     audio: Path | None = None,
     overwrite: bool = False,
-    tell: Callable[[str], object] = lambda note: None,
+    on_note: Callable[[str], object] = lambda note: None,
 ) -> Reenactment:
-    """Make a video of an avatar that moves as a motion says; who the avatar is never changes.
+    """Make a video of an avatar with the motion of a driver; the avatar's identity does not change.
 
     Args:
-        avatar: who is shown, or a function that loads it: it is called once all that needs no avatar was checked.
-        motion: who drives: loaded motion, parameters, or a path that `load_motion` reads; None: the avatar's own.
-        view: frontal, orbit, sway, a camera, a camera path, or the path of one (.json).
-        output: .mp4, .gif, .mov, .webm, or a folder of PNGs if the name has no ending; None writes nothing.
-        follow_head: also take the driver's head rotation, and its movement since the first moment shown.
+        avatar: the avatar, or a function that loads it; it is called after all checks that need no avatar.
+        motion: loaded motion, parameters, or a path that `load_motion` reads; None: the avatar's own motion.
+        view: frontal, orbit, sway, a camera, a camera path, or the file of a camera path (.json).
+        output: .mp4, .gif, .mov, .webm, or a folder of PNGs if the name has no suffix; None writes nothing.
+        follow_head: also transfer the driver's head rotation, and its movement since the first moment shown.
         relative, neutral_frame: transfer the difference to this moment of the driver (None: the most neutral one).
-        start, end: first row of the motion that is shown, and the row to stop before (None: all).
-        motion_fps: rows of the motion per second; None: as of a video beside it, else 25.
-        fps: frames per second; None: as a camera path with times says, else the motion's.
-        width, height: pixels; None: the camera's, else 512.
+        start, end: first row of the motion, and the row after the last one (None: all rows).
+        motion_fps: rows of the motion per second; None: the motion's own, or those of a video beside it, or 25.
+        fps: frames per second; None: those of a camera path with times, or else the motion's.
+        width, height: pixels; None: the camera's, or else 512.
         picture: rgb, normal (world axes), depth (near is bright) or alpha (coverage).
-        background: RGB 0..1, a colour's name, or alpha: transparent. None: the avatar's own.
-        look: how the avatar is shown, its supersampling for instance; None: its own look.
+        background: RGB 0..1, name of a colour, or alpha for a transparent background. None: the avatar's own.
+        look: look of the avatar, for instance its supersampling; None: its own look.
         footage: pictures to show to the left; a path is a video, or a folder with one picture per row of the motion.
         audio: sound that was recorded with the motion.
         overwrite: replace an existing output.
-        tell: called with every note before the first frame is drawn; the result keeps the notes, too.
+        on_note: called with every note before the first frame is drawn; the result also contains the notes.
 
     Raises:
-        OptionError: an option has a value that cannot be used.
+        OptionError: the value of an option cannot be used.
         SageError: a file cannot be read or written, or the motion does not fit the avatar.
     """
     target = Target.of(output, background, overwrite)
@@ -122,10 +122,10 @@ def reenact(
     check_audio(audio, target.path)
     times = timeline(driver.sequences[shown], motion_fps or frame_rate(motion), fps, view)
     moved, notes = transferred(load(), driver, shown, follow_head, relative, neutral_frame)
-    sound, sound_notes = heard_part(audio, times, start, driver.params.num_timesteps)
+    sound, sound_notes = sound_part(audio, times, start, driver.params.num_timesteps)
     notes = (*driver.notes, *notes, *sound_notes)
     for note in notes:
-        tell(note)
+        on_note(note)
     cameras = cameras_for(view, load(), picture_size(view, width, height, target.even), times)
     vectors = load().fit(moved.interpolate(times.positions))
     frames = Frames(load(), vectors, cameras, picture, target.color(load().background), look)

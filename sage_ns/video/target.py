@@ -1,4 +1,4 @@
-"""Where a video goes, and what that asks of its pictures."""
+"""The output of a video, and its requirements for size and background of the pictures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sage_ns.errors import OptionError
 from sage_ns.video.writer import check_writable, needs_even_size
 
 TRANSPARENT = "alpha"
-"""In the place of a background's colour."""
+"""Value for a transparent background, instead of a colour."""
 MOST_FPS = 1000
 
 
@@ -22,17 +22,17 @@ class Target:
     """The file or folder that a video is written to, and the background of its pictures."""
 
     path: Path | None
-    """None: pictures are drawn when they are asked for, and not written."""
+    """None: pictures are drawn on access and not written."""
     background: Float[Tensor, "3"] | str | None
     """Colour 0..1, `TRANSPARENT`, or None: the avatar's own."""
 
     @classmethod
     def of(cls, output: Path | str | None, background: Float[Tensor, "3"] | str | None, overwrite: bool) -> Target:
-        """A target that can be written to; a background may also be the name of a colour.
+        """Make a target and check that it can be written to; the background may also be the name of a colour.
 
         Raises:
-            VideoError: it cannot be written to, see `check_writable`.
-            CaptureError: there is no such colour.
+            VideoError: the target cannot be written to, see `check_writable`.
+            CaptureError: the colour's name is unknown.
         """
         target = cls(None if output is None else Path(output), background)
         if target.path is not None:
@@ -43,25 +43,25 @@ class Target:
 
     @property
     def transparent(self) -> bool:
-        """Whether pictures have coverage as fourth channel in the place of a background."""
+        """Whether pictures have coverage as fourth channel instead of a background."""
         return isinstance(self.background, str) and self.background == TRANSPARENT
 
     @property
     def even(self) -> bool:
-        """Whether sides of the pictures have to be even numbers of pixels."""
+        """Whether width and height of the pictures must be even numbers of pixels."""
         return self.path is not None and needs_even_size(self.path, self.transparent)
 
     def color(self, own: Float[Tensor, "3"]) -> Float[Tensor, "3"] | None:
-        """The background's colour, ``own`` where none was given; None: transparent."""
+        """Return the background's colour, or ``own`` if none was given; None: transparent."""
         if self.background is None:
             return own
         return None if isinstance(self.background, str) else self.background
 
     def check_size(self, **sides: int | None) -> None:
-        """Refuse a width or height [pixels] that cannot be written.
+        """Check that a width or height [pixels] can be written.
 
         Raises:
-            OptionError: names the side.
+            OptionError: it cannot; names the side.
         """
         for name, side in sides.items():
             if side is not None and side < 1:
@@ -72,10 +72,10 @@ class Target:
 
 
 def check_rates(**rates: float | None) -> None:
-    """Refuse rates [1/s] that nothing can play at.
+    """Check that rates [1/s] are more than 0 and at most `MOST_FPS`.
 
     Raises:
-        OptionError: names the rate.
+        OptionError: a rate is out of range; names it.
     """
     for name, rate in rates.items():
         if rate is not None and not 0 < rate <= MOST_FPS:

@@ -1,4 +1,4 @@
-"""Which moment of a motion each frame of a video shows."""
+"""The moment of a motion that each frame of a video shows."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from sage_ns.video.views import View
 
 @dataclass(frozen=True, eq=False)
 class Timeline:
-    """Which moment of a motion each frame of a video shows."""
+    """The moment of a motion that each frame of a video shows."""
 
     positions: Float[Tensor, "num_frames"]
-    """In rows of the motion."""
+    """Position of each frame in rows of the motion."""
     motion_fps: float
     """Rows per second."""
     fps: float
     """Frames per second."""
     plays: bool
-    """Whether the motion plays at its own speed; a camera path with times may do anything with it."""
+    """Whether the motion plays at its own speed; False for a camera path with times of its own."""
 
     @property
     def num_frames(self) -> int:
@@ -33,18 +33,18 @@ class Timeline:
 
     @property
     def seconds(self) -> float:
-        """Length of the video."""
+        """Duration of the video."""
         return self.num_frames / self.fps
 
 
 def timeline(sequences: Int[Tensor, "num_rows"], motion_fps: float, fps: float | None, view: View) -> Timeline:
-    """When the frames are: the motion at its own speed, or what a camera path with times says.
+    """Make the timeline of a video: the motion at its own speed, or the times of a camera path.
 
     Args:
-        sequences: which sequence each row of the motion belongs to.
+        sequences: sequence of each row of the motion.
         motion_fps: rows per second.
-        fps: frames per second; None: those of a camera path with times that says, else the motion's.
-        view: from where one looks.
+        fps: frames per second; None: those of a camera path with times, or else the motion's.
+        view: the view; only a camera path with times matters.
     """
     if isinstance(view, CameraPath) and view.times is not None:
         positions = torch.tensor(view.times, dtype=torch.float64) * (len(sequences) - 1)

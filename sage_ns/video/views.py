@@ -1,4 +1,4 @@
-"""Where a video looks from: in front of a head, around it, or through given cameras."""
+"""Views of a video: from the front, around the head, or through given cameras."""
 
 from __future__ import annotations
 
@@ -28,29 +28,29 @@ if TYPE_CHECKING:
 
 AroundHead = Literal["frontal", "orbit", "sway"]
 View: TypeAlias = "AroundHead | PinholeCamera | CameraPath"
-"""In front of, around or swaying before the avatar's head, from one place, or along a path."""
+"""A camera in front of the avatar's head, orbiting or swaying around it, a fixed camera, or a camera path."""
 
 DEFAULT_SIZE = 512
-"""Pixels of a side, where neither the user nor a camera says."""
+"""Width and height in pixels, if neither the user nor a camera specifies them."""
 
 _CAPTURE = "capture:"
 
 
 def camera_index(name: str) -> int | None:
-    """The index of a camera that is named ``capture:INDEX``; None for every other name."""
+    """Return the index of a camera that is named ``capture:INDEX``; None for every other name."""
     index = name.removeprefix(_CAPTURE)
     return int(index) if name.startswith(_CAPTURE) and index.isdecimal() else None
 
 
 def find_view(name: str, capture: Path | None = None) -> View:
-    """What a user calls a camera: frontal, orbit, sway, capture:INDEX, or the path of a camera path (.json).
+    """Return the view that a user names: frontal, orbit, sway, capture:INDEX, or the file of a camera path (.json).
 
     Args:
-        name: as the user gave it.
-        capture: capture folder that capture:INDEX is a camera of.
+        name: name from the user.
+        capture: capture folder for capture:INDEX.
 
     Raises:
-        SageError: there is no such camera, its capture is not given, or the file is broken.
+        SageError: there is no camera of that name, its capture is not given, or the file is broken.
     """
     if name in get_args(AroundHead):
         return name  # type: ignore[return-value]
@@ -60,14 +60,14 @@ def find_view(name: str, capture: Path | None = None) -> View:
     if index is None:
         raise SageError(f"--camera {name}: choose frontal, orbit, sway, capture:INDEX or a camera path (.json)")
     if capture is None:
-        raise SageError(f"--camera {name}: give the capture that it is a camera of: --capture DIR")
+        raise SageError(f"--camera {name}: give the capture that this camera belongs to: --capture DIR")
     return capture_camera(read_capture(capture), index)
 
 
 def picture_size(view: View, width: int | None, height: int | None, even: bool) -> tuple[int, int]:
-    """Width and height in pixels: as given; where not, as the view has it, or in proportion to what was given.
+    """Return width and height in pixels: as given, or else in proportion to a given side, or else the view's own.
 
-    ``even`` leaves a row or column out where what was not given would be odd.
+    ``even`` rounds sides that were not given down to even numbers.
     """
     if isinstance(view, CameraPath):
         view = view.cameras[0]
@@ -79,7 +79,7 @@ def picture_size(view: View, width: int | None, height: int | None, even: bool) 
 
 
 def cameras_for(view: View, avatar: Avatar, size: tuple[int, int], times: Timeline) -> list[PinholeCamera]:
-    """One camera per frame, on the avatar's device; ``size`` is width and height in pixels."""
+    """Return one camera per frame, on the avatar's device; ``size`` is width and height in pixels."""
     if isinstance(view, CameraPath):
         on_way = view.cameras if view.times is not None else along(view.cameras, times.num_frames)
         cameras = [resized(camera, *size) for camera in on_way]
@@ -98,6 +98,6 @@ def cameras_for(view: View, avatar: Avatar, size: tuple[int, int], times: Timeli
 
 
 def head_size(avatar: Avatar) -> tuple[Float[Tensor, "3"], float]:
-    """Middle of the head as it is at the canonical moment, and half of its longest side [metres]."""
+    """Return the centre of the head at the canonical moment, and half the longest side of its box [metres]."""
     low, high = avatar.rig.vertices(avatar.motion.canonical()).aminmax(dim=0)
     return (low + high) / 2, float((high - low).max()) / 2

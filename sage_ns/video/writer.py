@@ -1,4 +1,4 @@
-"""Pictures as a file: mp4, gif, video with alpha, or a folder of PNGs; whole, or not there at all."""
+"""Writing of pictures as mp4, gif, video with alpha, or folder of PNGs. An error leaves no partial output."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ _PNG_NAME = re.compile(r"\d{5,}\.png")
 
 @dataclass(frozen=True)
 class Sound:
-    """Part of a sound (or video) file that goes under a video."""
+    """Part of a sound (or video) file that becomes the sound of a video."""
 
     path: Path
     start: float
-    """Seconds into the file at which the video begins."""
+    """Time in the file, in seconds, at which the video begins."""
     seconds: float
-    """As long as the video; what the file has less is silence."""
+    """Duration of the video; if the file ends earlier, the rest is silent."""
 
 
 @dataclass(frozen=True)
 class _Format:
-    """How ffmpeg writes one kind of file."""
+    """Arguments of ffmpeg for one kind of file."""
 
     encoder: str
     arguments: tuple[str, ...]
     sound: tuple[str, ...] = ()
-    """Arguments that encode sound; empty where there can be none."""
+    """Arguments that encode sound; empty for files without sound."""
     even: bool = True
-    """Whether colour is stored for blocks of 2 x 2 pixels."""
+    """Whether colour is stored for blocks of 2 x 2 pixels, which requires even sizes."""
 
 
-# Said and done: players guess the matrix of an untagged file from its size.
+# Converts to BT.709 and tags the file as such: players guess the colour matrix of an untagged file from its size.
 _BT709 = ("-vf", "scale=out_color_matrix=bt709:out_range=tv,setparams=color_primaries=bt709:color_trc=bt709")
 _BT709 += ("-colorspace", "bt709", "-color_range", "tv")
 _VP9 = ("-crf", "24", "-b:v", "0", "-row-mt", "1", "-cpu-used", "4", *_BT709)
@@ -83,35 +83,35 @@ _WITH_ALPHA = {
 
 
 def is_folder_name(path: Path) -> bool:
-    """Whether pictures written to ``path`` become a folder of PNGs: its name has no ending."""
+    """Return whether pictures written to ``path`` become a folder of PNGs: its name has no suffix."""
     return not path.suffix
 
 
 def carries_sound(path: Path) -> bool:
-    """Whether a file of this name can have sound."""
+    """Return whether a file of this name can have sound."""
     return path.suffix.lower() in _OPAQUE and bool(_OPAQUE[path.suffix.lower()].sound)
 
 
 def needs_even_size(path: Path, alpha: bool) -> bool:
-    """Whether a file of this name can only have even numbers of pixels along its sides."""
+    """Return whether width and height of a file of this name must be even numbers of pixels."""
     return not is_folder_name(path) and _format(path, alpha).even
 
 
 def check_writable(path: Path, alpha: bool, overwrite: bool) -> None:
-    """See to it, before any work, that pictures can be written to ``path``.
+    """Check, before any work, that pictures can be written to ``path``.
 
     Raises:
-        VideoError: the name's ending is of no known kind or carries no alpha, ffmpeg lacks the encoder, something is
-            there already, or what would be replaced is not a folder of numbered PNGs.
+        VideoError: the suffix is unknown or has no alpha, ffmpeg lacks the encoder, the path exists and ``overwrite``
+            is False, or the folder to replace contains more than numbered PNGs.
     """
     if is_folder_name(path):
         others = [each.name for each in path.iterdir() if not _PNG_NAME.fullmatch(each.name)] if path.is_dir() else []
         if others:
-            raise VideoError(f"{path} holds more than numbered PNGs ({others[0]}): give the name of another folder")
+            raise VideoError(f"{path} contains more than numbered PNGs ({others[0]}): give the name of another folder")
     else:
         encoder = _format(path, alpha).encoder
         if not has_encoder(encoder):
-            raise VideoError(f"{path}: {ffmpeg_program()} was built without {encoder}: give another ending, or none")
+            raise VideoError(f"{path}: {ffmpeg_program()} was built without {encoder}: give another suffix, or none")
         if path.is_dir():
             raise VideoError(f"{path} is a folder: give another name")
     if path.exists() and not overwrite:
@@ -121,13 +121,14 @@ def check_writable(path: Path, alpha: bool, overwrite: bool) -> None:
 def write_pictures(
     path: Path | str, pictures: Iterable[Float[Tensor, "h w channels"]], fps: float, sound: Sound | None = None
 ) -> None:
-    """Write pictures (float 0..1) as the name says: .mp4, .mov, .webm, .gif, or a folder of PNGs if it has no ending.
+    """Write pictures (float 0..1) as .mp4, .mov, .webm or .gif, or as a folder of PNGs if the name has no suffix.
 
     Pictures with four channels have their alpha in the last one, colours not multiplied by it; .mov (ProRes 4444),
-    .webm (VP9) and PNGs keep it. What is at ``path`` is replaced once everything is written, and stays if that fails.
+    .webm (VP9) and PNGs keep it. An existing file or folder is replaced after everything is written; if writing fails,
+    it stays.
 
     Raises:
-        VideoError: ffmpeg cannot write this; names the file and says what it said.
+        VideoError: ffmpeg cannot write the file; names it and quotes ffmpeg's message.
     """
     path, pixels = Path(path), map(to_pixels, pictures)
     if is_folder_name(path):
@@ -145,14 +146,14 @@ def write_pictures(
 
 
 def to_pixels(picture: Float[Tensor, "h w channels"]) -> UInt8[np.ndarray, "h w channels"]:
-    """A float picture 0..1 in 8 bits."""
+    """Convert a float picture 0..1 to 8 bits."""
     return (255 * picture.detach()).round().clamp(0, 255).to(torch.uint8).cpu().contiguous().numpy()
 
 
 def beside(
     source: UInt8[np.ndarray, "source_h source_w 3"], picture: Float[Tensor, "h w channels"]
 ) -> Float[Tensor, "h both_w channels"]:
-    """A source picture, fitted to the height of a rendered one and to an even width, and that one to its right."""
+    """Put a rendered picture to the right of a source picture, scaled to the same height and an even width."""
     height, _, channels = picture.shape
     size = (max(2, 2 * round(source.shape[1] * height / source.shape[0] / 2)), height)
     fitted = np.asarray(Image.fromarray(source).resize(size, Image.Resampling.LANCZOS), dtype=np.float32) / 255
@@ -167,7 +168,7 @@ def _format(path: Path, alpha: bool) -> _Format:
     ending = path.suffix.lower()
     if ending not in formats:
         known = ", ".join(formats)
-        why = "files of this kind carry no alpha" if ending in _OPAQUE else "pictures cannot be written as such a file"
+        why = "files of this kind carry no alpha" if ending in _OPAQUE else "unknown kind of file"
         raise VideoError(f"{path}: {why}. Give a name that ends in one of {known}, or in nothing for a folder of PNGs.")
     return formats[ending]
 
@@ -179,37 +180,37 @@ def _encode(
     fps: float,
     sound: Sound | None,
 ) -> None:
-    """Pipe raw pictures into ffmpeg, which encodes on other cores while the next picture is made."""
+    """Pipe raw pictures into ffmpeg, which encodes on other cores while the next picture is drawn."""
     process: subprocess.Popen[bytes] | None = None
-    # Not a pipe: nobody would read it while pictures are written, and a full one stops ffmpeg.
-    with tempfile.TemporaryFile() as said:
+    # A file, not a pipe: a pipe that is not read while pictures are written fills up and blocks ffmpeg.
+    with tempfile.TemporaryFile() as messages:
         try:
             for each in pixels:
                 if process is None:
                     command = _command(path, unfinished, each.shape, fps, sound)
-                    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=said, stderr=said)
+                    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=messages, stderr=messages)
                 assert process.stdin is not None
                 try:
                     process.stdin.write(each.data)
                 except BrokenPipeError:
                     break
             if process is None:
-                raise VideoError(f"{path}: there is not a single picture to write")
-            _finish(path, process, said)
+                raise VideoError(f"{path}: there are no pictures to write")
+            _finish(path, process, messages)
         finally:
             if process is not None and process.poll() is None:
                 process.kill()
                 process.wait()
 
 
-def _finish(path: Path, process: subprocess.Popen[bytes], said: IO[bytes]) -> None:
+def _finish(path: Path, process: subprocess.Popen[bytes], messages: IO[bytes]) -> None:
     assert process.stdin is not None
     with suppress(BrokenPipeError):
         process.stdin.close()
     if process.wait() != 0:
-        said.seek(0)
-        lines = said.read().decode(errors="replace").strip().splitlines()
-        raise VideoError(f"{path}: ffmpeg could not write this: {'; '.join(lines[-3:])}")
+        messages.seek(0)
+        lines = messages.read().decode(errors="replace").strip().splitlines()
+        raise VideoError(f"{path}: ffmpeg could not write this file: {'; '.join(lines[-3:])}")
 
 
 def _command(path: Path, unfinished: Path, shape: tuple[int, ...], fps: float, sound: Sound | None) -> list[str]:

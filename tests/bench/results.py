@@ -1,4 +1,4 @@
-"""Results of the benchmark, made up for tests."""
+"""Invented results of the benchmark, for tests."""
 
 from __future__ import annotations
 

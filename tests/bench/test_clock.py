@@ -18,7 +18,7 @@ def test_the_first_step_is_setup(tmp_path: Path) -> None:
     assert running.step == 5
 
 
-def test_what_is_lost_by_an_interruption_does_not_count(tmp_path: Path) -> None:
+def test_time_lost_by_an_interruption_is_dropped(tmp_path: Path) -> None:
     first = clock(tmp_path)
     first.begin(0, 10, setup=2.0)
     for step in range(5):

@@ -44,6 +44,6 @@ def test_different_values_differ(a: object, b: object) -> None:
     assert fingerprint(a) != fingerprint(b)
 
 
-def test_what_cannot_be_told_apart_is_refused() -> None:
+def test_unsupported_types_are_refused() -> None:
     with pytest.raises(TypeError, match="generator has no fingerprint"):
         fingerprint(each for each in [1])

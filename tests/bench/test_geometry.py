@@ -25,7 +25,7 @@ def ball(radius: float, subdivisions: int = 3) -> SurfaceMesh:
 
 
 def front_camera(size: int = 96) -> PinholeCamera:
-    """Half a metre before the origin on +z, looking at it; sees 20 cm."""
+    """A camera at half a metre on +z that looks at the origin; its view is 20 cm wide."""
     intrinsics = torch.tensor([[2.5 * size, 0, size / 2], [0, 2.5 * size, size / 2], [0, 0, 1]])
     T_camera_world = torch.diag(torch.tensor([1.0, -1.0, -1.0, 1.0]))
     T_camera_world[2, 3] = 0.5

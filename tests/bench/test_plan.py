@@ -72,7 +72,7 @@ def test_order(tmp_path: Path, capture: Path) -> None:
 
 
 @pytest.mark.usefixtures("rows")
-def test_keys_tell_what_matters(tmp_path: Path, capture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keys_depend_on_the_relevant_settings(tmp_path: Path, capture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def key(at: Path = capture, seed: int = 1, **settings: Any) -> str:
         return plan(tmp_path / "out", at, "plain", seeds=(seed,), **settings)[0].key
 
@@ -91,7 +91,7 @@ def test_keys_tell_what_matters(tmp_path: Path, capture: Path, monkeypatch: pyte
     assert len({first, *others}) == 7
 
 
-def test_jobs_survive_their_file(tmp_path: Path) -> None:
+def test_jobs_can_be_read_back(tmp_path: Path) -> None:
     for head_model in (None, tmp_path / "head.npz"):
         settings = Settings("small", 5, 2, head_model)
         job = Job(tmp_path / "out", tmp_path / "head", "sage", 3, settings, "sage", "abc", "def")

@@ -63,14 +63,14 @@ def test_the_papers_gaps() -> None:
     assert paper_gap_closed("novel_view", "psnr") is None
 
 
-def test_results_survive_their_file(tmp_path: Path) -> None:
+def test_results_can_be_read_back(tmp_path: Path) -> None:
     made = result("sage", 30.0)
     made.save(tmp_path)
     assert Result.load(tmp_path) == made
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", "{}", '{"novel_view": [], "reenactment": [{"a": 1}]}'])
-def test_what_is_no_result_is_none(content: str, tmp_path: Path) -> None:
+def test_unreadable_results_are_none(content: str, tmp_path: Path) -> None:
     assert Result.load(tmp_path) is None
     (tmp_path / "metrics.json").write_text(content)
     assert Result.load(tmp_path) is None

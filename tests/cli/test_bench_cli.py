@@ -48,8 +48,8 @@ def test_two_rows_then_nothing_left_to_do(
     assert printed.count("surfels-multi") >= 2  # what was done earlier stays in the tables
 
     for arguments, message in (
-        (["--steps", "5"], "is of another benchmark: steps 4, not 5"),
-        (["--downscale-factor", "2"], "is of another benchmark"),
+        (["--steps", "5"], "belongs to another benchmark: steps 4, not 5"),
+        (["--downscale-factor", "2"], "belongs to another benchmark"),
     ):
         with pytest.raises(SystemExit):
             main([*common, "--rows", "surfels-single", *arguments])
@@ -57,7 +57,7 @@ def test_two_rows_then_nothing_left_to_do(
     moved = write_tiny_capture(tmp_path / "other" / "head", width=24, height=32)
     with pytest.raises(SystemExit):
         main([str(moved), *common[1:], "--rows", "surfels-single"])
-    assert "has a capture 'head' already" in capsys.readouterr().out
+    assert "already has a capture 'head'" in capsys.readouterr().out
 
 
 def test_a_row_that_fails_is_reported(
@@ -87,7 +87,10 @@ def test_a_row_that_fails_is_reported(
         (["{capture}", "--rows", "surfels-single", "--steps", "-1"], "--max-num-iterations is -1"),
         (["{capture}", "--rows", "surfels-single", "--downscale-factor", "0"], "downscale"),
         (["{capture}", "--rows", "surfels-single", "--head-model", "{tmp}/no.npz"], "no.npz"),
-        (["{capture}", "--rows", "surfels-single", "--out", "{capture}"], "is not empty and not of sage-bench"),
+        (
+            ["{capture}", "--rows", "surfels-single", "--out", "{capture}"],
+            "is not empty and not a folder of sage-bench",
+        ),
         (["{capture}", "--rows", "surfels-single", "--out", "{capture}/head_model.npz"], "is a file"),
     ],
 )

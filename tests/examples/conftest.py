@@ -1,4 +1,4 @@
-"""One avatar file that all examples are run on: few surfels on the built-in head, which names its expressions."""
+"""One avatar file for all examples: few surfels on the built-in head, which names its expressions."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def test_commands_are_installed(page: Path) -> None:
 def test_named_files_exist(page: Path) -> None:
     named = r"(?<![\w/])(?:sage_ns|tests|docs|configs|examples)(?:/\w+)*\.(?:py|yml|md|jpg)\b"
     files = re.findall(named, page.read_text())
-    # Names in capitals stand for names that the reader of a recipe chooses.
+    # Names in capitals are placeholders in a recipe.
     assert [file for file in files if not (ROOT / file).is_file() and not re.search(r"[A-Z]{4}", file)] == []
 
 

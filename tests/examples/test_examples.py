@@ -1,4 +1,4 @@
-"""Every script of ``examples/`` does what its first lines say, on a small avatar."""
+"""Every script of ``examples/`` runs on a small avatar and writes what its first lines describe."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_capture_from_arrays(run, tmp_path: Path, avatar_file: Path, capsys: pyt
     assert [len(frames) for frames in (capture.train, capture.val, capture.test)] == [8, 2, 5]
     outputs = FlameCaptureDataParserConfig(data=tmp_path / "made").setup().get_dataparser_outputs("train")
     assert len(outputs.image_filenames) == 4 and CaptureRecord.of(outputs.metadata).canonical_timestep == 0
-    # the camera that was held out is the frontal one: the dataparser gives back the very pose
+    # The held-out camera is the frontal one; the dataparser returns the same pose.
     front = Avatar.load(avatar_file).front_camera(200, 250)
     found = torch.from_numpy(capture.val[0].camera_to_world).float()
     torch.testing.assert_close(found[:3, 3], front.center, atol=1e-5, rtol=0)

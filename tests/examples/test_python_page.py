@@ -1,4 +1,4 @@
-"""The snippets of ``docs/python.md`` run, one after the other, and the page names all that is public."""
+"""The snippets of ``docs/python.md`` run, one after the other, and the page explains every public name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Avatars in all colours, small enough to write and read in no time."""
+"""Small avatars with random colours, which are fast to write and read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.tiny import tiny_params
 
 
 def small_avatar(head: HeadModel, sh_degree: int = 1, mouth: bool = False, num_surfels: int = 300) -> Avatar:
-    """Somebody with a shape and an offset of their own, on four moments of which the second is the canonical one."""
+    """An avatar with a shape and a static offset, and four moments of which the second is the canonical one."""
     params = tiny_params(head, num_timesteps=4, size=0.1)
     motion = MotionSource(params, torch.tensor([2, 3, 5, 9]), 1)
     rig = PersonalRig(head, params)
@@ -38,7 +38,7 @@ def small_avatar(head: HeadModel, sh_degree: int = 1, mouth: bool = False, num_s
 
 
 def some_motion(head: HeadModel, num_timesteps: int) -> FlameParams:
-    """Motion of somebody else."""
+    """Motion of a driver."""
     return tiny_params(head, num_timesteps, seed=7, size=0.1)
 
 
@@ -48,5 +48,5 @@ def picture(surfels: Surfels, camera: PinholeCamera) -> Tensor:
 
 
 def psnr(first: Tensor, second: Tensor) -> float:
-    """Decibels, of pictures in 0..1."""
+    """PSNR of pictures in 0..1, decibels."""
     return float(-10 * (first - second).square().mean().clamp_min(1e-14).log10())

@@ -82,7 +82,7 @@ def test_the_offset_alone_poses_the_original_head_model_as_the_avatar(folder: Pa
 
 
 def test_its_formulas_put_the_splats_where_the_avatar_has_them(folder: Path, properties: dict[str, np.ndarray]) -> None:
-    """Its frames, in numbers of numpy: columns [base, normal, away from the third vertex], scale the mean of two."""
+    """GaussianAvatars' frames in numpy: columns [base, normal, away from the third vertex], scale the mean of two."""
     row = 3
     v0, v1, v2 = (
         pose_vertices(HEAD, FlameParams.load(folder / "flame_param.npz"))[row]
@@ -219,7 +219,7 @@ def test_other_files_are_refused_by_file_and_property(tmp_path: Path, properties
         with pytest.raises(SplatFileError, match=rf"bad\.ply: '{property_name}': .*{message}"):
             read_bound_splats(path, HEAD)
 
-    refused({"binding_0": None}, "binding_0", "without a rig")
+    refused({"binding_0": None}, "binding_0", "not bound to a rig")
     refused({"rot_3": None}, "rot_3", "found nothing")
     refused({"scale_2": None}, "scale_2", "found nothing")
     refused({"f_rest_44": None}, r"f_rest_\*", "44 properties")

@@ -1,4 +1,4 @@
-"""Surfaces as files: read back as written, whole or not at all, and posed as the rig is."""
+"""Surfaces as files: read back as written, no partial files, and posed as the rig is."""
 
 from __future__ import annotations
 
@@ -74,5 +74,5 @@ def test_poses_carry_the_surface(tmp_path: Path) -> None:
 
 
 def test_an_avatar_without_a_field_has_no_surface() -> None:
-    with pytest.raises(SageError, match=r"run\.yml: this avatar is surfels alone"):
+    with pytest.raises(SageError, match=r"run\.yml: this avatar consists of surfels only"):
         canonical_surface(None, "run.yml")

@@ -1,4 +1,4 @@
-"""Which moments are exported: rows of a driver's motion, or timesteps of the avatar's own capture."""
+"""The choice of exported moments: rows of a driver's motion, or timesteps of the avatar's own capture."""
 
 from __future__ import annotations
 

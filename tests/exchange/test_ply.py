@@ -1,4 +1,4 @@
-"""PLY files of plain vertices: as plyfile reads them, and broken ones refused by name."""
+"""PLY files of plain vertices: plyfile reads the same values, and errors name broken files."""
 
 from __future__ import annotations
 

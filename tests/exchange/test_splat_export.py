@@ -1,4 +1,4 @@
-"""Avatars as files of splats: one per moment, in the axes that were asked for."""
+"""Avatars as splat files: one per moment, in the requested axes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Avatars as splats: what is drawn, without what only one camera sees."""
+"""Avatars as splats: the placed surfels, without effects that depend on the camera."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def assert_same(splats: Splats, expected: Surfels) -> None:
     found = seen(splats)
     for name in ("means", "scales", "opacities"):
         torch.testing.assert_close(getattr(found, name), getattr(expected, name), atol=2e-5, rtol=1e-4)
-    # Placing colours surfels for where they are before the correction moves them by millimetres.
+    # Placing colours surfels at their positions before the correction, which moves them by millimetres.
     torch.testing.assert_close(found.colors, expected.colors, atol=3e-3, rtol=0)
     turned = quaternion_to_matrix(found.quaternions) - quaternion_to_matrix(expected.quaternions)
     assert turned.abs().max() < 1e-5
 
 
 @pytest.mark.parametrize("row", [1, 3])
-def test_splats_are_what_is_placed_wrinkles_and_correction_and_all(avatar: Avatar, row: int) -> None:
+def test_splats_agree_with_placed_surfels_including_wrinkles_and_correction(avatar: Avatar, row: int) -> None:
     motion = avatar.motion.motion[row]
     with torch.no_grad():
         placed = avatar.place(EYE, motion, replace(avatar.look, dark_interior=False))
@@ -51,7 +51,7 @@ def test_splats_are_what_is_placed_wrinkles_and_correction_and_all(avatar: Avata
     assert bool((placed.colors - smooth.colors).abs().max() > 0.02) == (row == 3), "wrinkles show away from rest"
 
 
-def test_the_mouth_comes_along_in_its_own_light() -> None:
+def test_the_mouth_is_included_with_its_shading() -> None:
     avatar = small_avatar(builtin_head(2), sh_degree=0, mouth=True, num_surfels=50)
     assert avatar.mouth is not None
     motion = avatar.motion.canonical().clone()

@@ -1,4 +1,4 @@
-"""ARKit's coefficients: every name does what it says, or is listed as doing nothing; bad input is refused by name."""
+"""ARKit's coefficients: every name moves its part of the face or is listed as without effect; bad names are refused."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.tiny import tiny_head_model
 
 NAMED = builtin_head()
 WITHOUT_NAMES = replace(NAMED, expression_names=())
-"""The same geometry, as FLAME has it: moves have to be fitted."""
+"""The same geometry without names, as in FLAME: moves must be fitted."""
 
 
 def vertex_moves(model: HeadModel, **coefficients: float) -> torch.Tensor:
@@ -27,7 +27,7 @@ def vertex_moves(model: HeadModel, **coefficients: float) -> torch.Tensor:
 
 
 def region_mean(model: HeadModel, moves: torch.Tensor, region: str, side: int = 0) -> torch.Tensor:
-    """Mean move of a region's vertices, of those with x of the given sign."""
+    """Mean displacement of a region's vertices on the side with the given sign of x."""
     vertices = model.regions.vertices(region)
     if side:
         vertices = vertices[model.v_template[vertices, 0] * side > 0.005]
@@ -76,7 +76,7 @@ def test_left_is_the_faces_own(model: HeadModel) -> None:
     assert brows[model.regions.vertices("forehead"), 1].max() > 0.002
 
 
-def test_eyes_turn_to_where_they_look() -> None:
+def test_eyes_turn_in_the_named_direction() -> None:
     pupil = {side: NAMED.regions.vertices(f"{side}_eyeball")[0] for side in ("left", "right")}
     for name, side, axis, sign in (
         ("eyeLookUpLeft", "left", 1, 1), ("eyeLookDownRight", "right", 1, -1), ("eyeLookOutLeft", "left", 0, 1),
@@ -132,7 +132,7 @@ def test_spellings_and_the_head() -> None:
 @pytest.mark.parametrize(
     ("coefficients", "named"),
     [
-        ({"jawOpne": 0.5}, "'jawOpne' is none of ARKit's 52 blendshapes. Did you mean 'jawOpen'?"),
+        ({"jawOpne": 0.5}, "'jawOpne' is not one of ARKit's 52 blendshapes. Did you mean 'jawOpen'?"),
         ({"jawOpen": 1.5}, "'jawOpen' is 1.5"),
         ({"jawOpen": float("nan")}, "'jawOpen' is nan"),
         ({"jawOpen": -0.1}, "'jawOpen' is -0.1"),
@@ -153,8 +153,8 @@ def test_a_turn_has_three_finite_angles_in_radians(head: tuple[float, ...]) -> N
 
 
 @pytest.mark.shared
-def test_fitted_moves_go_where_faces_do(shared: Path) -> None:
-    """FaceKit's rig has principal components, and its makers' own shapes of ARKit's names say what they should do."""
+def test_fitted_moves_agree_with_the_makers_shapes(shared: Path) -> None:
+    """FaceKit's rig has principal components; the reference is its makers' own shapes with ARKit's names."""
     model = load_head_model(shared / "facekit" / "head_model.pkl")
     source = np.load(shared / "facekit" / "ict_facekit.npz")
     contents = load_pickle(shared / "facekit" / "head_model.pkl")

@@ -1,4 +1,4 @@
-"""The driving bank: what may come from it, how it is drawn from, and what it must never contain."""
+"""The driving bank: its motion, random draws from it, and test moments that it must not contain."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def write_bank(path: Path, seed: int = 3, num: int = 5) -> Path:
     return path
 
 
-def test_head_pose_stays_canonical_and_the_rest_is_the_sources(tmp_path: Path) -> None:
+def test_head_pose_is_canonical_and_the_rest_comes_from_the_source(tmp_path: Path) -> None:
     params = tiny_params(MODEL, 5, 3, size=0.05)
     bank = DrivingBank.from_sources([write_bank(tmp_path / "a.npz")], CANONICAL, MODEL)
     assert (bank.num_moments, bank.num_coefficients) == (5, 28)
@@ -58,7 +58,7 @@ def test_expressions_of_other_lengths_fit_the_rig(tmp_path: Path) -> None:
     assert torch.equal(bank.motion.params.expr[:, :4], narrow.expr) and not bank.motion.params.expr[:, 4:].any()
 
 
-def test_what_no_head_can_do_is_clamped_and_said(tmp_path: Path) -> None:
+def test_motion_beyond_the_limits_is_clamped_with_a_note(tmp_path: Path) -> None:
     params = tiny_params(MODEL, 5, size=0.02)
     params.jaw_pose[2, 0], params.expr[1, 3], params.neck_pose[0, 1], params.eyes_pose[4, 3] = 2.0, -9.0, 1.5, -1.0
     params.save_vhap(tmp_path / "wild.npz")
@@ -116,7 +116,7 @@ class TestDraws:
 
 
 class TestTestTimesteps:
-    def test_a_capture_is_no_bank_for_itself(self, capture: Path) -> None:
+    def test_a_capture_with_test_moments_is_refused(self, capture: Path) -> None:
         source = motion_source(capture)
         bank = DrivingBank.from_sources([capture], source.canonical(), MODEL)
         with pytest.raises(CaptureError) as error:
@@ -126,7 +126,7 @@ class TestTestTimesteps:
             str(capture) in message and "timestep 5" in message and "1 of 1" in message and "--split train" in message
         )
 
-    def test_its_training_part_is(self, capture: Path) -> None:
+    def test_the_training_moments_of_a_capture_are_accepted(self, capture: Path) -> None:
         source = motion_source(capture)
         bank = DrivingBank.from_sources([capture], source.canonical(), MODEL, split="train")
         assert bank.motion.timesteps.tolist() == [0, 1, 2, 3, 4]
@@ -150,7 +150,7 @@ class TestTestTimesteps:
         with pytest.raises(CaptureError, match="test timestep 12"):
             bank.refuse_test_timesteps(MotionSource(params, torch.tensor([10, 11, 12]), 0), torch.tensor([12]))
 
-    def test_the_canonical_moment_gives_nothing_away(self, capture: Path) -> None:
+    def test_the_canonical_moment_is_allowed(self, capture: Path) -> None:
         source = motion_source(capture)
         bank = DrivingBank.from_sources([capture], source.canonical(), MODEL)
         bank.refuse_test_timesteps(source, torch.tensor([0]))
@@ -173,7 +173,7 @@ class TestTestTimesteps:
 
 
 class TestForCapture:
-    def test_it_takes_what_lies_beside_and_says_so(self, capture: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_files_in_the_capture_are_used_and_printed(self, capture: Path, capsys: pytest.CaptureFixture[str]) -> None:
         source, tested = motion_source(capture), torch.tensor([5])
         for name in ("driver/flame_param", "driver/sequence.npz", "expressions.npz", "driving_bank.npz"):
             write_bank(capture / name)
@@ -182,18 +182,18 @@ class TestForCapture:
             assert torch.equal(bank.motion.vectors[0, HEAD], source.canonical()[HEAD])
         assert "5 moments" in capsys.readouterr().out.replace("\n", " ")
 
-    def test_given_sources_win(self, capture: Path, tmp_path: Path) -> None:
+    def test_given_sources_have_precedence(self, capture: Path, tmp_path: Path) -> None:
         write_bank(capture / "driving_bank.npz")
         given = write_bank(tmp_path / "given.npz", seed=9)
         bank = DrivingBank.for_capture(capture, MODEL, motion_source(capture), torch.tensor([5]), sources=[given])
         assert bank.sources == (str(given),)
 
-    def test_without_any_the_generator_steps_in(self, capture: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_without_files_the_generator_is_used(self, capture: Path, capsys: pytest.CaptureFixture[str]) -> None:
         bank = DrivingBank.for_capture(capture, MODEL, motion_source(capture), torch.tensor([5]))
         assert "built-in generator" in capsys.readouterr().out.replace("\n", " ")
         assert bank.num_moments > 500 and bank.num_coefficients == 28
 
-    def test_a_leaking_bank_is_refused(self, capture: Path) -> None:
+    def test_a_bank_with_test_moments_is_refused(self, capture: Path) -> None:
         with pytest.raises(CaptureError, match="test timestep 5"):
             DrivingBank.for_capture(capture, MODEL, motion_source(capture), torch.tensor([5]), sources=[capture])
 
@@ -229,14 +229,14 @@ class TestCommand:
             main([*arguments, "--split", "train"])
         assert "--overwrite" in capsys.readouterr().out
 
-    def test_a_made_up_bank(self, capture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_a_generated_bank(self, capture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         main(["bank", str(tmp_path / "b.npz"), "--data", str(capture), "--seed", "3"])
         assert "built-in generator" in capsys.readouterr().out
         assert DrivingBank.for_capture(
             capture, MODEL, motion_source(capture), torch.tensor([5]), sources=[tmp_path / "b.npz"]
         ).num_moments > 500  # fmt: skip
 
-    def test_the_name_has_to_be_an_npz(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_the_name_must_end_in_npz(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit):
             main(["bank", str(tmp_path / "bank.txt")])
         assert ".npz" in capsys.readouterr().out

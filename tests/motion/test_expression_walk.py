@@ -1,4 +1,4 @@
-"""Made-up motion: smooth, repeatable, and possible for a face - on rigs with and without names."""
+"""Generated motion: smooth, repeatable, and within the limits of a face, on rigs with and without names."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def walk(model: HeadModel) -> FlameParams:
 
 
 def heights(model: HeadModel, params: FlameParams) -> np.ndarray:
-    """How high every vertex is, the head held still."""
+    """Height of every vertex, with the head held still."""
     still = replace(params, neck_pose=0 * params.neck_pose, eyes_pose=0 * params.eyes_pose)
     return pose_vertices(model, still)[..., 1].numpy()
 
 
-def test_openings_are_what_posing_shows(model: HeadModel) -> None:
+def test_openings_agree_with_posed_vertices(model: HeadModel) -> None:
     mouth = mouth_opening(model)
     assert mouth is not None and len(mouth.upper) >= 5
     rng = np.random.default_rng(1)
@@ -71,7 +71,7 @@ def test_openings_are_what_posing_shows(model: HeadModel) -> None:
         np.testing.assert_allclose(lids.per_radian, 0.0, atol=1e-6)
 
 
-def test_fitted_moves_do_what_they_are_called(named: HeadModel, nameless: HeadModel) -> None:
+def test_fitted_moves_agree_with_named_expressions(named: HeadModel, nameless: HeadModel) -> None:
     """On components that span named expressions: compared in millimetres with what those do."""
     moves = face_moves(nameless).moves
     basis = nameless.expression_basis.double().numpy()
@@ -99,7 +99,7 @@ def test_the_same_seed_gives_the_same_motion(named: HeadModel) -> None:
     assert torch.equal(first, second) and not torch.equal(first, other)
 
 
-def test_it_is_smooth(model: HeadModel) -> None:
+def test_the_motion_is_smooth(model: HeadModel) -> None:
     motion = expression_walk(model, 120, 3)
     assert motion.fps == RATE and motion.num_rows == 120
     params = motion.params
@@ -111,7 +111,7 @@ def test_it_is_smooth(model: HeadModel) -> None:
     assert rms.median() < 0.7e-3 and rms.max() < 2.5e-3
 
 
-def test_it_is_as_large_as_tracked_motion(model: HeadModel, walk: FlameParams) -> None:
+def test_the_motion_is_as_large_as_tracked_motion(model: HeadModel, walk: FlameParams) -> None:
     face = model.regions.vertices("face")
     rms = (model.expression_basis[face] @ walk.expr.T).square().sum(1).mean(0).sqrt()
     assert 0.7e-3 < rms.median() < 4e-3 and 1.5e-3 < rms.quantile(0.9) < 6e-3
@@ -155,6 +155,6 @@ def test_rigs_without_regions_still_move() -> None:
     assert torch.isfinite(expression_walk(tiny_head_model(), 1, 0).vectors).all()
 
 
-def test_no_moments_are_refused(named: HeadModel) -> None:
+def test_zero_moments_are_refused(named: HeadModel) -> None:
     with pytest.raises(CaptureError, match="num_timesteps"):
         expression_walk(named, 0)

@@ -28,11 +28,11 @@ def face(request: pytest.FixtureRequest, head: HeadModel) -> tuple[HeadModel, di
 
 
 def displacement(model: HeadModel, slider: FaceSlider, value: float) -> np.ndarray:
-    """Metres that a slider moves every vertex by."""
+    """Displacement of every vertex by a slider, metres."""
     return model.expression_basis.double().numpy() @ slider.expression(value)
 
 
-def test_sliders_do_what_they_are_called(face: tuple[HeadModel, dict[str, FaceSlider]]) -> None:
+def test_known_sliders_move_the_named_parts(face: tuple[HeadModel, dict[str, FaceSlider]]) -> None:
     model, sliders = face
     lips = model.regions.vertices("lips").numpy()
     across = model.v_template[lips, 0].numpy()
@@ -51,14 +51,14 @@ def test_sliders_do_what_they_are_called(face: tuple[HeadModel, dict[str, FaceSl
         assert abs(closed) < 0.15 * lids.rest.mean()
 
 
-def test_sliders_stand_in_groups_and_are_few(face: tuple[HeadModel, dict[str, FaceSlider]]) -> None:
+def test_sliders_are_grouped_and_few(face: tuple[HeadModel, dict[str, FaceSlider]]) -> None:
     groups = [slider.group for slider in face[1].values()]
     assert 8 <= len(groups) <= 12
     assert ("Sneer" in face[1]) == bool(face[0].expression_names), "noses are not fitted"
     assert len(set(groups)) == 1 + sum(a != b for a, b in pairwise(groups))
 
 
-def test_unknown_names_are_taken_as_they_are(head: HeadModel) -> None:
+def test_unknown_names_become_titles(head: HeadModel) -> None:
     def foreign(name: str) -> str:
         words = name.split("_")
         return "x" + "".join(word.capitalize() for word in words)
@@ -72,7 +72,7 @@ def test_unknown_names_are_taken_as_they_are(head: HeadModel) -> None:
     assert aside.low == -1 and (aside.up @ aside.down) == 0, "to the left and to the right on one slider"
 
 
-def test_without_names_and_regions_components_are_left() -> None:
+def test_without_names_and_regions_sliders_are_components() -> None:
     model = tiny_head_model(num_expression=14)
     sliders = face_sliders(model)
     assert len(sliders) == 10 and all(slider.name.startswith("Component ") for slider in sliders)
@@ -81,7 +81,7 @@ def test_without_names_and_regions_components_are_left() -> None:
     assert (np.sort(others)[-10:] >= weakest - 1e-12).all()
 
 
-def test_no_expression_leaves_what_a_face_can_do(head: HeadModel) -> None:
+def test_expressions_stay_within_the_limits(head: HeadModel) -> None:
     sliders = face_sliders(head)
     most = expression(sliders, {slider.name: slider.high for slider in sliders}, head.num_expression, True)
     assert most.max() == NAMED_LIMITS[1] and most.min() >= NAMED_LIMITS[0]

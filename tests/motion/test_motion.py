@@ -1,4 +1,4 @@
-"""The one type that motion is handed over in."""
+"""The type of all motion in the package."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_joined_motions_keep_their_sequences_apart() -> None:
         joined([], "nothing")
 
 
-def test_a_motion_source_hands_its_rows_over() -> None:
+def test_a_motion_source_returns_its_rows() -> None:
     source = MotionSource(PARAMS, torch.tensor([3, 4, 5, 8, 9]), 2)
     source.refine(source.motion[2] + 1e-3)
     motion = source.recorded()

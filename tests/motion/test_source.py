@@ -27,7 +27,7 @@ def source(params: FlameParams) -> MotionSource:
 
 @dataclass
 class Camera:
-    """As much of nerfstudio's camera as the motion source looks at."""
+    """The fields of nerfstudio's camera that the motion source reads."""
 
     metadata: dict[Any, Any] | None = None
     times: torch.Tensor | None = None
@@ -37,7 +37,7 @@ def camera(motion: torch.Tensor | None = None, time: float | None = None) -> Cam
     return Camera(None if motion is None else {"motion": motion}, None if time is None else torch.tensor([[time]]))
 
 
-def test_camera_says_when(source: MotionSource, params: FlameParams) -> None:
+def test_the_camera_determines_the_motion_vector(source: MotionSource, params: FlameParams) -> None:
     rows = params.motion_vector()
     assert torch.equal(source.at(camera()), rows[2])  # nothing said: the canonical moment
     assert torch.allclose(source.at(camera(time=0.75)), rows[3], atol=1e-6)
@@ -54,11 +54,11 @@ def test_time_runs_over_rows_and_rotations_turn_evenly(source: MotionSource, par
 
 
 @pytest.mark.parametrize(("time", "row"), [(-3.0, 0), (0.0, 0), (1.0, 4), (17.0, 4)])
-def test_time_is_held_at_the_ends(source: MotionSource, params: FlameParams, time: float, row: int) -> None:
+def test_times_outside_the_range_are_clamped(source: MotionSource, params: FlameParams, time: float, row: int) -> None:
     assert torch.allclose(source.at_time(time), params.motion_vector()[row], atol=1e-6)
 
 
-def test_integer_times_are_fine(source: MotionSource, params: FlameParams) -> None:
+def test_integer_times_are_accepted(source: MotionSource, params: FlameParams) -> None:
     whole = Camera(metadata=None, times=torch.tensor([[1]]))
     assert torch.allclose(source.at(whole), params.motion_vector()[-1], atol=1e-6)
 
@@ -81,7 +81,7 @@ def test_drivers_may_have_other_numbers_of_expressions(source: MotionSource, cou
     assert torch.equal(source.at(camera(motion=given)), fitted[0])
 
 
-def test_a_checkpoint_brings_its_own_motion(source: MotionSource, params: FlameParams) -> None:
+def test_a_checkpoint_replaces_the_motion(source: MotionSource, params: FlameParams) -> None:
     other = MotionSource(params[:2], torch.tensor([3, 5]), canonical_row=0)
     other.load_state_dict(source.state_dict())
     assert torch.equal(other.motion, source.motion)
@@ -89,13 +89,13 @@ def test_a_checkpoint_brings_its_own_motion(source: MotionSource, params: FlameP
     assert torch.equal(other.canonical(), source.canonical())
 
 
-def test_a_refined_moment_is_met_by_all_who_ask_for_it(source: MotionSource, params: FlameParams) -> None:
+def test_cameras_of_the_canonical_moment_get_the_refined_motion(source: MotionSource, params: FlameParams) -> None:
     rows = params.motion_vector()
     refined = rows[2] + 1e-3
     source.refine(refined)
     assert torch.equal(source.canonical(), refined)
     assert torch.equal(source.at(camera()), refined)
-    # Cameras carry what was tracked; a capture's own are met as well as novel ones on the stored motion.
+    # The metadata of cameras contain the tracked motion; both the capture's own and novel cameras get the refined one.
     assert torch.equal(source.at(camera(motion=rows[2:3])), refined)
     assert torch.allclose(source.at(camera(time=0.5)), refined, atol=1e-6)
     for other in (0, 1, 3, 4):
@@ -115,7 +115,7 @@ def test_a_moment_can_be_refined_again(source: MotionSource, params: FlameParams
         assert torch.equal(source.at(camera(motion=tracked[None])), tracked + amount)
 
 
-def test_a_checkpoint_remembers_what_was_tracked(source: MotionSource, params: FlameParams) -> None:
+def test_a_checkpoint_keeps_the_tracked_motion(source: MotionSource, params: FlameParams) -> None:
     tracked = params.motion_vector()[2]
     source.refine(tracked + 1e-3)
     narrow = replace(params[:2], expr=params.expr[:2, :4])

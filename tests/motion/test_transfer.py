@@ -41,7 +41,7 @@ def turn(angle: float, axis: int) -> Tensor:
 
 
 @pytest.mark.parametrize("follow_head", [False, True])
-def test_identity_is_the_avatars_whoever_drives(follow_head: bool) -> None:
+def test_the_avatar_keeps_its_identity(follow_head: bool) -> None:
     driver, avatar = params(0), params(1, 1)
     somebody_else = replace(driver, shape=driver.shape + 1, static_offset=None)
 
@@ -71,7 +71,7 @@ def test_absolute_transfer_can_follow_the_head() -> None:
 
 
 @pytest.mark.parametrize("row", [0, 2])
-def test_a_driver_on_itself_stays_what_it_is(row: int) -> None:
+def test_relative_transfer_to_the_driver_itself_changes_nothing(row: int) -> None:
     driver = params(0)
     moved = relative_transfer(driver, driver[row], driver[row], follow_head=True)
     torch.testing.assert_close(moved.motion_vector(), driver.motion_vector(), atol=2e-6, rtol=0)
@@ -99,7 +99,7 @@ def test_relative_rotations_are_composed_in_the_joints_axes() -> None:
     assert float((moved.rotation - subtracted).abs().max()) > 1e-3
 
 
-def test_a_nod_stays_a_nod_and_a_step_forward_one_wherever_one_looks() -> None:
+def test_nods_and_steps_do_not_depend_on_the_direction_of_the_head() -> None:
     """The driver looks along +x, the avatar along +z."""
     rest = replace(params(0, 1), rotation=turn(math.pi / 2, 1), translation=torch.tensor([[0.4, 0.1, 0.2]]))
     nod = matrices(rest.rotation)[0, 0] @ matrices(turn(0.3, 0))[0, 0]
@@ -123,7 +123,7 @@ def test_neutral_moments_are_single_and_of_the_same_rig() -> None:
         absolute_transfer(driver, other)
 
 
-def test_the_most_neutral_moment_is_found_whatever_the_head_does() -> None:
+def test_the_most_neutral_moment_does_not_depend_on_head_pose() -> None:
     motion = tiny_motion(MODEL, 5)
     shuffled = motion[torch.tensor([3, 1, 0, 2, 4])]
     assert most_neutral_row(shuffled, MODEL) == 2
@@ -131,7 +131,7 @@ def test_the_most_neutral_moment_is_found_whatever_the_head_does() -> None:
     assert most_neutral_row(turned, MODEL) == 2
 
 
-def test_sums_are_brought_back_into_the_range_of_a_head() -> None:
+def test_motion_is_clamped_to_the_limits() -> None:
     motion = replace(params(0), jaw_pose=torch.tensor([[1.4, 0.0, 0.0]]).expand(4, 3))
     bounded, notes = within_limits(motion, MODEL)
     assert float(bounded.jaw_pose[:, 0].max()) == pytest.approx(0.6)

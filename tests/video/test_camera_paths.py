@@ -123,7 +123,7 @@ def test_camera_paths_of_the_viewer(tmp_path: Path) -> None:
         torch.testing.assert_close(at.pixels[0], torch.tensor([30.0, 20.0]), atol=1e-4, rtol=0)
 
 
-def test_times_count_where_somebody_has_set_them(tmp_path: Path) -> None:
+def test_times_are_used_only_if_they_differ(tmp_path: Path) -> None:
     assert read_camera_path(write(tmp_path, path_content((0.0, 0.5, 1.0)))).times == (0.0, 0.5, 1.0)
     assert read_camera_path(write(tmp_path, path_content((0.0, 0.0, 0.0)))).times is None
     assert read_camera_path(write(tmp_path, path_content((0.0, None, 1.0)))).times is None

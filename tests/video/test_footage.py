@@ -93,7 +93,7 @@ def test_given_pictures_are_one_per_moment(tmp_path: Path) -> None:
         given_footage(tmp_path, 4)
 
 
-def test_what_is_no_footage_is_refused(tmp_path: Path) -> None:
+def test_paths_without_footage_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CaptureError, match=r"no source pictures beside this motion.*--source"):
         find_footage(clip(tmp_path), range(3))
     with pytest.raises(VideoError, match=r"silence\.wav: no pictures in this file"):

@@ -1,4 +1,4 @@
-"""`reenact` from Python: a lazily drawn sequence, files, and what is refused before an avatar is loaded."""
+"""`reenact` from Python: a lazily drawn sequence, files, and options that are refused before an avatar is loaded."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def driving(num: int = 4) -> FlameParams:
 
 
 def still(avatar: Avatar, params: FlameParams, row: int) -> FlameParams:
-    """A row of a motion on the avatar's head where that is."""
+    """A row of a motion with the head position of the avatar."""
     canonical = FlameParams.from_motion_vector(avatar.motion.canonical()[None])
     return replace(params[row], rotation=canonical.rotation, translation=canonical.translation)
 
@@ -90,7 +90,7 @@ def test_motion_comes_loaded_as_parameters_as_a_path_or_from_the_avatar(avatar: 
 def test_written_pictures_are_those_of_the_sequence(avatar: Avatar, tmp_path: Path) -> None:
     said: list[str] = []
     options = {**SIZE, "relative": True, "follow_head": True, "start": 1, "motion_fps": 10, "fps": 20}
-    made = reenact(lambda: avatar, driving(), "sway", tmp_path / "out", tell=said.append, **options)
+    made = reenact(lambda: avatar, driving(), "sway", tmp_path / "out", on_note=said.append, **options)
     assert made.path == tmp_path / "out" and made.num_frames == 5 and made.writing_seconds > 0
     assert said == list(made.notes) and said[0].startswith("Neutral moment of the driver: ")
     written = np.stack([np.asarray(Image.open(path)) for path in sorted((tmp_path / "out").iterdir())])
@@ -152,15 +152,15 @@ def test_the_drivers_pictures_and_sound(avatar: Avatar, tmp_path: Path) -> None:
         ({"background": "invisible"}, "'invisible' is not a colour"),
         ({"background": "alpha", "output": "out.mp4"}, "files of this kind carry no alpha"),
         ({"view": "above"}, "choose frontal, orbit, sway"),
-        ({"view": "capture:3"}, "give the capture that it is a camera of"),
+        ({"view": "capture:3"}, "give the capture that this camera belongs to"),
         ({"audio": Path("a.wav")}, "audio=a.wav: there is no sound without an output"),
-        ({"audio": Path("a.wav"), "output": "out.gif"}, "audio=a.wav: out.gif is of a kind that has no sound"),
+        ({"audio": Path("a.wav"), "output": "out.gif"}, "audio=a.wav: files of the kind of out.gif cannot have sound"),
         ({"audio": Path("a.wav"), "output": "out.mp4"}, "a.wav: no such file"),
         ({"footage": Path("film.mp4")}, "film.mp4: no such file"),
         ({"motion": "nowhere"}, "nowhere: no such file or folder"),
     ],
 )
-def test_what_cannot_be_is_refused_before_the_avatar_is_loaded(
+def test_bad_options_are_refused_before_the_avatar_is_loaded(
     options: dict[str, Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""Pictures as files: what is written comes back, and what cannot be written leaves nothing behind."""
+"""Pictures as files: files can be read back, and errors leave no partial files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def pictures(num: int = 6, channels: int = 3, height: int = HEIGHT, width: int =
 
 
 def decoded(path: Path, channels: int = 3) -> np.ndarray:
-    """All pictures of a video; libvpx alone gives back VP9's alpha."""
+    """All pictures of a video; only libvpx decodes VP9's alpha."""
     decoder = ("-c:v", "libvpx-vp9") if path.suffix == ".webm" else ()
     kind = "rgba" if channels == 4 else "rgb24"
     command = [ffmpeg_program(), "-v", "error", *decoder, "-i", str(path), "-f", "rawvideo", "-pix_fmt", kind, "-"]
@@ -54,7 +54,7 @@ def heard(path: Path, rate: int = 8000) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", ["out.mp4", "out.MP4", "out.mov", "out.webm", "out.gif"])
-def test_videos_come_back(tmp_path: Path, name: str) -> None:
+def test_videos_can_be_read_back(tmp_path: Path, name: str) -> None:
     path = tmp_path / "new" / name
     write_pictures(path, pictures(), fps=10)
     shown = decoded(path)
@@ -74,7 +74,7 @@ def test_a_name_without_ending_is_a_folder_of_pngs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["out.mov", "out.webm"])
-def test_alpha_comes_back(tmp_path: Path, name: str) -> None:
+def test_alpha_can_be_read_back(tmp_path: Path, name: str) -> None:
     write_pictures(tmp_path / name, pictures(3, channels=4), fps=25)
     shown = decoded(tmp_path / name, channels=4).astype(float)
     expected = 255 * torch.stack(pictures(3, channels=4)).numpy()
@@ -112,7 +112,7 @@ def interrupted() -> Iterator[Tensor]:
 
 
 @pytest.mark.parametrize("name", ["out.mp4", "out.gif", "frames"])
-def test_what_is_interrupted_leaves_nothing_and_keeps_what_was_there(tmp_path: Path, name: str) -> None:
+def test_an_interruption_keeps_the_existing_output(tmp_path: Path, name: str) -> None:
     with pytest.raises(Interrupted):
         write_pictures(tmp_path / name, interrupted(), fps=25)
     assert not list(tmp_path.iterdir())
@@ -123,12 +123,12 @@ def test_what_is_interrupted_leaves_nothing_and_keeps_what_was_there(tmp_path: P
     assert {each: each.read_bytes() for each in tmp_path.rglob("*") if each.is_file()} == before
 
 
-def test_what_ffmpeg_says_is_passed_on(tmp_path: Path) -> None:
+def test_errors_quote_ffmpeg(tmp_path: Path) -> None:
     (tmp_path / "noise.wav").write_bytes(b"no sound at all" * 99)
-    with pytest.raises(VideoError, match=r"out\.mp4: ffmpeg could not write this: .*noise\.wav"):
+    with pytest.raises(VideoError, match=r"out\.mp4: ffmpeg could not write this file: .*noise\.wav"):
         write_pictures(tmp_path / "out.mp4", pictures(), 25, Sound(tmp_path / "noise.wav", 0, 1))
     assert not (tmp_path / "out.mp4").exists()
-    with pytest.raises(VideoError, match="not a single picture"):
+    with pytest.raises(VideoError, match="no pictures to write"):
         write_pictures(tmp_path / "out.mp4", [], fps=25)
 
 
@@ -144,16 +144,14 @@ def test_sizes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "alpha", "message"),
     [
-        ("out.avi", False, "cannot be written as such a file"),
+        ("out.avi", False, "unknown kind of file"),
         ("out.mp4", True, "carry no alpha. Give a name that ends in one of .mov, .webm, or in nothing"),
         ("there.mp4", False, "exists already. Give --overwrite"),
-        ("shots", False, "holds more than numbered PNGs"),
+        ("shots", False, "contains more than numbered PNGs"),
         ("folder.mp4", False, "is a folder"),
     ],
 )
-def test_what_cannot_be_written_is_refused_before_anything_is_drawn(
-    tmp_path: Path, name: str, alpha: bool, message: str
-) -> None:
+def test_impossible_outputs_are_refused_before_drawing(tmp_path: Path, name: str, alpha: bool, message: str) -> None:
     (tmp_path / "there.mp4").touch()
     (tmp_path / "folder.mp4").mkdir()
     (tmp_path / "shots").mkdir()
@@ -162,7 +160,7 @@ def test_what_cannot_be_written_is_refused_before_anything_is_drawn(
         check_writable(tmp_path / name, alpha, overwrite=message.startswith("holds"))
 
 
-def test_what_exists_may_be_overwritten_when_told(tmp_path: Path) -> None:
+def test_overwrite_replaces_an_existing_file(tmp_path: Path) -> None:
     (tmp_path / "there.mp4").touch()
     (tmp_path / "shots").mkdir()
     (tmp_path / "shots" / "00000.png").touch()

@@ -1,1 +1,1 @@
-"""Measurements of speed, each with the ratio that makes machines comparable."""
+"""Measurements of speed, each with a ratio that can be compared between machines."""

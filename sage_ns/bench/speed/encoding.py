@@ -1,11 +1,12 @@
-"""How fast the field's grid encoding is on the CPU, against two other ways to have one, and the field on top of it.
+"""Speed of the field's grid encoding on the CPU, compared with three alternatives, and of the whole field.
 
     python -m sage_ns.bench.speed.encoding [--rounds 10] [--json-path results.json]
 
 All encodings have the same levels and two features per level. *First order*: features of many points and the gradient
 of the parameters. *Second order*: features of fewer points, the gradient of their sum to the points, and the gradient
 of a loss on that to the parameters, which an eikonal loss needs. torch has one thread and the kernels have all, as in
-training. Other programs disturb: rounds are interleaved, the fastest counts, and ratios rather than milliseconds.
+training. To reduce the influence of other programs, rounds are interleaved and the fastest one is reported; compare
+ratios rather than milliseconds.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is loaded, see benchmarks.rasteriser
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is loaded, see sage_ns.bench.speed.rasteriser
 
 import torch
 import tyro
@@ -48,7 +49,7 @@ class DensePyramid(nn.Module):
         self.grids = nn.ParameterList([1e-4 * torch.randn(1, 2, r, r, r) for r in resolutions])
 
     def forward(self, x: Float[Tensor, "num_points 3"]) -> Float[Tensor, "num_points num_features"]:
-        """Features at points of the unit cube."""
+        """Return features at points of the unit cube."""
         place = (2.0 * x - 1.0)[None, :, None, None]
         return torch.cat(
             [nn.functional.grid_sample(grid, place, align_corners=True)[0, :, :, 0, 0].T for grid in self.grids], dim=1
@@ -57,7 +58,7 @@ class DensePyramid(nn.Module):
 
 @dataclass
 class Timing:
-    """One encoding, the fastest of all rounds, milliseconds; None where it cannot."""
+    """Times of one encoding, the fastest of all rounds, milliseconds; None if it has no second derivative."""
 
     name: str
     num_parameters: int
@@ -66,7 +67,7 @@ class Timing:
 
 
 def encodings() -> dict[str, nn.Module]:
-    """All that are compared, by short name."""
+    """Make all compared encodings, by short name."""
     from nerfstudio.field_components.encodings import HashEncoding
 
     sizes = (NUM_LEVELS, 2, LOG2_TABLE_SIZE, COARSEST, FINEST)
@@ -80,18 +81,18 @@ def encodings() -> dict[str, nn.Module]:
 
 
 def on_a_sphere(num_points: int) -> Float[Tensor, "num_points 3"]:
-    """Random points of a sphere in the unit cube: surfels lie on a surface."""
+    """Return random points of a sphere in the unit cube; like surfels, they lie on a surface."""
     directions = torch.randn(num_points, 3, generator=torch.Generator().manual_seed(0))
     return 0.5 + RADIUS * nn.functional.normalize(directions, dim=-1)
 
 
 def first_order(encoding: nn.Module, x: Tensor, weights: Tensor) -> None:
-    """Features, and the gradient of the parameters."""
+    """Compute features and the gradient of the parameters."""
     torch.autograd.grad(encoding(x), list(encoding.parameters()), weights)
 
 
 def second_order(encoding: nn.Module, x: Tensor, weights: Tensor) -> None:
-    """Features, their gradient to the points, and a loss on it to the parameters."""
+    """Compute features, their gradient to the points, and the gradient of a loss on it to the parameters."""
     leaf = x.clone().requires_grad_()
     if isinstance(encoding, GridEncoding):
         features = encoding(leaf)
@@ -104,7 +105,7 @@ def second_order(encoding: nn.Module, x: Tensor, weights: Tensor) -> None:
 
 
 def fastest(calls: dict[str, Callable[[], None]], rounds: int) -> dict[str, float]:
-    """Milliseconds of each call, the fastest of interleaved rounds after one that does not count."""
+    """Return the milliseconds of each call: the fastest of interleaved rounds after one warm-up round."""
     found = dict.fromkeys(calls, float("inf"))
     for counts in (False, *[True] * rounds):
         for name, call in calls.items():
@@ -128,7 +129,7 @@ def time_encodings(num_points: int, num_second: int, rounds: int) -> dict[str, T
 
 
 def time_field(num_points: int, num_second: int, rounds: int) -> dict[str, float]:
-    """Forward and backward pass of the whole field in its uses, milliseconds."""
+    """Time the forward and backward pass of the whole field in each of its uses, milliseconds."""
     field = SignedDistanceField(FieldConfig(), torch.zeros(3), HALF_SIZE)
     x = 2.0 * HALF_SIZE * (on_a_sphere(num_points) - 0.5)
 
@@ -165,12 +166,12 @@ def report(console: Console, timings: dict[str, Timing], field: dict[str, float]
     ours = timings["numba"]
     for timing in timings.values():
         first = f"{timing.first_order_ms:.1f} ({timing.first_order_ms / ours.first_order_ms:.1f})"
-        second = "impossible"
+        second = "not supported"
         if timing.second_order_ms is not None and ours.second_order_ms is not None:
             second = f"{timing.second_order_ms:.1f} ({timing.second_order_ms / ours.second_order_ms:.1f})"
         table.add_row(timing.name, f"{timing.num_parameters:,}", first, second)
     console.print(table)
-    table = Table(title=f"The whole field, {num} points unless said, forward and backward pass")
+    table = Table(title=f"The whole field, {num} points unless noted, forward and backward pass")
     table.add_column("use")
     table.add_column("milliseconds", justify="right")
     for name, duration in field.items():
@@ -181,13 +182,13 @@ def report(console: Console, timings: dict[str, Timing], field: dict[str, float]
 def main(
     points: int = 30_000, second_order_points: int = 4096, rounds: int = 10, json_path: Path | None = None
 ) -> None:
-    """Measure and print.
+    """Measure the speed of grid encodings and of the field, and print the figures.
 
     Args:
-        points: of the first-order case, as many as an avatar's surfels.
-        second_order_points: of the second-order case.
-        rounds: how often everything is done; the fastest counts.
-        json_path: where to write the numbers.
+        points: number of points in the first-order case, by default about that of an avatar's surfels.
+        second_order_points: number of points in the second-order case.
+        rounds: number of rounds; the fastest one is reported.
+        json_path: JSON file for the figures.
     """
     console = Console(width=120)
     with cores_for_kernels():

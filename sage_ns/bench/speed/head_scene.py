@@ -14,11 +14,11 @@ RADII = (0.075, 0.11, 0.095)
 """Half the width, height and depth of a head, metres."""
 
 FOOTPRINT = 0.434
-"""Standard deviation of a surfel in units of the mean distance to its neighbours: 17 contribute to a pixel."""
+"""Standard deviation of a surfel in units of the mean distance to its neighbours; 17 surfels contribute to a pixel."""
 
 
 def head_like(num_surfels: int, seed: int = 0) -> Surfels:
-    """Surfels tangential to an ellipsoid at the origin; opacities uniform in 0.5..0.95, random colours."""
+    """Make surfels tangential to an ellipsoid at the origin, with opacities uniform in 0.5..0.95 and random colours."""
     generator = torch.Generator().manual_seed(seed)
     radii = torch.tensor(RADII)
     direction = torch.nn.functional.normalize(torch.randn(num_surfels, 3, generator=generator), dim=-1)
@@ -41,7 +41,7 @@ def head_like(num_surfels: int, seed: int = 0) -> Surfels:
 
 
 def scene_camera(width: int, height: int) -> PinholeCamera:
-    """A camera one metre in front of the head that fills about 45 % of a square image with it."""
+    """Make a camera one metre in front of the head, which fills about 45 % of a square image."""
     focal = 4.03 * min(width, 0.86 * height) if width != height else 4.03 * width
     pose = torch.eye(4)
     pose[2, 3] = 1.0
@@ -50,9 +50,9 @@ def scene_camera(width: int, height: int) -> PinholeCamera:
 
 
 def count_lanes(records: np.ndarray, boxes: np.ndarray, num_tiles: np.ndarray) -> tuple[int, int]:
-    """Pixels that the kernels evaluate (rows of 8 in every touched tile), and those where a surfel is drawn.
+    """Return the number of pixels that the kernels evaluate (rows of 8 in every touched tile), and that surfels cover.
 
-    The second number ignores that opaque pixels end early.
+    The second number includes pixels that the kernels skip because they are already opaque.
     """
     visible = num_tiles > 0
     boxes, records = boxes[visible].astype(np.int64), records[visible]

@@ -1,10 +1,11 @@
-"""How fast rays, closest points and signed distances are at the built-in head, against brute force in torch.
+"""Speed of rays, closest points and signed distances at the built-in head, compared with brute force in torch.
 
     python -m sage_ns.bench.speed.mesh_queries [--device cuda] [--threads 1] [--json-path results.json]
 
-*New mesh* builds the search tree and asks, *moved mesh* gives a mesh that exists another pose first, as every training
-step of phase 2 does. Brute force compares each ray or point with each triangle: it is timed with a few of them and
-scaled up. Other programs disturb: rounds are interleaved, the median counts, and ratios rather than milliseconds.
+*New mesh* builds the search tree before the query. *Moved mesh* updates the pose of an existing mesh before the query,
+as every training step of phase 2 does. Brute force compares each ray or point with each triangle: it is timed with a
+few of them and scaled up. To reduce the influence of other programs, rounds are interleaved and the median is reported;
+compare ratios rather than milliseconds.
 """
 
 from __future__ import annotations
@@ -31,19 +32,19 @@ NUM_CLOSEST, NUM_SIGNED, NUM_BRUTE = 30_000, 200_000, 256
 
 
 def rays(vertices: Tensor, num: int) -> tuple[Tensor, Tensor]:
-    """Rays from half a metre before a head to about its vertices: seven of eight meet it."""
+    """Return rays from half a metre in front of a head towards its vertices; seven of eight hit it."""
     origins = torch.tensor([0.0, 0.0, 0.6]) + 0.1 * torch.randn(num, 3)
     return origins.to(vertices), near(vertices, num, 0.01) - origins.to(vertices)
 
 
 def near(vertices: Tensor, num: int, spread: float) -> Tensor:
-    """Points about the vertices, metres."""
+    """Return random points near the vertices, metres."""
     chosen = vertices[torch.randint(len(vertices), (num,)).to(vertices.device)]
     return chosen + spread * torch.randn(num, 3).to(vertices)
 
 
 def brute_first_triangles(corners: Tensor, origins: Tensor, directions: Tensor) -> Tensor:
-    """The first triangle that each ray meets, -1: none (Moeller and Trumbore 1997)."""
+    """Return the first triangle that each ray hits, or -1 (Moeller and Trumbore 1997)."""
     edge1, edge2 = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     across = torch.linalg.cross(directions[:, None].expand(-1, len(corners), -1), edge2[None])
     inverse = 1 / (across * edge1).sum(dim=-1)
@@ -58,7 +59,7 @@ def brute_first_triangles(corners: Tensor, origins: Tensor, directions: Tensor) 
 
 
 def brute_distances(corners: Tensor, points: Tensor) -> Tensor:
-    """Distance of each point to the closest triangle: to the foot of the perpendicular, or to one of the sides."""
+    """Return the distance of each point to the closest triangle, measured to its interior or to one of its sides."""
     normal = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     normal = torch.nn.functional.normalize(normal, dim=-1)
     best = torch.full((len(points), len(corners)), torch.inf).to(points)
@@ -74,7 +75,7 @@ def brute_distances(corners: Tensor, points: Tensor) -> Tensor:
 
 
 def medians(calls: dict[str, Callable[[], object]], rounds: int, device: str) -> dict[str, float]:
-    """Milliseconds of each call, the median of interleaved rounds after one that does not count."""
+    """Return the milliseconds of each call: the median of interleaved rounds after one warm-up round."""
     found: dict[str, list[float]] = {name: [] for name in calls}
     for counts in (False, *[True] * rounds):
         for name, call in calls.items():
@@ -88,7 +89,7 @@ def medians(calls: dict[str, Callable[[], object]], rounds: int, device: str) ->
 
 
 def measure(device: str, rounds: int) -> dict[str, dict[str, float]]:
-    """Milliseconds of every question, by what is asked and by how."""
+    """Return the milliseconds of every query, by query and by method."""
     head = builtin_head()
     vertices, triangles = head.v_template.to(device), head.triangles.to(device)
     corners = vertices[triangles]
@@ -126,13 +127,13 @@ def measure(device: str, rounds: int) -> dict[str, dict[str, float]]:
 
 
 def main(device: str = "cpu", threads: int | None = None, rounds: int = 9, json_path: Path | None = None) -> None:
-    """Measure and print.
+    """Measure the speed of mesh queries, and print the figures.
 
     Args:
         device: cpu or cuda.
-        threads: of the CPU; all cores where it is left out.
-        rounds: how often everything is done; the median counts.
-        json_path: where to write the numbers.
+        threads: number of CPU threads; by default all cores.
+        rounds: number of rounds; the median is reported.
+        json_path: JSON file for the figures.
     """
     if threads is not None:
         torch.set_num_threads(threads)
@@ -140,12 +141,12 @@ def main(device: str = "cpu", threads: int | None = None, rounds: int = 9, json_
     results = measure(device, rounds)
     console = Console(width=120)
     table = Table(title=f"Mesh queries at the built-in head, {device}, {num_threads()} threads, milliseconds")
-    for heading in ("question", "new mesh", "moved mesh", "brute force (and times the moved mesh)"):
-        table.add_column(heading, justify="left" if heading == "question" else "right")
-    for question, times in results.items():
+    for heading in ("query", "new mesh", "moved mesh", "brute force (and times the moved mesh)"):
+        table.add_column(heading, justify="left" if heading == "query" else "right")
+    for query, times in results.items():
         brute = times.get("brute force")
         against = "-" if brute is None else f"{brute:.0f} ({brute / times['moved mesh']:.0f})"
-        table.add_row(question, f"{times['new mesh']:.1f}", f"{times['moved mesh']:.1f}", against)
+        table.add_row(query, f"{times['new mesh']:.1f}", f"{times['moved mesh']:.1f}", against)
     console.print(table)
     if json_path is not None:
         write_json(json_path, results)

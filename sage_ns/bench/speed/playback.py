@@ -1,11 +1,11 @@
-"""How fast an avatar plays: frames per second of a moving head, without reading or writing anything.
+"""Speed of playback: frames per second of a moving head, without reading or writing files.
 
     python -m sage_ns.bench.speed.playback AVATAR [--json-path results.json]
 
 AVATAR is an avatar file or a run's config.yml. Every frame is another moment of the avatar's own motion, seen from the
-front: the rig is posed, surfels are placed, corrected and coloured, the mouth too, and all are drawn, supersampled as
-the avatar's look says. Beside it stands the plain-torch reference, timed on a few rows of pixels and scaled up.
-Machines differ: what counts is the ratio. Of several rounds the fastest counts.
+front: the tool poses the rig, places, corrects and colours the surfels, including those of the mouth, and renders them,
+without supersampling and with 2 x 2 samples per pixel. The plain-torch reference is timed on a few rows of pixels and
+scaled up. Compare ratios rather than milliseconds between machines. The fastest of several rounds is reported.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True)
 class Playback:
-    """One size of picture: milliseconds per frame."""
+    """Milliseconds per frame at one size of picture."""
 
     width: int
     height: int
     supersampling: int
     parts_ms: dict[str, float]
-    """Posing the rig, placing surfels, drawing them, averaging."""
+    """Milliseconds of posing the rig, placing surfels, drawing them, and averaging samples."""
     reference_ms: float | None
-    """Of drawing alone, by the plain-torch reference."""
+    """Milliseconds of drawing by the plain-torch reference; None if it was not timed."""
 
     @property
     def frames_per_second(self) -> float:
-        """Of all parts together."""
+        """Frames per second of all parts together."""
         return 1e3 / sum(self.parts_ms.values())
 
 
@@ -61,7 +61,7 @@ class Playback:
 def measure(
     avatar: Avatar, width: int, height: int, num_frames: int, rounds: int, reference: bool, supersampling: int
 ) -> Playback:
-    """Play ``num_frames`` moments, ``rounds`` times over, at a size in pixels."""
+    """Time the playback of ``num_frames`` moments at a size in pixels, the fastest of ``rounds`` rounds."""
     look = replace(avatar.look, supersampling=supersampling)
     camera = avatar.front_camera(width, height).to(avatar.device)
     fine = enlarged(camera, supersampling)
@@ -102,7 +102,7 @@ def _timed(avatar: Avatar, call: Callable[[], _Result]) -> tuple[_Result, float]
 
 
 def _reference_ms(avatar: Avatar, camera: PinholeCamera) -> float:
-    """The reference on `REFERENCE_ROWS` rows through the middle of the face, scaled up to the whole picture."""
+    """Time the reference on `REFERENCE_ROWS` rows through the middle of the face, scaled up to the whole picture."""
     middle = camera.intrinsics.clone()
     middle[1, 2] = REFERENCE_ROWS / 2
     strip = replace(camera, intrinsics=middle, height=REFERENCE_ROWS)
@@ -133,14 +133,14 @@ def main(
     reference: bool = True,
     json_path: Path | None = None,
 ) -> None:
-    """Measure and print.
+    """Measure the speed of an avatar's playback, and print the figures.
 
     Args:
         avatar: avatar file, or config.yml of a run.
         num_frames: moments per round.
-        rounds: how often they are played; the fastest counts.
+        rounds: number of rounds; the fastest one is reported.
         reference: also time the plain-torch reference.
-        json_path: where to write the numbers.
+        json_path: JSON file for the figures.
     """
     loaded = open_avatar(avatar)
     with cores_for_kernels():

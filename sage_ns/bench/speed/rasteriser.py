@@ -1,16 +1,17 @@
-"""How fast the CPU rasteriser is: in milliseconds, against the plain-torch reference, and against the machine.
+"""Speed of the CPU rasteriser in milliseconds, compared with the plain-torch reference and the machine's peak.
 
-    python -m sage_ns.bench.speed.rasteriser [--large] [--json results.json]
+    python -m sage_ns.bench.speed.rasteriser [--large] [--json-path results.json]
 
-Machines differ and other programs disturb them, so ratios count, and of many interleaved rounds the fastest counts.
+Compare ratios rather than milliseconds between machines. To reduce the influence of other programs, rounds are
+interleaved and the fastest one is reported.
 
 torch's OpenMP threads wait for work by spinning, for milliseconds, on the cores that the kernels need next. A training
-step on the CPU is a quarter faster (several times, where other programs run) with OMP_WAIT_POLICY=PASSIVE in the
-environment; this benchmark sets it unless it is set already.
+step on the CPU is a quarter faster (several times, if other programs run) with OMP_WAIT_POLICY=PASSIVE in the
+environment; this benchmark sets it unless it is already set.
 
-*Floor*: the flops that have to be done over the machine's measured peak (a large float32 matrix product, run between
-the rounds). Flops per pixel that a surfel is evaluated at: 46 to find its opacity, twice (the backward pass finds it
-again), and 105 for the gradient; 31 to blend it where it is drawn.
+*Floor*: the necessary flops divided by the machine's measured peak (a large float32 matrix product, run between the
+rounds). Flops per evaluated pixel of a surfel: 46 for its opacity, twice (the backward pass computes it again), and 105
+for the gradient; 31 for blending, if the surfel is drawn there.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-# Both are read when torch is loaded. The profiler would report every start and stop on stderr.
+# Both are read when torch is loaded. The first keeps the profiler from reporting every start and stop on stderr.
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -48,7 +49,7 @@ REFERENCE_ROWS = 2
 
 @dataclass
 class Timing:
-    """One scene: the fastest of all rounds, milliseconds."""
+    """Times of one scene, the fastest of all rounds, milliseconds."""
 
     num_surfels: int
     width: int
@@ -62,37 +63,37 @@ class Timing:
 
     @property
     def total_ms(self) -> float:
-        """Forward and backward pass."""
+        """Time of the forward and backward pass."""
         return self.forward_ms + self.backward_ms
 
     @property
     def floor_ms(self) -> float:
-        """What the counted flops take at the machine's peak."""
+        """Time of the counted flops at the machine's peak."""
         per_evaluation = 2 * FLOPS_OPACITY + FLOPS_GRADIENT
         flops = self.evaluated * per_evaluation + self.drawn * FLOPS_BLEND
         return flops / self.peak_gflops / 1e6
 
 
 def leaves(surfels: Surfels) -> Surfels:
-    """The same surfels as leaves that ask for gradients."""
+    """Return copies of the surfels as leaves that require gradients."""
     return Surfels(*(tensor.clone().requires_grad_() for tensor in surfels.__dict__.values()))
 
 
 def milliseconds(call: Callable[[], object]) -> float:
-    """Wall time of one call."""
+    """Return the wall time of one call."""
     start = time.perf_counter()
     call()
     return 1e3 * (time.perf_counter() - start)
 
 
 def peak_gflops(size: int = 1024) -> float:
-    """Speed of a float32 matrix product on all of torch's threads, 1e9 flops per second."""
+    """Return the speed of a float32 matrix product on all of torch's threads, 1e9 flops per second."""
     a, b = torch.rand(size, size), torch.rand(size, size)
     return 2 * size**3 / milliseconds(lambda: a @ b) / 1e6
 
 
 def draw_and_time(surfels: Surfels, camera: PinholeCamera, backend: str = "numba") -> tuple[float, float]:
-    """Forward and backward time of all buffers, milliseconds."""
+    """Return the forward and backward time of all buffers, milliseconds."""
     images: list[Tensor] = []
 
     def forward() -> None:
@@ -106,7 +107,7 @@ def draw_and_time(surfels: Surfels, camera: PinholeCamera, backend: str = "numba
 
 
 def stage_times(surfels: Surfels, camera: PinholeCamera, rounds: int) -> dict[str, float]:
-    """Fastest time of each stage, milliseconds."""
+    """Return the fastest time of each stage, milliseconds."""
     fastest: dict[str, float] = {}
     for _ in range(rounds):
         with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
@@ -119,7 +120,7 @@ def stage_times(surfels: Surfels, camera: PinholeCamera, rounds: int) -> dict[st
 
 
 def time_case(num_surfels: int, width: int, height: int, rounds: int) -> Timing:
-    """Time one scene, interleaved with the machine's peak."""
+    """Time one scene, interleaved with measurements of the machine's peak."""
     from sage_ns.raster.numba_backend import _Pairs
 
     surfels, camera = leaves(head_like(num_surfels)), scene_camera(width, height)
@@ -137,7 +138,7 @@ def time_case(num_surfels: int, width: int, height: int, rounds: int) -> Timing:
 
 
 def reference_ms(num_surfels: int, size: int, rounds: int) -> float:
-    """Forward and backward pass of the reference, timed on a strip of `REFERENCE_ROWS` rows and scaled up."""
+    """Return the forward and backward time of the reference, measured on `REFERENCE_ROWS` rows and scaled up."""
     camera = scene_camera(size, size)
     middle = camera.intrinsics.clone()
     middle[1, 2] = REFERENCE_ROWS / 2
@@ -147,7 +148,7 @@ def reference_ms(num_surfels: int, size: int, rounds: int) -> float:
 
 
 class TrainingStep:
-    """A whole optimisation step of surfels alone: place, colour, draw, four losses, backward, Adam."""
+    """A whole optimisation step of surfels without a field: place, colour, draw, four losses, backward, Adam."""
 
     def __init__(self, num_surfels: int, size: int) -> None:
         surfels = head_like(num_surfels)
@@ -166,7 +167,7 @@ class TrainingStep:
         self.target = torch.rand(size, size, 3, generator=generator)
 
     def __call__(self) -> None:
-        """One step."""
+        """Run one step."""
         placed = place_surfels(*self.local, self.triangle, self.frames)
         colors = sh_colors(self.harmonics, placed[0], self.camera.center)
         buffers = rasterize(Surfels(*placed, colors), self.camera)
@@ -180,7 +181,7 @@ class TrainingStep:
 
 
 def training_step_times(num_surfels: int, size: int, rounds: int) -> tuple[float, float]:
-    """Fastest whole step, and fastest forward and backward pass of the rasteriser between the steps, milliseconds."""
+    """Return the fastest whole step, and the fastest rasteriser pass (forward and backward) between steps, in ms."""
     step = TrainingStep(num_surfels, size)
     surfels = leaves(head_like(num_surfels))
     step()
@@ -205,13 +206,13 @@ def report(console: Console, timings: list[Timing]) -> None:
 
 
 def main(large: bool = False, rounds: int = 40, reference: bool = True, json_path: Path | None = None) -> None:
-    """Measure and print.
+    """Measure the speed of the CPU rasteriser, and print the figures.
 
     Args:
-        large: also 150,000 surfels at 550 x 802.
-        rounds: how often every scene is drawn; the fastest counts.
+        large: also time 150,000 surfels at 550 x 802.
+        rounds: number of rounds per scene; the fastest one is reported.
         reference: also time the plain-torch reference (half a minute).
-        json_path: where to write the numbers.
+        json_path: JSON file for the figures.
     """
     console = Console()
     timings = [time_case(*case, rounds) for case in CASES]
@@ -225,7 +226,7 @@ def main(large: bool = False, rounds: int = 40, reference: bool = True, json_pat
     console.print(f"peak of the matrix product: {results['peak_gflops']:.0f} GFLOP/s")
     whole, raster = training_step_times(middle.num_surfels, middle.width, rounds)
     results |= {"training_step_ms": whole, "step_over_raster": whole / raster}
-    console.print(f"training step of surfels alone, 20k @ 256: {whole:.1f} ms = {whole / raster:.2f} x rasteriser")
+    console.print(f"training step of surfels, 20k @ 256: {whole:.1f} ms = {whole / raster:.2f} x rasteriser")
     if reference:
         slow = reference_ms(middle.num_surfels, middle.width, 2)
         results |= {"reference_ms": slow, "reference_over_raster": slow / middle.total_ms}

@@ -1,11 +1,12 @@
-"""What a training step costs, part by part.
+"""Cost of a training step, part by part.
 
     python -m sage_ns.bench.speed.training_step --data CAPTURE [--head-model FILE] [--preset small] [--json-path FILE]
 
-Each part runs alone, forward and backward, on what the step gives it; the last row is the whole step. Parts are the
-networks (field, appearance and shape at every surfel), the drawing (placing, colours, rasteriser), the losses of the
-image, rays (volume rendering), points (surfels on the surface), and the optimiser. What the whole takes beyond the sum
-is the picture, the hinges and the adding up of gradients; where it takes less, parts share work.
+Each part runs separately, forward and backward, on its inputs in the step; the last row is the whole step. Parts are
+the networks (field, appearance and shape at every surfel), the drawing (placing, colours, rasteriser), the losses of
+the image, rays (volume rendering), points (surfels on the surface), and the optimiser. If the whole step takes longer
+than the sum, the difference is for loading the picture, the hinge losses and the summation of gradients; if it takes
+less time, parts share work.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from sage_ns.system.progress import tracked
 from sage_ns.training import losses
 
 FIRST_STEP = 0.5
-"""Fraction of the training at which steps are measured: all losses act, all levels are open."""
+"""Fraction of the training at which steps are measured: all losses are active, and all grid levels are in use."""
 
 
 def main(
@@ -45,17 +46,17 @@ def main(
     num_steps: int = 15,
     json_path: Path | None = None,
 ) -> None:
-    """Measure and print.
+    """Measure the cost of a training step, and print the figures.
 
     Args:
         data: folder of the capture.
-        method: as for ns-train.
-        head_model: head model file; by default looked for near the capture.
-        preset: sizes.
-        networks: predict the surfels' attributes by networks; by default as the preset says.
-        downscale_factor: shrink the pictures.
-        num_steps: that are timed; the median counts.
-        json_path: also write the figures here.
+        method: method of ns-train.
+        head_model: head model file; by default searched near the capture.
+        preset: preset of sizes.
+        networks: predict the surfels' attributes by networks; by default the preset decides.
+        downscale_factor: shrink the pictures by this factor.
+        num_steps: number of timed steps; the median is reported.
+        json_path: JSON file for the figures.
     """
     with tempfile.TemporaryDirectory() as folder:
         trainer = _trainer(data, method, head_model, preset, networks, downscale_factor, Path(folder))
@@ -90,7 +91,7 @@ def _trainer(
 
 
 def measure(trainer: Any, num_steps: int) -> dict[str, float]:
-    """Milliseconds by part, and of the whole step under "whole step"."""
+    """Return milliseconds by part, and of the whole step as "whole step"."""
     on_cpu = trainer.pipeline.model.device.type == "cpu"
     first = round(FIRST_STEP * trainer.config.max_num_iterations)
     times: dict[str, list[float]] = {}
@@ -114,7 +115,7 @@ def _timed(part: Callable[[], object], on_cpu: bool) -> float:
 
 
 def _parts(trainer: Any, step: int) -> dict[str, Callable[[], object]]:
-    """Each part of a step as a function that runs it alone, forward and backward."""
+    """Return each part of a step as a function that runs only this part, forward and backward."""
     pipeline = trainer.pipeline
     phase, learner = pipeline.schedule.at(step), pipeline.model.learner
     shot = pipeline.datamanager.shot(step)

@@ -1,7 +1,7 @@
 """Splat files: one module per format, each of which registers its writer.
 
-Every module of this folder is loaded here, so a new format is one file. Commands take help texts from the registry
-before they load torch: modules of formats import what is heavy where they write, not at their top.
+This file imports every module of the folder: a new format needs one new file. Commands build help texts from the
+registry before they load torch; modules of formats therefore import heavy packages inside functions, not at their top.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Splats as binary glTF with `KHR_gaussian_splatting`.
 
-Written after the extension's Release Candidate (KhronosGroup/glTF, extensions/2.0/Khronos/KHR_gaussian_splatting, as of
-April 2026). Its one kernel is the ellipse: surfels get a thin third scale. glTF's axes (metres, y up, front along +z)
-and harmonics are this package's, so that nothing is turned. Programs that do not know the extension show coloured
-points.
+The writer follows the extension's Release Candidate (KhronosGroup/glTF,
+extensions/2.0/Khronos/KHR_gaussian_splatting, as of April 2026). The extension has one kernel, the ellipse: surfels get
+a thin third scale. glTF and this package have the same axes (metres, y up, front along +z) and harmonics, and nothing
+is rotated. Programs that do not support the extension show coloured points.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class SplatGltf(SplatWriter):
 
     name = "gltf"
     suffix = ".glb"
-    summary = f"binary glTF with {EXTENSION}, thin ellipsoids too"
-    holds = f"ellipsoids as in `3dgs` under `{EXTENSION}`; view-dependent colour; always y up"
-    programs = "glTF viewers; those that do not know the extension show coloured points"
+    summary = f"binary glTF with {EXTENSION}, surfels as thin ellipsoids"
+    holds = f"ellipsoids as in `3dgs`, in the extension `{EXTENSION}`; view-dependent colour; always y up"
+    programs = "glTF viewers; viewers without the extension show coloured points"
 
     def write(self, path: Path, splats: Splats) -> None:
         """Write splats as .glb."""
@@ -44,13 +44,13 @@ class SplatGltf(SplatWriter):
 
 
 def _document(attributes: Mapping[str, Float32[np.ndarray, "num_splats size"]]) -> Any:
-    """The glTF document, with its buffer, of points that have these attributes."""
+    """Make the glTF document, including its buffer, of points with these attributes."""
     import pygltflib as gltf
 
     content, views, accessors = b"", [], []
     for name, values in attributes.items():
         size = values.shape[1]
-        # Without stated bounds of POSITION a file is not valid; of the others nobody asks them.
+        # glTF requires the bounds of POSITION; for the other attributes they are optional.
         bounds = {"min": values.min(axis=0).tolist(), "max": values.max(axis=0).tolist()} if name == "POSITION" else {}
         kind = gltf.SCALAR if size == 1 else f"VEC{size}"
         accessors.append(
@@ -110,5 +110,5 @@ def _array(values: Tensor) -> Float32[np.ndarray, "..."]:
 
 
 def _linear(encoded: Float32[np.ndarray, "..."]) -> Float32[np.ndarray, "..."]:
-    """SRGB's decoding (IEC 61966-2-1): vertex colours of glTF are linear."""
+    """Decode sRGB (IEC 61966-2-1): vertex colours of glTF are linear."""
     return np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4).astype("<f4")

@@ -1,4 +1,4 @@
-"""Splats as PLY of 2D Gaussian splatting: discs, for programs that know them."""
+"""Splats as PLY of 2D Gaussian splatting: discs, for programs that draw discs."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ if TYPE_CHECKING:
     from sage_ns.exchange.splats import Splats
 
 SURFELS_COMMENT = "SplatRenderMode: 2dgs"
-"""By this PlayCanvas' tools and Brush know discs from ellipsoids; others go by the missing third scale."""
+"""Comment that tells PlayCanvas' tools and Brush that splats are discs; others detect the missing third scale."""
 
 
 @register_writer
 class DiscPly(SplatWriter):
-    """Surfels as they are."""
+    """Surfels as discs, without conversion."""
 
     name = "2dgs"
     suffix = ".ply"
-    summary = "PLY of discs, for programs that know them"
-    holds = "discs of two scales, as 2DGS writes them; colour as in `3dgs`"
-    programs = "programs that know discs"
+    summary = "PLY of discs, for programs that draw discs"
+    holds = "discs with two scales, as 2DGS writes them; colour as in `3dgs`"
+    programs = "programs that draw discs"
     y_down = True
 
     def write(self, path: Path, splats: Splats) -> None:

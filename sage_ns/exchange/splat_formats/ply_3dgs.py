@@ -19,7 +19,7 @@ class EllipsoidPly(SplatWriter):
     suffix = ".ply"
     summary = "PLY that every program reads, surfels as thin ellipsoids"
     holds = "ellipsoids, a hundredth as thick as a surfel's smaller scale; view-dependent colour, filled up to degree 3"
-    programs = "SuperSplat and nearly all others"
+    programs = "SuperSplat and nearly all other programs"
     y_down = True
 
     def write(self, path: Path, splats: Splats) -> None:

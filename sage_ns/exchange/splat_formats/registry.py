@@ -1,4 +1,4 @@
-"""The registry of splat formats: what can be written, by which name, and texts about all of them."""
+"""The registry of splat formats: all writers by name, and texts about the formats."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ if TYPE_CHECKING:
 
 
 class SplatWriter(ABC):
-    """One splat format. Decorate a subclass with `register_writer`, and ``sage-export splats`` offers it."""
+    """One splat format. ``sage-export splats`` offers every subclass that is decorated with `register_writer`."""
 
     name: ClassVar[str]
-    """What ``--format`` takes."""
+    """Value of ``--format``."""
     suffix: ClassVar[str]
-    """How a file's name ends: ".ply"."""
+    """Suffix of the file name: ".ply"."""
     summary: ClassVar[str]
-    """What it is, one line for help texts: "PLY that every program reads, surfels as thin ellipsoids"."""
+    """Description for help texts, one line: "PLY that every program reads, surfels as thin ellipsoids"."""
     holds: ClassVar[str]
-    """What becomes of surfels and colours, for the table of docs/formats.md."""
+    """Representation of surfels and colours in the file, for the table of docs/formats.md."""
     programs: ClassVar[str]
-    """Who reads it, for the table of docs/formats.md."""
+    """Programs that read the format, for the table of docs/formats.md."""
     y_down: ClassVar[bool] = False
-    """Whether viewers take the file's y axis to point down. Splats are turned for them unless the user wants them in
+    """Whether viewers expect the file's y axis to point down. The export then turns splats, unless the user chooses
     the capture's own axes."""
 
     @abstractmethod
     def write(self, path: Path, splats: Splats) -> None:
-        """Write splats to a file, whole or not at all, in the axes that they have."""
+        """Write splats to a file without changing their axes. An error leaves no partial file."""
 
 
 Writer = TypeVar("Writer", bound=SplatWriter)
@@ -39,30 +39,31 @@ _WRITERS: dict[str, SplatWriter] = {}
 
 
 def register_writer(writer: type[Writer]) -> type[Writer]:
-    """Class decorator: ``sage-export splats`` and the texts about splat formats know the writer from here on.
+    """Class decorator: add a writer to ``sage-export splats`` and to the texts about splat formats.
 
     Raises:
-        SageError: Another writer has the same name. (The same class again, as in a notebook, takes its own place.)
+        SageError: Another writer has the same name. (The same class again, as in a notebook, replaces itself.)
     """
     known = _WRITERS.get(writer.name)
     if known is not None and _place(type(known)) != _place(writer):
         raise SageError(
-            f"splat writer {_place(writer)}: the name '{writer.name}' is taken by {_place(type(known))}; choose another"
+            f"splat writer {_place(writer)}: name '{writer.name}' is taken by {_place(type(known))}. Choose another "
+            "name."
         )
     _WRITERS[writer.name] = writer()
     return writer
 
 
 def writers() -> list[SplatWriter]:
-    """All writers, in the order of their names."""
+    """Return all writers, in the order of their names."""
     return sorted(_WRITERS.values(), key=lambda writer: writer.name)
 
 
 def writer_of(name: str) -> SplatWriter:
-    """The writer of a format.
+    """Return the writer of a format.
 
     Raises:
-        SageError: There is none of that name; lists those that there are.
+        SageError: There is no format of that name; lists all names.
     """
     if name not in _WRITERS:
         raise SageError(f"splat format '{name}': choose one of {', '.join(writer.name for writer in writers())}")
@@ -70,12 +71,12 @@ def writer_of(name: str) -> SplatWriter:
 
 
 def describe_writers() -> str:
-    """The formats and what they are, for help texts: "2dgs: PLY of discs. gltf: ..."."""
+    """Return the names and summaries of all formats, for help texts: "2dgs: PLY of discs. gltf: ..."."""
     return ". ".join(f"{writer.name}: {writer.summary}" for writer in writers())
 
 
 def writers_table() -> str:
-    """The table of splat formats in docs/formats.md, as Markdown."""
+    """Return the table of splat formats in docs/formats.md, as Markdown."""
     lines = ["| `--format` | file | holds | for |", "|---|---|---|---|"]
     for writer in writers():
         lines.append(f"| `{writer.name}` | `{writer.suffix}` | {writer.holds} | {writer.programs} |")

@@ -1,1 +1,1 @@
-"""An avatar as a web page: what it is made of as one binary file, and the folder that a static server can host."""
+"""Export of an avatar as a web page: one binary file with the avatar, in a folder that a static server can host."""

@@ -2,7 +2,7 @@
 
 Layout, little-endian: the 8 bytes `SAGEWEB1`, the length of the header in bytes (uint32), 4 unused bytes, the header as
 JSON in UTF-8, and the arrays one after the other. The header's `arrays` gives type, shape and offset of each by name.
-Offsets count from the file's start and are multiples of 8, as typed arrays want them.
+Offsets count from the file's start and are multiples of 8, as typed arrays require.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _BEFORE_HEADER = 16
 
 
 def array_file(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
-    """The content of a file with these arrays.
+    """Encode a header and arrays as the content of a file.
 
     Args:
-        header: anything that JSON can hold, without the key `arrays`.
-        arrays: of the types in `TYPES`, by name.
+        header: values that JSON can represent, without the key `arrays`.
+        arrays: arrays of the types in `TYPES`, by name.
 
     Raises:
         TypeError: an array is of another type.
@@ -32,7 +32,8 @@ def array_file(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> b
     for name, array in arrays.items():
         if array.dtype.name not in TYPES:
             raise TypeError(f"array '{name}' is {array.dtype.name}, expected one of {', '.join(TYPES)}")
-    # Where arrays begin depends on the header's length, and that on where they begin: ask for room that surely holds.
+    # The header contains the offsets of the arrays, and the offsets depend on the header's length. The length is
+    # therefore reserved for the longest possible offsets.
     room = _aligned(_BEFORE_HEADER + len(_encoded(header, _table(arrays, 10**9))))
     encoded = _encoded(header, _table(arrays, room)).ljust(room - _BEFORE_HEADER)
     parts = [MAGIC, np.array([len(encoded), 0], "<u4").tobytes(), encoded]

@@ -1,4 +1,4 @@
-"""The driving clip: a motion thinned out to what a page can carry."""
+"""The clip that drives the page's avatar: a motion, subsampled to a size that suits a web page."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from sage_ns.avatar.avatar import Avatar
 
 MOST_ROWS = 1500
-"""A minute at 25 frames per second."""
+"""Largest number of rows: a minute at 25 frames per second."""
 
 
 def make_clip(motion: Motion, center: Float[Tensor, "3"] | None = None) -> Motion | None:
-    """A clip of at most `MOST_ROWS` rows at equal distances in time, with its `fps`; None for a single moment.
+    """Make a clip of at most `MOST_ROWS` rows, evenly spaced in time, with its `fps`; None for a single moment.
 
     Args:
-        motion: One row per frame. Without an `fps` it has `USUAL_FPS`.
-        center: Where the head is to be on average [metres, a translation]: another capture's world has another origin.
-            None leaves the head where it is.
+        motion: One row per frame. `USUAL_FPS` replaces a missing `fps`.
+        center: New mean translation of the head [metres], because the world of another capture has another origin. None
+            leaves the translation unchanged.
     """
     if motion.num_rows < 2:
         return None
@@ -37,11 +37,11 @@ def make_clip(motion: Motion, center: Float[Tensor, "3"] | None = None) -> Motio
 
 
 def clip_of(avatar: Avatar, driving: Motion | None, fps: float) -> Motion | None:
-    """The clip that drives an avatar on its page; None where there is but one moment.
+    """Make the clip that drives an avatar on its page; None if the motion has a single moment.
 
     Args:
         avatar: the avatar that moves.
-        driving: the motion of a driver, whose head is brought to the avatar's place; None: the avatar's own motion.
+        driving: the motion of a driver, translated to the place of the avatar's head; None: the avatar's own motion.
         fps: rows of the motion per second.
 
     Raises:

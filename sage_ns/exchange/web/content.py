@@ -1,4 +1,4 @@
-"""All that the page shows, as one file: rigs, surfels, mouth, sliders and the driving clip."""
+"""The page's data as one file: rigs, surfels, mouth, sliders and the clip."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _BUILTIN = "built-in head"
 
 @dataclass(frozen=True, eq=False)
 class WebContent:
-    """The avatar's file, ready to be written."""
+    """Content of the avatar's file, and facts about it."""
 
     data: bytes
     sizes: dict[str, int]
@@ -39,17 +39,17 @@ class WebContent:
 
     @property
     def is_builtin(self) -> bool:
-        """Whether the rig is our own, which anybody may publish."""
+        """Whether the rig is the built-in head, which may be published freely."""
         return self.head_model.startswith(_BUILTIN)
 
 
 def web_content(avatar: Avatar, clip: Motion | None, sh_degree: int) -> WebContent:
-    """Everything of an avatar that the page needs, on whatever device the avatar is.
+    """Collect the data of an avatar that the page needs.
 
     Args:
-        avatar: what its look leaves out is left out here.
-        clip: the driving clip, if any.
-        sh_degree: of the view-dependent colour that is kept.
+        avatar: the avatar, on any device; parts that its look leaves out are left out here.
+        clip: the clip, if any.
+        sh_degree: degree of the view-dependent colour that is kept.
     """
     head_model = avatar.rig.head_model.to("cpu")
     mouth = avatar.mouth if avatar.look.mouth else None
@@ -101,7 +101,7 @@ def _used_expression(
 
 
 def _mouth_arrays(mouth: Mouth, used: Bool[np.ndarray, "num_expression"]) -> dict[str, np.ndarray]:
-    """The mouth's own rig, and what its light goes by, see `sage_ns.avatar.mouth.part_shade`."""
+    """Return the arrays of the mouth's own rig and of its light, see `sage_ns.avatar.mouth.part_shade`."""
     model = mouth.rig.head_model.to("cpu")
     kept = kept_vertices(model)
     part = np.zeros(model.num_vertices, np.uint8)
@@ -118,7 +118,7 @@ def _mouth_arrays(mouth: Mouth, used: Bool[np.ndarray, "num_expression"]) -> dic
 
 
 def _portrait(avatar: Avatar) -> dict[str, Any]:
-    """What a camera in front of the face needs to know, see `sage_ns.avatar.portrait`: lengths in metres."""
+    """Return the values for a camera in front of the face, see `sage_ns.avatar.portrait`: lengths in metres."""
     motion = avatar.motion.canonical()
     low, high = avatar.rig.vertices(motion).aminmax(dim=0)
     return {

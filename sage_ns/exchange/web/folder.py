@@ -1,4 +1,4 @@
-"""The exported folder: written beside its place and moved there when it is whole."""
+"""The exported folder: written to a temporary folder and moved into place when it is complete."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ _IMPORT_MAP, _LICENCE = "<!-- import map -->", "<!-- licence -->"
 
 
 def check_target(folder: Path, overwrite: bool) -> None:
-    """Refuse a place that holds something else.
+    """Check that the page can be written to ``folder``.
 
     Raises:
-        SageError: there is a file, a folder of something else, or an export that is not to be replaced.
+        SageError: the path is a file, a folder with other content, or an export that must not be replaced.
     """
     if not folder.exists():
         return
     if not folder.is_dir() or (any(folder.iterdir()) and not (folder / DATA).is_file()):
-        raise SageError(f"{folder} exists and is no exported page. Give another folder: this one is left as it is.")
+        raise SageError(f"{folder} exists and is not an exported page. Give another folder; this one is not changed.")
     if any(folder.iterdir()) and not overwrite:
-        raise SageError(f"{folder} holds an exported page already. Give --overwrite, or another folder.")
+        raise SageError(f"{folder} already contains an exported page. Give --overwrite, or another folder.")
 
 
 def licence_note(content: WebContent) -> str:
-    """What publishing the folder means for a rig that is not ours; empty for the built-in one."""
+    """Return the licence note for publishing a rig from another source; empty for the built-in head."""
     if content.is_builtin:
         return ""
     return (
-        f"Contains the mesh and blendshapes of the head model '{content.head_model}' and the likeness of a person: to "
-        "be published only as far as the head model's licence and that person allow."
+        f"Contains the mesh and blendshapes of the head model '{content.head_model}' and the likeness of a person. "
+        "Publish it only as far as the head model's licence and that person allow."
     )
 
 
 def write_folder(folder: Path, content: WebContent, library: Library) -> int:
-    """Write page, data and libraries; replaces what is at ``folder``, see `check_target`. Returns its size in bytes."""
+    """Write page, data and libraries, replacing ``folder`` (see `check_target`), and return the size in bytes."""
     with whole_folder(folder.absolute()) as unfinished:
         shutil.copytree(PAGE, unfinished, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
         index = unfinished / "index.html"

@@ -1,6 +1,6 @@
-"""The libraries that draw the splats in the browser, Spark and three.js: found, installed or linked, never shipped.
+"""The libraries that draw the splats in the browser, Spark and three.js: found, installed or linked.
 
-Both are under the MIT licence; their licence files go along with the copies.
+This package does not contain them. Both are under the MIT licence; their licence files are copied with them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sage_ns.errors import SageError
 
 SPARK, THREE = "@sparkjsdev/spark", "three"
 PINNED = {SPARK: "2.2.0", THREE: "0.187.0"}
-"""The versions that the page was written for and tested with."""
+"""Versions that the page is tested with."""
 _LEAST = {SPARK: (2, 2), THREE: (0, 180)}
 _BELOW = {SPARK: (3,), THREE: (1,)}
 FILES = {
@@ -28,13 +28,13 @@ FILES = {
     f"{SPARK}/dist/spark.module.min.js": "spark/spark.module.min.js",
     f"{SPARK}/LICENSE": "spark/LICENSE",
 }
-"""Where files are in node_modules, and where in the exported folder's `lib`."""
+"""Paths of files in node_modules, and their paths in the exported folder's `lib`."""
 _CDN = "https://cdn.jsdelivr.net/npm"
 _CACHE = Path("~/.cache/sage_ns/web")
 _SECONDS = 300
 _HINT = (
     f"Install them (npm install {' '.join(f'{name}@{version}' for name, version in PINNED.items())}) and give "
-    "--library node_modules, or let the page load them from a public CDN with --cdn: it then needs the internet."
+    "--library node_modules, or let the page load them from a public CDN with --cdn; the page then needs the internet."
 )
 
 
@@ -44,14 +44,14 @@ class WebLibraryError(SageError):
 
 @dataclass(frozen=True)
 class Library:
-    """Where the page gets its libraries from."""
+    """Source of the page's libraries."""
 
     node_modules: Path | None
     """Folder to copy from; None = the page loads from a CDN."""
 
     @property
     def import_map(self) -> str:
-        """What the page's module names stand for, as JSON."""
+        """The page's import map: files of its module names, as JSON."""
         if self.node_modules is None:
             spark, three = (f"{_CDN}/{name}@{PINNED[name]}" for name in (SPARK, THREE))
             imports = {
@@ -68,7 +68,7 @@ class Library:
         return json.dumps({"imports": imports}, indent=2)
 
     def copy(self, folder: Path) -> None:
-        """Copy what the page loads, and the licences, into ``folder``."""
+        """Copy the libraries that the page loads, and their licences, into ``folder``."""
         for source, target in FILES.items():
             if self.node_modules is not None:
                 (folder / target).parent.mkdir(parents=True, exist_ok=True)
@@ -76,14 +76,16 @@ class Library:
 
 
 def find_library(given: Path | None, near: Path) -> Library:
-    """The libraries: in the given folder, else in a `node_modules` here, above or around ``near``, else installed.
+    """Find the libraries in the given folder, in a nearby `node_modules` or in the cache; else install them by npm.
+
+    Nearby folders are the working directory, its parents, and the parents of ``near``.
 
     Args:
-        given: a folder that holds `three` and `@sparkjsdev/spark`, or one whose `node_modules` does.
-        near: where the page is going to be.
+        given: a folder that contains `three` and `@sparkjsdev/spark`, or whose `node_modules` does.
+        near: path of the page.
 
     Raises:
-        WebLibraryError: the given folder does not hold them; or there are none and npm is missing or fails.
+        WebLibraryError: the given folder does not contain them; or none are found, and npm is missing or fails.
     """
     if given is not None:
         folder = given if (given / SPARK).is_dir() else given / "node_modules"
@@ -102,7 +104,7 @@ def find_library(given: Path | None, near: Path) -> Library:
 def _installed(cache: Path) -> Path:
     npm = shutil.which("npm")
     if npm is None:
-        raise WebLibraryError(f"neither {SPARK} and {THREE} nor npm to install them with were found. {_HINT}")
+        raise WebLibraryError(f"found neither {SPARK} and {THREE} nor npm to install them. {_HINT}")
     packages = [f"{name}@{version}" for name, version in PINNED.items()]
     cache.mkdir(parents=True, exist_ok=True)
     options = ("--no-audit", "--no-fund", "--no-save", "--ignore-scripts")
@@ -119,7 +121,7 @@ def _installed(cache: Path) -> Path:
 
 
 def _problem(node_modules: Path) -> str | None:
-    """Why this folder will not do."""
+    """Return why a folder does not provide the libraries; None if it does."""
     for name, least in _LEAST.items():
         package = node_modules / name / "package.json"
         if not package.is_file():

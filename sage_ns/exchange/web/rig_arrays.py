@@ -1,4 +1,4 @@
-"""A rig as arrays for the browser: what poses it, without what no slider and no clip makes use of."""
+"""A rig as arrays for the browser, without the expressions that neither the sliders nor the clip use."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from sage_ns.rig import HeadModel
 
 _LEVELS = 32767
 _NEGLIGIBLE = 1e-7
-"""Metres per unit of coefficient: directions that move nothing further than this are left out."""
+"""Metres per unit of coefficient: directions with smaller displacements are left out."""
 
 
 def rig_arrays(model: HeadModel, used: Bool[np.ndarray, "num_expression"]) -> dict[str, np.ndarray]:
-    """Everything that posing needs, by the names of :class:`HeadModel`.
+    """Return all arrays that posing needs, by the names of :class:`HeadModel`.
 
-    Vertices in no triangle are left out; joints come regressed, at rest (`joints`) and as directions. A basis `b` of
-    directions is three arrays: `b` (one direction per row, 16 bits), `b_scale` (metres per level) and `b_index` (which
-    coefficient it belongs to).
+    Vertices in no triangle are left out. Joints are already regressed, at rest (`joints`) and as directions. A basis
+    `b` of directions is three arrays: `b` (one direction per row, 16 bits), `b_scale` (metres per level) and `b_index`
+    (the coefficient of each row).
 
     Args:
-        model: one person's (identity folded into the template).
-        used: the expression coefficients that will ever differ from 0.
+        model: head model of one person (the template includes the identity).
+        used: whether each expression coefficient can differ from 0 on the page.
     """
     model = model.to("cpu")
     kept = kept_vertices(model)
@@ -45,7 +45,7 @@ def rig_arrays(model: HeadModel, used: Bool[np.ndarray, "num_expression"]) -> di
 
 
 def kept_vertices(model: HeadModel) -> Int[np.ndarray, "num_kept"]:
-    """Vertices that a triangle has, ascending: the browser's vertex i is the model's vertex `kept_vertices[i]`."""
+    """Return the vertices of all triangles, ascending: the browser's vertex i is the model's `kept_vertices[i]`."""
     return torch.unique(model.triangles).cpu().numpy()
 
 

@@ -1,4 +1,4 @@
-"""What the page's sliders move: neck, jaw and eyes, and the face's strongest moves, as in the viewer's panel."""
+"""The page's sliders: neck, jaw and eyes, and the moves of the face, as in the viewer's panel."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ _POSE = (
     ("Eyes", "Eyes aside", 0.5, _EYES, _Y),
     ("Eyes", "Eyes down", 0.35, _EYES, _X),
 )
-"""Group, name, radians to both sides, joints as parts of the motion vector, and the axis that they turn about."""
+"""Group, name, largest angle to both sides in radians, joints as parts of the motion vector, and axis of rotation."""
 
 
 @dataclass(frozen=True)
 class Slider:
-    """A control: at value x it adds x times `up` to the motion vector, and below 0 -x times `down`."""
+    """A slider: at a value x >= 0 it adds x times `up` to the motion vector, at x < 0 it adds -x times `down`."""
 
     group: str
     name: str
     low: float
     high: float
     up: dict[int, float]
-    """Entries of the motion vector that are not 0."""
+    """Nonzero values by entry of the motion vector."""
     down: dict[int, float]
 
 
 def make_sliders(model: HeadModel) -> list[Slider]:
-    """The sliders of a rig; those of its face are `face_sliders`."""
+    """Return the sliders of a rig; those of its face come from `face_sliders`."""
     sliders = []
     for group, name, limit, joints, axis in _POSE:
         low = 0.0 if name == "Jaw open" else -limit

@@ -1,4 +1,4 @@
-"""Surfels as arrays for the browser, those of the head and of the mouth in one set."""
+"""Surfels of head and mouth as one set of arrays for the browser."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ _HALF = ("quaternions", "log_scales", "opacity_logits", "sh_dc", "sh_rest")
 
 
 def surfel_arrays(parts: Sequence[tuple[BoundSurfels, int]], sh_degree: int) -> dict[str, np.ndarray]:
-    """All surfels by the names of :class:`BoundSurfels`, in an order of which every beginning is an even sample.
+    """Return all surfels by the names of :class:`BoundSurfels`, in random order.
 
-    So a slow machine draws fewer of them by stopping earlier. Centres are float32, all else float16.
+    The first n surfels are an even sample of all of them: a slow machine draws only these. Centres are float32, all
+    other values float16.
 
     Args:
         parts: surfels, and the number of their first triangle among all triangles.
-        sh_degree: of the view-dependent colour that is kept; missing degrees are zeros.
+        sh_degree: degree of the view-dependent colour that is kept; missing degrees are zeros.
     """
     num_rest = (sh_degree + 1) ** 2 - 1
     values: dict[str, list[Tensor]] = {name: [] for name in ("triangle", *BoundSurfels.PARAMETERS)}

@@ -1,1 +1,1 @@
-"""The face by name: moves, whole expressions, sliders and ARKit's coefficients."""
+"""Named moves of the face, whole expressions, sliders and ARKit's coefficients."""

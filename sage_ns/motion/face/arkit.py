@@ -1,10 +1,10 @@
-"""Driving by ARKit's 52 blendshape coefficients, as phones and webcam trackers send them.
+"""Motion from ARKit's 52 blendshape coefficients, as phones and webcam trackers send them.
 
-The names are those of `ARFaceAnchor.BlendShapeLocation` (Apple's documentation: 0 is neutral, 1 the most that a face
-does; left and right are the face's own). A rig that has an expression of that name, spelled as ARKit spells it
-(`mouthSmileLeft`), as ICT-FaceKit does (`mouthSmile_L`) or as we do (`mouth_smile_left`), gets the coefficient as it
-is. For others a table says which named or fitted moves (`sage_ns.motion.face.moves`) stand in. Jaw and eyes are
-turned by their joints.
+The names are those of `ARFaceAnchor.BlendShapeLocation` (Apple's documentation: 0 is neutral, 1 is the maximum; left
+and right are the face's own). If the rig has an expression of that name, spelled as in ARKit (`mouthSmileLeft`), as in
+ICT-FaceKit (`mouthSmile_L`) or as in this package (`mouth_smile_left`), the coefficient sets that expression
+unchanged. For all other names a table lists the named or fitted moves (`sage_ns.motion.face.moves`) that replace it.
+Coefficients of jaw and eyes turn their joints.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ ARKIT_NAMES: tuple[str, ...] = (
 """ARKit's 52 names."""
 
 JAW_OPEN = 0.44
-"""Radians of the jaw's joint at jawOpen 1: what turns ICT-FaceKit's jaw as far as its shape jawOpen does."""
+"""Rotation of the jaw's joint at jawOpen 1, radians: it opens ICT-FaceKit's jaw as far as the shape jawOpen does."""
 JAW_ASIDE = 0.105
-"""Radians at jawLeft or jawRight 1; likewise."""
+"""Rotation of the jaw's joint at jawLeft or jawRight 1, radians; chosen in the same way."""
 LOOK_ASIDE, LOOK_UP_DOWN = 0.60, 0.45
-"""Radians of an eye at 1. Apple gives no angles; people look farther with the head."""
+"""Rotation of an eye at 1, radians. Apple gives no angles; beyond these, people turn the head."""
 
 Weights = Mapping[str, float]
 
@@ -74,7 +74,7 @@ _BY_NAME: Mapping[str, Weights] = {
     "mouthShrugLower": {"chin_raise": 1.0},
     "mouthShrugUpper": {"upper_lip_raise_left": 0.65, "upper_lip_raise_right": 0.65},
 }
-"""Stand-ins on rigs that name their expressions as the built-in head does; the other names are alike."""
+"""Replacements on rigs that name their expressions as the built-in head does; all other ARKit names match directly."""
 
 _BY_FIT: Mapping[str, Weights] = {
     **_sided("eyeBlink", "blink"),
@@ -98,14 +98,14 @@ _BY_FIT: Mapping[str, Weights] = {
     **_sided("mouthUpperUp", "upper_lip_raise", 1.5),
     **_sided("mouthLowerDown", "lower_lip_depress", 1.3),
 }
-"""Moves fitted to rigs without names, as strong as ICT-FaceKit's shapes of ARKit's names are on the rig made from it
-(least squares over all vertices; at most 1.5, so that coefficients stay usual)."""
+"""Replacements on rigs without names: weights of fitted moves, chosen to match ICT-FaceKit's shapes of ARKit's names on
+the rig made from it (least squares over all vertices; at most 1.5, to keep coefficients in their usual range)."""
 
 _JAW, _LEFT_EYE, _RIGHT_EYE = (part.start for part in (FlameParams.JAW, FlameParams.LEFT_EYE, FlameParams.RIGHT_EYE))
-"""Where these begin in a motion vector."""
+"""First entry of each joint in a motion vector."""
 _TURNS: Mapping[str, tuple[int, float]] = {
     "jawOpen": (_JAW, JAW_OPEN),
-    # The chin lies along +z, the face's left is +x: turning about +y moves it there.
+    # The chin lies along +z and the face's left is +x: a rotation about +y moves the chin to the left.
     "jawLeft": (_JAW + 1, JAW_ASIDE),
     "jawRight": (_JAW + 1, -JAW_ASIDE),
     "eyeLookDownLeft": (_LEFT_EYE, LOOK_UP_DOWN),
@@ -117,29 +117,29 @@ _TURNS: Mapping[str, tuple[int, float]] = {
     "eyeLookInRight": (_RIGHT_EYE + 1, LOOK_ASIDE),
     "eyeLookOutRight": (_RIGHT_EYE + 1, -LOOK_ASIDE),
 }
-"""Entry of the motion vector, and radians at coefficient 1, where the rig has no such expression."""
+"""Entry of the motion vector and radians at coefficient 1; used if the rig has no expression of that name."""
 
 
 @dataclass(frozen=True, eq=False)
 class ArkitMap:
-    """What ARKit's coefficients do on one rig: a motion vector for each, and two rules for pairs of them.
+    """Effect of ARKit's coefficients on one rig: a motion vector for each, and two rules for pairs of them.
 
-    Where the rig has no shape mouthClose it takes back what jawOpen opens: lips that stay closed are seen, the lowered
-    chin is not. Where lids have no shapes of ARKit's names, a blink fades out squint and wide eyes, so that the lids do
-    not pass through each other.
+    If the rig has no shape mouthClose, that coefficient cancels jawOpen: the lips stay closed, but the chin does not
+    lower. If the rig has no shape eyeBlink, a blink fades out squint and wide eyes, which keeps the lids from passing
+    through each other.
     """
 
     model: HeadModel
     directions: Float[Tensor, "52 num_coefficients"]
     """Motion vector at coefficient 1, in the order of `ARKIT_NAMES`."""
     not_representable: tuple[str, ...]
-    """Names that do nothing on this rig."""
+    """Names that have no effect on this rig."""
     own: frozenset[str]
-    """Names that the rig has an expression for, however it is spelled."""
+    """Names that the rig has an expression for, in any of the known spellings."""
 
     @classmethod
     def of(cls, model: HeadModel) -> ArkitMap:
-        """Find out what the rig can do. Rigs without names take a second: moves are fitted to their geometry."""
+        """Build the map of a rig. Rigs without names take a second, because moves are fitted to their geometry."""
         face = face_moves(model.to("cpu"))
         directions = torch.zeros(len(ARKIT_NAMES), NUM_POSE + model.num_expression)
         own, nothing = set(), []
@@ -158,7 +158,7 @@ class ArkitMap:
         return cls(model, directions, tuple(nothing), frozenset(own))
 
     def motion(self, coefficients: Mapping[str, float], head: Sequence[float] = (0.0, 0.0, 0.0)) -> FlameParams:
-        """One moment; see `arkit_motion`."""
+        """Convert one moment; see `arkit_motion`."""
         given = _checked(coefficients)
         if "mouthClose" not in self.own:
             given["jawOpen"] = max(given["jawOpen"] - given["mouthClose"], 0.0)
@@ -176,14 +176,14 @@ class ArkitMap:
 def arkit_motion(
     coefficients: Mapping[str, float], model: HeadModel, head: Sequence[float] = (0.0, 0.0, 0.0)
 ) -> FlameParams:
-    """One moment of motion from ARKit's coefficients.
+    """Convert ARKit's coefficients to one moment of FLAME motion.
 
     Args:
-        coefficients: 0..1 by name; names that are absent are 0. ARKit's raw spelling (`mouthSmile_L`) and capitals are
-            understood, MediaPipe's `_neutral` is ignored.
-        model: The rig to move, `avatar.rig.head_model`. What it can do is found out once.
-        head: How the head is turned: axis times radians, x to the face's left, y up, z out of the face, as in ARKit's
-            face anchor. The neck does it.
+        coefficients: 0..1 by name; absent names are 0. ARKit's raw spelling (`mouthSmile_L`) and any capitalisation
+            are accepted; MediaPipe's `_neutral` is ignored.
+        model: The rig to move, `avatar.rig.head_model`. Its map is computed once and kept.
+        head: Rotation of the head: axis times radians, x to the face's left, y up, z out of the face, as in ARKit's
+            face anchor. It becomes the rotation of the neck.
 
     Raises:
         ArkitError: A name is unknown, or a value is not a finite number in 0..1; names it.
@@ -197,7 +197,7 @@ def _map_of(model: HeadModel) -> ArkitMap:
 
 
 def _key(name: str) -> str:
-    """One spelling for `mouthSmileLeft`, `mouthSmile_L` and `mouth_smile_left`."""
+    """Return the same key for `mouthSmileLeft`, `mouthSmile_L` and `mouth_smile_left`."""
     for short, side in (("_L", "Left"), ("_R", "Right")):
         if name.endswith(short):
             name = name[: -len(short)] + side
@@ -208,7 +208,7 @@ _NAMES_BY_KEY = {_key(name): name for name in ARKIT_NAMES}
 
 
 def _own_shapes(name: str, face: FaceMoves) -> list[np.ndarray]:
-    """The rig's own expression of that name, or its two halves (ICT-FaceKit has browInnerUp and cheekPuff by side)."""
+    """Return the rig's expression of that name, or its left and right half (ICT-FaceKit splits browInnerUp)."""
     if not face.is_named:
         return []
     moves = {_key(move): row for move, row in face.moves.items()}
@@ -220,7 +220,7 @@ def _own_shapes(name: str, face: FaceMoves) -> list[np.ndarray]:
 
 
 def _stand_in(name: str, face: FaceMoves) -> np.ndarray | None:
-    """The weighted sum of moves that the table names; None where it names none, or the rig lacks one of them."""
+    """Return the table's weighted sum of moves; None if the table has no entry or the rig lacks one of the moves."""
     weights = (_BY_NAME if face.is_named else _BY_FIT).get(name)
     if weights is None or not set(weights) <= set(face.moves):
         return None
@@ -228,7 +228,7 @@ def _stand_in(name: str, face: FaceMoves) -> np.ndarray | None:
 
 
 def _checked(coefficients: Mapping[str, float]) -> dict[str, float]:
-    """All 52 coefficients by ARKit's own names."""
+    """Check coefficients and return all 52 by ARKit's own names."""
     given = dict.fromkeys(ARKIT_NAMES, 0.0)
     for spelled, value in coefficients.items():
         key = _key(spelled)
@@ -237,7 +237,7 @@ def _checked(coefficients: Mapping[str, float]) -> dict[str, float]:
         if key not in _NAMES_BY_KEY:
             near = difflib.get_close_matches(key, _NAMES_BY_KEY, n=1)
             hint = f" Did you mean '{_NAMES_BY_KEY[near[0]]}'?" if near else ""
-            raise ArkitError(f"'{spelled}' is none of ARKit's 52 blendshapes.{hint}")
+            raise ArkitError(f"'{spelled}' is not one of ARKit's 52 blendshapes.{hint}")
         if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 <= value <= 1:
             raise ArkitError(f"'{spelled}' is {value!r}; expected a number in 0..1")
         given[_NAMES_BY_KEY[key]] = float(value)

@@ -1,10 +1,10 @@
-"""Moves of the face by name (a smile, a pucker, a blink) as expression coefficients, for rigs with and without names.
+"""Named moves of the face (a smile, a pucker, a blink) as expression coefficients, for rigs with and without names.
 
-A rig that names its expressions, as the built-in head does, has its moves ready. FLAME's and similar rigs have
-principal components instead; there a move is fitted: skin of lips, lids and brows is asked to go where the move takes
-it, and of all coefficients that do so the most usual ones are taken (components have unit variance, so this is the
-maximum a posteriori under a standard normal). What belongs to a move elsewhere, such as the cheeks of a smile, comes
-along as it does in the scans that the components were made from.
+A rig that names its expressions, as the built-in head does, provides its moves directly. FLAME and similar rigs have
+principal components instead. For these, each move is fitted: target positions are set for the skin of lips, lids and
+brows, and of all coefficients that reach them the most probable ones are chosen (components have unit variance:
+maximum a posteriori under a standard normal). Related motion elsewhere, such as the cheeks of a smile, follows from
+the scans that the components were made from.
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ if TYPE_CHECKING:
 Move = Float[np.ndarray, "num_expression"]
 
 _NOISE = 1e-3
-"""Metres that a fitted move may miss its aim by."""
+"""Standard deviation of a fitted move from its target, metres."""
 _LARGEST = 3.0
-"""Standard deviations of a component that a move at full strength may ask for."""
+"""Largest coefficient of a move at full strength, in standard deviations of the component."""
 _UPPER_LID_SHARE = 0.88
-"""Of an opening, what the upper lid closes; the rest is the lower lid's."""
+"""Share of the opening that the upper lid closes; the lower lid closes the rest."""
 
 
 @dataclass(frozen=True, eq=False)
 class FaceMoves:
-    """What a rig's face can do."""
+    """The named moves of a rig, and the openings of its mouth and eyes."""
 
     moves: dict[str, Move]
     """Coefficients of a move at full strength, by name."""
     mouth: Opening | None
     eyes: dict[str, Opening]
-    """Lids by side, as far as the rig has regions for them."""
+    """Lids by side; only sides that the rig has regions for."""
     is_named: bool
-    """Whether the coefficients themselves have names and run from 0 to 1."""
+    """Whether the rig's coefficients have names and run from 0 to 1."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Aim:
-    """Where vertices should go: metres, and how much that counts (in points)."""
+    """Target displacement of vertices [metres], and its weight (as a number of points)."""
 
     vertices: Int[np.ndarray, "n"]
     displacement: Float[np.ndarray, "n 3"]
@@ -55,7 +55,7 @@ class _Aim:
 
 
 def face_moves(model: HeadModel) -> FaceMoves:
-    """The moves of a rig: its named expressions, else fitted ones as far as its regions allow.
+    """Return the moves of a rig: its named expressions, or else moves fitted to the regions that it has.
 
     Args:
         model: The head model, on the CPU.
@@ -86,10 +86,10 @@ def face_moves(model: HeadModel) -> FaceMoves:
 
 
 def _fit(basis: Float[np.ndarray, "num_vertices 3 num_expression"], aims: list[_Aim]) -> Move:
-    """Coefficients x that minimise sum w |B x - d|^2 / noise^2 + |x|^2, then undone of their shrinkage.
+    """Return the coefficients x that minimise sum w |B x - d|^2 / noise^2 + |x|^2, corrected for shrinkage.
 
-    The prior makes x fall short of the first aim; x is scaled up until its mean displacement along that aim is the
-    aim's own, as far as that is usual (`_LARGEST`).
+    The prior makes x fall short of the first aim. x is scaled up until its mean displacement along that aim equals the
+    aim, limited by `_LARGEST`.
     """
     normal, right = np.eye(basis.shape[-1]), np.zeros(basis.shape[-1])
     for aim in aims:
@@ -105,7 +105,7 @@ def _fit(basis: Float[np.ndarray, "num_vertices 3 num_expression"], aims: list[_
 
 
 def _lip_aims(model: HeadModel) -> dict[str, _Aim]:
-    """Moves of the lips: displacements in millimetres for a mouth 50 mm wide, in its own coordinates.
+    """Return the aims of lip moves: displacements in millimetres for a mouth 50 mm wide, in its own coordinates.
 
     `s` runs from -1 (right corner) to 1 (left corner), `corner` rises towards the corners, `sign` is 1 on the upper
     lip and -1 on the lower.
@@ -145,7 +145,7 @@ def _lip_aims(model: HeadModel) -> dict[str, _Aim]:
 
 
 def _brow_aims(model: HeadModel) -> dict[str, _Aim]:
-    """Moves of the brows: skin a third to a half of the eyes' distance above them."""
+    """Return the aims of brow moves: skin above the eyes by a third to a half of the distance between the eyes."""
     joints = (model.joint_regressor @ model.v_template).double().numpy()
     eyes = dict(zip(SIDES, joints[3:5], strict=True))
     apart = eyes["left"][0] - eyes["right"][0]
@@ -167,7 +167,7 @@ def _brow_aims(model: HeadModel) -> dict[str, _Aim]:
 
 
 def _blink_aims(model: HeadModel, opening: Opening) -> list[_Aim]:
-    """Both rims on one line, most of the way by the upper lid."""
+    """Return the aims of a blink: both rims meet on one line, and the upper lid moves most of the way."""
     positions = model.v_template.double().numpy()
     upper, lower = positions[opening.upper], positions[opening.lower]
     across = np.stack([0.0 * opening.rest, lower[:, 1] - upper[:, 1], np.zeros_like(opening.rest)], axis=-1)

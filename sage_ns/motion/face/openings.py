@@ -1,7 +1,8 @@
-"""Mouth and eyes as openings between two rims: how far they gape, as a function of expression and jaw.
+"""Mouth and eyes as openings between two rims: the gap as a function of expression and jaw.
 
-Linear in the expression coefficients, as blendshapes are; the jaw counts by its rate at rest. With this a made-up
-motion can close the lids exactly and keep the lips from passing through each other, on any rig in FLAME's format.
+The gap is linear in the expression coefficients, as blendshapes are, and in the jaw's angle, with its rate at rest.
+Generated motion uses it to close the lids exactly and to keep the lips from passing through each other, on any rig in
+FLAME's format.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from sage_ns.rig import FlameParams, HeadModel, pose_vertices
 
 _JAW_JOINT, _FIRST_EYE_JOINT = 2, 3
 _SMALL_TURN = 0.05
-"""Radians of jaw opening that its rate is measured with."""
+"""Jaw opening for measuring the rate, radians."""
 _EYE_REACH, _MOUTH_REACH = 0.13, 0.6
-"""Where rims are looked for, to both sides of the middle: share of the distance of the eyes, of half the mouth."""
+"""Range of the rims to both sides of the middle: share of the distance between the eyes, and of half the mouth."""
 _COLUMNS = 9
 
 
@@ -40,15 +41,15 @@ class Opening:
     def gap(
         self, expr: Float[np.ndarray, "t num_expression"], jaw: Float[np.ndarray, "t"]
     ) -> Float[np.ndarray, "t num_pairs"]:
-        """How far the rims are apart at every moment, metres."""
+        """Return the distance between the rims at every moment, metres."""
         return self.rest + expr @ self.per_expression.T + jaw[:, None] * self.per_radian
 
 
 def eye_opening(model: HeadModel, side: str) -> Opening | None:
-    """The lids of the left or right eye; None if the model has no region for it.
+    """Return the lids of the left or right eye; None if the model has no region for it.
 
-    Seen from the eye's joint the opening is where the pupil is: of the skin before the eye, the lids' rims are what is
-    nearest to the horizontal from above and from below.
+    The opening lies in front of the eye's joint, at the height of the pupil. The rims of the lids are the skin vertices
+    in front of the eye that are nearest to the horizontal, from above and from below.
     """
     eyes = (model.joint_regressor @ model.v_template)[_FIRST_EYE_JOINT : _FIRST_EYE_JOINT + 2]
     skin = _without(model.regions.vertices(f"{side}_eye_region"), model.regions.vertices(f"{side}_eyeball"))
@@ -60,7 +61,7 @@ def eye_opening(model: HeadModel, side: str) -> Opening | None:
 
 
 def mouth_opening(model: HeadModel) -> Opening | None:
-    """The lips; None if the model has no region for them. The jaw carries the lower lip and leaves the upper one."""
+    """Return the lips; None if the model has no region for them. Skinning weights of the jaw mark the lower lip."""
     lips = model.regions.vertices("lips")
     if len(lips) == 0:
         return None
@@ -75,7 +76,7 @@ def _opening(
     model: HeadModel, vertices: Int[Tensor, "n"], across: Float[Tensor, "n"], height: Float[Tensor, "n"],
     above: Bool[Tensor, "n"], below: Bool[Tensor, "n"],
 ) -> Opening | None:  # fmt: skip
-    """Lowest vertex above and highest below in columns over `across` -1..1; None unless three columns have both."""
+    """Pair the lowest vertex above with the highest below, in columns over `across` -1..1; None below three pairs."""
     pairs = []
     for center in np.linspace(-1.0, 1.0, _COLUMNS):
         near = (across - center).abs() < 1.2 / (_COLUMNS - 1)

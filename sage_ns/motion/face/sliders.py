@@ -1,4 +1,4 @@
-"""A dozen sliders that move a face: by name where the rig or its geometry has names, else by what is strongest."""
+"""About a dozen sliders that move a face: named moves where the rig has them, else its strongest expressions."""
 
 from __future__ import annotations
 
@@ -20,27 +20,28 @@ if TYPE_CHECKING:
 BLINK = "Blink"
 """Name of the slider that closes the lids."""
 NUM_STRONGEST = 10
-"""Sliders of a face whose moves have no known names."""
+"""Number of sliders of a face whose moves have no known names."""
 _ENOUGH = 4
-"""Known moves that a face needs, for its sliders to be the known ones."""
+"""Smallest number of known moves at which a face gets the known sliders."""
 _COMPONENT_RANGE = 3.0
-"""Standard deviations: what a face seldom exceeds."""
+"""Standard deviations that a face seldom exceeds."""
 _SIDE = re.compile(r"(.+?)_?(?:_left|_right|_[lrLR]|Left|Right)")
 _CANCELS = 0.5
-"""Of both sides' reach, what is left of opposite ones together (jaw to the left and right); of a pair it is 0.7."""
+"""Opposite moves (jaw to the left and right) largely cancel: their sum reaches less than this share of the reach of
+both added up. For the two sides of a symmetric move the share is 0.7."""
 
 Expression = Float[np.ndarray, "num_expression"]
 
 
 @dataclass(frozen=True, eq=False)
 class FaceSlider:
-    """One way in which a face moves."""
+    """A slider for one move of a face, or for two opposite moves."""
 
     name: str
     group: str
-    """What it stands under."""
+    """Heading that the slider is listed under."""
     low: float
-    """Smallest value: 0, or below it where the slider has a move to either side."""
+    """Smallest value: 0, or negative if the slider has a second move below 0."""
     high: float
     up: Expression
     """Coefficients at the value 1."""
@@ -48,16 +49,16 @@ class FaceSlider:
     """Coefficients at the value -1."""
     hint: str = ""
     key: tuple[str, str] = ("", "")
-    """Moves of `sage_ns.motion.face.tables` that its right and its left side stand for."""
+    """Moves of `sage_ns.motion.face.tables` that its positive and negative values stand for."""
 
     def expression(self, value: float) -> Expression:
-        """Coefficients at a value."""
+        """Return the coefficients at a value."""
         return value * self.up if value > 0 else -value * self.down
 
 
 @dataclass(frozen=True)
 class _Known:
-    """A slider by the names of its moves; the first of each side is what it stands for in tables of expressions."""
+    """A slider by the names of its moves; the first name of each side is its key in the table of expressions."""
 
     name: str
     group: str
@@ -87,10 +88,10 @@ _KNOWN = (
 
 
 def face_sliders(model: HeadModel) -> tuple[FaceSlider, ...]:
-    """Sliders for a rig, those of one group next to each other.
+    """Return the sliders of a rig, ordered by group.
 
-    A face that smiles and frowns by names that we know, its own or fitted ones (`face_moves`), gets those, left and
-    right together. Any other gets its strongest expressions under the names that the rig gives them.
+    A face with enough known moves, its own or fitted ones (`face_moves`), gets sliders for these; left and right move
+    together. Any other face gets its strongest expressions under the rig's own names.
 
     Args:
         model: the head model, on any device.
@@ -107,7 +108,7 @@ def face_sliders(model: HeadModel) -> tuple[FaceSlider, ...]:
 
 
 def _strongest(model: HeadModel) -> tuple[FaceSlider, ...]:
-    """The expressions that move the mesh most, in the rig's own order; sides together, opposites on one slider."""
+    """Return the expressions that move the mesh most, in the rig's order; both sides, or opposites, share a slider."""
     basis = model.expression_basis.double().numpy()
     names = model.expression_names or [f"Component {index + 1}" for index in range(model.num_expression)]
     rows: dict[str, list[Expression]] = {}
@@ -130,7 +131,7 @@ def _strongest(model: HeadModel) -> tuple[FaceSlider, ...]:
 
 
 def _title(name: str) -> str:
-    """`browInnerUp_` and `brow_inner_up` as "Brow inner up"."""
+    """Return "Brow inner up" for `browInnerUp_` and `brow_inner_up`."""
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).replace("_", " ").split()
     return " ".join(words).lower().capitalize()
 
@@ -138,7 +139,7 @@ def _title(name: str) -> str:
 def expression(
     sliders: Sequence[FaceSlider], values: Mapping[str, float], num_expression: int, is_named: bool
 ) -> Expression:
-    """Coefficients of all sliders together, within what a face can do (`sage_ns.motion.limits`)."""
+    """Return the sum of all sliders' coefficients, clamped to the limits of a face (`sage_ns.motion.limits`)."""
     total = np.zeros(num_expression)
     for slider in sliders:
         total += slider.expression(values.get(slider.name, 0.0))
@@ -146,9 +147,10 @@ def expression(
 
 
 def random_expression(sliders: Sequence[FaceSlider], rng: np.random.Generator) -> tuple[dict[str, float], float]:
-    """An expression that people make, of random strength: values by slider, and radians that the jaw opens.
+    """Return a random natural expression: values by slider, and the opening of the jaw in radians.
 
-    Taken from `sage_ns.motion.face.tables`; where the sliders are others, three of them at random.
+    It comes from `sage_ns.motion.face.tables` with a random strength. If the tables do not fit the sliders, three
+    random sliders get random values.
     """
     recipes = [recipe for recipe in map(lambda each: _on(sliders, *each), EXPRESSIONS.values()) if recipe[0]]
     strength = rng.uniform(0.6, 1.0)
@@ -161,7 +163,7 @@ def random_expression(sliders: Sequence[FaceSlider], rng: np.random.Generator) -
 
 
 def _on(sliders: Sequence[FaceSlider], jaw: float, weights: Mapping[str, float]) -> tuple[dict[str, float], float]:
-    """An expression of the tables as values of sliders; nothing if it is a blink, or none of its moves has a slider."""
+    """Return an expression of the tables as slider values; none for a blink or if no slider has one of its moves."""
     values: dict[str, float] = {}
     for slider in sliders:
         value = weights.get(slider.key[0], 0.0) - weights.get(slider.key[1], 0.0)

@@ -1,7 +1,7 @@
-"""What a face does, in words: mouth shapes of speech and whole expressions, as named moves and an opening of the jaw.
+"""Tables of mouth shapes of speech and of whole expressions, as named moves and an opening of the jaw.
 
-The names are those of the built-in head's expressions; a name without a side means both. Rigs whose expressions have
-no names get moves of these names fitted (`sage_ns.motion.face.moves`).
+The names are those of the built-in head's expressions; a name without a side means both sides. For rigs whose
+expressions have no names, moves of these names are fitted (`sage_ns.motion.face.moves`).
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ EXPRESSIONS: dict[str, tuple[float, dict[str, float]]] = {
     "jaw_side": (0.05, {"jaw_left": 0.9, "mouth_left": 0.4}),
     "closed_eyes": (0.02, {"blink": 1.0}),
 }
-"""(jaw opening in radians, moves): what the face does between words."""
+"""(jaw opening in radians, moves): expressions between words."""
 
 
 def named_moves(names: Sequence[str], num_expression: int) -> dict[str, Float[np.ndarray, "num_expression"]]:
-    """One move per named expression, of that coefficient alone; those called `unused_*` are left out."""
+    """Return one move per named expression, which sets only that coefficient; names `unused_*` are left out."""
     rows = np.eye(num_expression)
     return {name: rows[index] for index, name in enumerate(names) if not name.startswith("unused")}
 
@@ -50,7 +50,7 @@ def named_moves(names: Sequence[str], num_expression: int) -> dict[str, Float[np
 def combine(
     moves: Mapping[str, Float[np.ndarray, "num_expression"]], weights: Mapping[str, float], num_expression: int
 ) -> Float[np.ndarray, "num_expression"]:
-    """Weighted sum of named moves; a name without a side adds those of both sides, one that is not there nothing."""
+    """Return the weighted sum of named moves; a name without a side adds both sides, an unknown name adds nothing."""
     row = np.zeros(num_expression)
     for name, weight in weights.items():
         for full in (name, *(f"{name}_{side}" for side in SIDES)):

@@ -1,7 +1,7 @@
-"""Motion files: one module per format, each of which registers its reader, and `load_motion`, which picks one.
+"""Motion files: one module per format, each of which registers its reader, and `load_motion`, which chooses a reader.
 
-Every module of this folder is loaded here, so a new format is one file. Commands take help texts from the registry
-before they load torch: reader modules import what is heavy where they read, not at their top.
+This file imports every module of the folder: a new format needs one new file. Commands build help texts from the
+registry before they load torch; modules of readers therefore import heavy packages inside functions, not at their top.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Reading motion of any format that a reader is registered for."""
+"""Loading motion of every registered format."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ if TYPE_CHECKING:
 
 
 def load_motion(path: Path | str, model: HeadModel | None = None, split: MotionSplit = "all") -> Motion:
-    """Read motion; `describe_readers` says from what, and `register_reader` adds a format.
+    """Load motion; `describe_readers` lists the formats, and `register_reader` adds one.
 
-    Only pose and expression are kept, never the head shape of the driver.
+    Pose and expression are kept; the driver's head shape is dropped.
 
     Args:
         path: Folder or file.
-        model: Head model that the motion has to fit: expressions are filled up with zeros to its number, and surplus
-            ones may be cut if they are zeros. None takes the motion as it is.
-        split: "train" leaves out what an export folder lists for testing alone. Other sources have no splits.
+        model: Head model that the motion must fit: missing expression coefficients are filled with zeros, surplus ones
+            are cut if they are zero. None leaves the motion unchanged.
+        split: "train" leaves out moments that only the test split of an export folder lists. Other sources have no
+            splits.
 
     Raises:
-        CaptureError: There is no motion at `path`, or a file of it is broken or of another kind; names it.
+        CaptureError: There is no motion at `path`, or a file of it is broken or of another kind; names the file.
         FlameParamsError: A field is missing, misshapen or not finite, lengths disagree, or more expression
             coefficients are in use than the head model has.
     """

@@ -16,21 +16,21 @@ _SUFFIX = ".frame"
 
 @register_reader
 class MetricalTracker(MotionReader):
-    """A `.frame` file, or a folder with such files in it or in its folder `checkpoint`."""
+    """A `.frame` file, or a folder that contains such files directly or in its folder `checkpoint`."""
 
     name = "metrical-tracker"
     reads = "an actor's folder of metrical-tracker"
-    keeps = "jaw, eyes and expression of its checkpoints; the tracker keeps the head still"
+    keeps = "jaw, eyes and expression of the checkpoints; the tracker keeps the head still"
     programs = ("metrical-tracker (`checkpoint/*.frame`)",)
     specificity = 4
-    """INSTA's folders have transforms, too, but those list no parameters."""
+    """INSTA's folders also have transforms, but these list no parameters."""
 
     def recognises(self, path: Path) -> bool:
-        """Whether there are `.frame` files."""
+        """Return whether the path is or contains `.frame` files."""
         return bool(_checkpoints(path))
 
     def read(self, path: Path, split: MotionSplit) -> Motion:
-        """Read every checkpoint as one moment of one sequence."""
+        """Read one moment from every checkpoint; together they are one sequence."""
         import torch
 
         from sage_ns.capture.tracker_checkpoints import load_tracker_checkpoints
@@ -42,8 +42,8 @@ class MetricalTracker(MotionReader):
         notes = ()
         if num_closed:
             notes = (
-                f"eyelids at {num_closed} of {len(paths)} timesteps were moved by metrical-tracker's own blendshapes, "
-                "which the head model does not have: blinks are lost",
+                f"metrical-tracker moved the eyelids at {num_closed} of {len(paths)} timesteps by blendshapes of its "
+                "own, which the head model does not have: these blinks are lost",
             )
         return Motion.of(params, path, torch.tensor(timesteps_of(paths)), notes=notes)
 

@@ -1,4 +1,4 @@
-"""Motion that lies in one npz per moment."""
+"""Motion in one npz file per moment."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 def read_moment_files(source: Path, paths: Sequence[Path], timesteps: Sequence[int]) -> Motion:
-    """Motion with one row per file; the files of one folder are one sequence.
+    """Read motion with one row per file; the files of one folder are one sequence.
 
     Args:
-        source: What was given by the user.
+        source: Path that the user gave.
         paths: The files, in the order of time; at least one.
-        timesteps: Id of every file's moment.
+        timesteps: Timestep id of every file.
 
     Raises:
         CaptureError: A file holds more than one moment.
@@ -34,7 +34,7 @@ def read_moment_files(source: Path, paths: Sequence[Path], timesteps: Sequence[i
         params = FlameParams.load(path)
         if params.num_timesteps != 1:
             raise CaptureError(
-                f"{path}: holds {params.num_timesteps} timesteps, expected one per file of a folder. To take a whole "
+                f"{path}: holds {params.num_timesteps} timesteps, expected one per file of a folder. To load a whole "
                 "sequence from one file, give that file."
             )
         if rows and params.expr.shape != rows[0].expr.shape:
@@ -50,5 +50,5 @@ def read_moment_files(source: Path, paths: Sequence[Path], timesteps: Sequence[i
 
 
 def timesteps_of(paths: Sequence[Path]) -> list[int]:
-    """Timestep ids of files: the numbers that they are named by, else their places in the sequence."""
+    """Return the timestep ids of files: the numbers in their names, or else their positions in the sequence."""
     return [int(path.stem) if path.stem.isdecimal() else row for row, path in enumerate(paths)]

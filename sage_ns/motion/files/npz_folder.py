@@ -1,4 +1,4 @@
-"""Motion of a folder with one npz per moment, as VHAP and GaussianAvatars keep it in `flame_param/`."""
+"""Motion of a folder with one npz file per moment, as VHAP and GaussianAvatars write it to `flame_param/`."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ if TYPE_CHECKING:
     from sage_ns.motion.motion import Motion
 
 _NOT_A_MOMENT = "canonical_flame_param.npz"
-"""VHAP's identity at rest, which lies beside the sequence's folder."""
+"""VHAP's file of the identity at rest, beside the folder of the sequence."""
 
 
 @register_reader
 class NpzFolder(MotionReader):
-    """Any folder of npz files with FLAME's fields, or a folder that has such a folder `flame_param`."""
+    """A folder of npz files with FLAME's fields, or a folder that contains such a folder named `flame_param`."""
 
     name = "npz folder"
     reads = "a folder of npz files with one moment each"
-    keeps = "the moments in the order of the files' names, which are the timestep ids where they are numbers"
+    keeps = "one moment per file, in the order of the files' names; names that are numbers give the timestep ids"
     programs = ("VHAP and LAM (`flame_param/`)", "`FlameParams.save_vhap`")
 
     def recognises(self, path: Path) -> bool:
-        """Whether an npz of the folder has fields of FLAME's motion."""
+        """Return whether an npz file of the folder has fields of FLAME's motion."""
         return any(map(may_hold_motion, _moments(path)))
 
     def read(self, path: Path, split: MotionSplit) -> Motion:
-        """Read every file; all of them are one sequence."""
+        """Read every file; together they are one sequence."""
         from sage_ns.rig import in_time_order
 
         paths = in_time_order(_moments(path))

@@ -1,4 +1,4 @@
-"""What an npz file holds, from its table of contents alone."""
+"""Names of the arrays in an npz file, read without loading them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def npz_names(path: Path) -> frozenset[str] | None:
-    """Names of the arrays in an npz file, whatever its ending; None where the file is no npz, or a broken one."""
+    """Return the names of the arrays in an npz file with any suffix; None if the file is broken or not an npz."""
     try:
         with zipfile.ZipFile(path) as file:
             members = file.namelist()
@@ -18,7 +18,7 @@ def npz_names(path: Path) -> frozenset[str] | None:
 
 
 def may_hold_motion(path: Path) -> bool:
-    """Whether a file is an npz with fields of FLAME's motion. A broken npz may: reading it says what is wrong."""
+    """Return whether a file is an npz with fields of FLAME's motion, or a broken .npz, which the reader reports."""
     from sage_ns.rig.flame_files import MOTION_SHAPES
 
     names = npz_names(path)

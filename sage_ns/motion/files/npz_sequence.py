@@ -1,4 +1,4 @@
-"""Motion of one npz with a row per moment: GaussianAvatars' `flame_param.npz`, our banks, and any alike."""
+"""Motion of one npz file with a row per moment: GaussianAvatars' `flame_param.npz`, driving banks and the like."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ if TYPE_CHECKING:
     from sage_ns.motion.motion import Motion
 
 _INSIDE = "flame_param.npz"
-"""GaussianAvatars' name for it, in the folder of the point cloud."""
+"""GaussianAvatars' name for the file, in the folder of the point cloud."""
 
 
 @register_reader
 class NpzSequence(MotionReader):
-    """An npz with FLAME's fields, or a folder with a `flame_param.npz`."""
+    """An npz file with FLAME's fields, or a folder with a `flame_param.npz`."""
 
     name = "npz sequence"
     reads = "an npz of a whole sequence"
     keeps = (
-        "one moment per row of `expr`, `rotation`, `neck_pose`, `jaw_pose`, `eyes_pose` and `translation`; `timesteps` "
-        "and `sequences` where the file has them"
+        "one moment per row of `expr`, `rotation`, `neck_pose`, `jaw_pose`, `eyes_pose` and `translation`; also "
+        "`timesteps` and `sequences` if the file has them"
     )
     programs = ("GaussianAvatars (`flame_param.npz`)", "`sage-capture bank`", "`FlameParams.save_vhap`")
     specificity = 1
-    """A folder with a flame_param.npz is not a folder of single moments."""
+    """A folder with a flame_param.npz counts as a sequence, not as a folder of single moments."""
 
     def recognises(self, path: Path) -> bool:
-        """Whether the file has fields of FLAME's motion, or the folder has GaussianAvatars' file."""
+        """Return whether the file has fields of FLAME's motion, or the folder has GaussianAvatars' file."""
         return (path / _INSIDE).is_file() if path.is_dir() else may_hold_motion(path)
 
     def read(self, path: Path, split: MotionSplit) -> Motion:

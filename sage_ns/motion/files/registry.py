@@ -1,4 +1,4 @@
-"""The registry of motion formats: what can be read, which reader is for a path, and texts about all of them."""
+"""The registry of motion formats: all readers, the choice of a reader for a path, and texts about the formats."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ MotionSplit = Literal["all", "train"]
 
 
 class MotionReader(ABC):
-    """One motion format. Decorate a subclass with `register_reader`, and `load_motion` reads what it recognises."""
+    """One motion format. `load_motion` uses every subclass that is decorated with `register_reader`."""
 
     name: ClassVar[str]
-    """A few words, for messages and the table of docs/formats.md."""
+    """Name of the format in messages and in the table of docs/formats.md; a few words."""
     reads: ClassVar[str]
-    """What a user gives, for help texts; a noun phrase with its article: "an export folder of VHAP or LAM"."""
+    """Input that the user gives, for help texts; a noun phrase with its article: "an export folder of VHAP or LAM"."""
     keeps: ClassVar[str]
-    """What becomes of it, one line for the table."""
+    """Part of the input that is read, one line for the table of docs/formats.md."""
     programs: ClassVar[tuple[str, ...]]
     """Programs that write the format."""
     specificity: ClassVar[int] = 0
-    """Of two readers that recognise the same path, the one with the larger number reads. The readers of this package
-    have 0 to 4; two with the same number are an error that names both."""
+    """If two readers recognise the same path, the one with the larger number reads it. The readers of this package have
+    0 to 4; two readers with the same number are an error that names both."""
 
     @abstractmethod
     def recognises(self, path: Path) -> bool:
-        """Whether a file or folder holds this format, judged by what it contains. The path exists."""
+        """Return whether a file or folder has this format, judged by its content. The path exists."""
 
     @abstractmethod
     def read(self, path: Path, split: MotionSplit) -> Motion:
-        """Read it.
+        """Read the motion of a file or folder.
 
         Args:
             path: A file or folder that this reader recognises.
-            split: "train" leaves out what the source lists for testing alone; formats without splits ignore it.
+            split: "train" leaves out moments that only the source's test split lists; formats without splits ignore it.
 
         Raises:
             CaptureError: A file is broken, or of another kind.
@@ -53,30 +53,31 @@ _READERS: dict[str, MotionReader] = {}
 
 
 def register_reader(reader: type[Reader]) -> type[Reader]:
-    """Class decorator: `load_motion` and the texts about motion formats know the reader from here on.
+    """Class decorator: add a reader to `load_motion` and to the texts about motion formats.
 
     Raises:
-        CaptureError: Another reader has the same name. (The same class again, as in a notebook, takes its own place.)
+        CaptureError: Another reader has the same name. (The same class again, as in a notebook, replaces itself.)
     """
     known = _READERS.get(reader.name)
     if known is not None and _place(type(known)) != _place(reader):
         raise CaptureError(
-            f"motion reader {_place(reader)}: name '{reader.name}' is taken by {_place(type(known))}. Choose another."
+            f"motion reader {_place(reader)}: name '{reader.name}' is taken by {_place(type(known))}. Choose another "
+            "name."
         )
     _READERS[reader.name] = reader()
     return reader
 
 
 def readers() -> list[MotionReader]:
-    """All readers, the most specific first."""
+    """Return all readers, the most specific first."""
     return sorted(_READERS.values(), key=lambda reader: (-reader.specificity, reader.name))
 
 
 def reader_for(path: Path) -> MotionReader:
-    """The reader that recognises a file or folder; the most specific one, if there are several.
+    """Return the reader that recognises a file or folder; if several do, the most specific one.
 
     Raises:
-        CaptureError: None recognises it, or two that are equally specific do.
+        CaptureError: No reader recognises the path, or two equally specific ones do.
     """
     if not path.exists():
         raise CaptureError(f"{path}: no such file or folder. Give {describe_readers()}.")
@@ -87,27 +88,27 @@ def reader_for(path: Path) -> MotionReader:
     if rivals:
         raise CaptureError(
             f"{path}: this could be '{found[0].name}' ({found[0].reads}) or '{rivals[0].name}' ({rivals[0].reads}). "
-            "Give the file or inner folder that is meant, or set the readers' `specificity` apart."
+            "Give the file or the inner folder, or set different `specificity` in the readers."
         )
     return found[0]
 
 
 def describe_readers() -> str:
-    """What can be read, as one phrase for help texts and messages: "a, b or c"."""
+    """Return the inputs of all readers as one phrase for help texts and messages: "a, b or c"."""
     *first, last = (reader.reads for reader in readers())
     return f"{', '.join(first)} or {last}" if first else last
 
 
 def formats_table() -> str:
-    """The table of motion formats in docs/formats.md, as Markdown."""
-    lines = ["| format | give | written by | what is read |", "|---|---|---|---|"]
+    """Return the table of motion formats in docs/formats.md, as Markdown."""
+    lines = ["| format | input | written by | data read |", "|---|---|---|---|"]
     for reader in readers():
         lines.append(f"| {reader.name} | {reader.reads} | {', '.join(reader.programs)} | {reader.keeps} |")
     return "\n".join(lines)
 
 
 def _contents(path: Path) -> str:
-    """What is at a path that no reader recognises."""
+    """Describe the content of a path that no reader recognises."""
     if path.is_dir():
         return f"no motion in this folder (found {_listing(sorted(each.name for each in path.iterdir()))})"
     names = npz_names(path)

@@ -1,4 +1,4 @@
-"""Motion of a capture: the moments that the transforms files of an export of VHAP or LAM list."""
+"""Motion of a capture: the moments listed in the transforms files of an export of VHAP or LAM."""
 
 from __future__ import annotations
 
@@ -16,24 +16,23 @@ if TYPE_CHECKING:
 
 @register_reader
 class VhapExport(MotionReader):
-    """A folder with `transforms*.json`; those of a union lead into sibling folders, one per sequence."""
+    """A folder with `transforms*.json`; the files of a union refer to sibling folders, one per sequence."""
 
     name = "VHAP export"
     reads = "an export folder of VHAP or LAM"
-    keeps = "the moments that its transforms list; every folder of a union is a sequence"
+    keeps = "the moments that the transforms files list; every folder of a union is one sequence"
     programs = ("VHAP", "LAM", "`sage-capture`")
     specificity = 3
-    """The parameters of an export lie beside its transforms in files that other readers know."""
+    """An export's parameter files lie beside its transforms, and other readers recognise these files."""
 
     def recognises(self, path: Path) -> bool:
-        """Whether the folder has transforms."""
+        """Return whether the folder contains transforms files."""
         from sage_ns.capture.layout import TRANSFORMS
 
         return any((path / name).is_file() for name in TRANSFORMS)
 
     def read(self, path: Path, split: MotionSplit) -> Motion:
-        """Read the parameter file of every moment; of a capture's test moments only those that it trains on, too, if
-        the split is "train"."""
+        """Read the parameter file of every moment; for "train", leave out moments that only the test split lists."""
         from sage_ns.capture.layout import TEST, TRAIN, TRAIN_MULTIFRAME, TRANSFORMS, VAL
 
         moments = _listed(path, TRANSFORMS)
@@ -41,12 +40,12 @@ class VhapExport(MotionReader):
             trained, tested = _listed(path, (TRAIN_MULTIFRAME, TRAIN, VAL)), _listed(path, (TEST,))
             moments = {t: file for t, file in moments.items() if t in trained or t not in tested}
         if not moments:
-            raise CaptureError(f"{path}: its transforms list no timesteps for the split '{split}'. Export it again.")
+            raise CaptureError(f"{path}: its transforms list no timesteps for the split '{split}'. Export again.")
         return read_moment_files(path, list(moments.values()), list(moments))
 
 
 def _listed(folder: Path, names: Sequence[str]) -> dict[int, Path]:
-    """Parameter file of every timestep that the named transforms list, ascending."""
+    """Return the parameter file of every timestep that the named transforms files list, in ascending order."""
     from sage_ns.capture.frames import frame_entries, moment_of, read_json
 
     moments: dict[int, Path] = {}

@@ -1,4 +1,4 @@
-"""Motion of VHAP's tracker as it writes it, before an export: `tracked_flame_params_{epoch}.npz`."""
+"""Motion in the files of VHAP's tracker, before an export: `tracked_flame_params_{epoch}.npz`."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ if TYPE_CHECKING:
 
 _FILE = "tracked_flame_params"
 _OWN_FIELDS = ("n_processed_frames", "timestep_id")
-"""Fields that no export has."""
+"""Fields that only the tracker's files have."""
 
 
 @register_reader
 class VhapTracker(MotionReader):
-    """An npz with fields of VHAP's tracker, or a folder with such files, of which the last epoch counts."""
+    """An npz file with fields of VHAP's tracker, or a folder of these files, of which the last epoch is read."""
 
     name = "VHAP tracker"
     reads = "a tracked_flame_params_*.npz of VHAP"
-    keeps = "the moments that were tracked; the mean translation is taken off, as VHAP's export does"
+    keeps = "the tracked moments; the reader subtracts the mean translation, as VHAP's export does"
     programs = ("VHAP",)
     specificity = 2
-    """A sequence in an npz, with fields of the tracker's own."""
+    """Also an npz of a whole sequence, but with the tracker's own fields or name."""
 
     def recognises(self, path: Path) -> bool:
-        """Whether the npz has fields of the tracker's own, or its name."""
+        """Return whether the npz has the tracker's own fields or file name."""
         if path.is_dir():
             return any(path.glob(f"{_FILE}*.npz"))
         own = not (npz_names(path) or frozenset()).isdisjoint(_OWN_FIELDS)
         return may_hold_motion(path) and (own or path.name.startswith(_FILE))
 
     def read(self, path: Path, split: MotionSplit) -> Motion:
-        """Read the file; rows that the tracker has not come to are left out with a note."""
+        """Read the file; rows that the tracker has not reached are left out with a note."""
         from sage_ns.motion.motion import Motion
         from sage_ns.rig import FlameParams, in_time_order
         from sage_ns.system.array_fields import ArrayFields, read_npz

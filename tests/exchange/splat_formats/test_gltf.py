@@ -1,4 +1,4 @@
-"""Splats as glTF: what the extension's Release Candidate asks for, read back by pygltflib and trimesh."""
+"""Splats as glTF: requirements of the extension's Release Candidate, read back by pygltflib and trimesh."""
 
 from __future__ import annotations
 

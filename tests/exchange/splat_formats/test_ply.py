@@ -56,7 +56,7 @@ def test_properties_are_those_of_the_original_programs(
 
 
 def from_file(path: Path, eye: Tensor) -> Surfels:
-    """What 2DGS' renderer is told: exponentials and sigmoids undone, colours of the directions from the eye."""
+    """Surfels as 2DGS' renderer computes them: exponentials and sigmoids applied, colours for the view directions."""
     vertex = read_ply(path)
 
     def columns(*names: str) -> Tensor:
@@ -69,7 +69,7 @@ def from_file(path: Path, eye: Tensor) -> Surfels:
     return Surfels(means, columns(*ROTATION), scales, columns("opacity")[:, 0].sigmoid(), sh_colors(sh, means, eye))
 
 
-def test_the_file_is_the_picture(splats: Splats, tmp_path: Path) -> None:
+def test_the_file_gives_the_same_picture(splats: Splats, tmp_path: Path) -> None:
     camera, motion = AVATAR.front_camera(64, 80), AVATAR.motion.motion[2]
     writer_of("2dgs").write(tmp_path / "world.ply", splats)
     drawn = AVATAR.render(motion, camera)

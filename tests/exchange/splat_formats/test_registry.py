@@ -1,4 +1,4 @@
-"""The registry of splat formats: one class that registers itself is all that a format needs."""
+"""The registry of splat formats: a format needs only one class that registers itself."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DOCS = Path(__file__).parents[3] / "docs" / "formats.md"
 
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[SplatWriter]]:
-    """A format that writes how many splats there are; forgotten after the test."""
+    """A format that writes the number of splats; removed after the test."""
     monkeypatch.setattr(registry, "_WRITERS", dict(registry._WRITERS))
 
     @register_writer
@@ -60,7 +60,7 @@ def test_a_name_is_taken_once(names: type[SplatWriter]) -> None:
     class Other(names):  # type: ignore[misc, valid-type]
         pass
 
-    with pytest.raises(SageError, match=r"'count' is taken by .*Counts; choose another"):
+    with pytest.raises(SageError, match=r"'count' is taken by .*Counts. Choose another name"):
         register_writer(Other)
 
 

@@ -1,4 +1,4 @@
-"""Reads back what `sage_ns.exchange.web.array_file` writes, as its documentation has it."""
+"""Reads the files of `sage_ns.exchange.web.array_file`, following their documentation."""
 
 from __future__ import annotations
 

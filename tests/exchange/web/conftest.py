@@ -1,4 +1,4 @@
-"""The built-in head takes seconds to build: one for all tests of the page."""
+"""The built-in head takes seconds to build; all tests of the page share one."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ from tests.exchange.web.web_avatars import builtin_avatar
 
 @pytest.fixture(scope="session")
 def builtin_head_avatar() -> Avatar:
-    """Not to be changed by tests."""
+    """Shared avatar; tests must not change it."""
     return builtin_avatar()

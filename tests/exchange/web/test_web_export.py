@@ -1,4 +1,4 @@
-"""What `sage-export web` writes, and what it refuses."""
+"""Output of `sage-export web`, and options that it refuses."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def avatar(monkeypatch: pytest.MonkeyPatch) -> Avatar:
 
 
 def export(folder: Path, **options: object) -> tuple[Path, str]:
-    """Where the page is and what was said."""
+    """Export a page; return its folder and the console output."""
     config = folder / "avatar.npz"
     config.touch()
     console = Console(width=200, record=True)
@@ -40,7 +40,7 @@ def export(folder: Path, **options: object) -> tuple[Path, str]:
 
 
 @pytest.mark.usefixtures("avatar")
-def test_page_and_data_are_there_and_the_licence_is_said(tmp_path: Path) -> None:
+def test_the_folder_has_page_data_and_licence_note(tmp_path: Path) -> None:
     out, said = export(tmp_path)
     names = {path.name for path in out.iterdir()}
     assert {"index.html", "style.css", "main.js", "avatar.bin"} <= names
@@ -54,7 +54,7 @@ def test_page_and_data_are_there_and_the_licence_is_said(tmp_path: Path) -> None
     assert "surfels" in said
 
 
-def test_nobody_is_warned_of_the_built_in_head(builtin_head_avatar: Avatar) -> None:
+def test_the_built_in_head_has_no_licence_note(builtin_head_avatar: Avatar) -> None:
     from sage_ns.exchange.web.folder import licence_note
 
     content = web_content(builtin_head_avatar, None, 1)
@@ -62,7 +62,7 @@ def test_nobody_is_warned_of_the_built_in_head(builtin_head_avatar: Avatar) -> N
     assert licence_note(content) == ""
 
 
-def test_every_beginning_of_the_surfels_is_a_sample_of_all_of_them(builtin_head_avatar: Avatar) -> None:
+def test_the_first_surfels_are_an_even_sample(builtin_head_avatar: Avatar) -> None:
     mouth = builtin_head_avatar.mouth
     assert mouth is not None
     content = web_content(builtin_head_avatar, None, 0)
@@ -101,7 +101,7 @@ def test_a_clip_is_thinned_out_and_its_head_brought_to_the_avatars_place() -> No
     assert short is not None and short.fps == USUAL_FPS
 
 
-def test_driven_by_somebody_else(avatar: Avatar, tmp_path: Path) -> None:
+def test_a_page_with_the_motion_of_a_driver(avatar: Avatar, tmp_path: Path) -> None:
     params = tiny_params(avatar.rig.head_model, num_timesteps=5, seed=3)
     replace(params, translation=params.translation + 7.0).save_vhap(tmp_path / "driver.npz")
     out, _ = export(tmp_path, motion=tmp_path / "driver.npz", fps=12.0)
@@ -115,7 +115,7 @@ def test_driven_by_somebody_else(avatar: Avatar, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("avatar")
-def test_a_page_is_replaced_when_told_and_anything_else_never(tmp_path: Path) -> None:
+def test_only_pages_are_replaced_and_only_with_overwrite(tmp_path: Path) -> None:
     out, _ = export(tmp_path)
     (out / "left_over.js").touch()
     with pytest.raises(SageError, match="--overwrite"):
@@ -123,7 +123,7 @@ def test_a_page_is_replaced_when_told_and_anything_else_never(tmp_path: Path) ->
     export(tmp_path, overwrite=True)
     assert not (out / "left_over.js").exists()
     (out / "avatar.bin").unlink()
-    with pytest.raises(SageError, match="is no exported page"):
+    with pytest.raises(SageError, match="is not an exported page"):
         export(tmp_path, overwrite=True)
 
 

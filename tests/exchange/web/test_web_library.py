@@ -67,7 +67,7 @@ def test_a_given_folder_without_them_or_with_another_version_is_refused(tmp_path
         find_library(tmp_path / "broken", tmp_path)
 
 
-def test_without_any_and_without_npm_it_says_what_to_do(tmp_path: Path) -> None:
+def test_the_error_without_libraries_and_npm_gives_options(tmp_path: Path) -> None:
     with pytest.raises(WebLibraryError, match=r"--library node_modules.*--cdn"):
         find_library(None, tmp_path)
 

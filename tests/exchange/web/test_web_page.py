@@ -43,8 +43,8 @@ class Page:
         return self.browser.evaluate(script)
 
     def picture(self) -> np.ndarray:
-        """The stage when all is drawn and sorted, 0..1."""
-        # two answers that agree: a change may not have been noticed yet when the first is given
+        """The picture after all surfels are drawn and sorted, 0..1."""
+        # Two checks in a row: at the first one, the page may not have processed a change yet.
         for _ in range(2):
             wait_for(lambda: self.run("window.viewer?.isSettled && viewer.stage.spark.activeSplats > 0"), "a picture")
             self.run("viewer.idle = 0")
@@ -60,7 +60,7 @@ class Page:
 def page(builtin_head_avatar: Avatar, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     root = tmp_path_factory.mktemp("web")
     with pytest.MonkeyPatch.context() as patch:
-        # what is not here is not downloaded by a test
+        # Tests do not download missing libraries.
         patch.setattr("sage_ns.exchange.web.library.shutil.which", lambda name: None)
         try:
             library = find_library(None, root)
@@ -92,20 +92,20 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def drawn(avatar: Avatar, motion: torch.Tensor) -> np.ndarray:
-    """Our own rasteriser's picture, without what the page leaves out."""
+    """Our own rasteriser's picture, without the effects that the page leaves out."""
     look = replace(avatar.look, correction=False, wrinkles=0.0)
     buffers = avatar.draw(avatar.front_camera(*STAGE), motion, look)
     return buffers.composite(avatar.background).clamp(0, 1).numpy()
 
 
-def test_the_picture_is_our_rasterisers(page: Page) -> None:
+def test_the_picture_agrees_with_our_rasteriser(page: Page) -> None:
     expected = drawn(page.avatar, page.avatar.neutral().motion_vector()[0])
     found = page.reset()
     assert (found < 0.9).any(axis=-1).mean() > 0.1
     assert psnr(found, expected) > 45
 
 
-def test_posed_surfels_are_our_rasterisers(page: Page) -> None:
+def test_posed_surfels_agree_with_our_rasteriser(page: Page) -> None:
     page.reset()
     motion = page.avatar.neutral().motion_vector()[0]
     motion[FlameParams.NECK][1], motion[FlameParams.JAW][0] = 0.3, 0.25
@@ -161,7 +161,7 @@ def test_fewer_surfels_still_cover_the_head(page: Page) -> None:
     assert (thinned < 0.97).any(axis=-1)[covered].mean() > 0.97
 
 
-def test_without_webgl_it_says_so(page: Page) -> None:
+def test_the_page_reports_missing_webgl(page: Page) -> None:
     browser = page.browser.context.browser
     assert browser is not None
     other = browser.new_page()

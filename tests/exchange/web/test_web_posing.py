@@ -1,4 +1,4 @@
-"""The page's own posing, run by node, against the rig's."""
+"""The page's own posing, run by node, compared with the rig's."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_vertices(posed: Posed) -> None:
     expected = posed.avatar.rig.vertices(posed.motion)
     at_rest = posed.avatar.rig.vertices(posed.avatar.motion.canonical())
     assert (expected - at_rest).norm(dim=-1).max() > 0.01
-    # one vertex of the tiny head is in no triangle: it stays behind
+    # One vertex of the tiny head belongs to no triangle and is left out.
     kept = kept_vertices(posed.avatar.rig.head_model)
     assert np.abs(posed.vertices - expected.numpy()[kept]).max() < TENTH_OF_A_MILLIMETRE / 20
 

@@ -43,7 +43,7 @@ def builtin_avatar() -> Avatar:
 
 
 def used_motion(avatar: Avatar, arrays: dict) -> torch.Tensor:
-    """A motion vector that uses all that the page can: random angles, and the expressions that are in the file."""
+    """A motion vector with random angles and all expressions that the file contains."""
     generator = torch.Generator().manual_seed(1)
     motion = avatar.motion.canonical().clone()
     motion[:NUM_POSE] += 0.2 * torch.randn(NUM_POSE, generator=generator)

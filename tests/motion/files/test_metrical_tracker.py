@@ -1,4 +1,4 @@
-"""metrical-tracker's checkpoints: the same motion as from other formats, and files that are none."""
+"""metrical-tracker's checkpoints: the same motion as from other formats, and files that are not checkpoints."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def test_timesteps_and_sequences_of_a_bank(tmp_path: Path) -> None:
     assert motion.timesteps.tolist() == [5, 6, 5, 6] and motion.sequences.tolist() == [0, 0, 2, 2]
 
 
-def test_the_content_counts_and_not_the_ending(tmp_path: Path) -> None:
+def test_the_suffix_does_not_matter(tmp_path: Path) -> None:
     path = write_npz(tmp_path / "motion.npz", **arrays()).rename(tmp_path / "motion.dat")
     assert_same_motion(load_motion(path).params, PARAMS)
 

@@ -1,4 +1,4 @@
-"""The registry: which reader is for a path, formats of a user's own, and the texts that come from it."""
+"""The registry: the choice of a reader for a path, formats of a user's own, and texts about the formats."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BEGIN, END = "<!-- motion formats: begin -->\n", "\n<!-- motion formats: end -->
 
 @pytest.fixture(autouse=True)
 def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a test registers is gone after it."""
+    """Remove the readers that a test registers after it."""
     monkeypatch.setattr(registry, "_READERS", dict(registry._READERS))
 
 
@@ -93,8 +93,8 @@ def test_the_more_specific_reader_reads_and_equals_are_refused(
         assert expected in str(error.value)
 
 
-def test_what_lies_in_a_folder_decides(tmp_path: Path) -> None:
-    """One folder gathers files of every format; each that comes is more specific than those before it."""
+def test_the_content_of_a_folder_chooses_the_reader(tmp_path: Path) -> None:
+    """Files of every format are added to one folder; each format is more specific than those before it."""
     folder, capture = tmp_path / "folder", write_tiny_capture(tmp_path / "capture")
     PARAMS.save_vhap(folder / "flame_param")
     written = [
@@ -110,7 +110,7 @@ def test_what_lies_in_a_folder_decides(tmp_path: Path) -> None:
     assert sorted(reader.name for reader in registry.readers()) == sorted(name for name, _ in written)
 
 
-def test_what_holds_no_motion_is_refused(tmp_path: Path) -> None:
+def test_paths_without_motion_are_refused(tmp_path: Path) -> None:
     for path, found in (("nowhere", "no such file or folder"), ("", r"no motion in this folder \(found nothing\)")):
         with pytest.raises(CaptureError, match=found) as error:
             load_motion(tmp_path / path)
@@ -122,7 +122,7 @@ def test_what_holds_no_motion_is_refused(tmp_path: Path) -> None:
         load_motion(tmp_path / "notes.txt")
 
 
-def test_identity_stays_behind(tmp_path: Path) -> None:
+def test_identity_is_dropped(tmp_path: Path) -> None:
     PARAMS.save_vhap(tmp_path / "a.npz")
     motion = load_motion(tmp_path / "a.npz", MODEL)
     assert_same_motion(motion.params, PARAMS)
@@ -146,6 +146,6 @@ def test_help_texts_list_the_formats(capsys: pytest.CaptureFixture[str], monkeyp
     assert describe_readers() in " ".join(capsys.readouterr().out.split())
 
 
-def test_texts_cost_no_torch() -> None:
+def test_texts_import_no_torch() -> None:
     code = "import sys, sage_ns.motion.files as files; files.describe_readers(); print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

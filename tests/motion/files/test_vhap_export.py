@@ -1,4 +1,4 @@
-"""Export folders: single sequences, unions, and the part of them that is for training."""
+"""Export folders: single sequences, unions, and their training moments."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from sage_ns.motion.files import load_motion
 from tests.motion.files.written import PARAMS, arrays, assert_same_motion, write_npz
 
 
-def test_it_is_centred_and_cut_to_what_was_tracked(tmp_path: Path) -> None:
+def test_translation_is_centred_and_untracked_rows_are_cut(tmp_path: Path) -> None:
     extra = {"timestep_id": np.array(list("abcd")), "tex_extra": np.zeros((3, 2, 2)), "n_processed_frames": 3}
     path = write_npz(tmp_path / "tracked_flame_params_30.npz", **arrays(), **extra)
     write_npz(tmp_path / "tracked_flame_params_9.npz", **arrays(PARAMS[:1]), timestep_id=np.array(["a"]))
@@ -30,7 +30,7 @@ def test_it_is_centred_and_cut_to_what_was_tracked(tmp_path: Path) -> None:
     [("tracked_flame_params_30", {}), ("mine", {"timestep_id": np.array(list("abcd"))})],
     ids=["name", "field"],
 )
-def test_either_the_name_or_a_field_gives_it_away(tmp_path: Path, name: str, extra: dict[str, np.ndarray]) -> None:
+def test_the_file_name_or_a_field_suffices(tmp_path: Path, name: str, extra: dict[str, np.ndarray]) -> None:
     motion = load_motion(write_npz(tmp_path / f"{name}.npz", **arrays(), **extra))
     assert motion.params.translation.mean(dim=0).abs().max() < 1e-6 and motion.notes == ()
 

@@ -1,4 +1,4 @@
-"""Motion as the programs write it, for tests of the readers."""
+"""Motion files as other programs write them, for tests of the readers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-// The posed avatar without anything that draws: frames and shades of all triangles, the head's first, then the mouth's.
+// The posed avatar, independent of drawing: frames and shades of all triangles, first the head's, then the mouth's.
 
 import { partOf } from "./avatar_file.js";
 import { shadeInterior } from "./interior.js";
@@ -7,7 +7,7 @@ import { PersonalRig } from "./skinning.js";
 import { FRAME_SIZE, triangleFrames } from "./triangles.js";
 
 export class Body {
-  /** `room` makes the arrays longer than they need be: textures come in whole rows of that many triangles. */
+  /** `room`: triangles per row of a texture. The lengths of the arrays are rounded up to whole rows. */
   constructor(header, room = 1) {
     this.rigArrays = partOf(header, "rig");
     this.rig = new PersonalRig(this.rigArrays);
@@ -20,13 +20,13 @@ export class Body {
     this.shade = new Float32Array(size);
   }
 
-  /** Moves everything to where a motion vector says. */
+  /** Poses head and mouth by a motion vector. */
   pose(motion) {
     triangleFrames(this.rig.pose(motion), this.rigArrays.triangles, this.frames);
     if (this.mouth) triangleFrames(this.mouth.pose(motion), this.mouth.arrays.triangles, this.frames, this.rig.numTriangles);
   }
 
-  /** Shades everything as a camera at `center` (metres) sees it; after `pose`. */
+  /** Computes the shades of all triangles for a camera at `center` (metres); call `pose` first. */
   light(center) {
     shadeInterior(this.frames, this.rigArrays.interior, this.rigArrays.unseen, center, this.shade);
     if (this.mouth) this.mouthLight.apply(this.mouth.vertices, this.shade, this.rig.numTriangles);

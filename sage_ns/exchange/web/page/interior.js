@@ -1,4 +1,4 @@
-// The inside of the head is dark, and around the mouth not seen at all: sage_ns.avatar.interior, sage_ns.avatar.mouth.
+// The inside of the head: dark, and hidden around the mouth; as in sage_ns.avatar.interior and sage_ns.avatar.mouth.
 
 import { FRAME_SIZE } from "./triangles.js";
 
@@ -7,14 +7,16 @@ const GRAZING = -0.3;
 const INSIDE = -0.6;
 const TURNED_AWAY = -0.05;
 
-/** In `shade`, for triangles whose surfels are not drawn. */
+/** Value of `shade` for triangles whose surfels are not drawn. */
 export const HIDDEN = -1;
 
-/** Factor on the colour of each of the head's triangles, or `HIDDEN`.
+/** Computes the factor on the colour of each of the head's triangles, or `HIDDEN`.
  *
- * @param frames of all triangles, the head's first.
- * @param interior, unseen 1 where a triangle is dark from inside, or hidden from inside.
- * @param center the camera's, three numbers, metres.
+ * @param frames frames of all triangles, the head's first.
+ * @param interior 1 for triangles that are dark when seen from inside.
+ * @param unseen 1 for triangles that are hidden when seen from inside.
+ * @param center position of the camera, three numbers, metres.
+ * @param shade output, one factor per triangle.
  */
 export function shadeInterior(frames, interior, unseen, center, shade) {
   for (let t = 0; t < interior.length; t++) {

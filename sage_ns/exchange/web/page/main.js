@@ -1,17 +1,17 @@
-// Loads the avatar and starts. `?still` keeps the clip from starting by itself.
-// Other scripts find the running viewer as `window.viewer`: its motion, stage and sliders.
+// Loads the avatar and starts the viewer. With `?still` in the address, the clip does not start automatically.
+// Other scripts can use the running viewer as `window.viewer`: its motion, stage and sliders.
 
 import { readAvatar } from "./avatar_file.js";
-import { say, silence } from "./notice.js";
+import { hideNotice, showNotice } from "./notice.js";
 
 const DATA = "avatar.bin";
 
 async function start() {
   if (!document.createElement("canvas").getContext("webgl2")) {
-    say("This page needs WebGL 2, which this browser does not have or has switched off. Try a current browser.");
+    showNotice("This page needs WebGL 2, which this browser lacks or has switched off. Try a current browser.");
     return;
   }
-  say("Loading …");
+  showNotice("Loading …");
   const [response, { Viewer }, { Panel }] = await Promise.all([
     fetch(DATA),
     import("./viewer.js"),
@@ -28,10 +28,10 @@ async function start() {
   const prefersStill = matchMedia("(prefers-reduced-motion: reduce)").matches;
   if (!wantsStill && !prefersStill && viewer.motion.numRows > 0) panel.toggle();
   window.viewer = viewer;
-  silence();
+  hideNotice();
 }
 
 start().catch((error) => {
   console.error(error);
-  say(`The avatar could not be shown: ${error.message}`);
+  showNotice(`The avatar could not be shown: ${error.message}`);
 });

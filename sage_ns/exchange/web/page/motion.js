@@ -1,4 +1,4 @@
-// Which motion vector is shown: a moment of the clip, or the neutral pose, plus what the sliders add.
+// The motion vector of the picture: a moment of the clip, or the neutral pose, plus the sliders' values.
 
 export class Motion {
   constructor(header) {
@@ -14,7 +14,7 @@ export class Motion {
     this.reset();
   }
 
-  /** Seconds that the clip lasts. */
+  /** Duration of the clip in seconds. */
   get duration() {
     return this.numRows / this.fps;
   }
@@ -28,7 +28,7 @@ export class Motion {
     this.isPlaying = false;
   }
 
-  /** Back to the neutral pose and to the clip's beginning. */
+  /** Returns to the neutral pose and to the beginning of the clip. */
   reset() {
     this.pause();
     this.isNeutral = true;
@@ -39,12 +39,12 @@ export class Motion {
 
   setSlider(name, value) {
     const slider = this.sliders.find((each) => each.name === name);
-    if (!slider) throw new Error(`no slider '${name}'; there are ${this.sliders.map((each) => each.name).join(", ")}`);
+    if (!slider) throw new Error(`no slider '${name}'; use one of ${this.sliders.map((each) => each.name).join(", ")}`);
     slider.value = value;
     this.hasChanged = true;
   }
 
-  /** Goes on by some seconds. Returns whether the vector is another than before. */
+  /** Advances the clip by some seconds. Returns whether the motion vector has changed. */
   advance(seconds) {
     if (this.isPlaying) {
       this.position = (this.position + seconds * this.fps) % this.numRows;
@@ -61,7 +61,7 @@ export class Motion {
     return true;
   }
 
-  /** Between rows linearly, angles too: rows are close in time. The last row does not lead back into the first. */
+  /** Interpolates rows linearly, also angles, because rows are close in time; not from the last row to the first. */
   #readClip() {
     const { clip, size, vector } = this;
     const row = Math.min(Math.floor(this.position), this.numRows - 1);

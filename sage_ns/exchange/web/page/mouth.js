@@ -1,6 +1,6 @@
-// The light inside the mouth: sage_ns.avatar.mouth.part_shade and sage_ns.rig.mouth.lip_gap.
+// The light inside the mouth, as in sage_ns.avatar.mouth.part_shade and sage_ns.rig.mouth.lip_gap.
 
-/** Factor on the colours of the mouth's triangles as far as the mouth is open. */
+/** Factors on the colours of the mouth's triangles, which depend on the opening of the mouth. */
 export class MouthLight {
   constructor(arrays) {
     this.arrays = arrays;
@@ -8,7 +8,7 @@ export class MouthLight {
     this.width = rowWidth(arrays.v_template, arrays.upper_teeth);
   }
 
-  /** Into `shade` from number `first` on, by the mouth's posed vertices. */
+  /** Writes the factors to `shade`, from index `first` on, for the mouth's posed vertices. */
   apply(vertices, shade, first) {
     const { openings, shade: table, part } = this.arrays;
     const last = openings.length - 1;
@@ -24,7 +24,7 @@ export class MouthLight {
     }
   }
 
-  /** How far the middles of the two rows of teeth are apart. */
+  /** Returns the distance between the centres of the two rows of teeth. */
   #gap(vertices) {
     let squared = 0;
     for (let axis = 0; axis < 3; axis++) {
@@ -41,7 +41,7 @@ function mean(vertices, chosen, axis) {
   return sum / chosen.length;
 }
 
-/** Diagonal of the box around a row of teeth. */
+/** Returns the diagonal of the box around a row of teeth. */
 function rowWidth(vertices, chosen) {
   let squared = 0;
   for (let axis = 0; axis < 3; axis++) {

@@ -1,12 +1,12 @@
-// The one line that says what is wrong, or that something is still to come.
+// The notice on the page: an error, or that the page is loading.
 
 const place = document.getElementById("notice");
 
-export function say(text) {
+export function showNotice(text) {
   place.textContent = text;
   place.hidden = false;
 }
 
-export function silence() {
+export function hideNotice() {
   place.hidden = true;
 }

@@ -1,11 +1,13 @@
-// Keeps slow machines usable: where pictures come too slowly while something moves, fewer surfels and pixels are drawn
-// until it is still again.
+// Adapts the load to slow machines: if frames take too long while something moves, fewer surfels and pixels are drawn
+// until the movement ends.
 
+/** Seconds per frame above which a frame counts as slow. */
 const SLOW = 0.055;
+/** Seconds of slow frames after which the next level is used. */
 const PATIENCE = 1;
-// One long pause, such as that of a tab in the background, says nothing about the machine.
+/** Largest duration in seconds that a frame counts with: a long pause can also come from a tab in the background. */
 const LONGEST = 0.4;
-/** Share of the surfels, and pixels per pixel of the page, from one level to the next. */
+/** Share of the surfels, and pixels per pixel of the page, at each level. */
 const LEVELS = [
   [1, 2],
   [1, 1],
@@ -14,7 +16,7 @@ const LEVELS = [
 ];
 
 export class Pace {
-  /** `show(share, sharpness)` is called whenever another level is to be shown. */
+  /** `show(share, sharpness)` is called whenever the level changes. */
   constructor(show) {
     this.show = show;
     this.level = 0;
@@ -22,7 +24,7 @@ export class Pace {
     this.slowFor = 0;
   }
 
-  /** To be called with every picture of something that moves: seconds since the one before. */
+  /** Call this for every frame during movement, with the seconds since the previous frame. */
   moving(seconds) {
     this.slowFor = seconds > SLOW ? this.slowFor + Math.min(seconds, LONGEST) : Math.max(0, this.slowFor - 2 * seconds);
     if (this.slowFor > PATIENCE && this.level + 1 < LEVELS.length) {
@@ -32,7 +34,7 @@ export class Pace {
     this.#change(this.level);
   }
 
-  /** To be called when nothing moves: there is time for all surfels. */
+  /** Call this when nothing moves: all surfels are drawn. */
   resting() {
     this.#change(0);
   }

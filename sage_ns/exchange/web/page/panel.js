@@ -27,7 +27,7 @@ export class Panel {
     this.show();
   }
 
-  /** Brings what is shown in line with the motion. */
+  /** Updates the controls from the motion's state. */
   show() {
     this.playButton.textContent = this.viewer.motion.isPlaying ? "Pause" : "Play";
     for (const { slider, input } of this.rows) input.value = slider.value;

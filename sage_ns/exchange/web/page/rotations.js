@@ -1,6 +1,6 @@
 // Rotations as axis-angle vectors (radians), matrices (row by row) and unit quaternions (w, x, y, z).
 
-/** Rotation matrix of the axis-angle vector at `at` of `vector`, into the first nine of `out`: Rodrigues' formula. */
+/** Writes the rotation matrix of the axis-angle vector at index `at` of `vector` to `out[0..8]`: Rodrigues' formula. */
 export function axisAngleToMatrix(vector, at, out) {
   const x = vector[at];
   const y = vector[at + 1];
@@ -20,9 +20,9 @@ export function axisAngleToMatrix(vector, at, out) {
   out[8] = 1 - c * (x * x + y * y);
 }
 
-/** Unit quaternion, w >= 0, of the matrix with these columns, into `out` from `at` on.
+/** Writes the unit quaternion, w >= 0, of the matrix with these columns to `out`, from index `at` on.
  *
- * Of the four ways to read it off the matrix, the one that divides by the largest number.
+ * Of the four formulas, the function uses the one with the largest divisor.
  */
 export function columnsToQuaternion(ax, ay, az, bx, by, bz, cx, cy, cz, out, at) {
   const trace = ax + by + cz;

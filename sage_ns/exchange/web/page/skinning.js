@@ -3,11 +3,11 @@
 import { axisAngleToMatrix } from "./rotations.js";
 
 const NUM_JOINTS = 5;
-// Where a motion vector has the angles of root, neck, jaw, left and right eye, and where its expression begins.
+// First entries of the angles of root, neck, jaw, left and right eye in a motion vector, and of the expression.
 const ANGLES = [3, 6, 9, 12, 15];
 const EXPRESSION = 18;
 
-/** One person's rig. Names and shapes are those of sage_ns.exchange.web.rig_arrays; nothing is allocated after construction. */
+/** One person's rig. Names and shapes are those of sage_ns.exchange.web.rig_arrays. Posing allocates no memory. */
 export class PersonalRig {
   constructor(arrays) {
     this.arrays = arrays;
@@ -16,12 +16,12 @@ export class PersonalRig {
     this.vertices = new Float32Array(arrays.v_template);
     this.joints = new Float32Array(3 * NUM_JOINTS);
     this.rotations = Array.from({ length: NUM_JOINTS }, () => new Float64Array(9));
-    // Rows of joint transforms, [rotation | translation]: rest pose to posed.
+    // Joint transforms, row by row, [rotation | translation]: rest pose to posed.
     this.transforms = Array.from({ length: NUM_JOINTS }, () => new Float64Array(12));
     this.centers = new Float64Array(3 * NUM_JOINTS);
   }
 
-  /** Posed vertices (metres) under a motion vector; the same array every time. */
+  /** Returns the posed vertices (metres) under a motion vector; every call returns the same array. */
   pose(motion) {
     const { arrays, vertices, joints, rotations } = this;
     vertices.set(arrays.v_template);
@@ -35,7 +35,7 @@ export class PersonalRig {
     return vertices;
   }
 
-  /** Offsets by the entries of all rotations but the root's, less the identity. */
+  /** Adds pose correctives: their weights are the entries of all rotations but the root's, minus the identity. */
   #addCorrectives() {
     const { arrays, vertices, rotations } = this;
     const { pose_basis, pose_basis_scale, pose_basis_index } = arrays;
@@ -61,7 +61,7 @@ export class PersonalRig {
               ? own[3 * row + column]
               : above[4 * row] * own[column] + above[4 * row + 1] * own[3 + column] + above[4 * row + 2] * own[6 + column];
         }
-        // Where the joint has come to: its parents carry it, its own rotation leaves it.
+        // Posed position of the joint: its parents move it, its own rotation does not.
         const at = 3 * joint;
         centers[at + row] =
           above === null

@@ -1,10 +1,10 @@
-// The canvas, the camera that goes round the head, and Spark.
+// The canvas, the camera that orbits the head, and Spark.
 
 import { SparkRenderer } from "@sparkjsdev/spark";
 import * as THREE from "three";
 import { OrbitControls } from "three/addons/controls/OrbitControls.js";
 
-// Pixels per pixel of the page: averaged by the browser, edges cover pixels in part, as a camera sees them.
+// Rendered pixels per pixel of the page: the browser averages them, which gives smooth edges, as in a photograph.
 const SHARPEST = 2;
 const MOST_PIXELS = 4e6;
 const [NEAREST, FARTHEST] = [0.35, 2.5];
@@ -22,7 +22,7 @@ export class Stage {
     this.spark = new SparkRenderer({
       renderer: this.renderer,
       onDirty: () => (this.isDirty = true),
-      // A head is small and near: half floats would move surfels by half a millimetre.
+      // Half floats would displace the surfels of a head by half a millimetre.
       accumExtSplats: true,
       enable2DGS: true,
       maxStdDev: 3,
@@ -41,7 +41,7 @@ export class Stage {
     new ResizeObserver(() => this.resize()).observe(container);
   }
 
-  /** The camera in front of the face, as sage_ns.avatar.portrait has it. */
+  /** Moves the camera in front of the face, as in sage_ns.avatar.portrait. */
   frame() {
     const { center, back, across, up, field_of_view, head_fraction } = this.portrait;
     const target = new THREE.Vector3().fromArray(center);
@@ -53,7 +53,7 @@ export class Stage {
     this.isFramed = true;
   }
 
-  /** From a position to a target (metres, vectors), with a vertical field of view in radians. */
+  /** Points the camera from a position to a target (vectors, metres), with a vertical field of view in radians. */
   look(position, target, fieldOfView) {
     this.camera.fov = (fieldOfView * 180) / Math.PI;
     this.camera.near = 0.01;
@@ -65,7 +65,7 @@ export class Stage {
     this.hasTurned = true;
   }
 
-  /** Fits the picture into its place on the page. */
+  /** Fits the picture to the size of its container. */
   resize() {
     const { clientWidth: width, clientHeight: height } = this.container;
     if (width === 0 || height === 0) return;
@@ -73,11 +73,11 @@ export class Stage {
     this.sharpen(this.sharpness);
     this.camera.aspect = width / height;
     this.camera.updateProjectionMatrix();
-    // Whoever has turned the head keeps that view when the window changes.
+    // If the user has moved the camera, its view is kept.
     if (this.isFramed) this.frame();
   }
 
-  /** Draws this many pixels per pixel of the page. */
+  /** Sets the number of rendered pixels per pixel of the page. */
   sharpen(sharpness) {
     this.sharpness = sharpness;
     const { clientWidth: width, clientHeight: height } = this.container;
@@ -85,7 +85,7 @@ export class Stage {
     this.isDirty = true;
   }
 
-  /** Whether the camera is elsewhere since this was last asked. */
+  /** Returns whether the camera has moved since the last call. */
   takeTurn() {
     const hasTurned = this.hasTurned;
     this.hasTurned = false;

@@ -1,4 +1,4 @@
-// The surfels on the graphics card: placed with their triangles, coloured as the camera sees them, handed to Spark.
+// The surfels on the graphics card: placed on their triangles, coloured for the camera, and drawn by Spark.
 
 import { SplatGenerator, dyno } from "@sparkjsdev/spark";
 import * as THREE from "three";
@@ -7,11 +7,11 @@ import { partOf } from "./avatar_file.js";
 import { HIDDEN } from "./interior.js";
 
 const WIDTH = 2048;
-/** Triangles per row of the frames' texture, two texels each; the shades' texture has as many per row. */
+/** Triangles per row of the texture of frames (two texels each) and of the texture of shades (one texel each). */
 export const TRIANGLES_PER_ROW = WIDTH / 2;
-// Texels of a surfel before its colour: quaternion; scales and opacity.
+// Texels of a surfel before those of its colour: quaternion; scales and opacity.
 const SHAPE_TEXELS = 2;
-// Metres: when there are fewer surfels they grow, but not beyond this. Large faint ones would be a halo.
+// Metres: surfels are enlarged when fewer are drawn, but not beyond this size. Larger faint ones would form a halo.
 const GROWN = 0.007;
 
 // Real spherical harmonics with the signs of 3D Gaussian splatting, as in sage_ns.geometry.spherical_harmonics.
@@ -34,7 +34,7 @@ const HARMONICS = [
   "-0.5900435899266435 * d.x * (d.x * d.x - 3.0 * d.y * d.y)",
 ];
 
-/** All surfels as something that Spark draws. */
+/** All surfels, as a generator of splats for Spark. */
 export class Surfels {
   constructor(header, body) {
     const arrays = partOf(header, "surfels");
@@ -58,7 +58,7 @@ export class Surfels {
     });
   }
 
-  /** Draw them anew: `moved` after the body was posed, else because the light or the camera changed. */
+  /** Updates the splats after the camera has moved; `moved`: also after the body was posed. */
   update(center, moved) {
     if (moved) this.frames.needsUpdate = true;
     this.shade.needsUpdate = true;
@@ -66,7 +66,7 @@ export class Surfels {
     this.generator.updateVersion();
   }
 
-  /** Draw only a share of them, larger: every beginning of the list is an even sample. */
+  /** Draws only a share of the surfels, enlarged: the first ones are an even sample of all. */
   thin(share) {
     this.generator.numSplats = Math.max(1, Math.round(share * this.count));
     this.growth.value = 1 / Math.sqrt(share);
@@ -132,7 +132,7 @@ function placement({ numCoefficients, size, ...inputs }) {
   );
 }
 
-/** Per surfel one texel: its centre in its triangle's frame, and which triangle that is. */
+/** Makes a texture with one texel per surfel: its centre in its triangle's frame, and the number of the triangle. */
 function meansTexture({ means, triangle }) {
   const data = new Float32Array(4 * WIDTH * Math.ceil(triangle.length / WIDTH));
   for (let i = 0; i < triangle.length; i++) {
@@ -142,7 +142,7 @@ function meansTexture({ means, triangle }) {
   return texture(data, THREE.RGBAFormat, THREE.FloatType, WIDTH);
 }
 
-/** Per surfel: quaternion; log scales and opacity logit; one texel per harmonic. Half floats throughout. */
+/** Makes a half-float texture; per surfel: quaternion; log scales and opacity logit; one texel per harmonic. */
 function shapesTexture({ quaternions, log_scales, opacity_logits, sh_dc, sh_rest, triangle }, shDegree) {
   const numRest = (shDegree + 1) ** 2 - 1;
   const stride = 4 * (SHAPE_TEXELS + 1 + numRest);

@@ -1,4 +1,4 @@
-// Frames of triangles, as sage_ns.geometry.triangles defines them: local point x -> scale * rotation x + origin.
+// Frames of triangles, as in sage_ns.geometry.triangles: local point x -> scale * rotation x + origin.
 
 import { columnsToQuaternion } from "./rotations.js";
 
@@ -7,10 +7,10 @@ export const FRAME_SIZE = 8;
 
 const MIN_TRIANGLE_SCALE = 1e-9;
 
-/** Frames of all triangles, into `frames` from triangle number `first` on.
+/** Writes the frames of all triangles to `frames`, from triangle number `first` on.
  *
- * With u = v1 - v0 and e = v2 - v0: the rotation's columns are the direction of u, the normal, and the direction of
- * the part of e that is perpendicular to u, turned round. A triangle without area gets an arbitrary frame.
+ * With u = v1 - v0 and e = v2 - v0: the rotation's columns are the direction of u, the normal, and the negative
+ * direction of the part of e that is perpendicular to u. A triangle without area gets an arbitrary frame.
  */
 export function triangleFrames(vertices, triangles, frames, first = 0) {
   for (let t = 0; t < triangles.length / 3; t++) {
@@ -42,7 +42,7 @@ export function triangleFrames(vertices, triangles, frames, first = 0) {
     let height = Math.sqrt(hx * hx + hy * hy + hz * hz);
     if (height <= Math.max(MIN_TRIANGLE_SCALE, 1e-7 * Math.sqrt(ex * ex + ey * ey + ez * ez))) {
       height = 0;
-      // Any direction perpendicular to the base: its cross product with the axis that it is farthest from.
+      // An arbitrary direction perpendicular to the base: its cross product with the axis farthest from it.
       const mx = Math.abs(ux);
       const my = Math.abs(uy);
       const mz = Math.abs(uz);

@@ -1,4 +1,4 @@
-// Puts the parts together: motion, body, surfels, stage; draws when something has changed.
+// Connects motion, body, surfels and stage, and draws when something has changed.
 
 import { Body } from "./body.js";
 import { Motion } from "./motion.js";
@@ -6,7 +6,7 @@ import { Pace } from "./pace.js";
 import { Stage } from "./stage.js";
 import { Surfels, TRIANGLES_PER_ROW } from "./surfels.js";
 
-/** Milliseconds without a move after which things are still. */
+/** Milliseconds without movement after which the scene counts as still. */
 const STILL = 400;
 
 export class Viewer {
@@ -27,12 +27,12 @@ export class Viewer {
     this.stage.renderer.setAnimationLoop((now) => this.#step(now));
   }
 
-  /** Whether the picture shows what was asked for last, all surfels sorted. */
+  /** Whether the picture is up to date, with all surfels drawn and sorted. */
   get isSettled() {
     return this.idle > 2 && this.pace.shown === 0 && !this.stage.spark.sorting;
   }
 
-  /** Everything as it was at first: pose, camera, clip. */
+  /** Resets pose, camera and clip. */
   reset() {
     this.motion.reset();
     this.stage.frame();
