@@ -94,7 +94,9 @@ def load_gaussian_avatar(
         camera = portrait_camera(rig.vertices(motion.canonical()), motion.canonical(), _PORTRAIT, _PORTRAIT)
         interior = interior_triangles(rig, motion.canonical(), [camera])
         inside = _mouth(rig.head_model, bound.surfels)
-    notes = bound.notes if flame_param is not None else (*bound.notes, f"no {FLAME_PARAM}: mean head, at rest")
+    notes = bound.notes
+    if flame_param is None:
+        notes = (*notes, f"no {FLAME_PARAM}: the avatar is the mean head, at rest")
     look = Look(correction=False, wrinkles=0.0, dark_interior=mouth, mouth=mouth)
     return ImportedAvatar(Avatar(rig, bound.surfels, motion, interior, inside, torch.ones(3), look), notes)
 

@@ -58,7 +58,7 @@ def canonical_surface(canonical: Canonical | None, name: str, cell_size: float =
     """
     if canonical is None:
         raise SageError(
-            f"{name}: this avatar consists of surfels only; a mesh is the surface of a signed distance field. "
+            f"{name}: this avatar consists of surfels only, without the signed distance field that a mesh is made of. "
             "Train it with sage-multiview and --pipeline.model.with-sdf True."
         )
     return extract_surface(canonical.field, canonical.appearance, cell_size)
