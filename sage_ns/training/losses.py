@@ -190,7 +190,7 @@ def field_color(rendered: Float[Tensor, "num_rays 3"], truth: Float[Tensor, "num
 
 
 def appearance(shown: Float[Tensor, "num_rays 3"], expected: Float[Tensor, "num_rays 3"]) -> Float[Tensor, ""]:
-    """``mean |C_gs(p) - C^(warp(p))|_1`` (Eq. 20): fits a posed head to the canonical one; 0 without rays."""
+    """``mean |C_gs(p) - C^(warp(p))|_1`` (Eq. 20): a posed head looks as the canonical one does; 0 without rays."""
     return (shown - expected).abs().sum() / max(3 * len(shown), 1)
 
 
