@@ -2,8 +2,8 @@
 
     python examples/02_capture_from_arrays.py avatar.npz my_capture
 
-In this example, an avatar replaces the person, the cameras and the tracker. With your own data, make a `Shot` for every
-picture, and give one row of FLAME parameters per moment.
+In this example, an avatar replaces the person, the cameras and the tracker. With your own data, make a `CameraPicture` for
+every picture, and give one row of FLAME parameters per moment.
 """
 
 import math
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 import sage_ns
-from sage_ns.capture.writer import Shot, write_capture
+from sage_ns.capture.writer import CameraPicture, write_capture
 from sage_ns.rig import concatenate
 
 avatar_file, out = sys.argv[1:3]
@@ -28,7 +28,7 @@ params = concatenate([replace(closed, jaw_pose=torch.tensor([[angle, 0.0, 0.0]])
 front = avatar.front_camera(width=200, height=250)
 cameras = [sage_ns.orbit(front, closed.translation[0], math.radians(angle)) for angle in (-40, -20, 0, 20, 40)]
 
-shots = []
+pictures = []
 for timestep in range(params.num_timesteps):
     for index, camera in enumerate(cameras):
         buffers = avatar.draw(camera, avatar.fit(params[timestep])[0])
@@ -36,8 +36,8 @@ for timestep in range(params.num_timesteps):
         # invert the matrix, then negate its second and third column.
         to_camera = camera.T_camera_world.double().numpy()
         camera_to_world = np.linalg.inv(to_camera) @ np.diag([1.0, -1.0, -1.0, 1.0])
-        shots.append(
-            Shot(
+        pictures.append(
+            CameraPicture(
                 timestep=timestep,  # a row of the parameters
                 camera_index=index,
                 camera_to_world=camera_to_world,
@@ -49,9 +49,9 @@ for timestep in range(params.num_timesteps):
             )
         )
 
-folder = write_capture(out, shots, params)
+folder = write_capture(out, pictures, params)
 
 # The rig that the parameters belong to. For FLAME, copy flame2023.pkl there instead, or give it as --head-model.
 sage_ns.save_head_model(avatar.rig.head_model, folder / "head_model.npz")
-print(f"{len(shots)} pictures in {folder}\ncheck it:  sage-capture inspect {out}")
+print(f"{len(pictures)} pictures in {folder}\ncheck it:  sage-capture inspect {out}")
 print(f"train it:  ns-train sage-multiview --data {out} flame-capture")

@@ -1,6 +1,6 @@
-"""Captures: what was recorded of a person, read from VHAP-style folders, checked, and split.
+"""Captures: recordings of a person in VHAP-style folders, which this package reads, checks and splits.
 
-The nerfstudio dataparser is in ``sage_ns.plugin.dataparser``, which alone here imports nerfstudio when loaded.
+The nerfstudio dataparser is in ``sage_ns.plugin.dataparser``; nothing in this package imports nerfstudio.
 """
 
 from sage_ns.capture.frames import Frame as Frame

@@ -1,4 +1,4 @@
-"""FLAME parameters of a whole capture: a dense table with one row per timestep that has been tracked."""
+"""FLAME parameters of a whole capture: a dense table with one row per tracked timestep."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sage_ns.errors import CaptureError, FlameParamsError
 from sage_ns.rig import FlameParams, HeadModel, concatenate, identity_vertices, pose_vertices
 
 IDENTITY_TOLERANCE = 1e-4
-"""Shape coefficients (unitless) and static offsets (metres) that differ by less are one identity."""
+"""Shape coefficients (unitless) and static offsets (metres) that differ by less belong to one identity."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,23 +26,23 @@ class Tracking:
     timesteps: Int[Tensor, "num_timesteps"]
     """Timestep id of every row."""
     num_other_identity: int
-    """Rows that were tracked with another identity (a union tracks every sequence on its own)."""
+    """Number of rows that were tracked with another identity (in a union, each sequence is tracked separately)."""
 
     def row_of(self, timestep: int) -> int:
-        """The row of a timestep id."""
+        """Return the row of a timestep id."""
         return int(torch.searchsorted(self.timesteps, timestep))
 
     def rows_of(self, timesteps: Int[Tensor, "n"]) -> Int[Tensor, "n"]:
-        """The rows of timestep ids."""
+        """Return the rows of timestep ids."""
         return torch.searchsorted(self.timesteps, timesteps)
 
     def times_of(self, timesteps: Int[Tensor, "n"]) -> Float[Tensor, "n"]:
-        """Normalised times in 0..1: row / (num_timesteps - 1), 0 where there is only one row."""
+        """Return normalised times in 0..1: row / (num_timesteps - 1), or 0 if there is only one row."""
         return self.rows_of(timesteps) / max(len(self.timesteps) - 1, 1)
 
 
 def load_tracking(flame_param_paths: Mapping[int, Path], model: HeadModel) -> dict[int, FlameParams]:
-    """Loads every timestep's parameters, each file once, and checks that they fit the head model.
+    """Load the parameters of every timestep and check that they fit the head model.
 
     Raises:
         FlameParamsError: a file is broken, not finite, or was tracked with another head model; names file and field.
@@ -61,9 +61,9 @@ def load_tracking(flame_param_paths: Mapping[int, Path], model: HeadModel) -> di
 
 
 def tabulate(moments: Mapping[int, FlameParams], canonical_timestep: int) -> Tracking:
-    """Stacks single moments to one table that has the identity of the canonical timestep.
+    """Stack single moments into one table that has the identity of the canonical timestep.
 
-    The sequences of a union may be tracked with different shapes and offsets; an avatar has one.
+    The sequences of a union may be tracked with different shapes and offsets; an avatar has one shape and offset.
     """
     timesteps = sorted(moments)
     canonical = moments[canonical_timestep]
@@ -73,10 +73,10 @@ def tabulate(moments: Mapping[int, FlameParams], canonical_timestep: int) -> Tra
 
 
 def expression_magnitude(params: FlameParams, model: HeadModel, chunk: int = 64) -> Float[Tensor, "num_timesteps"]:
-    """How far expression and jaw move the face away from neutral: RMS vertex displacement, metres.
+    """Return how far expression and jaw move the face away from neutral: RMS vertex displacement in metres.
 
-    The largest of the whole head, the eye region and the lips counts, so that a blink is not lost among the
-    vertices that rest. Head pose and gaze do not count.
+    The result is the largest of three values, for the whole head, the eye region and the lips: in the mean over the
+    whole head a blink would vanish. Head pose and gaze do not count.
     """
     still = replace(
         params,

@@ -1,4 +1,4 @@
-"""One ``transforms*.json`` of a VHAP export: its frames, each with camera, intrinsics and file paths.
+"""Frames of one ``transforms*.json`` of a VHAP export, each with camera, intrinsics and file paths.
 
 Format: VHAP's NeRF export, which GaussianAvatars and SurFhead train on. Cameras are OpenGL camera-to-world
 (x right, y up, z back) in FLAME's metric world; intrinsics are pixels, per frame or shared by the file.
@@ -30,9 +30,9 @@ ROTATION_TOLERANCE = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One image of a capture with the camera that took it and the moment it was taken.
+    """One image of a capture with its camera and its timestep.
 
-    Paths are absolute. ``cy`` is measured from the top of the image, whatever the file's convention was.
+    Paths are absolute. ``cy`` is measured from the top of the image, whatever the convention of the file is.
     """
 
     timestep: int
@@ -53,12 +53,12 @@ class Frame:
     width: int
     height: int
     source: str
-    """Where the frame was read, for messages: file and position in it."""
+    """File and position in it that the frame was read from, for messages."""
 
 
 @dataclass(frozen=True)
 class _Record:
-    """A frame's JSON object beside the keys that its file gives for all frames."""
+    """A frame's JSON object, and the keys that its file states for all frames."""
 
     frame: Mapping[str, Any]
     shared: Mapping[str, Any]
@@ -66,18 +66,18 @@ class _Record:
 
     @property
     def scopes(self) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-        """The frame's own keys win: VHAP's shared ones are just those of the last frame written."""
+        """The frame's own keys come first: VHAP's shared keys merely repeat the last frame that it wrote."""
         return self.frame, self.shared
 
     def number(self, name: str, scope: Mapping[str, Any] | None = None) -> float | None:
-        """A finite number under ``name`` in ``scope`` (default: the frame, then the shared keys), else None."""
+        """Return the number under ``name`` in ``scope`` (None: the frame, then the shared keys), or None if absent."""
         for place in (scope,) if scope is not None else self.scopes:
             if name in place:
                 return _finite_number(place[name], name, self.source)
         return None
 
     def index(self, name: str) -> int | None:
-        """A non-negative integer under ``name`` of the frame, else None."""
+        """Return the whole number >= 0 under ``name`` of the frame, or None if absent."""
         value = self.number(name, self.frame)
         if value is None:
             return None
@@ -89,7 +89,7 @@ class _Record:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Reads a JSON object.
+    """Read a JSON object.
 
     Raises:
         CaptureError: the file cannot be read, is not JSON (with line and column), or is not an object.
@@ -99,7 +99,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise CaptureError(
             f"{path} is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}. "
-            "The file was probably cut off while it was written or copied; export or copy it again."
+            "The file is probably truncated; export or copy it again."
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise CaptureError(f"{path} cannot be read: {error}. Check that it exists and is a text file.") from error
@@ -109,7 +109,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def frame_entries(content: Mapping[str, Any], path: Path) -> list[Mapping[str, Any]]:
-    """The objects of the list ``frames`` of a parsed transforms file (the list may be empty)."""
+    """Return the objects in the list ``frames`` of a parsed transforms file; the list may be empty."""
     entries = content.get("frames")
     if not isinstance(entries, list):
         found = f"a {type(entries).__name__}" if "frames" in content else f"keys {sorted(content)}"
@@ -121,14 +121,14 @@ def frame_entries(content: Mapping[str, Any], path: Path) -> list[Mapping[str, A
 
 
 def read_frames(path: Path, cy_origin: CyOrigin = "auto") -> tuple[Frame, ...]:
-    """Reads all frames of a transforms file, sorted by timestep, then camera (the order VHAP writes them in).
+    """Read all frames of a transforms file, sorted by timestep, then camera (the order in which VHAP writes them).
 
     Args:
         path: ``transforms_<split>.json``.
         cy_origin: the image edge that the file's ``cy`` is measured from. VHAP flips ``cy`` together with the
             camera's y axis since November 2024 (commit 34afb35), earlier exports do not, and nothing in the file
-            tells which wrote it. ``auto`` therefore takes the file's own top-level key ``cy_origin`` where it has
-            one, else "bottom", as VHAP writes today. With ``cy = height / 2`` all are the same.
+            states the version. ``auto`` therefore takes the file's top-level key ``cy_origin`` if there is one,
+            else "bottom", as VHAP writes today. With ``cy = height / 2`` all conventions agree.
 
     Raises:
         CaptureError: naming file, frame and field.
@@ -144,7 +144,7 @@ def read_frames(path: Path, cy_origin: CyOrigin = "auto") -> tuple[Frame, ...]:
 
 
 def moment_of(entry: Mapping[str, Any], source: str, folder: Path) -> tuple[int, Path]:
-    """Timestep id and FLAME parameter file of a frame's JSON object.
+    """Return timestep id and FLAME parameter file of a frame's JSON object.
 
     Raises:
         CaptureError: the object names no timestep or no parameter file.
@@ -154,7 +154,7 @@ def moment_of(entry: Mapping[str, Any], source: str, folder: Path) -> tuple[int,
     if timestep is None:
         raise CaptureError(
             f"{source}: no 'timestep_index' (found {sorted(entry)}). sage_ns reads VHAP exports, where every frame "
-            "says its moment; Blender-style transforms do not, and INSTA's are for `sage-capture insta`."
+            "states its timestep; Blender-style transforms do not. Convert INSTA folders with `sage-capture insta`."
         )
     if "flame_param_path" not in entry:
         raise CaptureError(
@@ -165,9 +165,9 @@ def moment_of(entry: Mapping[str, Any], source: str, folder: Path) -> tuple[int,
 
 
 def absolute_path(folder: Path, name: object, field: str, source: str) -> Path:
-    """The absolute path that ``name`` means relative to ``folder``, without ``..`` in it.
+    """Return ``name``, relative to ``folder``, as an absolute path without ``..``.
 
-    ``folder`` should be resolved, so that ``../sibling`` of a symlinked union folder is the right sibling.
+    ``folder`` should be resolved: then ``../sibling`` of a symlinked union folder is the right sibling.
     """
     if not isinstance(name, str) or not name:
         raise CaptureError(f"{source}: '{field}' is {name!r}; expected a path relative to the file's folder.")
@@ -175,17 +175,17 @@ def absolute_path(folder: Path, name: object, field: str, source: str) -> Path:
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Width and height in pixels, from the image's header alone.
+    """Return width and height in pixels, from the image's header alone.
 
     Raises:
-        CaptureError: the file is missing or is not an image.
+        CaptureError: the file is missing or not an image.
     """
     try:
         with Image.open(path) as image:
             return image.size
     except FileNotFoundError as error:
         raise CaptureError(
-            f"image {path} is missing. Copy it back or take its frame out of the transforms file."
+            f"image {path} is missing. Restore it or remove its frame from the transforms file."
         ) from error
     except (UnidentifiedImageError, OSError) as error:
         raise CaptureError(f"{path} is not a readable image: {error}. Copy or export it again.") from error
@@ -207,7 +207,7 @@ def _parse_frame(record: _Record, folder: Path, cy_origin: Literal["top", "botto
     camera_index = record.index("camera_index")
     return Frame(
         timestep=timestep,
-        # Monocular exports by other tools leave the camera out: there is only one.
+        # Monocular exports by other tools do not name their only camera.
         camera_index=0 if camera_index is None else camera_index,
         camera_id=str(entry.get("camera_id", camera_index or 0)),
         image_path=image_path,
@@ -249,14 +249,15 @@ def _size(record: _Record, image_path: Path) -> tuple[int, int]:
 
 
 def _focal_lengths(record: _Record, width: int, height: int) -> tuple[float, float]:
-    """Focal lengths (fx, fy) in pixels; square pixels where only the horizontal one is known."""
+    """Return the focal lengths (fx, fy) in pixels; fy = fx if only the horizontal one is stated."""
     for scope in record.scopes:
         fx = _focal_length(record, scope, "x", width)
         if fx is not None:
             fy = _focal_length(record, scope, "y", height)
             return fx, fx if fy is None else fy
     raise CaptureError(
-        f"{record.source}: no focal length: neither 'fl_x' nor 'camera_angle_x' in the frame or for the whole file."
+        f"{record.source}: no focal length: neither the frame nor the file states 'fl_x' or 'camera_angle_x'. "
+        "Re-export the capture."
     )
 
 
@@ -275,17 +276,17 @@ def _focal_length(record: _Record, scope: Mapping[str, Any], axis: Literal["x", 
 
 
 def camera_to_world(value: object, source: str, field: str = "transform_matrix") -> Float[np.ndarray, "4 4"]:
-    """A camera's pose, checked: a 4x4 (or 3x4) rigid motion in float64.
+    """Return a camera pose as a 4x4 float64 matrix after checking that it is a rigid motion (4x4 or 3x4).
 
     Raises:
-        CaptureError: It is none; names source and field.
+        CaptureError: it is not a rigid motion; names source and field.
     """
     try:
         matrix = np.array(value, dtype=np.float64)
     except (TypeError, ValueError):
         matrix = np.empty(0)
     if matrix.shape not in ((4, 4), (3, 4)):
-        raise CaptureError(f"{source}: '{field}' is not a 4x4 matrix of numbers (shape {matrix.shape}).")
+        raise CaptureError(f"{source}: '{field}' is not a 4x4 matrix of numbers (shape {matrix.shape}). Export again.")
     if not np.isfinite(matrix).all():
         raise CaptureError(f"{source}: '{field}' holds NaN or infinity. Re-run the camera calibration.")
     pose = np.eye(4)
@@ -304,7 +305,7 @@ def camera_to_world(value: object, source: str, field: str = "transform_matrix")
 
 
 def _with_suffix(path: Path) -> Path:
-    """``path``, or the existing image that it names without its suffix."""
+    """Return ``path``, or, if it has no suffix, the image file of that name that exists."""
     if path.suffix.lower() in IMAGE_SUFFIXES or path.is_file():
         return path
     candidates = (path.with_name(path.name + suffix) for suffix in IMAGE_SUFFIXES)

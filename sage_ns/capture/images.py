@@ -1,7 +1,7 @@
-"""Images and soft masks of a capture as tensors, area-downscaled, on one known background colour.
+"""Load images and soft masks of a capture as tensors, area-downscaled, on one known background colour.
 
 Convention: stored RGB is already blended with a background colour ``b`` (VHAP: white), ``I = a F + (1 - a) b``
-with foreground ``F`` and soft mask ``a``. It stays so everywhere; ``recomposite`` exchanges ``b``.
+with foreground ``F`` and soft mask ``a``. All code keeps this convention; ``recomposite`` replaces ``b``.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from sage_ns.errors import CaptureError
 
 
 def background_color(name: str) -> Float[Tensor, "3"]:
-    """RGB in 0..1 of a colour name ("white", "black", "green") or a hex code ("#00ff80").
+    """Return RGB in 0..1 of a colour name ("white", "black", "green") or a hex code ("#00ff80").
 
     Raises:
-        CaptureError: no such colour.
+        CaptureError: there is no such colour.
     """
     try:
         rgb = ImageColor.getrgb(name)[:3]
@@ -31,19 +31,21 @@ def background_color(name: str) -> Float[Tensor, "3"]:
 
 
 def downscaled_size(width: int, height: int, factor: int) -> tuple[int, int]:
-    """Width and height after area-downscaling by a whole ``factor``; what does not fill a block is cropped.
+    """Return width and height after area-downscaling by a whole ``factor``.
 
-    Cropping the right and bottom remainder keeps blocks whole, so that dividing the intrinsics by the factor
-    is exact.
+    A remainder at the right and bottom that does not fill a block is cropped. Blocks stay whole, and dividing the
+    intrinsics by the factor is exact.
 
     Raises:
-        CaptureError: the factor is no positive whole number, or leaves no pixel.
+        CaptureError: the factor is not a whole number >= 1, or no pixel is left.
     """
     if factor < 1 or factor != int(factor):
         raise CaptureError(f"downscale_factor is {factor}; expected a whole number >= 1.")
     size = width // factor, height // factor
     if min(size) < 1:
-        raise CaptureError(f"downscale_factor {factor} leaves nothing of an image of {width} x {height} px.")
+        raise CaptureError(
+            f"downscale_factor {factor} leaves no pixel of an image of {width} x {height} px. Give a smaller factor."
+        )
     return size
 
 
@@ -53,20 +55,20 @@ def load_image(
     downscale_factor: int = 1,
     background: Float[Tensor, "3"] | None = None,
 ) -> tuple[UInt8[Tensor, "h w 3"], UInt8[Tensor, "h w 1"] | None]:
-    """Loads an image with its soft mask.
+    """Load an image with its soft mask.
 
     Args:
-        image_path: 8-bit RGB, gray, or RGBA image. RGBA (INSTA's way, straight alpha) is blended with
-            ``background``; its alpha is the mask where ``mask_path`` is None.
+        image_path: 8-bit RGB, gray, or RGBA image. RGBA (straight alpha, as in INSTA) is blended with
+            ``background``; its alpha is the mask if ``mask_path`` is None.
         mask_path: 8-bit soft mask of the image's size.
         downscale_factor: side of the square blocks of pixels that are averaged.
         background: RGB in 0..1 that RGBA images are blended with (default white).
 
     Returns:
-        RGB blended with the background, and the mask (255 = foreground), or None where there is none.
+        RGB blended with the background, and the mask (255 = foreground) or None.
 
     Raises:
-        CaptureError: a file is missing, truncated or no image, or the mask has another size.
+        CaptureError: a file is missing, truncated or not an image, or the mask has another size.
     """
     pixels = _decode(image_path, "image")
     mask = None if mask_path is None else _decode(mask_path, "mask").convert("L")
@@ -92,7 +94,7 @@ def recomposite(
     from_background: Float[Tensor, "*#batch 3"],
     to_background: Float[Tensor, "*#batch 3"],
 ) -> Float[Tensor, "*batch 3"]:
-    """Exchanges the background colour of a blended image: ``I + (1 - a) (b_to - b_from)``, clamped to 0..1.
+    """Replace the background colour of a blended image: ``I + (1 - a) (b_to - b_from)``, clamped to 0..1.
 
     Args:
         image: RGB in 0..1, blended with ``from_background``.
@@ -109,10 +111,10 @@ def _decode(path: Path, role: str) -> Image.Image:
             image.load()
             return image
     except FileNotFoundError as error:
-        raise CaptureError(f"{role} {path} is missing. Copy it back or take its frame out of the JSON.") from error
+        raise CaptureError(f"{role} {path} is missing. Restore it or remove its frame from the JSON.") from error
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
         raise CaptureError(
-            f"{role} {path} cannot be decoded ({error}): it is truncated or no image. Copy or export it again."
+            f"{role} {path} cannot be decoded ({error}): it is truncated or not an image. Copy or export it again."
         ) from error
 
 

@@ -1,9 +1,9 @@
 """INSTA's data sets and the checkpoints of metrical-tracker that they were made from, as a capture in VHAP's layout.
 
 INSTA (Zielonka et al. 2023) keeps `images/{id}.png` (RGBA, straight alpha) and transforms whose `transform_matrix` is
-camera-to-world in OpenCV axes (x right, y down, z forward); its meshes are no FLAME meshes any more, so the parameters
-come from the tracker's `{id}.frame`. The head stands still in FLAME's space and the camera carries its pose: every
-frame has a camera of its own. Tracked with FLAME 2020, metres.
+camera-to-world in OpenCV axes (x right, y down, z forward). Its meshes no longer have FLAME's topology; therefore the
+parameters come from the tracker's `{id}.frame`. The head stands still in FLAME's space and the camera moves instead:
+every frame has its own camera. The tracker uses FLAME 2020 and metres.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from sage_ns.capture.images import load_image
 from sage_ns.capture.layout import ALL_FRAMES, TEST, TRAIN
 from sage_ns.capture.splits import SplitName
 from sage_ns.capture.tracker_checkpoints import SUFFIX, load_tracker_checkpoints, read_checkpoint
-from sage_ns.capture.writer import Shot, refuse_used_folder, write_capture
+from sage_ns.capture.writer import CameraPicture, refuse_used_folder, write_capture
 from sage_ns.errors import CaptureError
 from sage_ns.system.progress import tracked
 
 _SAME_CAMERA = 1e-3
-"""Entries of two camera matrices (metres, or unitless) that differ by less are one camera, but for rounding."""
+"""Entries of two camera matrices (metres, or unitless) that differ by less (rounding) belong to one camera."""
 _AXES = np.diag([1.0, -1.0, -1.0, 1.0])
-"""OpenCV's camera axes to OpenGL's."""
+"""Converts OpenCV's camera axes to OpenGL's."""
 
 
 @dataclass(frozen=True)
 class Converted:
-    """What became of an INSTA folder."""
+    """Result of converting an INSTA folder."""
 
     folder: Path
     notes: tuple[str, ...]
-    """What a user should know about it."""
+    """Notes for the user about the conversion."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +49,7 @@ class _Picture:
     """One frame of INSTA's transforms."""
 
     number: int
-    """Its id: that of image and checkpoint."""
+    """Id of the frame, which its image and its checkpoint share."""
     path: Path
     camera: Float[np.ndarray, "4 4"]
     """Camera-to-world, OpenCV axes."""
@@ -61,7 +61,7 @@ class _Picture:
 
 @dataclass(frozen=True, eq=False)
 class _Tracked:
-    """What a checkpoint says about camera and head."""
+    """Camera and head shape of a checkpoint."""
 
     camera: Float[np.ndarray, "4 4"]
     """Camera-to-world, OpenCV axes."""
@@ -72,19 +72,20 @@ class _Tracked:
 def convert_insta(source: Path | str, checkpoints: Path | str, out: Path | str, overwrite: bool = False) -> Converted:
     """Write an INSTA folder as a capture.
 
-    Timesteps are the frames in the order of their ids. INSTA's test frames are the capture's; its validation frames
-    are some of those, and no held-out camera, so the capture has none: training borrows from the test frames.
-    Eyelids are blendshapes of the tracker's own, which FLAME does not have: blinks are lost, and a note says where.
+    Timesteps are the frames in the order of their ids. INSTA's test frames become the capture's test frames. INSTA's
+    validation frames are a part of the test frames and show no held-out camera; the capture therefore has no validation
+    split, and training borrows test frames. The tracker moves eyelids with its own blendshapes, which FLAME does not
+    have: blinks are lost, and a note says at how many timesteps.
 
     Args:
         source: INSTA's folder: `transforms_train.json` and `transforms_test.json`, or `transforms.json` alone.
         checkpoints: The tracker's `<actor>/checkpoint` with `{id}.frame`, or `<actor>`.
-        out: Folder to write.
+        out: Folder to create.
         overwrite: Replace an existing folder.
 
     Raises:
         CaptureError: `out` is in use, an image or a checkpoint is missing or of another kind, or checkpoints and
-            images are not of the same moments. All is checked before anything is written.
+            images show different moments. Everything is checked before anything is written.
     """
     source, checkpoints = Path(source).expanduser().absolute(), Path(checkpoints).expanduser().absolute()
     refuse_used_folder(Path(out).expanduser().absolute(), overwrite)
@@ -98,17 +99,17 @@ def convert_insta(source: Path | str, checkpoints: Path | str, out: Path | str, 
     params = replace(params, shape=seen[0].shape)
     num_others = sum(not torch.allclose(one.shape, seen[0].shape, atol=IDENTITY_TOLERANCE) for one in seen)
     if num_others:
-        notes.append(f"{num_others} frames were tracked with another head shape; that of {paths[0].name} is used")
+        notes.append(f"{num_others} frames were tracked with another head shape; the shape of {paths[0].name} is used")
     if num_closed:
         notes.append(
             f"eyelids at {num_closed} of {len(paths)} timesteps were moved by metrical-tracker's own blendshapes, "
             "which FLAME does not have: blinks are lost"
         )
 
-    def shots() -> Iterator[Shot]:
+    def camera_pictures() -> Iterator[CameraPicture]:
         for row, picture in enumerate(tracked(pictures, "Converting pictures")):
             image, mask = load_image(picture.path)
-            yield Shot(
+            yield CameraPicture(
                 timestep=row,
                 camera_index=0,
                 camera_to_world=seen[row].camera @ _AXES,
@@ -118,23 +119,25 @@ def convert_insta(source: Path | str, checkpoints: Path | str, out: Path | str, 
                 split=picture.split,
             )
 
-    return Converted(write_capture(out, shots(), params, overwrite), tuple(notes))
+    return Converted(write_capture(out, camera_pictures(), params, overwrite), tuple(notes))
 
 
 def _pictures(source: Path) -> tuple[list[_Picture], list[str]]:
-    """All frames in the order of their ids, and notes. INSTA's own files list them in no order."""
+    """Return all frames in the order of their ids, and notes. INSTA's files list frames in arbitrary order."""
     files: dict[SplitName, Path] = {"train": source / TRAIN, "test": source / TEST}
     notes = []
     if not files["train"].is_file():
         if not (source / ALL_FRAMES).is_file():
             raise CaptureError(
-                f"{source} is no INSTA folder: found neither {TRAIN} nor {ALL_FRAMES}. Give the folder that INSTA's "
-                "generate.sh wrote."
+                f"{source} is not an INSTA folder: found neither {TRAIN} nor {ALL_FRAMES}. Give the folder "
+                "that INSTA's generate.sh wrote."
             )
         files = {"train": source / ALL_FRAMES}
-        notes.append(f"there is no {TRAIN}: every frame is for training")
+        notes.append(f"there is no {TRAIN}: all frames are used for training")
     elif not files["test"].is_file():
-        raise CaptureError(f"{source}: found {TRAIN}, but no {TEST}. Copy it along: it says what must not be learned.")
+        raise CaptureError(
+            f"{source}: found {TRAIN}, but no {TEST}. Copy that file, too: training must leave its frames out."
+        )
     pictures: dict[int, _Picture] = {}
     for split, path in files.items():
         content = read_json(path)
@@ -143,18 +146,18 @@ def _pictures(source: Path) -> tuple[list[_Picture], list[str]]:
             picture = _picture({**content, **entry}, source, split, f"{path}, frame {position}")
             if picture.number in pictures:
                 other = pictures[picture.number].source
-                raise CaptureError(f"{picture.source}: image {picture.path.name} is that of {other}, too")
+                raise CaptureError(f"{picture.source}: {other} has the same image {picture.path.name}")
             pictures[picture.number] = picture
     return [pictures[number] for number in sorted(pictures)], notes
 
 
 def _picture(entry: Mapping[str, Any], source: Path, split: SplitName, name: str) -> _Picture:
     if "timestep_index" in entry or "flame_param_path" in entry:
-        raise CaptureError(f"{name}: this is a VHAP export already; train on its folder as it is")
+        raise CaptureError(f"{name}: this is already a VHAP export; train on its folder directly")
     path = absolute_path(source, entry.get("file_path"), "file_path", name)
     path = path if path.suffix else path.with_suffix(".png")
     if not path.stem.isdecimal():
-        raise CaptureError(f"{name}: 'file_path' is {path.name}; expected a number, as that of the checkpoint")
+        raise CaptureError(f"{name}: 'file_path' is {path.name}; expected the number of a checkpoint")
     pose = camera_to_world(entry.get("transform_matrix"), name)
     width, height = entry.get("w"), entry.get("h")
     if not isinstance(width, (int, float)) or not isinstance(height, (int, float)):
@@ -163,18 +166,18 @@ def _picture(entry: Mapping[str, Any], source: Path, split: SplitName, name: str
 
 
 def _checkpoint_paths(folder: Path, pictures: Sequence[_Picture]) -> list[Path]:
-    """The checkpoint of every picture."""
+    """Return the checkpoint of every picture."""
     inner = folder / "checkpoint" if (folder / "checkpoint").is_dir() else folder
     found = {int(path.stem): path for path in inner.glob(f"*{SUFFIX}") if path.stem.isdecimal()}
     if not found:
-        raise CaptureError(f"{inner}: no *{SUFFIX} in it. Give metrical-tracker's <actor>/checkpoint.")
+        raise CaptureError(f"{inner}: contains no *{SUFFIX}. Give metrical-tracker's <actor>/checkpoint.")
     missing = [picture for picture in pictures if picture.number not in found]
     if missing:
         names = ", ".join(f"{picture.number:05d}{SUFFIX}" for picture in missing[:3])
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         raise CaptureError(
             f"{inner}: {len(missing)} of {len(pictures)} checkpoints missing: {names}{more}. Every image needs the "
-            "checkpoint of its number."
+            "checkpoint with its number."
         )
     return [found[picture.number] for picture in pictures]
 
@@ -190,7 +193,7 @@ def _read(path: Path) -> _Tracked:
 
 
 def _check_same_moments(pictures: Sequence[_Picture], paths: Sequence[Path], seen: Sequence[_Tracked]) -> None:
-    """INSTA's transforms were computed from the checkpoints, so each camera has to be that of its checkpoint."""
+    """Check that each camera equals its checkpoint's: INSTA computed its transforms from the checkpoints."""
     given = np.stack([picture.camera for picture in pictures])
     own = np.stack([one.camera for one in seen])
 
@@ -203,15 +206,15 @@ def _check_same_moments(pictures: Sequence[_Picture], paths: Sequence[Path], see
     shifts = {1: same(given[:-1], own[1:]), -1: same(given[1:], own[:-1])}
     shift = next((shift for shift, agree in shifts.items() if len(agree) and agree.all()), None)
     reason = (
-        f"the images are those of the checkpoints numbered {shift:+d}: rename the checkpoints"
+        f"the images belong to the checkpoints numbered {shift:+d}: rename the checkpoints"
         if shift is not None
-        else "the images are of another sequence, or were tracked again: give the checkpoints that INSTA's folder was "
-        "made from"
+        else "the images are from another sequence, or were tracked again: give the checkpoints that "
+        "INSTA's folder was made from"
     )
     first = others[0]
     raise CaptureError(
-        f"{paths[first]}: its camera is not the 'transform_matrix' of {pictures[first].source} (so are "
-        f"{len(others)} of {len(pictures)}); {reason}."
+        f"{paths[first]}: its camera is not the 'transform_matrix' of {pictures[first].source} (the same "
+        f"holds for {len(others)} of {len(pictures)}); {reason}."
     )
 
 
@@ -220,11 +223,11 @@ def _check_image(picture: _Picture) -> None:
         with Image.open(picture.path) as image:
             size, bands = image.size, image.getbands()
     except (OSError, UnidentifiedImageError) as error:
-        raise CaptureError(f"{picture.source}: {picture.path} is missing or no image ({error})") from error
+        raise CaptureError(f"{picture.source}: {picture.path} is missing or not an image ({error})") from error
     if bands != ("R", "G", "B", "A"):
         raise CaptureError(
-            f"{picture.path}: its channels are {''.join(bands)}, expected RGBA. INSTA's images/ carry the head's matte "
-            "as alpha; take those, not the tracker's input/."
+            f"{picture.path}: its channels are {''.join(bands)}, expected RGBA. INSTA's images/ have the head's matte "
+            "as alpha; give those, not the tracker's input/."
         )
     if size != picture.size:
         raise CaptureError(

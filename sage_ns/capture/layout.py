@@ -1,7 +1,7 @@
-"""A capture folder as VHAP and GaussianAvatars lay it out: single sequences and unions of sequences.
+"""Read a capture folder in the layout of VHAP and GaussianAvatars: a single sequence or a union of sequences.
 
-A single sequence holds ``images/``, ``fg_masks/``, ``flame_param/`` and ``transforms_{train,val,test}.json``;
-a union holds the transforms alone, whose paths lead into sibling folders (``../<sequence>/images/...``).
+A single sequence contains ``images/``, ``fg_masks/``, ``flame_param/`` and ``transforms_{train,val,test}.json``;
+a union contains only the transforms, whose paths point into sibling folders (``../<sequence>/images/...``).
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ TRANSFORMS = (ALL_FRAMES, TRAIN_MULTIFRAME, TRAIN, VAL, TEST)
 
 @dataclass(frozen=True, eq=False)
 class Capture:
-    """What a capture folder lists. Frames are sorted by timestep, then camera; nothing but JSON was opened."""
+    """Frames that a capture folder lists, sorted by timestep, then camera. Only JSON files have been opened."""
 
     folder: Path
     """Absolute path of the folder."""
     train: tuple[Frame, ...]
     train_multiframe: tuple[Frame, ...]
-    """Training frames of all training timesteps; the same as ``train`` unless the folder lists them apart."""
+    """Training frames of all training timesteps; equal to ``train`` unless the folder lists them separately."""
     val: tuple[Frame, ...]
     """Held-out cameras at training timesteps (novel view); may be empty."""
     test: tuple[Frame, ...]
     """Held-out timesteps (self-reenactment); may be empty."""
     flame_param_paths: dict[int, Path]
-    """Parameter file of every timestep id, ascending. Those of listed frames are required, others exist."""
+    """Parameter file of every timestep id, ascending. Files of frames in a split are required; others exist."""
 
 
 def read_capture(folder: Path | str, cy_origin: CyOrigin = "auto") -> Capture:
-    """Reads the transforms files of a capture folder.
+    """Read the transforms files of a capture folder.
 
     Args:
         folder: a VHAP export, single sequence or union.
@@ -55,7 +55,7 @@ def read_capture(folder: Path | str, cy_origin: CyOrigin = "auto") -> Capture:
     multiframe = read_frames(multiframe_file, cy_origin) if multiframe_file.is_file() else train
     val, test = (read_frames(folder / name, cy_origin) if (folder / name).is_file() else () for name in (VAL, TEST))
     if not train and not multiframe:
-        raise CaptureError(f"{train_file}: the training split is empty ('frames' lists nothing). Export it again.")
+        raise CaptureError(f"{train_file}: the training split is empty ('frames' is an empty list). Export it again.")
     frames = (*train, *multiframe, *val, *test)
     return Capture(folder, train, multiframe, val, test, _parameter_files(folder, frames))
 
@@ -66,7 +66,7 @@ def _training_file(folder: Path) -> Path:
         raise CaptureError(f"{folder} is not a folder (found {found}). Give the folder of a VHAP export as --data.")
     if (folder / TRAIN).is_file():
         return folder / TRAIN
-    # One file without any split: everything in it is for training.
+    # One file without any split: all its frames are for training.
     if (folder / ALL_FRAMES).is_file() and not any((folder / name).is_file() for name in (VAL, TEST)):
         return folder / ALL_FRAMES
     names = sorted(path.name for path in folder.iterdir())
@@ -78,14 +78,14 @@ def _training_file(folder: Path) -> Path:
 
 
 def _parameter_files(folder: Path, frames: Iterable[Frame]) -> dict[int, Path]:
-    """Parameter file of every timestep; frames of one moment must agree on it."""
+    """Return the parameter file of every timestep; frames of one timestep must name the same file."""
     paths: dict[int, Path] = {}
     for frame in frames:
         known = paths.setdefault(frame.timestep, frame.flame_param_path)
         if known != frame.flame_param_path:
             raise CaptureError(
                 f"{frame.source}: timestep {frame.timestep} has 'flame_param_path' {frame.flame_param_path}, but "
-                f"another frame of that timestep has {known}. One moment has one set of parameters: "
+                f"another frame of that timestep has {known}. A timestep has one set of parameters: "
                 "give the sequences of a union different timestep indices."
             )
     everything = folder / ALL_FRAMES

@@ -1,4 +1,4 @@
-"""What a capture is besides pictures and cameras: head model, motion, and which moments train and test have.
+"""Everything of a capture besides pictures and cameras: head model, motion, timesteps of the training and test splits.
 
 The dataparsers put one :class:`CaptureRecord` into their metadata, and a run keeps its arrays in ``capture.npz``.
 """
@@ -26,12 +26,12 @@ _NUMBERS = ("canonical_row", "canonical_timestep", "downscale_factor")
 
 @dataclass(frozen=True, eq=False)
 class CaptureRecord:
-    """A capture as one of its splits gives it; all splits share everything but ``split_source`` and the masks.
+    """The data of a capture that belong to one split; splits differ only in ``split_source`` and the masks.
 
-    Timesteps are ids, as the capture numbers its moments, with gaps; rows are dense.
+    Timesteps are the capture's ids and may have gaps; rows are dense.
 
     Raises:
-        CaptureError: the fields do not fit each other; names the field and what was found.
+        CaptureError: the fields do not fit each other; names the field and the value found.
         FlameParamsError: the parameters do not fit the head model.
     """
 
@@ -41,23 +41,23 @@ class CaptureRecord:
     timesteps: Int[Tensor, "num_timesteps"]
     """Timestep id of every row of the parameters, ascending."""
     canonical_row: int
-    """Row of the moment that the avatar is reconstructed at."""
+    """Row of the canonical moment, at which the avatar is reconstructed."""
     train_timesteps: Int[Tensor, "num_train_timesteps"]
     """Ids that have training pictures, ascending."""
     test_timesteps: Int[Tensor, "num_test_timesteps"]
-    """Ids of the capture's test split, ascending; none where it has no test split."""
+    """Ids of the capture's test split, ascending; empty if there is no test split."""
     train_camera_centers: Float[Tensor, "num_train_images 3"]
     """Metres, world."""
     background: Float[Tensor, "3"]
     """RGB in 0..1 that the stored pictures are blended with."""
     downscale_factor: int = 1
-    """Side of the blocks of pixels that are averaged when pictures are loaded (the cameras have it already)."""
+    """Side of the blocks of pixels that are averaged when pictures are loaded (the cameras are already scaled)."""
     split_source: SplitName = "train"
-    """The split of the capture that the pictures came from; another one than asked for where it was borrowed."""
+    """Split of the capture that the pictures come from; differs from the requested split if pictures are borrowed."""
     mask_filenames: tuple[Path | None, ...] = ()
-    """Soft mask of every picture of the split, None where it has none; empty where there are no pictures to load."""
+    """Soft mask of every picture of the split, None for a picture without one; empty if no pictures can be loaded."""
     thumbnails: Mapping[str, UInt8[np.ndarray, "64 128 3"]] | None = None
-    """Small training pictures by file name, where a run has kept them and the capture is gone."""
+    """Small training pictures by file name, from a run whose capture may be gone; None if the capture is read."""
 
     def __post_init__(self) -> None:
         self.flame_params.check_fits(self.head_model)
@@ -89,19 +89,19 @@ class CaptureRecord:
 
     @property
     def canonical_timestep(self) -> int:
-        """Id of the moment that the avatar is reconstructed at."""
+        """Timestep id of the canonical moment, at which the avatar is reconstructed."""
         return int(self.timesteps[self.canonical_row])
 
     def metadata(self) -> dict[str, Any]:
-        """The record as nerfstudio's dataset metadata; read it back with :meth:`of`."""
+        """Return the record as nerfstudio's dataset metadata; :meth:`of` reads it back."""
         return {_KEY: self}
 
     @classmethod
     def of(cls, metadata: Mapping[str, Any]) -> CaptureRecord:
-        """The record in nerfstudio's dataset metadata.
+        """Return the record in nerfstudio's dataset metadata.
 
         Raises:
-            CaptureError: another dataparser than ours made the metadata.
+            CaptureError: another project's dataparser made the metadata.
         """
         if _KEY not in metadata:
             raise CaptureError(
@@ -111,7 +111,7 @@ class CaptureRecord:
         return metadata[_KEY]
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """What all splits share, as named arrays for a file, without the head model, which has a file of its own."""
+        """Return what all splits share as named arrays, without the head model, which has its own file."""
         arrays = {name: getattr(self, name).cpu().numpy() for name in _TENSORS}
         arrays |= {name: np.array(getattr(self, name)) for name in _NUMBERS}
         params = self.flame_params
@@ -128,7 +128,7 @@ class CaptureRecord:
         split_source: str,
         thumbnails: Mapping[str, UInt8[np.ndarray, "64 128 3"]],
     ) -> CaptureRecord:
-        """The record that :meth:`arrays` was called on, for one of the splits, with thumbnails in place of pictures.
+        """Rebuild a record from its :meth:`arrays`, for one split, with thumbnails in place of pictures.
 
         Raises:
             CaptureError: an array is missing, or they do not fit each other.

@@ -1,4 +1,4 @@
-"""One training picture and all that belongs to it."""
+"""One training picture with its camera, motion, mask and weight."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from sage_ns.raster import PinholeCamera
 
 @dataclass(frozen=True, eq=False)
 class Shot:
-    """A picture with its camera, its moment and its weight: what the data manager hands to the phases of training."""
+    """A picture with its camera, motion, mask and weight, as the data manager passes it to the phases of training."""
 
     camera: PinholeCamera
     picture: Float[Tensor, "h w 3"]
-    """Colours 0..1, composited over the capture's background colour."""
+    """RGB in 0..1, composited over the capture's background colour."""
     mask: Float[Tensor, "h w 1"] | None = None
     """Soft foreground coverage 0..1; None where the capture has no masks."""
     motion: Float[Tensor, "num_coefficients"] | None = None
-    """Motion vector as it was tracked. None stands for the canonical moment, whose motion the avatar holds: as tracked
-    at first, refined later."""
+    """Tracked motion vector. None stands for the canonical moment, whose motion the avatar stores: first as tracked,
+    later refined."""
     weight: float = 1.0
     """Factor on the photometric losses of this picture."""
 
@@ -33,11 +33,11 @@ class Shot:
 
     @property
     def foreground(self) -> Float[Tensor, "h w 1"]:
-        """The mask; full coverage where the picture has none."""
+        """The mask, or full coverage if the picture has none."""
         return torch.ones_like(self.picture[..., :1]) if self.mask is None else self.mask
 
     def to(self, device: torch.device | str) -> Shot:
-        """The same shot on another device."""
+        """Return the same shot on another device."""
         return replace(
             self,
             camera=self.camera.to(device),

@@ -1,4 +1,4 @@
-"""Which frames of a capture are trained on, watched during training, and tested on."""
+"""Select the training, validation and test frames of a capture."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ FramesMode = Literal["single", "multi"]
 SplitName = Literal["train", "val", "test"]
 
 MAX_BORROWED_VAL = 16
-"""A validation split that is borrowed from another one takes at most this many frames, evenly spaced:
-nerfstudio keeps all of it in memory and renders it again and again during training."""
+"""Largest number of frames, evenly spaced, that a validation split borrows from another split: nerfstudio keeps
+the whole split in memory and renders it repeatedly during training."""
 
 
 @dataclass(frozen=True, eq=False)
 class Splits:
-    """The frames of every split, none of them empty."""
+    """The frames of every split; no split is empty."""
 
     train: tuple[Frame, ...]
     val: tuple[Frame, ...]
     test: tuple[Frame, ...]
     canonical_timestep: int
-    """Timestep id that the avatar is reconstructed at."""
+    """Timestep id of the canonical moment, at which the avatar is reconstructed."""
     sources: dict[SplitName, SplitName]
-    """The split of the capture that each split's frames came from: {"val": "test"} was borrowed."""
+    """Split of the capture that each split's frames come from; {"val": "test"} means that val borrows test frames."""
 
     def frames(self, split: SplitName) -> tuple[Frame, ...]:
-        """The frames of ``split``."""
+        """Return the frames of ``split``."""
         return {"train": self.train, "val": self.val, "test": self.test}[split]
 
 
 def training_frames(capture: Capture, mode: FramesMode) -> tuple[Frame, ...]:
-    """All training frames that ``mode`` may draw on."""
+    """Return all training frames that ``mode`` can use."""
     if mode == "multi" or not capture.train:
         return capture.train_multiframe
     return capture.train
 
 
 def canonical_candidates(frames: Sequence[Frame]) -> list[int]:
-    """Timestep ids that the most cameras saw, ascending: one of them is to be the canonical one."""
+    """Return the timestep ids with the most cameras, ascending: candidates for the canonical timestep."""
     cameras = defaultdict(set)
     for frame in frames:
         cameras[frame.timestep].add(frame.camera_index)
@@ -53,10 +53,10 @@ def canonical_candidates(frames: Sequence[Frame]) -> list[int]:
 
 
 def check_canonical_timestep(capture: Capture, timestep: int) -> None:
-    """Checks that ``timestep`` was trained on.
+    """Check that ``timestep`` has training frames.
 
     Raises:
-        CaptureError: the timestep has no training frame; names those that have.
+        CaptureError: the timestep has no training frame; names the timesteps that have.
     """
     available = sorted({frame.timestep for frame in (*capture.train, *capture.train_multiframe)})
     if timestep not in available:
@@ -67,20 +67,20 @@ def check_canonical_timestep(capture: Capture, timestep: int) -> None:
 
 
 def select_splits(capture: Capture, mode: FramesMode, canonical_timestep: int) -> Splits:
-    """Selects the frames of every split.
+    """Select the frames of every split.
 
     * train: mode "single" takes the frames of the canonical timestep, "multi" all training frames;
-    * val: held-out cameras (novel view), in mode "single" at the canonical timestep where it has any;
+    * val: held-out cameras (novel view), in mode "single" only those at the canonical timestep, if there are any;
     * test: held-out timesteps (self-reenactment), all listed cameras.
 
-    A capture without val borrows test frames (at most 16), without test val frames, without both training
-    frames: nerfstudio cannot do without either. ``Splits.sources`` says so.
+    nerfstudio needs both a val and a test split. A capture without val frames borrows test frames (at most 16), one
+    without test frames borrows val frames, and one without both borrows training frames. ``Splits.sources`` records it.
     """
     check_canonical_timestep(capture, canonical_timestep)
     train = training_frames(capture, mode)
     val = capture.val
     if mode == "single":
-        # An asked-for timestep may stand in the list of all training frames only.
+        # Only the list of all training frames may contain a timestep that the user chose.
         train = _at(train, canonical_timestep) or _at(capture.train_multiframe, canonical_timestep)
         val = _at(val, canonical_timestep) or val
     found: dict[SplitName, tuple[Frame, ...]] = {"train": train, "val": val, "test": capture.test}

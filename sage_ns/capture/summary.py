@@ -1,4 +1,4 @@
-"""What is in a capture, in words: for users who look into one before they train on it."""
+"""Summarise the contents of a capture in words, for `sage-capture`."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ class SplitSummary:
     name: str
     num_pictures: int
     timesteps: str
-    """As ranges: 0-3, 5."""
+    """Ranges of ids: 0-3, 5."""
     cameras: str
-    """As ranges, too."""
+    """Ranges of camera indices."""
 
 
 @dataclass(frozen=True)
 class CaptureSummary:
-    """What a user wants to know of a capture."""
+    """Splits, picture sizes, masks and head model of a capture."""
 
     splits: tuple[SplitSummary, ...]
     pictures: str
     """Sizes in pixels."""
     masks: str
     head_model: str | None
-    """Name and size of the rig; None: it was not found."""
+    """Name and size of the rig; None if it was not found."""
     problem: str = ""
     """Why there is no head model, and what to do."""
 
 
 def summarise(capture: Capture) -> CaptureSummary:
-    """Gather what is in a capture.
+    """Summarise a capture.
 
     Raises:
         FlameParamsError: the parameters of the first training picture cannot be read, or do not fit the head model.
@@ -70,7 +70,7 @@ def summarise(capture: Capture) -> CaptureSummary:
 
 
 def ranges(numbers: Iterable[int]) -> str:
-    """Numbers as ranges: 0-3, 5; a dash where there are none."""
+    """Return numbers as ranges, "0-3, 5", or "-" if there are none."""
     parts: list[list[int]] = []
     for number in sorted(set(numbers)):
         if parts and number == parts[-1][1] + 1:

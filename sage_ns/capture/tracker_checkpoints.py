@@ -1,10 +1,11 @@
-"""FLAME motion from the checkpoints of metrical-tracker, which INSTA, FlashAvatar and others build on.
+"""Read FLAME motion from the checkpoints of metrical-tracker, which INSTA, FlashAvatar and others use.
 
-`<actor>/checkpoint/{id:05d}.frame` is what `torch.save` makes of a dict of numpy arrays: a zip archive with a pickle.
-The pickle is read as data (`sage_ns.system.safe_pickle`), never executed. Of its key "flame" are used: "exp" [1, E],
-"jaw" [1, 6] and "eyes" [1, 12] (left, right) as 6D rotations in PyTorch3D's convention (first two rows of the matrix).
-The tracker keeps the head still in FLAME's space and moves the camera instead: global rotation, neck and translation
-are zero. It closes eyes with two blendshapes of its own ("eyelids"), which FLAME's expressions do not have.
+`torch.save` writes `<actor>/checkpoint/{id:05d}.frame` from a dict of numpy arrays: a zip archive with a pickle.
+The pickle is read as data (`sage_ns.system.safe_pickle`), never executed. This module reads from its key "flame":
+"exp" [1, E], "jaw" [1, 6] and "eyes" [1, 12] (left, right), the last two as 6D rotations in PyTorch3D's convention
+(first two rows of the matrix). The tracker keeps the head still in FLAME's space and moves the camera instead: global
+rotation, neck and translation are zero. It closes eyes with two additional blendshapes ("eyelids"), which FLAME does
+not have.
 """
 
 from __future__ import annotations
@@ -27,21 +28,22 @@ from sage_ns.system.safe_pickle import load_pickle
 
 SUFFIX = ".frame"
 EYELIDS_IN_USE = 0.2
-"""Eyelid coefficients (0 open, 1 closed) below this are the tracker's noise."""
+"""Eyelid coefficients (0 open, 1 closed) below this are noise of the tracker."""
 _HINT = "Give metrical-tracker's own checkpoints (<actor>/checkpoint/*.frame)."
 
 
 def load_tracker_checkpoints(paths: Sequence[Path]) -> tuple[FlameParams, int]:
-    """Motion of a sequence of checkpoints, one timestep each.
+    """Return the motion of a sequence of checkpoints, one timestep each.
 
     Args:
         paths: The `.frame` files in the order of time, at least one.
 
     Returns:
-        The motion (without identity), and at how many timesteps eyelid blendshapes were in use and got lost.
+        The motion (without identity), and the number of timesteps whose eyelid blendshapes were in use and are lost.
 
     Raises:
-        CaptureError: A file is no checkpoint, holds more than arrays, or a field is missing, misshapen or not finite.
+        CaptureError: A file is not a checkpoint or contains more than arrays; or a field is missing, misshapen or not
+            finite.
     """
     rows = [_read(path) for path in paths]
     sizes = [len(expr) for expr, _, _ in rows]
@@ -65,23 +67,23 @@ def load_tracker_checkpoints(paths: Sequence[Path]) -> tuple[FlameParams, int]:
 
 
 def _read(path: Path) -> tuple[Float[Tensor, "num_expression"], Float[Tensor, "3 6"], bool]:
-    """Expression, 6D rotations of jaw, left and right eye, and whether the eyelid blendshapes are in use."""
+    """Return expression, 6D rotations of jaw, left and right eye, and whether eyelid blendshapes are in use."""
     read = read_checkpoint(path)
     expr = read.floats("flame.exp", "1 num_expression")[0]
     turns = torch.cat([read.floats("flame.jaw", "1 6"), read.floats("flame.eyes", "1 12").reshape(2, 6)])
     if bool((torch.linalg.cross(turns[:, :3], turns[:, 3:]).norm(dim=-1) < 1e-6).any()):
         raise CaptureError(
-            f"{path}: 'flame.jaw' or 'flame.eyes' is no 6D rotation (its two rows are parallel). {_HINT}"
+            f"{path}: 'flame.jaw' or 'flame.eyes' is not a 6D rotation (its two rows are parallel). {_HINT}"
         )
     lids = read.floats("flame.eyelids", "1 2") if "flame.eyelids" in read else torch.zeros(1, 2)
     return expr, turns, bool((lids.abs() > EYELIDS_IN_USE).any())
 
 
 def read_checkpoint(path: Path) -> ArrayFields:
-    """The arrays of one checkpoint's groups "flame" and (where it has one) "opencv", named like "flame.exp".
+    """Return the arrays of a checkpoint's groups "flame" and, if present, "opencv", under names like "flame.exp".
 
     Raises:
-        CaptureError: The file is no checkpoint, or holds more than arrays.
+        CaptureError: The file is not a checkpoint, or contains other things than arrays.
     """
     contents = _contents(path)
     arrays: dict[str, Any] = {}
@@ -98,7 +100,7 @@ def _contents(path: Path) -> Mapping[str, Any]:
         with zipfile.ZipFile(path) as archive:
             inner = next((name for name in archive.namelist() if name.rpartition("/")[2] == "data.pkl"), None)
             if inner is None:
-                raise CaptureError(f"{path}: no 'data.pkl' in the archive: not written by torch.save. {_HINT}")
+                raise CaptureError(f"{path}: no 'data.pkl' in the archive: torch.save did not write it. {_HINT}")
             pickled = archive.read(inner)
     except FileNotFoundError as error:
         raise CaptureError(f"{path}: no such file. {_HINT}") from error

@@ -1,6 +1,6 @@
-"""Checks of a capture that need its files: run before training starts, so that bad data costs seconds, not hours.
+"""Checks of a capture's files, made before training starts: bad data costs seconds, not hours.
 
-Fields are checked where they are read (``frames``, ``tracking``); here stand the checks across files.
+Single fields are checked where they are read (``frames``, ``flame_table``); this module checks across files.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ from sage_ns.capture.frames import Frame, image_size
 from sage_ns.errors import CaptureError
 
 NUM_NAMED = 3
-"""How many offenders a message names before it only counts them."""
+"""Number of files that a message names; it counts the rest."""
 
 NUM_READERS = 8
-"""Threads that open image headers; on network drives the waiting dominates."""
+"""Threads that open image headers; on network drives most of the time is waiting."""
 
 
 def check_parameter_files(paths: Iterable[Path]) -> None:
-    """Checks that the FLAME parameter files of a capture exist.
+    """Check that the FLAME parameter files of a capture exist.
 
     Raises:
-        CaptureError: naming the first missing ones and their number.
+        CaptureError: files are missing; names the first ones and their number.
     """
-    _require("FLAME parameter file", paths, "Copy the folder flame_param/ along with the transforms.")
+    _require("FLAME parameter file", paths, "Copy the folder flame_param/ together with the transforms.")
 
 
 def check_images(frames: Sequence[Frame], use_masks: bool = True) -> None:
-    """Checks that images (and masks, if used) exist and have the stated size; opens no more than their headers.
+    """Check that images (and masks, if used) exist and have the stated size; reads only their headers.
 
     Raises:
-        CaptureError: naming the first file that is missing, no image, or of another size, and their number.
+        CaptureError: a file is missing, not an image, or of another size; names the first ones and their number.
     """
     stated = {frame.image_path: (frame.width, frame.height) for frame in frames}
-    _require("image", stated, "The sequences of a union must lie beside its folder.")
+    _require("image", stated, "The sequences of a union must be in the folder that contains the union.")
     if use_masks:
         masks = {frame.mask_path: (frame.width, frame.height) for frame in frames if frame.mask_path is not None}
         _require("mask", masks, "Copy fg_masks/ or switch masks off (--use-masks False).")
@@ -56,14 +56,14 @@ def check_images(frames: Sequence[Frame], use_masks: bool = True) -> None:
 
 
 def check_head_in_front(frames: Sequence[Frame], head_centers: Mapping[int, Float[np.ndarray, "3"]]) -> None:
-    """Checks that the tracked head lies in front of every camera (OpenGL: at negative z).
+    """Check that the tracked head lies in front of every camera (OpenGL: at negative z).
 
     Args:
         frames: frames whose cameras to check.
         head_centers: tracked head centre in world space by timestep id, metres.
 
     Raises:
-        CaptureError: naming the first frame whose camera looks away from the head.
+        CaptureError: a camera looks away from the head; names its first frame.
     """
     behind = [frame for frame in frames if _camera_point(frame, head_centers[frame.timestep])[2] >= 0]
     if behind:
@@ -94,4 +94,4 @@ def _pixels(size: tuple[int, int]) -> str:
 
 def _of(offenders: Sequence[object], everything: Iterable[object]) -> str:
     total = sum(1 for _ in everything)
-    return f" (so are {len(offenders) - 1} more of {total})" if len(offenders) > 1 else ""
+    return f" (as are {len(offenders) - 1} more of {total})" if len(offenders) > 1 else ""

@@ -1,7 +1,7 @@
-"""Writing captures: pictures, masks, cameras and FLAME parameters in memory become a folder that can be trained on.
+"""Write a capture folder from pictures, masks, cameras and FLAME parameters in memory.
 
-The layout is that of VHAP's single-sequence exports, which `sage_ns.capture.frames` reads, with one key more: the
-transforms say that ``cy`` is measured from the top of the picture ("cy_origin").
+The layout is that of VHAP's single-sequence exports, which `sage_ns.capture.frames` reads, with one additional key:
+the transforms state that ``cy`` is measured from the top of the picture ("cy_origin").
 """
 
 from __future__ import annotations
@@ -28,51 +28,53 @@ from sage_ns.system.array_fields import ArrayFields
 from sage_ns.system.files import whole_folder
 
 CANONICAL_JAW = 0.3
-"""Radians that the mouth is open in `canonical_flame_param.npz`, as VHAP writes it."""
+"""Opening of the jaw in `canonical_flame_param.npz`, in radians; VHAP writes the same value."""
 
 Pixels = UInt8[np.ndarray, "h w *channels"] | Float[np.ndarray, "h w *channels"]
 
 
 @dataclass(frozen=True, eq=False)
-class Shot:
-    """One picture: who took it, when, and what is on it."""
+class CameraPicture:
+    """One picture of a capture to write, with its camera, timestep, mask and split."""
 
     timestep: int
-    """Which row of the FLAME parameters the head has in it."""
+    """Row of the FLAME parameters that the head has in the picture."""
     camera_index: int
     camera_to_world: Float[np.ndarray, "4 4"]
     """Metres, in the world of the FLAME parameters; OpenGL axes (x right, y up, z back)."""
     intrinsics: Float[np.ndarray, "3 3"]
     """Pixels: fx 0 cx, 0 fy cy, 0 0 1; cy from the top, pixel centres at +0.5."""
     image: Pixels
-    """RGB [h, w, 3], uint8 or 0..1, blended with white where the mask is not full."""
+    """RGB [h, w, 3], uint8 or float in 0..1, blended with white where the mask is not full."""
     mask: Pixels | None = None
-    """Soft foreground [h, w], uint8 or 0..1."""
+    """Soft foreground mask [h, w], uint8 or float in 0..1."""
     split: SplitName = "train"
-    """train; val: a camera that is held out; test: a moment that is held out."""
+    """train; val = a held-out camera; test = a held-out moment."""
 
     @property
     def name(self) -> str:
-        """What messages call the shot."""
-        return f"shot of timestep {self.timestep} by camera {self.camera_index}"
+        """Name of the picture in messages."""
+        return f"picture of timestep {self.timestep} by camera {self.camera_index}"
 
 
-def write_capture(out: Path | str, shots: Iterable[Shot], params: FlameParams, overwrite: bool = False) -> Path:
-    """Write a capture. The head model it was tracked with belongs beside it, see `find_head_model`.
+def write_capture(
+    out: Path | str, pictures: Iterable[CameraPicture], params: FlameParams, overwrite: bool = False
+) -> Path:
+    """Write a capture. Put the head model that the capture was tracked with beside it, see `find_head_model`.
 
     Args:
-        out: Folder to make.
-        shots: All pictures, at least one of them for training; taken one by one, so that they may be made on the way.
+        out: Folder to create.
+        pictures: All pictures, at least one of them for training. They are read one by one; a generator works, too.
         params: Identity and one row of motion per timestep, in the same world as the cameras.
         overwrite: Replace an existing folder.
 
     Returns:
-        `out`, complete. Nothing is left there if anything fails on the way.
+        `out`, complete. If writing fails, nothing is left there.
 
     Raises:
-        CaptureError: `out` is in use, or a shot is of the wrong shape, not finite, looks away from the head, or is
-            there twice; or none is for training. Names the shot and the field.
-        FlameParamsError: A field of the parameters is of the wrong shape or not finite; names it.
+        CaptureError: `out` is in use; or a picture has the wrong shape, is not finite, looks away from the head or is
+            given twice; or no picture is for training. Names the picture and the field.
+        FlameParamsError: A field of the parameters has the wrong shape or is not finite; names the field.
     """
     out = Path(out).expanduser().absolute()
     refuse_used_folder(out, overwrite)
@@ -80,18 +82,20 @@ def write_capture(out: Path | str, shots: Iterable[Shot], params: FlameParams, o
     with whole_folder(out) as folder:
         frames: dict[tuple[int, int], Frame] = {}
         splits: dict[SplitName, list[Frame]] = {"train": [], "val": [], "test": []}
-        for shot in shots:
-            frame = _frame(shot, params, folder)
+        for picture in pictures:
+            frame = _frame(picture, params, folder)
             moment = (frame.timestep, frame.camera_index)
             if moment in frames:
-                raise CaptureError(f"{shot.name} is given twice; give every camera one picture per timestep")
-            if shot.split not in splits:
-                raise CaptureError(f"{shot.name}: 'split' is {shot.split!r}; expected one of {', '.join(splits)}")
-            _write_pictures(shot, frame)
+                raise CaptureError(f"{picture.name} is given twice; give every camera one picture per timestep")
+            if picture.split not in splits:
+                raise CaptureError(f"{picture.name}: 'split' is {picture.split!r}; expected one of {', '.join(splits)}")
+            _write_files(picture, frame)
             frames[moment] = frame
-            splits[shot.split].append(frame)
+            splits[picture.split].append(frame)
         if not splits["train"]:
-            raise CaptureError(f"{out}: none of the {len(frames)} shots is for training; give some the split 'train'")
+            raise CaptureError(
+                f"{out}: none of the {len(frames)} pictures is for training; give some the split 'train'"
+            )
         params.save_vhap(folder / "flame_param")
         _canonical(params).save_vhap(folder / "canonical_flame_param.npz")
         write_transforms(folder, {TRAIN: splits["train"], VAL: splits["val"], TEST: splits["test"]})
@@ -100,7 +104,7 @@ def write_capture(out: Path | str, shots: Iterable[Shot], params: FlameParams, o
 
 
 def write_transforms(folder: Path, splits: Mapping[str, Sequence[Frame]]) -> None:
-    """Write frames of a capture as transforms files, by file name. Their paths have to lie in ``folder``."""
+    """Write frames of a capture as transforms files, by file name. The paths of the frames must lie in ``folder``."""
     for name, frames in splits.items():
         ordered = sorted(frames, key=lambda frame: (frame.timestep, frame.camera_index))
         content = {
@@ -114,15 +118,15 @@ def write_transforms(folder: Path, splits: Mapping[str, Sequence[Frame]]) -> Non
 
 
 def picture_name(timestep: int, camera: int) -> str:
-    """VHAP's file name of a picture and its mask."""
+    """Return VHAP's file name of a picture and of its mask."""
     return f"{timestep:05d}_{camera:02d}.png"
 
 
 def refuse_used_folder(out: Path, overwrite: bool) -> None:
-    """Refuse to write a capture over something.
+    """Refuse to overwrite a file, or a folder that is not empty.
 
     Raises:
-        CaptureError: `out` is a file, or a folder with something in it that may not be replaced.
+        CaptureError: `out` is a file, or a folder that is not empty and `overwrite` is False.
     """
     if out.exists() and not out.is_dir():
         raise CaptureError(f"{out} is a file; give a folder to write the capture to")
@@ -130,58 +134,62 @@ def refuse_used_folder(out: Path, overwrite: bool) -> None:
         raise CaptureError(f"{out} exists and is not empty; give another folder, or --overwrite to replace it")
 
 
-def _frame(shot: Shot, params: FlameParams, folder: Path) -> Frame:
-    """Everything of a shot but its pixels, checked."""
-    if not 0 <= shot.timestep < params.num_timesteps:
-        raise CaptureError(f"{shot.name}: the FLAME parameters have the timesteps 0 to {params.num_timesteps - 1}")
-    if shot.camera_index < 0:
-        raise CaptureError(f"{shot.name}: 'camera_index' has to be 0 or more")
-    shape = np.shape(shot.image)
-    if len(shape) != 3 or shape[2] != 3 or 0 in shape:
-        raise CaptureError(f"{shot.name}: 'image' has the shape {list(shape)}; expected [height, width, 3]")
-    if shot.mask is not None and np.shape(shot.mask) != shape[:2]:
+def _frame(picture: CameraPicture, params: FlameParams, folder: Path) -> Frame:
+    """Check everything of a picture but its pixels, and return it as a frame."""
+    if not 0 <= picture.timestep < params.num_timesteps:
         raise CaptureError(
-            f"{shot.name}: 'mask' has the shape {list(np.shape(shot.mask))}; expected {list(shape[:2])}, the image's"
+            f"{picture.name}: 'timestep' is out of range; the FLAME parameters have the timesteps 0 to "
+            f"{params.num_timesteps - 1}"
         )
-    intrinsics = np.asarray(shot.intrinsics, dtype=np.float64)
+    if picture.camera_index < 0:
+        raise CaptureError(f"{picture.name}: 'camera_index' is {picture.camera_index}; expected 0 or more")
+    shape = np.shape(picture.image)
+    if len(shape) != 3 or shape[2] != 3 or 0 in shape:
+        raise CaptureError(f"{picture.name}: 'image' has the shape {list(shape)}; expected [height, width, 3]")
+    if picture.mask is not None and np.shape(picture.mask) != shape[:2]:
+        raise CaptureError(
+            f"{picture.name}: 'mask' has the shape {list(np.shape(picture.mask))}; expected {list(shape[:2])}, as the "
+            "image has"
+        )
+    intrinsics = np.asarray(picture.intrinsics, dtype=np.float64)
     if intrinsics.shape != (3, 3) or not np.isfinite(intrinsics).all():
-        raise CaptureError(f"{shot.name}: 'intrinsics' has to be a 3x3 matrix of finite numbers")
+        raise CaptureError(f"{picture.name}: 'intrinsics' is not a 3x3 matrix of finite numbers")
     fx, fy = float(intrinsics[0, 0]), float(intrinsics[1, 1])
     rest = intrinsics[[0, 1, 2, 2, 2], [1, 0, 0, 1, 2]]
     if min(fx, fy) <= 0 or np.abs(rest - (0, 0, 0, 0, 1)).max() > 1e-6 * fx:
         raise CaptureError(
-            f"{shot.name}: 'intrinsics' is {intrinsics.tolist()}; expected [[fx, 0, cx], [0, fy, cy], [0, 0, 1]] with "
-            "positive focal lengths and no skew. Undistort the pictures, or transpose the matrix."
+            f"{picture.name}: 'intrinsics' is {intrinsics.tolist()}; expected [[fx, 0, cx], [0, fy, cy], [0, 0, 1]] "
+            "with positive focal lengths and no skew. Undistort the pictures, or transpose the matrix."
         )
-    name = picture_name(shot.timestep, shot.camera_index)
+    name = picture_name(picture.timestep, picture.camera_index)
     frame = Frame(
-        timestep=shot.timestep,
-        camera_index=shot.camera_index,
-        camera_id=f"{shot.camera_index:02d}",
+        timestep=picture.timestep,
+        camera_index=picture.camera_index,
+        camera_id=f"{picture.camera_index:02d}",
         image_path=folder / "images" / name,
-        mask_path=None if shot.mask is None else folder / "fg_masks" / name,
-        flame_param_path=folder / "flame_param" / f"{shot.timestep:05d}.npz",
-        camera_to_world=camera_to_world(shot.camera_to_world, shot.name, "camera_to_world"),
+        mask_path=None if picture.mask is None else folder / "fg_masks" / name,
+        flame_param_path=folder / "flame_param" / f"{picture.timestep:05d}.npz",
+        camera_to_world=camera_to_world(picture.camera_to_world, picture.name, "camera_to_world"),
         fx=fx,
         fy=fy,
         cx=float(intrinsics[0, 2]),
         cy=float(intrinsics[1, 2]),
         width=shape[1],
         height=shape[0],
-        source=shot.name,
+        source=picture.name,
     )
     # FLAME's origin lies inside the head
-    check_head_in_front([frame], {shot.timestep: params.translation[shot.timestep].double().cpu().numpy()})
+    check_head_in_front([frame], {picture.timestep: params.translation[picture.timestep].double().cpu().numpy()})
     return frame
 
 
-def _write_pictures(shot: Shot, frame: Frame) -> None:
-    for pixels, path, field in ((shot.image, frame.image_path, "image"), (shot.mask, frame.mask_path, "mask")):
+def _write_files(picture: CameraPicture, frame: Frame) -> None:
+    for pixels, path, field in ((picture.image, frame.image_path, "image"), (picture.mask, frame.mask_path, "mask")):
         if pixels is not None and path is not None:
             path.parent.mkdir(exist_ok=True)
-            values = _bytes(np.asarray(pixels), f"{shot.name}: '{field}'")
+            values = _bytes(np.asarray(pixels), f"{picture.name}: '{field}'")
             if field == "mask" and values.max() == 1:
-                raise CaptureError(f"{shot.name}: 'mask' has nothing but 0 and 1 as uint8; multiply it by 255")
+                raise CaptureError(f"{picture.name}: 'mask' contains only 0 and 1 as uint8; multiply it by 255")
             Image.fromarray(values).save(path)
 
 
@@ -197,7 +205,7 @@ def _bytes(pixels: np.ndarray, what: str) -> UInt8[np.ndarray, "h w *channels"]:
 
 
 def _checked_params(params: FlameParams) -> FlameParams:
-    """The same parameters, if every field has its shape and is finite."""
+    """Return the parameters unchanged after checking that every field has its shape and is finite."""
     names = ("expr", "rotation", "neck_pose", "jaw_pose", "translation", "eyes_pose", "shape", "static_offset")
     fields = {name: value for name in names if (value := getattr(params, name)) is not None}
     read = ArrayFields("FLAME parameters", fields, FlameParamsError)
@@ -213,7 +221,7 @@ def _checked_params(params: FlameParams) -> FlameParams:
 
 
 def _canonical(params: FlameParams) -> FlameParams:
-    """The identity at rest with an open mouth: what VHAP calls canonical."""
+    """Return the identity at rest with an open mouth, which VHAP calls canonical."""
     row = FlameParams.from_motion_vector(torch.zeros_like(params[0].motion_vector()), params)
     return replace(row, jaw_pose=row.jaw_pose.new_tensor([[CANONICAL_JAW, 0.0, 0.0]]))
 

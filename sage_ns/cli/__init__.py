@@ -1,1 +1,1 @@
-"""Commands: sage-demo and sage-capture."""
+"""Commands: sage-bench, -capture, -demo, -export, -import, -mouth-prior, -render and -view."""

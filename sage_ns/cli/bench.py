@@ -1,4 +1,4 @@
-"""``sage-bench``: train and evaluate named rows on captures, and put them in one table."""
+"""``sage-bench``: train and evaluate named rows on captures, and write one table of all results."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ from sage_ns.errors import SageError
 
 @dataclass
 class Bench:
-    """Train and evaluate rows on captures: surfels on one moment and on all, SAGE, and SAGE without its parts.
+    """Train and evaluate rows on captures. A row is a method: surfels on one or all moments, SAGE, SAGE without a part.
 
-    Writes to OUT: table.md, results.json, for each capture comparison.png, and for each row and seed its training,
-    its log and metrics.json (figures of every picture). What is done is not done again, and what was interrupted goes
-    on where it was.
+    Writes to OUT: table.md and results.json; comparison.png for each capture; and for each row and seed the training
+    run, its log and metrics.json (figures of every picture). The same command skips finished rows and resumes
+    interrupted trainings.
     """
 
     captures: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """folders of captures"""
+    """capture folders"""
     out: Path = Path("outputs/bench")
-    """folder for everything that the benchmark makes; a finished one with the same settings can be added to"""
+    """folder to write; rows, captures and seeds can be added to a benchmark with the same settings"""
     rows: tuple[str, ...] = ()
-    """which rows; by default all (a name that does not exist lists them)"""
+    """names of the rows to run; default: all (an unknown name lists them)"""
     seeds: tuple[int, ...] = (42,)
-    """one training of every row for each"""
+    """random seeds; every row is trained once per seed"""
     preset: Literal["auto", "small", "paper"] = "auto"
-    """auto = paper with CUDA, small without"""
+    """sizes and steps of the trainings: auto = paper with CUDA, small without"""
     steps: int | None = None
-    """training steps; None = the preset's"""
+    """training steps of each row; default: those of the preset"""
     downscale_factor: int = 1
-    """shrink the pictures by this factor"""
+    """divide width and height of the pictures by this whole number"""
     head_model: Path | None = None
-    """head model file of the captures; otherwise looked for next to each"""
+    """head model file of all captures; default: the one found beside each capture"""
 
     def run(self) -> None:
-        """Do it, and print the tables.
+        """Run the benchmark and print its tables.
 
         Raises:
-            SageError: something cannot be used, or rows failed.
+            SageError: an input cannot be used, or rows failed.
         """
         from nerfstudio.utils.rich_utils import CONSOLE
 
@@ -67,4 +67,4 @@ def main(arguments: list[str] | None = None) -> None:
         try:
             bench.run()
         except KeyboardInterrupt:
-            sys.exit("Interrupted. The same command goes on from here.")
+            sys.exit("Interrupted. The same command resumes here.")

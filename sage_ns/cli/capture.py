@@ -1,4 +1,4 @@
-"""``sage-capture``: make a synthetic capture, look into one, convert one, or gather motion that drives avatars."""
+"""``sage-capture``: make a synthetic capture, inspect or convert a capture, or gather motion for training."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 @dataclass
 class Synthesize:
-    """Make a capture of a person who does not exist: pictures, masks, tracked parameters and head model."""
+    """Make a capture of a synthetic person: pictures, masks, tracked parameters and head model."""
 
     out: Annotated[Path, tyro.conf.Positional]
     """folder to write"""
     settings: Annotated[SyntheticCapture, tyro.conf.arg(name="")] = field(default_factory=SyntheticCapture)
-    """what to make"""
+    """settings of the synthetic capture"""
 
     def run(self, console: Console) -> None:
-        """Synthesise, then say what is there and what to do next."""
+        """Synthesise the capture, print its summary and the next command."""
         out = synthesize_capture(self.out, self.settings)
         _show(console, out)
         console.print(f"next: [bold]sage-demo --data {escape(str(self.out))}[/bold]", soft_wrap=True)
@@ -38,15 +38,15 @@ class Synthesize:
 
 @dataclass
 class Inspect:
-    """Check a capture, print what is in it, and draw a contact sheet of its training views."""
+    """Check a capture, print a summary, and draw a contact sheet of its training views."""
 
     capture: Annotated[Path, tyro.conf.Positional]
     """folder of a VHAP export or of a synthetic capture"""
     sheet: Path | None = None
-    """where to write the contact sheet; by default <capture>/contact_sheet.png"""
+    """image file to write the contact sheet to; default: CAPTURE/contact_sheet.png"""
 
     def run(self, console: Console) -> None:
-        """Summary on the console, pictures in the sheet."""
+        """Print the summary and write the contact sheet."""
         from sage_ns.video.contact_sheet import write_capture_sheet
 
         capture = _show(console, self.capture)
@@ -57,29 +57,29 @@ class Inspect:
 
 @dataclass
 class Bank:
-    """Gather motion of sequences (or make some up) as a bank of expressions for the self-supervised phase.
+    """Gather the motion of sequences, or generate motion, as a bank of expressions for the self-supervised phase.
 
-    Put it into a capture's folder as driving_bank.npz, and training on that capture takes it.
+    Training on a capture uses the bank if it is in the capture's folder as driving_bank.npz.
     """
 
     out: Annotated[Path, tyro.conf.Positional]
     """npz file to write"""
     sources: Annotated[
-        tuple[Path, ...], tyro.conf.arg(help=f"any number of: {MOTION_FILES}; none: the built-in generator")
+        tuple[Path, ...], tyro.conf.arg(help=f"any number of: {MOTION_FILES}; default: none, which generates motion")
     ] = ()
     data: Path | None = None
-    """capture that the bank is for: gives the head model, and its test moments are refused"""
+    """capture that the bank is for: its head model is used, and motion from its test moments is refused"""
     head_model: Path | None = None
-    """head model that the motion has to fit; by default the capture's"""
+    """head model file that the motion must fit; default: the one found beside --data or named by SAGE_HEAD_MODEL"""
     split: Literal["all", "train"] = "all"
-    """train: leave out what sources that are captures list for testing alone"""
+    """train = leave out test moments of sources that are captures; all = keep them"""
     seed: int = 0
-    """of the generator"""
+    """random seed of the generator (used only without sources)"""
     overwrite: bool = False
     """replace an existing file"""
 
     def run(self, console: Console) -> None:
-        """Read or generate, check, write, then say what is in it."""
+        """Read or generate the motion, check it, write the bank and print its ranges."""
         from sage_ns.motion.bank import DrivingBank
         from sage_ns.motion.captured import captured_motion
         from sage_ns.rig import FlameParams, find_head_model, load_head_model
@@ -106,32 +106,32 @@ class Bank:
 
 @dataclass
 class Insta:
-    """Write an INSTA data set as a capture: VHAP's layout, OpenGL cameras, pictures on white with masks.
+    """Convert an INSTA data set to a capture: VHAP's layout, OpenGL cameras, pictures on white with masks.
 
-    INSTA's own meshes cannot drive a FLAME rig, so the tracker's checkpoints are needed, too.
+    The tracker's checkpoints are needed, too: INSTA's own meshes cannot drive a FLAME rig.
     """
 
     insta_dir: Annotated[Path, tyro.conf.Positional]
-    """INSTA's folder: images/ and transforms_train.json, transforms_test.json"""
+    """INSTA's folder with images/, transforms_train.json and transforms_test.json"""
     checkpoints: Annotated[Path, tyro.conf.Positional]
-    """metrical-tracker's <actor>/checkpoint with the .frame files that INSTA's folder was made from"""
+    """metrical-tracker's folder ACTOR/checkpoint with the .frame files that INSTA's folder was made from"""
     out: Annotated[Path, tyro.conf.Positional]
     """folder to write"""
     overwrite: bool = False
     """replace an existing folder"""
 
     def run(self, console: Console) -> None:
-        """Convert, then say what is there and what to do next."""
+        """Convert the folder, print a summary and what to do next."""
         from sage_ns.capture.insta import convert_insta
 
         converted = convert_insta(self.insta_dir, self.checkpoints, self.out, self.overwrite)
         _show(console, converted.folder)
         print_notes(console, converted.notes)
-        console.print("tracked with FLAME 2020: put generic_model.pkl (with FLAME_masks.pkl) into the folder")
+        console.print("metrical-tracker uses FLAME 2020: put generic_model.pkl and FLAME_masks.pkl into the folder")
 
 
 def _show(console: Console, folder: Path) -> Capture:
-    """Print what is in a capture."""
+    """Print the summary of a capture."""
     from rich.table import Table
 
     from sage_ns.capture import read_capture

@@ -1,4 +1,4 @@
-"""``sage-demo``: from nothing to a moving avatar in minutes, without a GPU, data or downloads."""
+"""``sage-demo``: make a moving avatar in minutes, without a GPU, data or downloads."""
 
 from __future__ import annotations
 
@@ -19,38 +19,37 @@ if TYPE_CHECKING:
     from sage_ns.plugin.pipeline import SagePipeline
 
 DEMO_STEPS = 2000
-"""Of both phases together, where there is no CUDA; the preset's 2,800 bring a little more, and take longer than one
-likes to wait."""
+"""Steps of both phases together without CUDA; the preset's 2,800 gain little and take much longer."""
 DEMO_SCALE = 0.6
-"""Of the synthetic capture's 275x401 pixels: what two CPU cores train on in minutes."""
+"""Scale of the synthetic capture's 275x401 pixels: two CPU cores train on the result in minutes."""
 
 
 @dataclass
 class Demo:
-    """Make an avatar from the built-in synthetic capture (or yours) and show what it can do.
+    """Train an avatar on the built-in synthetic capture or on yours, evaluate it and render a video.
 
-    Writes to OUT: the capture, the training run, metrics.json, contact_sheet.png and reenactment.mp4.
+    Writes to OUT: the synthetic capture, the training run, metrics.json, contact_sheet.png and reenactment.mp4.
     """
 
     out: Annotated[Path, tyro.conf.Positional] = Path("sage_demo")
-    """folder for everything that the demo makes"""
+    """folder to write"""
     data: Path | None = None
-    """your own capture (VHAP export) instead of the built-in one"""
+    """folder of your own capture (VHAP export); default: the built-in synthetic capture"""
     head_model: Path | None = None
-    """head model file of your own capture; otherwise looked for next to it"""
+    """head model file of your own capture; default: the one found beside the capture"""
     downscale_factor: int = 1
-    """shrink the pictures of your own capture by this factor"""
+    """divide width and height of the pictures by this whole number"""
     hair: Literal["short", "long"] = "short"
-    """hair of the built-in head"""
+    """hair of the synthetic person"""
     seed: int = 0
-    """which built-in person to make"""
+    """number of the synthetic person: each gives another person"""
     steps: int | None = None
-    """training steps of both phases; None = 2,000 without CUDA, the preset's with it"""
+    """training steps of both phases together; default: 2,000 with the preset small, else those of the preset"""
     preset: Literal["auto", "paper", "small"] = "auto"
-    """auto = paper with CUDA, small without"""
+    """size of avatar and training: auto = paper with CUDA, small without"""
 
     def run(self) -> None:
-        """Synthesise, train, evaluate, draw, and say where everything is."""
+        """Synthesise the capture, train, evaluate, render, and print where the results are."""
         from nerfstudio.utils.rich_utils import CONSOLE
 
         from sage_ns.plugin.showcase import write_reenactment, write_sheet
@@ -130,7 +129,7 @@ def _summarise(
         f"capture {synthesis_seconds:.0f} s, training {training_seconds:.0f} s, {total:.0f} s in all\n"
         f"pictures  {escape(str(out / 'contact_sheet.png'))}\n"
         f"video     {escape(str(out / 'reenactment.mp4'))}\n"
-        f"look at it in the browser: [bold]ns-viewer --load-config {escape(str(config_path))}[/bold]",
+        f"view it in the browser: [bold]ns-viewer --load-config {escape(str(config_path))}[/bold]",
         soft_wrap=True,
     )
 
@@ -138,7 +137,7 @@ def _summarise(
 def main() -> None:
     """Entry point of ``sage-demo``."""
     demo = tyro.cli(Demo)
-    # nerfstudio logs losses that still carry gradients: not for a user to mend.
+    # nerfstudio logs losses that still carry gradients; users cannot change that.
     warnings.filterwarnings("ignore", message="Converting a tensor with requires_grad")
     with explained(Console()):
         demo.run()

@@ -1,4 +1,4 @@
-"""How commands end when something is wrong: with what it is, and without a stack trace."""
+"""End commands with the message of an error, without a stack trace."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from sage_ns.errors import OptionError, SageError
 
 @contextmanager
 def explained(console: Console) -> Iterator[None]:
-    """Run a command: a :class:`SageError` is printed and ends the program with exit code 1.
+    """Run a command; print a :class:`SageError` and end the program with exit code 1.
 
-    An :class:`OptionError` names the flags of the command.
+    The message of an :class:`OptionError` names the flags of the command.
     """
-    # Deprecations inside nerfstudio: not for a user to mend.
+    # Deprecations inside nerfstudio; users cannot change them.
     warnings.filterwarnings("ignore", category=FutureWarning)
     try:
         yield

@@ -1,4 +1,4 @@
-"""``sage-export``: take an avatar out of nerfstudio."""
+"""``sage-export``: write an avatar as a mesh, splats, GaussianAvatars files, one avatar file or a web page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``sage-export gaussian-avatars``: the avatar for GaussianAvatars' programs, still bound to FLAME."""
+"""``sage-export gaussian-avatars``: write the avatar, bound to FLAME, for GaussianAvatars' programs."""
 
 from __future__ import annotations
 
@@ -16,27 +16,30 @@ from sage_ns.cli.options import MOTION_FILES
 
 @dataclass
 class ExportGaussianAvatars:
-    """Write point_cloud.ply and flame_param.npz as GaussianAvatars keeps them: its viewer animates them.
+    """Write point_cloud.ply and flame_param.npz in GaussianAvatars' format, which its viewer animates.
 
-    The splats are in the frames of FLAME's triangles; other viewers show them in a heap (take `splats` for those).
-    What GaussianAvatars does not know is left out: the inside of the mouth, the correction, wrinkles. Timestep 0 is the
-    canonical moment, then comes the avatar's own motion or --motion.
+    The splats are relative to FLAME's triangles; other viewers cannot place them (use `sage-export splats` for those).
+    GaussianAvatars has no inside of the mouth, no correction of posed splats and no wrinkles; these are left out.
+    Timestep 0 is the canonical moment; the avatar's own motion or --motion follows.
     """
 
     load_config: Path
-    """config.yml of a trained avatar, or an avatar file (.npz)"""
+    """config.yml of a training run, or an avatar file (.npz)"""
     output_dir: Path
-    """folder to write into"""
+    """folder to write the two files to"""
     head_model: Path | None = None
-    """the head model that the avatar was trained with; by default what SAGE_HEAD_MODEL names"""
-    motion: Annotated[Path | None, arg(help=f"motion to write: {MOTION_FILES}")] = None
+    """head model file that the avatar was trained with; default: the one that SAGE_HEAD_MODEL names"""
+    motion: Annotated[
+        Path | None, arg(help=f"motion to write: {MOTION_FILES}; default: the motion of the avatar's own capture")
+    ] = None
     timesteps: tuple[int, ...] = ()
-    """which moments of it: rows of --motion, or else timesteps of the avatar's own capture; by default all"""
+    """moments to write: rows of --motion (counted from 0), or without --motion, timesteps of the avatar's own capture;
+    default: all"""
     overwrite: bool = False
-    """replace files that are in the folder already"""
+    """replace existing files"""
 
     def run(self, console: Console) -> None:
-        """Check everything that can be checked, write, and say what is there."""
+        """Check the options, write the files and print what they contain."""
         from sage_ns.exchange.gaussian_avatars import FLAME_PARAM, POINT_CLOUD, save_gaussian_avatar
         from sage_ns.exchange.moments import choose_moments
         from sage_ns.plugin.runs import open_avatar, require_avatar

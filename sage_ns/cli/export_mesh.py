@@ -1,4 +1,4 @@
-"""``sage-export mesh``: the surface of the head, at rest and posed."""
+"""``sage-export mesh``: write the surface of the head, canonical and posed."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ from sage_ns.plugin.runs import load_model, require_run
 
 @dataclass
 class ExportMesh:
-    """Write the surface of the head as coloured meshes: metres, y up, looking along +z.
+    """Write the surface of the head as coloured meshes, in metres, y up, with the face towards +z.
 
-    Always in the canonical pose (canonical.ply); with --motion, --flame-params or --timesteps also posed
-    (posed_00012.ply).
+    Always writes the canonical pose (canonical.ply). With --motion, --flame-params or --timesteps, also writes posed
+    meshes (posed_00012.ply).
     """
 
     load_config: Path
-    """config.yml of a trained avatar"""
+    """config.yml of a training run (not an avatar file: it has no surface)"""
     output_dir: Path
-    """folder to write into"""
-    motion: Annotated[Path | None, arg(help=f"motion to pose by: {MOTION_FILES}")] = None
+    """folder to write the meshes to"""
+    motion: Annotated[Path | None, arg(help=f"motion that poses the mesh: {MOTION_FILES}")] = None
     flame_params: tuple[Path, ...] = ()
-    """FLAME parameters to pose by: npz files or folders of them, in this order; the identity in them is ignored"""
+    """FLAME parameters that pose the mesh: npz files or folders of them, in this order; their identity is ignored"""
     timesteps: tuple[int, ...] = ()
-    """which moments to pose: rows of --motion or --flame-params (by default all), or else timesteps of the avatar's own
-    capture"""
+    """moments to pose: rows of --motion or --flame-params (from 0; default: all); without these two, timesteps of the
+    avatar's own capture (default: none)"""
     format: Literal["ply", "glb"] = "ply"
-    """binary PLY, or glTF for browsers and 3D programs"""
+    """ply = binary PLY; glb = binary glTF, for browsers and 3D programs"""
     cell_size: float = 0.0015
-    """what the mesh resolves, metres"""
+    """edge of the cells that the surface is extracted from, metres; smaller cells give a finer mesh"""
     overwrite: bool = False
-    """replace meshes that are in the folder already"""
+    """replace existing meshes"""
 
     def run(self, console: Console) -> None:
-        """Check everything that can be checked, extract, pose, write, and say what is there."""
+        """Check the options, extract the surface, pose it, write the meshes and print their sizes."""
         from sage_ns.exchange.mesh import canonical_surface, write_mesh, write_posed_meshes
         from sage_ns.exchange.moments import choose_moments
         from sage_ns.system.files import refuse_existing
@@ -61,7 +61,7 @@ class ExportMesh:
         size = f"{len(mesh.vertices)} vertices, {len(mesh.triangles)} triangles"
         console.print(f"canonical surface ({size})  {escape(str(canonical_path))}", soft_wrap=True)
         if posed_paths:
-            console.print(f"posed surfaces  {len(posed_paths)} beside it", soft_wrap=True)
+            console.print(f"posed surfaces  {len(posed_paths)} in the same folder", soft_wrap=True)
 
     def _path(self, name: str) -> Path:
         return self.output_dir / f"{name}.{self.format}"
@@ -70,7 +70,7 @@ class ExportMesh:
         require_run(self.load_config)
         if self.load_config.suffix == ".npz":
             raise SageError(
-                f"{self.load_config}: an avatar file has no signed distance field, whose surface is exported. Give the "
+                f"{self.load_config}: an avatar file has no signed distance field, and hence no surface. Give the "
                 "config.yml of its training run."
             )
         if self.cell_size <= 0:

@@ -1,4 +1,4 @@
-"""``sage-export splats``: the avatar as Gaussian splats of the world, for any viewer."""
+"""``sage-export splats``: write the avatar as Gaussian splats in world space, for any viewer."""
 
 from __future__ import annotations
 
@@ -24,26 +24,28 @@ else:
 class ExportSplats:
     """Write the avatar as Gaussian splats, one file per moment, for SuperSplat and other programs.
 
-    In the canonical pose (canonical.ply), or with --motion or --timesteps posed (posed_00012.ply): corrected, with
-    mouth and wrinkles. What depends on where the camera is cannot be written: the inside of the head is not dark.
+    Writes the canonical pose (canonical.ply) or, with --motion or --timesteps, posed moments (posed_00012.ply). The
+    splats are corrected and include mouth and wrinkles. The dark inside of the head depends on the camera and is left
+    out.
     """
 
     load_config: Path
-    """config.yml of a trained avatar, or an avatar file (.npz)"""
+    """config.yml of a training run, or an avatar file (.npz)"""
     output_dir: Path
-    """folder to write into"""
+    """folder to write the files to"""
     format: Annotated[FormatName, tyro.conf.arg(help=describe_writers())] = "3dgs"
-    motion: Annotated[Path | None, tyro.conf.arg(help=f"motion to pose by: {MOTION_FILES}")] = None
+    motion: Annotated[Path | None, tyro.conf.arg(help=f"motion that poses the avatar: {MOTION_FILES}")] = None
     timesteps: tuple[int, ...] = ()
-    """which moments: rows of --motion (by default all), or else timesteps of the avatar's own capture"""
+    """moments to write: rows of --motion (counted from 0; default: all), or without --motion, timesteps of the avatar's
+    own capture (default: none)"""
     axes: Literal["viewers", "world"] = "viewers"
-    """of a PLY. viewers: y down, as SuperSplat and the original viewers expect it, so that the head is upright there;
-    world: the capture's own, y up. The front is at +z in both; glTF is always y up"""
+    """axes of a PLY: viewers = y down, as SuperSplat and the original viewers expect; world = y up, as in the capture.
+    The face looks towards +z in both. glTF is always y up"""
     overwrite: bool = False
-    """replace files that are in the folder already"""
+    """replace existing files"""
 
     def run(self, console: Console) -> None:
-        """Check everything that can be checked, place the surfels, write, and say what is there."""
+        """Check the options, place the surfels, write the files and print their number."""
         from sage_ns.exchange.moments import choose_moments
         from sage_ns.exchange.splat_export import export_splats
         from sage_ns.plugin.runs import open_avatar, require_avatar
@@ -60,4 +62,4 @@ class ExportSplats:
         count = export_splats(avatar, poses, paths, self.format, self.axes)
         console.print(f"{count:,} splats ({self.format})  {escape(str(paths[0]))}", soft_wrap=True)
         if len(paths) > 1:
-            console.print(f"other moments  {len(paths) - 1} beside it", soft_wrap=True)
+            console.print(f"other moments  {len(paths) - 1} in the same folder", soft_wrap=True)

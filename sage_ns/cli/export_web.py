@@ -1,4 +1,4 @@
-"""``sage-export web``: an avatar as a web page that any static server can host."""
+"""``sage-export web``: write an avatar as a web page that any static server can host."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ if TYPE_CHECKING:
     from sage_ns.motion.motion import Motion
 
 BUDGET = 20e6
-"""Bytes beyond which the command says what to do: more than that is a long wait on a phone."""
+"""Bytes beyond which the command advises how to shrink the page, which would load slowly on a phone."""
 
 
 @dataclass
 class ExportWeb:
-    """Write a folder that shows the avatar in the browser: sliders for jaw, neck, eyes and face, and a driving clip.
+    """Write a web page that shows the avatar, with sliders for jaw, neck, eyes and face, and a clip of motion.
 
-    Any static server can host it (python3 -m http.server -d OUT). The page needs WebGL 2 and nothing else: the
-    libraries that draw, Spark and three.js, are copied into the folder.
+    Any static server can host the folder (python3 -m http.server -d OUT). The browser needs WebGL 2. The drawing
+    libraries, Spark and three.js, are copied into the folder.
     """
 
     out: Annotated[Path, tyro.conf.Positional]
     """folder to write"""
     load_config: Path
-    """config.yml of a trained avatar, or an avatar file (.npz)"""
+    """config.yml of a training run, or an avatar file (.npz)"""
     motion: Annotated[
         Path | None,
-        tyro.conf.arg(help=f"what drives it: {MOTION_FILES}; by default the motion of the avatar's own capture"),
+        tyro.conf.arg(help=f"motion of the clip: {MOTION_FILES}; default: the motion of the avatar's own capture"),
     ] = None
     fps: float = 25.0
-    """frames per second of that motion"""
+    """frames per second of the clip"""
     sh_degree: int = 3
-    """highest degree of the view-dependent colour to keep, 0 to 3: lower makes large avatars smaller"""
+    """highest degree of the view-dependent colour to keep, 0 to 3; a lower degree makes the page smaller"""
     library: Path | None = None
-    """node_modules folder with three and @sparkjsdev/spark; by default one near here, else installed by npm"""
+    """node_modules folder with three and @sparkjsdev/spark; default: one found nearby, else npm installs them"""
     cdn: bool = False
-    """load the libraries from a public CDN instead: a smaller folder that does not open offline"""
+    """load the libraries from a public CDN instead of copying them; the page then does not open offline"""
     overwrite: bool = False
-    """replace a page that is in the folder already"""
+    """replace an existing page"""
 
     def run(self, console: Console) -> None:
-        """Check everything that can be checked, gather, say what licence applies, write, and say what is there."""
+        """Check the options, gather the content, print its licence, write the page and print its size."""
         from sage_ns.exchange.web.clip import clip_of
         from sage_ns.exchange.web.content import web_content
         from sage_ns.exchange.web.folder import check_target, licence_note, write_folder
@@ -74,13 +74,13 @@ class ExportWeb:
         console.print(
             f"web page  {escape(str(self.out))}  {size / 1e6:.1f} MB, {content.num_surfels:,} surfels\n"
             f"  {', '.join(f'{name} {bytes / 1e6:.1f} MB' for name, bytes in parts.items())}\n"
-            f"look at it: python3 -m http.server -d {escape(str(self.out))}",
+            f"view it: python3 -m http.server -d {escape(str(self.out))}",
             soft_wrap=True,
         )
         if size > BUDGET:
             console.print(
-                f"[yellow]That is more than {BUDGET / 1e6:.0f} MB. A lower --sh-degree (now {degree}), a shorter "
-                "--motion or an avatar of fewer surfels makes it smaller.[/yellow]",
+                f"[yellow]The page is larger than {BUDGET / 1e6:.0f} MB. A lower --sh-degree (now {degree}), a shorter "
+                "--motion or an avatar with fewer surfels makes it smaller.[/yellow]",
                 soft_wrap=True,
             )
 

@@ -1,4 +1,4 @@
-"""``sage-import``: make an avatar of what another program has trained."""
+"""``sage-import``: convert an avatar that another program has trained."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ from sage_ns.errors import SageError
 
 @dataclass
 class ImportGaussianAvatars:
-    """Make an avatar file of a GaussianAvatars run, to be viewed, driven, rendered and exported here.
+    """Convert a GaussianAvatars run to an avatar file, which the other commands view, drive, render and export.
 
-    Its ellipsoids become surfels: the shortest axis is the normal. Drawn as it was trained: without this package's
-    correction of posed surfels, wrinkles and mouth.
+    Each ellipsoid becomes a surfel whose normal is the ellipsoid's shortest axis. The avatar is drawn as it was
+    trained, without this package's correction of posed surfels, wrinkles and mouth.
     """
 
     point_cloud: Annotated[Path, tyro.conf.Positional]
-    """point_cloud.ply of GaussianAvatars, or what sage-export gaussian-avatars wrote"""
+    """point_cloud.ply that GaussianAvatars or sage-export gaussian-avatars wrote"""
     output: Path
     """avatar file to write (.npz)"""
     flame_param: Path | None = None
-    """its FLAME parameters; by default flame_param.npz beside the point cloud. The first timestep becomes the canonical
-    moment"""
+    """its FLAME parameters (.npz); default: flame_param.npz beside the point cloud. The first timestep becomes the
+    canonical moment"""
     head_model: Path | None = None
-    """the FLAME that it was trained with; by default what SAGE_HEAD_MODEL names"""
+    """head model file (FLAME) that it was trained with; default: the one that SAGE_HEAD_MODEL names"""
     mouth: bool = False
-    """put this package's teeth, tongue and palate behind the lips"""
+    """add this package's teeth, tongue and palate behind the lips"""
     overwrite: bool = False
     """replace an existing file"""
 
     def run(self, console: Console) -> None:
-        """Check everything that can be checked, read, write, and say what is there."""
+        """Check the options, read the run, write the avatar file and print its size."""
         from sage_ns.exchange.gaussian_avatars_import import find_flame_param, load_gaussian_avatar
         from sage_ns.rig import find_head_model, load_head_model
         from sage_ns.system.files import refuse_existing
 
         if self.output.suffix != ".npz":
-            raise SageError(f"{self.output}: an avatar is an npz file; give a name that ends in .npz")
+            raise SageError(f"{self.output}: an avatar file is an npz file; give a name that ends in .npz")
         refuse_existing([self.output], self.overwrite)
         flame_param = self.flame_param or find_flame_param(self.point_cloud)
         head_model = load_head_model(find_head_model(self.head_model))

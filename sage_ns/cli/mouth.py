@@ -1,4 +1,4 @@
-"""``sage-mouth-prior``: learn what the inside of a mouth looks like, from people who do not exist."""
+"""``sage-mouth-prior``: learn the appearance of the inside of the mouth from synthetic people."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from sage_ns.errors import OptionError, SageError
 
 @dataclass
 class LearnMouthPrior:
-    """Synthesise people with open mouths, fit the mouth's surfels to the pictures, and write the prior.
+    """Synthesise people with open mouths, fit surfels of the mouth to the pictures, and write them as a prior.
 
-    Give it to avatars with --pipeline.model.mouth-prior FILE.
+    Training uses the prior with ns-train METHOD --pipeline.model.mouth-prior OUT.
     """
 
     out: Annotated[Path, tyro.conf.Positional]
     """npz file to write"""
     first_person: int = 101
-    """seed of the first person; captures of the same seed show the same person"""
+    """seed of the first synthetic person; the other people have the seeds that follow"""
     num_people: int = 4
-    """how many people"""
+    """number of people"""
     num_cameras: int = 5
     """cameras per person and pose"""
     size: int = 128
     """width and height of the pictures in pixels"""
     num_surfels: int = 3500
-    """surfels on the mouth"""
+    """number of surfels of the mouth"""
     num_steps: int = 1500
     """optimiser steps, one picture each"""
     seed: int = 0
-    """of surfels and the pictures' order"""
+    """random seed of the surfels and of the order of the pictures"""
 
     def run(self, console: Console) -> None:
-        """Film, learn, write."""
+        """Synthesise the pictures, learn the prior and write it."""
         from sage_ns.priors.mouth import mouth_prior_of_synthetic_people
 
         self.check()
@@ -51,10 +51,10 @@ class LearnMouthPrior:
         console.print(f"mouth prior  {escape(str(self.out))}: {len(prior.triangle)} surfels", soft_wrap=True)
 
     def check(self) -> None:
-        """Refuses settings that cannot work.
+        """Check all settings.
 
         Raises:
-            SageError: Names the setting, what was found and what is possible.
+            SageError: A setting is out of range; names the setting, its value and the range.
         """
         limits = (("num_people", 1, 100), ("num_cameras", 1, 100), ("size", 32, 1024), ("num_surfels", 100, 100_000),
                   ("num_steps", 1, 1_000_000), ("first_person", 0, 2**31))  # fmt: skip

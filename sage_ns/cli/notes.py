@@ -1,4 +1,4 @@
-"""How commands print what a user should know about what was read or made."""
+"""Print notes of commands for the user."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from rich.markup import escape
 
 
 def print_notes(console: Console, notes: Iterable[str]) -> None:
-    """One note a line."""
+    """Print one note per line."""
     for note in notes:
         console.print(f"[yellow]{escape(note)}[/yellow]", soft_wrap=True)

@@ -4,5 +4,5 @@ from __future__ import annotations
 
 from sage_ns.motion.files import describe_readers
 
-MOTION_FILES = f"{describe_readers()}; pose and expression count, not whose head it was"
-"""What an option takes that names motion."""
+MOTION_FILES = f"{describe_readers()}; only its pose and expression are used, never its identity"
+"""Help text of the files and folders that options for motion take."""

@@ -1,4 +1,4 @@
-"""``sage-render``: an avatar that does what a driver did, as a video."""
+"""``sage-render``: render a video of an avatar that a driver's motion moves."""
 
 from __future__ import annotations
 
@@ -22,59 +22,59 @@ if TYPE_CHECKING:
 
 @dataclass
 class Render:
-    """Render an avatar that does what a driver did.
+    """Render a video of an avatar that a driver's motion moves.
 
-    Only pose and expression of the driver are used; who the avatar is never changes. The head stays where it is unless
-    --follow-head is given.
+    Only pose and expression of the driver are used; the identity of the avatar never changes. The head keeps its place
+    and direction unless --follow-head is given.
     """
 
     avatar: Annotated[Path, tyro.conf.arg(aliases=("--load-config",))]
     """config.yml of a training run, or an avatar file (.npz)"""
     output: Path
-    """what to write: .mp4, .gif, .mov, .webm, or a folder of PNGs if the name has no ending"""
+    """file to write (.mp4, .gif, .mov or .webm), or a folder of PNGs if the name has no ending"""
     motion: Annotated[
         Path | None,
-        tyro.conf.arg(help=f"what drives: {MOTION_FILES}; by default the motion that the avatar was captured with"),
+        tyro.conf.arg(help=f"motion of the driver: {MOTION_FILES}; default: the motion of the avatar's own capture"),
     ] = None
     camera: str = "frontal"
-    """frontal, orbit, sway, capture:INDEX (a camera of the avatar's run, or of --capture), or a camera path of
-    nerfstudio's viewer (.json)"""
+    """frontal, orbit, sway, capture:INDEX (the camera with that index in the avatar's run or in --capture), or a camera
+    path of nerfstudio's viewer (.json)"""
     capture: Path | None = None
-    """capture folder that capture:INDEX is a camera of"""
+    """capture folder that contains the camera capture:INDEX; default: the avatar's run"""
     width: int | None = None
-    """pixels; by default the camera's, else 512"""
+    """width of the video in pixels; default: in proportion to --height, else the camera's, else 512"""
     height: int | None = None
-    """pixels; by default the camera's, else 512"""
+    """height of the video in pixels; default: in proportion to --width, else the camera's, else 512"""
     fps: float | None = None
-    """frames per second of the video; by default the motion's"""
+    """frames per second of the video; default: those of the camera path, else those of the motion"""
     motion_fps: float | None = None
-    """moments per second of the motion; by default the frames per second of a video beside it, else 25"""
+    """moments per second of the motion; default: the frames per second of a video beside it, else 25"""
     start: int = 0
-    """first moment of the motion to show, counted from 0"""
+    """first moment of the motion to render, counted from 0"""
     end: int | None = None
-    """moment of the motion to stop before; by default all are shown"""
+    """moment of the motion to stop before, counted from 0; default: the end of the motion"""
     follow_head: bool = False
-    """also take the driver's head rotation, and its movement since the first moment shown"""
+    """also apply the driver's head rotation, and its head translation since the first rendered moment"""
     relative: bool = False
-    """transfer what the driver does away from its neutral moment: for trackers that put identity into the expression"""
+    """transfer the difference to the driver's neutral moment, for trackers that put identity into the expression"""
     neutral_frame: int | None = None
-    """neutral moment of the driver for --relative; by default the one with the least expression"""
+    """neutral moment of the driver for --relative, counted from 0; default: the one with the least expression"""
     side_by_side: bool = False
-    """show the source pictures to the left"""
+    """show the driver's pictures to the left of the avatar"""
     source: Path | None = None
-    """source pictures for --side-by-side: a video, or a folder with one picture per moment; by default those beside the
-    motion"""
+    """the driver's pictures for --side-by-side: a video, or a folder with one picture per moment; default: those beside
+    the motion"""
     audio: Path | None = None
-    """sound of the video; by default <clip>.wav or <clip>.mp4 of a motion folder <clip>"""
+    """sound file of the video; default: CLIP.wav or CLIP.mp4 if the motion is a folder CLIP"""
     background: str = "white"
-    """white, black, another name, #rrggbb, or alpha: transparent (.mov, .webm, PNGs)"""
+    """background: a colour name, #rrggbb, or alpha = transparent (.mov, .webm, PNGs)"""
     output_name: Literal["rgb", "normal", "depth", "alpha"] = "rgb"
-    """what to show: colour, normals (world axes), depth (near is bright) or coverage"""
+    """picture to render: rgb = colour, normal = normals in world axes, depth (near is bright), alpha = coverage"""
     overwrite: bool = False
     """replace an existing output"""
 
     def run(self, console: Console) -> None:
-        """Find what the options name, render, and report what was written."""
+        """Find the files and cameras that the options name, render, and print a summary."""
         from sage_ns.motion.files import load_motion
         from sage_ns.plugin.runs import find_view_of, open_avatar, require_avatar
         from sage_ns.video.reenact import reenact
@@ -119,9 +119,9 @@ class Render:
         )
         for option, given, other, there in needed:
             if given and not there:
-                raise SageError(f"{option} means nothing without {other}")
+                raise SageError(f"{option} has no effect without {other}: give both or neither")
         if self.side_by_side and self.source is None and self.motion is None:
-            raise SageError("--side-by-side: an avatar keeps no pictures; give --motion, or --source")
+            raise SageError("--side-by-side: an avatar keeps no pictures; give --motion or --source")
 
     def _footage(self, motion: Motion | None) -> Footage | Path | None:
         from sage_ns.video.footage import find_footage

@@ -1,4 +1,4 @@
-"""``sage-view``: puppeteer an avatar in the browser."""
+"""``sage-view``: view and pose an avatar in the browser."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from sage_ns.errors import SageError
 
 @dataclass
 class View:
-    """Open nerfstudio's viewer on an avatar: an avatar file (.npz), or the config.yml of a training run."""
+    """Open nerfstudio's viewer with an avatar."""
 
     avatar: Annotated[Path, tyro.conf.Positional]
-    """avatar file or config.yml"""
+    """avatar file (.npz), or the config.yml of a training run"""
     port: int = 7007
-    """of the viewer"""
+    """port of the viewer's web page"""
     host: str = "127.0.0.1"
-    """who may connect: 127.0.0.1 = this machine alone, 0.0.0.0 = the network"""
+    """address that the viewer listens on: 127.0.0.1 = this machine only, 0.0.0.0 = the whole network"""
 
     def run(self) -> None:
-        """Make a run of the avatar where it is none, and view that."""
+        """Start the viewer; for an avatar file, write a temporary run first."""
         if self.avatar.suffix != ".npz":
             self._view(self.avatar, num_cameras=-1)
             return
@@ -38,7 +38,7 @@ class View:
 
         with tempfile.TemporaryDirectory(prefix="sage_view_") as folder:
             run = write_playback_run(avatar, Path(folder) / "runs" / self.avatar.stem / "surfels" / "view")
-            # Its one camera stands where the page's own does, and would hide the face.
+            # The run's only camera is where the page's own camera is; its image would hide the face.
             self._view(run, num_cameras=0)
 
     def _view(self, config_path: Path, num_cameras: int) -> None:

@@ -1,1 +1,1 @@
-"""What nerfstudio asks of a method: configs, data, model, pipeline, trainer. Only this room trains with nerfstudio."""
+"""nerfstudio plugin: configs, dataparsers, data manager, model, pipeline and trainer of all sage methods."""

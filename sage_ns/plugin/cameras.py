@@ -1,4 +1,4 @@
-"""nerfstudio's cameras as the rasteriser takes them."""
+"""Convert nerfstudio's cameras to the rasteriser's."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sage_ns.raster import PinholeCamera
 
 
 def pinhole_camera(camera: Cameras) -> PinholeCamera:
-    """A single nerfstudio camera (batch shape () or (1,)) as the rasteriser takes it."""
+    """Convert a single nerfstudio camera (batch shape () or (1,)) to the rasteriser's camera."""
     camera = camera.reshape((1,))
     return PinholeCamera.from_opengl(
         camera.camera_to_worlds[0],

@@ -1,4 +1,4 @@
-"""Checkpoints on disk: which one a training resumes from, what it holds, and how one is written."""
+"""Find, read and write the checkpoints of a training."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from sage_ns.errors import SageError
 
 @dataclass(frozen=True)
 class CheckpointHeader:
-    """What a checkpoint says about its training."""
+    """Step and phases of a training, as its checkpoint stores them."""
 
     step: int
-    """Index of the last step that it has seen."""
+    """Index of the last step before the checkpoint."""
     phases: Mapping[str, int]
     """Length of each phase by name, in their order."""
 
 
 def checkpoint_to_resume(config: TrainerConfig) -> Path | None:
-    """The checkpoint that ``config`` tells to load, by ``load_dir`` (and ``load_step``) or ``load_checkpoint``.
+    """Return the checkpoint to load by ``load_dir`` (and ``load_step``) or ``load_checkpoint``; None without these.
 
     Raises:
-        SageError: it does not exist.
+        SageError: the checkpoint or its folder does not exist.
     """
     if config.load_dir is None:
         path = config.load_checkpoint
         if path is not None and not path.is_file():
-            raise SageError(f"--load-checkpoint {path} does not exist.")
+            raise SageError(f"--load-checkpoint {path} does not exist. Give a file step-*.ckpt of a run.")
         return path
     if not config.load_dir.is_dir():
         raise SageError(f"--load-dir {config.load_dir} is not a folder. Give the nerfstudio_models folder of a run.")
@@ -46,31 +46,36 @@ def checkpoint_to_resume(config: TrainerConfig) -> Path | None:
         raise SageError(f"--load-dir {config.load_dir} {found}. Give a run's nerfstudio_models folder (step-*.ckpt).")
     name = names[-1] if config.load_step is None else f"step-{config.load_step:09d}.ckpt"
     if name not in names:
-        raise SageError(f"--load-dir {config.load_dir} has no {name}; it has {', '.join(names)}.")
+        raise SageError(f"--load-dir {config.load_dir} has no {name}; give one of {', '.join(names)}.")
     return config.load_dir / name
 
 
 def read_header(checkpoint: Path) -> CheckpointHeader:
-    """What a checkpoint says about its training, without reading its tensors.
+    """Read step and phases of a checkpoint without loading its tensors.
 
     Raises:
-        SageError: it is no checkpoint of this program.
+        SageError: the file is not a checkpoint of this program.
     """
     try:
         content = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
         phases = {str(name): int(length) for name, length in content["phases"].items()}
         return CheckpointHeader(int(content["step"]), phases)
     except (OSError, RuntimeError, KeyError, AttributeError, TypeError, ValueError, UnpicklingError) as error:
-        raise SageError(f"{checkpoint} is not a checkpoint of a training: {error}") from error
+        raise SageError(
+            f"{checkpoint} is not a checkpoint of a training ({error}). Give a file step-*.ckpt of a run."
+        ) from error
 
 
 def write_checkpoint(folder: Path, header: CheckpointHeader, content: Mapping[str, Any]) -> Path:
-    """Write a checkpoint beside its final name and rename it: a kill leaves the last checkpoint whole.
+    """Write a checkpoint under a temporary name, then rename it: a killed training keeps its last checkpoint intact.
 
     Args:
         folder: the run's ``nerfstudio_models``.
-        header: names the file, too.
+        header: step and phases; the step gives the file its name.
         content: state dicts by name, as nerfstudio stores them.
+
+    Returns:
+        The path of the checkpoint.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"step-{header.step:09d}.ckpt"

@@ -17,6 +17,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from rich.markup import escape
 from rich.progress import track
 from torch import Tensor
+from tyro.conf import Fixed, Suppress
 
 from sage_ns.capture.images import load_image
 from sage_ns.capture.record import CaptureRecord
@@ -83,7 +84,7 @@ class CaptureDatamanagerConfig(FullImageDatamanagerConfig):
     """Whole pictures of a FLAME-tracked capture."""
 
     _target: type = field(default_factory=lambda: CaptureDatamanager)
-    run_dir: Path | None = None
+    run_dir: Suppress[Fixed[Path | None]] = None
     """folder of the run, where what outlives the capture is kept (set when training starts)"""
 
 

@@ -1,6 +1,6 @@
 """nerfstudio dataparser ``flame-capture``: FLAME-tracked captures in VHAP's and GaussianAvatars' layout.
 
-This module is loaded while nerfstudio's own dataparser table is half built: it must import no data manager.
+nerfstudio imports this module while it builds its own table of dataparsers: the module must not import a data manager.
 """
 
 from __future__ import annotations
@@ -38,35 +38,35 @@ from sage_ns.capture.validation import check_head_in_front, check_images, check_
 from sage_ns.rig import FlameParams, HeadModel, concatenate, find_head_model, load_head_model, pose_vertices
 
 SCENE_BOX_MARGIN = 0.1
-"""Metres around the canonical head that the scene box leaves for hair and shoulders."""
+"""Margin of the scene box around the canonical head for hair and shoulders, in metres."""
 
 
 @dataclass
 class FlameCaptureDataParserConfig(DataParserConfig):
-    """Reads a capture that was tracked with VHAP (or written in its layout)."""
+    """Read a capture in VHAP's layout."""
 
     _target: type = field(default_factory=lambda: FlameCapture)
     data: Path = Path()
-    """Folder of the capture: a single sequence or a union of sequences."""
+    """capture folder: a single sequence or a union of sequences"""
     head_model: Path | None = None
-    """Head model file the capture was tracked with (FLAME .pkl, or .npz); by default looked for near the capture."""
+    """head model file that the capture was tracked with (.pkl or .npz); default: the one found near the capture"""
     frames: Literal["single", "multi"] = "single"
-    """Train on one timestep, or on all training timesteps."""
+    """single = train on the canonical timestep; multi = train on all training timesteps"""
     canonical_timestep: int | None = None
-    """Timestep to reconstruct at; default: the one with the most neutral face among those with the most cameras."""
+    """timestep id to reconstruct the avatar at; default: the most neutral face among the timesteps with most cameras"""
     downscale_factor: int = 1
-    """Average blocks of this many pixels squared; cameras are scaled along."""
+    """divide width and height of the pictures by this whole number (blocks of pixels are averaged)"""
     background: str = "white"
-    """Colour that the stored images are blended with: a name or #rrggbb."""
+    """colour that the stored images are blended with: a name or #rrggbb"""
     cy_origin: Literal["auto", "top", "bottom"] = "auto"
-    """Image edge that the transforms measure cy from; auto: what the file says, else bottom (VHAP since Nov 2024)."""
+    """image edge that the transforms measure cy from; auto = as the file states, else bottom (VHAP since Nov 2024)"""
     use_masks: bool = True
-    """Read the soft foreground masks, where the capture has them."""
+    """read the soft foreground masks if the capture has them"""
 
 
 @dataclass(frozen=True, eq=False)
 class _Loaded:
-    """A capture that passed all checks, with all that its splits share."""
+    """A capture that passed all checks, with everything that its splits share."""
 
     capture: Capture
     splits: Splits
@@ -76,7 +76,7 @@ class _Loaded:
 
 
 class FlameCapture(DataParser):
-    """Turns a capture into nerfstudio cameras; the world stays FLAME's metric one (nothing is centred or scaled).
+    """Convert a capture to nerfstudio cameras. The world stays FLAME's, in metres; nothing is centred or scaled.
 
     Camera metadata (one row per image): "timestep" [N, 1] int64 id, "camera_index" [N, 1] int64,
     "motion" [N, 18 + E] float32 (``FlameParams.motion_vector`` of that moment); ``times`` [N, 1] in 0..1 address
@@ -90,10 +90,11 @@ class FlameCapture(DataParser):
 
     @cached_property
     def _loaded(self) -> _Loaded:
-        """Reads and checks the capture, once for all splits.
+        """Read and check the capture, once for all splits.
 
         Raises:
-            CaptureError, FlameParamsError, HeadModelError: naming file, field, what was found and what to do.
+            CaptureError, FlameParamsError, HeadModelError: the capture cannot be used; names file, field, the value
+                found and what to do.
         """
         config = self.config
         background_color(config.background)
@@ -115,10 +116,10 @@ class FlameCapture(DataParser):
         return loaded
 
     def _canonical_timestep(self, capture: Capture, moments: dict[int, FlameParams], head_model: HeadModel) -> int:
-        asked = self.config.canonical_timestep
-        if asked is not None:
-            check_canonical_timestep(capture, asked)
-            return asked
+        chosen = self.config.canonical_timestep
+        if chosen is not None:
+            check_canonical_timestep(capture, chosen)
+            return chosen
         candidates = canonical_candidates(training_frames(capture, self.config.frames))
         params = concatenate([moments[t].with_identity(moments[candidates[0]]) for t in candidates])
         return candidates[int(expression_magnitude(params, head_model).argmin())]
@@ -149,7 +150,7 @@ class FlameCapture(DataParser):
 
 
 def make_cameras(frames: Sequence[Frame], tracking: Tracking, downscale_factor: int = 1) -> Cameras:
-    """nerfstudio's cameras of ``frames`` with the moment of each in times and metadata (see ``FlameCapture``)."""
+    """Return nerfstudio cameras of ``frames``, with their motion in times and metadata (see ``FlameCapture``)."""
     intrinsics = torch.tensor([(frame.fx, frame.fy, frame.cx, frame.cy) for frame in frames], dtype=torch.float64)
     fx, fy, cx, cy = (intrinsics / downscale_factor).float().unbind(-1)
     sizes = [downscaled_size(frame.width, frame.height, downscale_factor) for frame in frames]
@@ -184,14 +185,17 @@ def _timesteps(frames: Sequence[Frame]) -> Tensor:
 def _head_centers(
     tracking: Tracking, canonical_vertices: Float[Tensor, "num_vertices 3"], canonical_timestep: int
 ) -> dict[int, Float[np.ndarray, "3"]]:
-    """Head centre per timestep id: the canonical one moved by the tracked translation (rotations move it little)."""
+    """Return the head centre per timestep id: the canonical centre plus the tracked translation.
+
+    Rotations move the centre little and are ignored.
+    """
     translation = tracking.params.translation
     center = canonical_vertices.mean(0) - translation[tracking.row_of(canonical_timestep)]
     return dict(zip(tracking.timesteps.tolist(), (translation + center).double().numpy(), strict=True))
 
 
 def _report(loaded: _Loaded, config: FlameCaptureDataParserConfig) -> None:
-    """Says once what is trained on, and what a user should know about the capture."""
+    """Print what the training uses, and warnings about the capture."""
     splits, tracking = loaded.splits, loaded.tracking
     CONSOLE.print(
         f"Capture {loaded.capture.folder.name}: {len(splits.train)} training images at "
@@ -200,11 +204,11 @@ def _report(loaded: _Loaded, config: FlameCaptureDataParserConfig) -> None:
     )
     for split, source in splits.sources.items():
         if source != split:
-            CONSOLE.print(f"[yellow]The capture has no {split} images; {source} images stand in for them.[/yellow]")
+            CONSOLE.print(f"[yellow]The capture has no {split} images; {source} images are used instead.[/yellow]")
     if tracking.num_other_identity:
         CONSOLE.print(
             f"[yellow]{tracking.num_other_identity} timesteps were tracked with another head shape or offset; "
-            f"that of timestep {splits.canonical_timestep} is used for all.[/yellow]"
+            f"those of timestep {splits.canonical_timestep} are used for all.[/yellow]"
         )
     first = splits.train[0]
     if config.cy_origin == "auto" and abs(first.cy - first.height / 2) > 0.5:

@@ -1,4 +1,4 @@
-"""The field's surface beside the surfels, as more outputs of the model: only made when they are looked at."""
+"""Images of the field's surface as additional outputs of the model, rendered only when they are read."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from sage_ns.raster import PinholeCamera
 from sage_ns.rig.carry import CarriedPoints
 
 CELL_SIZE = 0.003
-"""Metres; twice an exported mesh's, for a surface that is looked at in a small window while it changes."""
+"""Metres; twice that of exported meshes, enough for a small window and a surface that still changes."""
 _STEPS_UNTIL_STALE = 200
 
 
 class LazyOutputs(dict[str, Tensor]):
-    """Images by name, some of which are functions until they are asked for.
+    """Images by name, some of which are functions until they are read.
 
-    nerfstudio's viewer and ns-render list all names, but only take the images that are wanted.
+    nerfstudio's viewer and ns-render list all names but read only the images that they show.
     """
 
     def __init__(self, images: dict[str, Tensor], functions: dict[str, Callable[[], Tensor]]) -> None:
@@ -36,25 +36,25 @@ class LazyOutputs(dict[str, Tensor]):
         return value
 
     def get(self, name: str, default: Any = None) -> Any:
-        """As dict's."""
+        """Return an image like ``dict.get``; makes the image if necessary."""
         return self[name] if name in self else default  # noqa: SIM401 -- would call itself
 
     def items(self) -> Any:
-        """As dict's; makes all images."""
+        """Return names and images; makes all images."""
         return [(name, self[name]) for name in self]
 
     def values(self) -> Any:
-        """As dict's; makes all images."""
+        """Return all images; makes those that are missing."""
         return [self[name] for name in self]
 
 
 class FieldView:
-    """Draws the field's surface as mesh: extracted now and then while it is trained, posed with the rig.
+    """Draws the field's surface as a mesh that the rig poses; a training field is extracted again every 200 steps.
 
     Args:
         canonical: field and appearance.
-        rig: what carries the surface.
-        motion: of the canonical moment.
+        rig: the rig that carries the surface.
+        motion: motion vector of the canonical moment.
     """
 
     def __init__(self, canonical: Canonical, rig: PersonalRig, motion: Float[Tensor, "num_coefficients"]) -> None:
@@ -68,7 +68,7 @@ class FieldView:
     def outputs(
         self, camera: PinholeCamera, motion: Float[Tensor, "num_coefficients"], background: Float[Tensor, "3"]
     ) -> dict[str, Callable[[], Tensor]]:
-        """Functions that draw colour, normal and depth of the surface under ``motion``; one rendering serves all."""
+        """Return functions that draw colour, normal and depth of the surface under ``motion``, from one rendering."""
         seen: list[SurfaceView] = []
 
         def view() -> SurfaceView:
@@ -91,7 +91,7 @@ class FieldView:
         return render_surface(mesh.posed(carry, self.rig.vertices(motion)), camera)
 
     def _surface(self) -> tuple[SurfaceMesh, CarriedPoints]:
-        # torch counts the writes to a tensor: one for every step of the optimiser.
+        # torch counts the writes to a tensor: each step of the optimiser is one.
         version = next(self.canonical.field.encoding.parameters())._version
         stale = self._version < 0 or abs(version - self._version) >= _STEPS_UNTIL_STALE
         if stale or self._mesh is None or self._carry is None:

@@ -1,4 +1,4 @@
-"""The methods that ns-train offers; each is a config, ablations too."""
+"""The methods of ns-train, ablations included; each is a config."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _trainer(method_name: str, model: SageModelConfig, steps: PhaseSteps) -> Sag
         steps_per_eval_batch=0,
         steps_per_eval_image=500,
         steps_per_eval_all_images=0,
-        # Done is done: a finished training returns to the shell (--viewer.quit-on-train-completion False to stay).
+        # A finished training returns to the shell (--viewer.quit-on-train-completion False keeps the viewer open).
         viewer=ViewerConfig(quit_on_train_completion=True),
         vis="viewer+tensorboard",
     )
@@ -55,7 +55,7 @@ surfels = MethodSpecification(
 
 METHODS = {str(spec.config.method_name): cast(SageTrainerConfig, spec.config) for spec in (sage_multiview, surfels)}
 
-# nerfstudio's commands import this module before they do anything.
+# nerfstudio's commands import this module first.
 show_as_panels()
 
 
@@ -66,13 +66,13 @@ def configured(
     preset: str = "auto",
     overrides: Mapping[str, Any] | None = None,
 ) -> SageTrainerConfig:
-    """A method's config with some fields set; what the files in ``configs/`` call.
+    """Return a method's config with some fields set. The files in ``configs/`` call this function.
 
     Args:
-        method: a name that ns-train knows.
-        data: folder of the capture.
-        head_model: head model file; by default looked for near the capture.
-        preset: sizes, see :class:`sage_ns.plugin.trainer.SageTrainerConfig`.
+        method: name of a method of ns-train.
+        data: capture folder.
+        head_model: head model file; None: the one found near the capture.
+        preset: auto, paper or small, see :class:`sage_ns.plugin.trainer.SageTrainerConfig`.
         overrides: values by dotted field name, e.g. ``{"pipeline.model.sh_degree": 2}``.
 
     Raises:
@@ -94,5 +94,5 @@ def configured(
         elif hasattr(holder, last):
             setattr(holder, last, value)
         else:
-            raise SageError(f"The config of '{method}' has no field '{name}'.")
+            raise SageError(f"The config of '{method}' has no field '{name}'. Give the dotted name of a setting.")
     return config

@@ -32,15 +32,15 @@ from sage_ns.training.losses import Terms
 from sage_ns.training.start import start_learner
 
 RAW_TERMS, TERMS_WEIGHT = "raw_terms", "terms_weight"
-"""Names under which a phase's raw losses, and the factor on all of them, stand among the outputs of a training step."""
+"""Names of a phase's raw losses and of the factor on all of them among the outputs of a training step."""
 
 
 class SageModel(Model):
-    """Draws an avatar for nerfstudio's cameras, at the moment that each camera asks for.
+    """Draws an avatar for nerfstudio's cameras, under the motion of each camera's time.
 
     Keyword arguments from the pipeline: ``metadata`` of the training dataset (with a ``CaptureRecord``), ``seed``, and
-    for a new avatar ``canonical_shots``: a function that returns the pictures of the canonical moment. Without it
-    nothing is fitted to anything: a checkpoint is about to be loaded.
+    for a new avatar ``canonical_shots``: a function that returns the pictures of the canonical moment. Without that
+    function the model is built empty, for loading a checkpoint.
     """
 
     config: SageModelConfig
@@ -51,18 +51,18 @@ class SageModel(Model):
         record = CaptureRecord.of(self.kwargs["metadata"])
         canonical_shots: Callable[[], Sequence[Shot]] | None = self.kwargs.get("canonical_shots")
         self.learner = start_learner(self.config, record, canonical_shots, self.kwargs.get("seed", 0))
-        # Neither modules nor checkpointed: they can be rebuilt.
+        # Not modules and not in checkpoints: they can be rebuilt.
         self._metrics = ImageMetrics(self.config.lpips_weights)
         self._field_view: tuple[int, FieldView] | None = None
 
     @property
     def avatar(self) -> Avatar:
-        """The avatar that is drawn."""
+        """The avatar that the model draws."""
         return self.learner.avatar
 
     @property
     def canonical(self) -> Canonical | None:
-        """Field and appearance of the canonical moment, where there is a field."""
+        """Field and appearance of the canonical moment; None without a field."""
         return self.learner.canonical
 
     @property
@@ -72,7 +72,7 @@ class SageModel(Model):
 
     @property
     def motion(self) -> MotionSource:
-        """Which FLAME parameters a camera is rendered with."""
+        """The recorded motion, which gives each camera its FLAME parameters."""
         return self.learner.motion
 
     @property
@@ -83,15 +83,15 @@ class SageModel(Model):
     # ---- drawing -----------------------------------------------------------------------------------------------
 
     def pinhole(self, camera: Cameras) -> PinholeCamera:
-        """nerfstudio's camera (a single one) as the rasteriser takes it."""
+        """Convert a single nerfstudio camera to the rasteriser's camera, on the model's device."""
         return pinhole_camera(camera).to(self.device)
 
     def get_outputs(self, ray_bundle: Any) -> dict[str, Tensor | list]:
-        """Images by name for one camera: rgb, accumulation, depth, normal, normal_from_depth, distortion.
+        """Return images by name for one camera: rgb, accumulation, depth, normal, normal_from_depth, distortion.
 
-        Where there is a field, also sdf_rgb, sdf_normal and sdf_depth, which are made when they are asked for.
-        Normals are shown as ``(n + 1) / 2`` in world axes, distortion relative to 1 cm; depth is in metres, and
-        as far as the farthest surface where nothing was hit (the viewer composites by depth).
+        With a field, also sdf_rgb, sdf_normal and sdf_depth, which are made when they are read. Normals are
+        ``(n + 1) / 2`` in world axes; distortion is relative to 1 cm; depth is in metres, and where no surface was
+        hit it is the depth of the farthest surface (the viewer composites by depth).
         """
         if not isinstance(ray_bundle, Cameras):
             raise TypeError(f"{type(self).__name__} renders whole cameras, not {type(ray_bundle).__name__}")
@@ -101,12 +101,12 @@ class SageModel(Model):
     def draw_outputs(
         self, camera: Cameras, motion: Float[Tensor, "num_coefficients"], look: Look | None = None
     ) -> dict[str, Tensor]:
-        """Images by name under ``motion``, see :meth:`get_outputs`, without gradients.
+        """Return images by name under ``motion``, see :meth:`get_outputs`, without gradients.
 
         Args:
-            camera: a single one, on any device.
-            motion: the moment.
-            look: what is shown, instead of the avatar's own look.
+            camera: a single camera, on any device.
+            motion: motion vector to pose the avatar by.
+            look: replaces the avatar's own look.
         """
         pinhole = self.pinhole(camera)
         buffers = self.learner.draw(pinhole, motion, look)
@@ -120,11 +120,11 @@ class SageModel(Model):
 
     @torch.no_grad()
     def get_outputs_for_camera(self, camera: Cameras, obb_box: OrientedBox | None = None) -> dict[str, Tensor]:
-        """Images by name for one camera on any device, without gradients; see :meth:`get_outputs`."""
+        """Return images by name for one camera on any device, without gradients; see :meth:`get_outputs`."""
         return self.draw_outputs(camera, self.motion.at(camera))
 
     def get_rgba_image(self, outputs: dict[str, Tensor], output_name: str = "rgb") -> Tensor:
-        """Colour with the background taken out again, and alpha."""
+        """Return RGBA: the colour without the background, and alpha."""
         alpha = outputs["accumulation"]
         color = (outputs[output_name] - (1 - alpha) * self.background) / alpha.clamp_min(1e-6)
         return torch.cat([color.clamp(0.0, 1.0), alpha], dim=-1)
@@ -132,13 +132,13 @@ class SageModel(Model):
     # ---- training ----------------------------------------------------------------------------------------------
 
     def get_param_groups(self) -> dict[str, list[Parameter]]:
-        """The learner's parameters by the names of their optimisers."""
+        """Return the learner's parameters by the names of their optimisers."""
         return self.learner.param_groups()
 
     def get_loss_dict(
         self, outputs: Any, batch: Any, metrics_dict: dict[str, Tensor] | None = None
     ) -> dict[str, Tensor]:
-        """Weighted losses by name: of a phase's raw terms, or for a plain rendering of its picture's."""
+        """Return weighted losses by name, from the raw terms of a phase, else from rgb and the picture."""
         terms: Terms | None = outputs.get(RAW_TERMS)
         if terms is None:
             terms = losses.photometric(outputs["rgb"], batch["image"].to(self.device)[..., :3])
@@ -147,9 +147,9 @@ class SageModel(Model):
     # ---- evaluation --------------------------------------------------------------------------------------------
 
     def face_pixels(self, camera: Cameras) -> Bool[Tensor, "h w"] | None:
-        """Pixels whose ray first meets a face triangle of the tracked rig; None if the rig has no face region.
+        """Return which pixels' rays first hit a face triangle of the tracked rig; None if the rig has no face region.
 
-        The rig, not the avatar, decides: the figures of different avatars are then over the same pixels.
+        The tracked rig gives the same pixels for every avatar of a capture, which makes their figures comparable.
         """
         head_model = self.rig.head_model
         regions = head_model.regions
@@ -166,7 +166,10 @@ class SageModel(Model):
     def get_image_metrics_and_images(
         self, outputs: dict[str, Tensor], batch: dict[str, Any]
     ) -> tuple[dict[str, float], dict[str, Tensor]]:
-        """PSNR, SSIM, LPIPS (whole and ``_face``) of one image, and truth | render | normals | error side by side."""
+        """Return PSNR, SSIM and LPIPS of one image and of its face (``_face``), and a picture for the log.
+
+        The picture shows truth, render, normals and error side by side.
+        """
         truth = batch["image"].to(self.device)[..., :3]
         values = self._metrics(outputs["rgb"], truth, batch.get("face"))
         error = (outputs["rgb"] - truth).abs().mean(dim=-1, keepdim=True).expand_as(truth)
@@ -175,7 +178,7 @@ class SageModel(Model):
 
 
 def _shown(buffers: Buffers, background: Float[Tensor, "3"]) -> dict[str, Tensor]:
-    """What the rasteriser returns, as pictures in 0..1 and depth in metres."""
+    """Convert the rasteriser's buffers to pictures in 0..1 and depth in metres."""
     empty = buffers.alpha < 0.5
 
     def as_color(normal: Tensor) -> Tensor:

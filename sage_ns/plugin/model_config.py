@@ -1,4 +1,4 @@
-"""What can be set about the model: everything about the learner, and what nerfstudio adds."""
+"""Settings of the model: those of the learner, and those of nerfstudio."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ class SageModelConfig(LearnerConfig, ModelConfig):
 
     _target: type = field(default_factory=_model)
     enable_collider: bool = False
-    """cameras are rendered whole; there are no rays to clip"""
+    """not used: cameras are rendered whole, and there are no rays to clip"""
     lpips_weights: Path | None = None
-    """torchvision's AlexNet weights for the LPIPS metric; None = torch.hub's cache, if they are there"""
+    """file of torchvision's AlexNet weights for the LPIPS metric; None = those in torch.hub's cache; no
+    LPIPS without weights"""

@@ -13,18 +13,18 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 @dataclass
 class FusedAdamConfig(OptimizerConfig):
-    """Adam in one kernel per parameter; on the CPU many times faster than torch's default."""
+    """Adam in one kernel per parameter; on the CPU it is many times faster than torch's default."""
 
     _target: type = torch.optim.Adam
     eps: float = 1e-15
-    """as 3DGS"""
+    """added to the denominator; 3DGS has the same value"""
     fused: bool = True
-    """torch's fused implementation"""
+    """use torch's fused implementation"""
 
 
 @dataclass
 class DecayConfig(ExponentialDecaySchedulerConfig):
-    """nerfstudio's exponential decay, over all phases unless max_steps says otherwise."""
+    """nerfstudio's exponential decay; without max_steps it spans the whole training."""
 
     _target: type = field(default_factory=lambda: Decay)
     max_steps: int | None = None  # type: ignore[assignment]
@@ -32,10 +32,10 @@ class DecayConfig(ExponentialDecaySchedulerConfig):
 
 
 class Decay(ExponentialDecayScheduler):
-    """Keeps learning rates Python floats: numpy's would make torch refuse the checkpoint as unsafe."""
+    """nerfstudio's decay with learning rates as Python floats: torch refuses checkpoints with numpy's as unsafe."""
 
     def get_scheduler(self, optimizer: torch.optim.Optimizer, lr_init: float) -> LRScheduler:
-        """As nerfstudio's."""
+        """Return nerfstudio's scheduler with learning rates as Python floats."""
         decay = super().get_scheduler(optimizer, lr_init).lr_lambdas[0]  # type: ignore[attr-defined]
         return LambdaLR(optimizer, lr_lambda=lambda step: float(decay(step)))
 
@@ -45,10 +45,11 @@ def _adam(first: float, last: float) -> dict[str, Any]:
 
 
 def optimizers() -> dict[str, Any]:
-    """Learning rates after GaussianAvatars, but positions and rotations start faster and decay further.
+    """Return optimisers with GaussianAvatars' learning rates, except that positions and rotations start faster and
+    decay further.
 
-    Nothing is densified here: surfels have to travel to where hair is, within a tenth of the iterations. Opacity and
-    colour decay, too: at their first rates they still flicker when training ends, and phase 2 unlearns the pictures.
+    There is no densification: surfels must travel to the hair, and have a tenth of the iterations for it. Opacity and
+    colour decay, too: with constant rates they still flicker when training ends, and phase 2 unlearns the pictures.
     """
     return {
         "means": _adam(4e-2, 1e-4),

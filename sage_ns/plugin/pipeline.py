@@ -1,4 +1,4 @@
-"""The pipeline: phases of training, and evaluation on held-out moments and held-out cameras."""
+"""The pipeline: runs the phases of training, and evaluates on held-out moments and held-out cameras."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineC
 from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 from torchvision.utils import save_image
+from tyro.conf import Fixed, Suppress
 
 from sage_ns.errors import SageError
 from sage_ns.motion.bank import DrivingBank
@@ -36,12 +37,12 @@ class SagePipelineConfig(SelfSuperviseConfig, VanillaPipelineConfig):
     _target: type = field(default_factory=lambda: SagePipeline)
     steps: PhaseSteps = field(default_factory=PhaseSteps)
     """length of each phase"""
-    seed: int = 42
-    """seed of all that training draws at random (set from --machine.seed)"""
+    seed: Suppress[Fixed[int]] = 42
+    """random seed of the training; the trainer copies --machine.seed to it, and no option sets it"""
 
 
 class SagePipeline(VanillaPipeline):
-    """Joins capture and avatar; trains by a schedule of phases."""
+    """Connects the capture with the avatar and trains by a schedule of phases."""
 
     config: SagePipelineConfig
     datamanager: CaptureDatamanager
@@ -76,26 +77,26 @@ class SagePipeline(VanillaPipeline):
             scene_box=dataset.scene_box,
             num_train_data=len(dataset),
             metadata=dataset.metadata,
-            # Pictures are only looked at where an avatar begins, not where one is loaded.
+            # Only a new avatar needs pictures; a loaded one does not.
             canonical_shots=self.datamanager.canonical_shots if test_mode == "val" else None,
             seed=config.seed,
         )
         self.model.to(device)
         self.front_view = FrontView(self.model)
         self.puppet_panel = PuppetPanel(self.model)
-        # Built before training starts: a driving bank that cannot be used is refused before long work.
+        # Built now: a driving bank that cannot be used is refused before the long work starts.
         self.schedule: Schedule | None = self._build_schedule() if test_mode == "val" else None
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool | None = None) -> None:
-        """Load a checkpoint, all of it; nerfstudio would leave out in silence what does not match.
+        """Load a checkpoint completely; nerfstudio would silently skip what does not match.
 
         Raises:
-            SageError: something is missing or left over.
+            SageError: entries are missing or left over.
         """
         try:
             super().load_state_dict(state_dict, strict=True)
         except RuntimeError as error:
-            raise SageError(f"The checkpoint is not one of this method and version: {error}") from error
+            raise SageError(f"The checkpoint is from another method or version: {error}") from error
 
     @property
     def model(self) -> SageModel:
@@ -103,7 +104,7 @@ class SagePipeline(VanillaPipeline):
         return cast(SageModel, self._model)
 
     def get_train_loss_dict(self, step: int) -> tuple[dict[str, Any], dict[str, Tensor], dict[str, Tensor]]:
-        """Outputs, weighted losses and metrics of the phase that ``step`` belongs to."""
+        """Return outputs, weighted losses and metrics of ``step``."""
         assert self.schedule is not None, "the pipeline was not set up to train"
         taken = self.schedule.step(step)
         outputs = {"rgb": taken.rendered, RAW_TERMS: taken.terms, TERMS_WEIGHT: taken.weight}
@@ -111,7 +112,7 @@ class SagePipeline(VanillaPipeline):
 
     def _build_schedule(self) -> Schedule:
         config, learner = self.config, self.model.learner
-        steps = {name: length for name, length in config.steps.asked().items() if length}
+        steps = {name: length for name, length in config.steps.by_name().items() if length}
         fit = PictureFit(learner, self.datamanager, config.seed)
         bank = self._driving_bank() if SelfSupervise.name in steps else None
         ingredients = Ingredients(learner, self.datamanager, fit, bank, config, config.seed)
@@ -132,10 +133,10 @@ class SagePipeline(VanillaPipeline):
     def get_average_eval_image_metrics(
         self, step: int | None = None, output_path: Path | None = None, get_std: bool = False
     ) -> dict[str, float]:
-        """Self-reenactment on the test split (``psnr``) and novel view on the val split (``novel_view_psnr``).
+        """Return mean metrics: self-reenactment on the test split (``psnr``), novel view on val (``novel_view_psnr``).
 
-        Each also over the face region (``..._face``). During training, where only the val split is loaded, its
-        figures come under ``novel_view_`` alone.
+        Each metric also exists for the face region (``..._face``). During training only the val split is loaded;
+        then all names start with ``novel_view_``.
         """
         self.eval()
         figures: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""An avatar without a training, as a run of nerfstudio: for its viewer and its commands."""
+"""Write an avatar without a training as a nerfstudio run, for nerfstudio's viewer and commands."""
 
 from __future__ import annotations
 
@@ -21,16 +21,18 @@ from sage_ns.raster import PinholeCamera
 from sage_ns.rig import FlameParams
 
 _WIDTH, _HEIGHT = 275, 401
-"""Pixels of the one camera that the run has; viewers choose their own."""
+"""Size in pixels of the run's only camera; viewers choose their own size."""
 
 
 def write_playback_run(avatar: Avatar, run_dir: Path) -> Path:
-    """Write a run folder (config, checkpoint, motion, one camera) that draws ``avatar``; returns its config.yml.
+    """Write a run folder (config, checkpoint, motion, one camera) that draws ``avatar``; return its config.yml.
 
-    ns-viewer, ns-render camera-path and sage-render take it like a trained run. There are no pictures to evaluate on.
+    ns-viewer, ns-render camera-path and sage-render take the folder like a trained run. It has no pictures to
+    evaluate on.
 
     Args:
-        run_dir: RUN/EXPERIMENT/METHOD/TIMESTAMP in nerfstudio's terms; is made.
+        avatar: the avatar to draw.
+        run_dir: folder to create, OUTPUT/EXPERIMENT/METHOD/TIMESTAMP in nerfstudio's layout.
     """
     camera = avatar.front_camera(_WIDTH, _HEIGHT)
     picture = avatar.render(avatar.motion.canonical(), camera).cpu()
@@ -71,7 +73,7 @@ def _config(avatar: Avatar, run_dir: Path) -> SageTrainerConfig:
 
 
 def _dataset(avatar: Avatar, camera: PinholeCamera) -> DataparserOutputs:
-    """One camera in front of the face at the canonical moment."""
+    """Return dataparser outputs with one camera in front of the face at the canonical moment."""
     motion, head_model = avatar.motion, avatar.rig.head_model.to("cpu")
     rows, row = motion.motion.cpu(), int(motion.canonical_row)
     vertices = avatar.poses.at(motion.canonical()).vertices.cpu()
@@ -108,6 +110,6 @@ def _dataset(avatar: Avatar, camera: PinholeCamera) -> DataparserOutputs:
 
 
 def _camera_to_world(camera: PinholeCamera) -> Float[Tensor, "3 4"]:
-    """nerfstudio's axes (x right, y up, z back) from the rasteriser's."""
+    """Return the camera-to-world matrix in nerfstudio's axes (x right, y up, z back)."""
     to_world = torch.linalg.inv(camera.T_camera_world.cpu())[:3]
     return to_world * to_world.new_tensor([1.0, -1.0, -1.0, 1.0])

@@ -1,4 +1,4 @@
-"""Presets: sizes that belong together, and what a run has changed from them."""
+"""Presets: sets of sizes, and the settings in which a run differs from its preset."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from sage_ns.errors import SageError
 
 @dataclass(frozen=True)
 class Preset:
-    """Values for the settings that a user leaves open (at None)."""
+    """Values for the settings that the user leaves at None."""
 
     steps: Mapping[str, int]
-    """Length of each phase by its name."""
+    """Number of steps of each phase by name."""
     model: Mapping[str, Any]
-    """By the dotted name of a setting of the model."""
+    """Values by dotted name of a setting of the model."""
 
 
 PRESETS: Mapping[str, Preset] = {
@@ -41,7 +41,7 @@ PRESETS: Mapping[str, Preset] = {
             "sdf.num_levels": 8,
             "sdf.log2_table_size": 17,
             "sdf.finest": 224,
-            # In 2,000 steps networks cost more than they bring: docs/lab_notebook.md.
+            # In 2,000 steps, networks cost more time than they gain quality: docs/lab_notebook.md.
             "networks": False,
         },
     ),
@@ -49,10 +49,10 @@ PRESETS: Mapping[str, Preset] = {
 
 
 def find_preset(name: str) -> Preset:
-    """The preset of that name.
+    """Return the preset of that name.
 
     Raises:
-        SageError: there is none.
+        SageError: there is no such preset.
     """
     if name not in PRESETS:
         raise SageError(f"There is no preset '{name}'. Presets: auto, {', '.join(PRESETS)}.")
@@ -60,11 +60,11 @@ def find_preset(name: str) -> Preset:
 
 
 def apply_preset(preset: Preset, model: Any) -> None:
-    """Fill in what is None among the settings that the preset has a value for; what was set stays, whatever its value.
+    """Set the settings that are None to the preset's values; a setting with any other value stays as it is.
 
     Args:
-        preset: to take values from.
-        model: config of the model, changed in place.
+        preset: source of the values.
+        model: config of the model; changed in place.
     """
     for name, value in preset.model.items():
         holder, last = _holder(model, name)
@@ -73,7 +73,12 @@ def apply_preset(preset: Preset, model: Any) -> None:
 
 
 def changed_settings(preset: Preset, model: Any) -> dict[str, Any]:
-    """Settings of a settled model that differ from the preset and from the defaults, by dotted name."""
+    """Return the settings of a model config that differ from preset and defaults, by dotted name.
+
+    Args:
+        preset: the preset that has been applied to ``model``.
+        model: config of the model.
+    """
     default = type(model)()
     apply_preset(preset, default)
     return dict(_differences(model, default, ""))

@@ -1,4 +1,4 @@
-"""What a command finds of a training run: its model, its avatar, its cameras; or an avatar in a file of its own."""
+"""Open training runs and avatar files for commands: model, avatar and cameras."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def load_model(config_path: Path) -> SageModel:
-    """The model of a training run; its capture is not needed.
+    """Load the model of a training run; its capture is not needed.
 
     Raises:
-        SageError: There is no such run, or it is of another method.
+        SageError: There is no such run, or the run belongs to another method.
     """
     require_run(config_path)
     from nerfstudio.utils.eval_utils import eval_setup
@@ -28,12 +28,14 @@ def load_model(config_path: Path) -> SageModel:
     config, pipeline, _, _ = eval_setup(config_path, test_mode="inference")
     model: Any = pipeline.model
     if not isinstance(model, SageModel):
-        raise SageError(f"{config_path} is a run of '{config.method_name}', which makes no avatar")
+        raise SageError(
+            f"{config_path} is a run of '{config.method_name}', which makes no avatar. Give a run of a sage method."
+        )
     return model
 
 
 def require_run(config_path: Path) -> None:
-    """Refuse a path with nothing at it, before any work is done for it.
+    """Check that the config.yml of a run exists, before other work starts.
 
     Raises:
         SageError: There is no such file.
@@ -43,7 +45,7 @@ def require_run(config_path: Path) -> None:
 
 
 def require_avatar(path: Path) -> None:
-    """Refuse a path with nothing at it, before any work is done for it.
+    """Check that a config.yml or an avatar file exists, before other work starts.
 
     Raises:
         SageError: There is no such file.
@@ -53,10 +55,10 @@ def require_avatar(path: Path) -> None:
 
 
 def open_avatar(path: Path) -> Avatar:
-    """An avatar from a run's config.yml or from an avatar file (.npz), on the GPU if there is one.
+    """Load an avatar from a run's config.yml or from an avatar file (.npz), on the GPU if there is one.
 
     Raises:
-        SageError: There is neither at ``path``.
+        SageError: ``path`` is neither.
     """
     if path.suffix != ".npz":
         return load_model(path).avatar
@@ -68,10 +70,10 @@ def open_avatar(path: Path) -> Avatar:
 
 
 def run_camera(run_dir: Path, index: int) -> PinholeCamera:
-    """The camera with this index from the snapshot that a training run keeps of its capture.
+    """Return the camera with this index from the snapshot of the capture that a training run keeps.
 
     Raises:
-        CaptureError: the run has no snapshot, or the snapshot no such camera.
+        CaptureError: the run has no snapshot, or the snapshot has no such camera.
     """
     from sage_ns.plugin.cameras import pinhole_camera
     from sage_ns.plugin.snapshot import SnapshotDataParserConfig, snapshot_path
@@ -92,12 +94,12 @@ def run_camera(run_dir: Path, index: int) -> PinholeCamera:
 
 
 def find_view_of(avatar: Path, name: str, capture: Path | None) -> View:
-    """What a user calls a camera, as `sage_ns.video.views.find_view`; capture:INDEX also of the avatar's own run.
+    """Return the view that the user named, like `sage_ns.video.views.find_view`, but find capture:INDEX in a run, too.
 
     Args:
         avatar: config.yml of a run, or an avatar file, which keeps no cameras.
-        name: as the user gave it.
-        capture: capture folder whose camera is meant; None: the cameras that the run has kept.
+        name: value of --camera.
+        capture: capture folder that contains the camera; None: the run's snapshot contains it.
 
     Raises:
         SageError: there is no such camera, or the file is broken.

@@ -15,7 +15,7 @@ from sage_ns.plugin.trainer import SageTrainer, SageTrainerConfig
 
 
 def train(config: SageTrainerConfig) -> Path:
-    """Train and return the run's ``config.yml``; what ns-train does, in this process.
+    """Train like ns-train, in this process, and return the run's ``config.yml``.
 
     Raises:
         SageError: the capture or a setting cannot be used.

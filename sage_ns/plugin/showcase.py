@@ -1,4 +1,4 @@
-"""Pictures that show what a finished run can do: a contact sheet and a reenactment."""
+"""Write a contact sheet and a reenactment video of a finished run."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from sage_ns.plugin.pipeline import SagePipeline
 
 NUM_UNSEEN = 3
-"""Unseen expressions in the contact sheet."""
+"""Number of unseen expressions in the contact sheet."""
 FPS = 24
 _MOST_SECONDS = 10
-"""Length of the reenactment, however long the driver's motion is."""
+"""Limit of the length of the reenactment."""
 
 
 def write_sheet(pipeline: SagePipeline, path: Path) -> None:
-    """Truth, render, normals and error of a training view, the novel view and the strongest unseen expressions."""
+    """Write truth, render, normals and error of a training view, a novel view and the strongest unseen expressions."""
     model = pipeline.model
     rows = []
     for title, (camera, batch) in _chosen_pairs(pipeline):
@@ -38,9 +38,10 @@ def write_sheet(pipeline: SagePipeline, path: Path) -> None:
 
 
 def write_reenactment(pipeline: SagePipeline, driver: Path, path: Path) -> None:
-    """A video of the driver's motion (the avatar's own where there is no such file), seen by a swaying camera.
+    """Write a video of the avatar under the driver's motion, or its own motion if the file does not exist.
 
-    It shows each row for two frames, up to ten seconds in all, through the first held-out camera of the run.
+    The camera sways around the first held-out camera of the run. The video shows each row for two frames and lasts at
+    most ten seconds.
     """
     avatar, datamanager = pipeline.model.avatar, pipeline.datamanager
     motion = as_motion(driver) if driver.is_file() else avatar.motion.recorded()
@@ -54,7 +55,7 @@ def write_reenactment(pipeline: SagePipeline, driver: Path, path: Path) -> None:
 
 
 def _chosen_pairs(pipeline: SagePipeline) -> list[tuple[str, tuple]]:
-    """Titled pairs of camera and batch."""
+    """Return pairs of camera and batch with their titles."""
     datamanager, motion = pipeline.datamanager, pipeline.model.motion
     train = datamanager.training_pairs()
     chosen = [("training view", train[len(train) // 4])]
@@ -65,7 +66,7 @@ def _chosen_pairs(pipeline: SagePipeline) -> list[tuple[str, tuple]]:
         return float((motion.at(pair[0]) - canonical)[FlameParams.FROM_NECK].square().sum())
 
     strongest: dict[int, tuple] = {}
-    # Each moment by another camera, so that the sheet also shows the head from several sides.
+    # Each moment from another camera: the sheet shows the head from several sides.
     for pair in sorted(datamanager.evaluation_pairs("test"), key=strength, reverse=True):
         moment, camera = _moment(pair), _camera_index(pair)
         used = {_camera_index(other) for other in strongest.values()}

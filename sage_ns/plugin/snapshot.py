@@ -1,4 +1,7 @@
-"""What a run keeps of its capture, so that the avatar outlives it: cameras, motion, head model, thumbnails."""
+"""Save and load a run's snapshot of its capture: cameras, motion, head model, thumbnails.
+
+The run can be viewed and rendered after its capture is gone.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ from sage_ns.rig import load_head_model, save_head_model
 from sage_ns.system.array_fields import write_npz
 
 THUMBNAIL_HEIGHT = 64
-"""Pixels; the viewer shows pictures of the cameras about this large."""
+"""Pixels; about the size in which the viewer shows the cameras' pictures."""
 
 HEAD_MODEL_FILE = "head_model.npz"
 _CAMERA_FIELDS = ("camera_to_worlds", "fx", "fy", "cx", "cy", "width", "height", "times")
@@ -31,19 +34,19 @@ _CAMERA_METADATA = ("timestep", "camera_index", "motion")
 
 
 def snapshot_path(run_dir: Path) -> Path:
-    """Where a run keeps the snapshot of its capture."""
+    """Return the path of a run's snapshot of its capture."""
     return run_dir / "capture.npz"
 
 
 def save_snapshot(
     path: Path, splits: Mapping[str, DataparserOutputs], pictures: Iterable[Float[Tensor, "h w 3"]]
 ) -> None:
-    """Write cameras and motion of all splits to ``path`` and the head model beside it (both without pickle).
+    """Write cameras and motion of all splits to ``path``, and the head model beside it (both without pickle).
 
     Args:
-        path: where to, see :func:`snapshot_path`.
+        path: file to write, see :func:`snapshot_path`.
         splits: dataparser outputs of "train", "val" and "test".
-        pictures: those of the training split, in its order and in 0..1; kept as thumbnails.
+        pictures: pictures of the training split, in its order and in 0..1; stored as thumbnails.
     """
     arrays: dict[str, Any] = {}
     for split, outputs in splits.items():
@@ -69,7 +72,7 @@ def _thumbnail(picture: Float[Tensor, "h w 3"]) -> UInt8[np.ndarray, "64 128 3"]
     size = (THUMBNAIL_HEIGHT, max(1, width * THUMBNAIL_HEIGHT // height))
     small = torch.nn.functional.interpolate(picture.permute(2, 0, 1)[None], size, mode="area")[0].permute(1, 2, 0)
     pixels = (255 * small).round().byte().numpy()[:, : 2 * THUMBNAIL_HEIGHT]
-    # Pictures of one capture may differ in shape: a fixed canvas keeps them in one array.
+    # Pictures of one capture may differ in shape; a fixed canvas fits all into one array.
     canvas = np.full((THUMBNAIL_HEIGHT, 2 * THUMBNAIL_HEIGHT, 3), 255, dtype=np.uint8)
     canvas[:, : pixels.shape[1]] = pixels
     return canvas
@@ -77,17 +80,17 @@ def _thumbnail(picture: Float[Tensor, "h w 3"]) -> UInt8[np.ndarray, "64 128 3"]
 
 @dataclass
 class SnapshotDataParserConfig(DataParserConfig):
-    """Reads the snapshot that a run keeps of its capture."""
+    """Read a run's snapshot of its capture."""
 
     _target: type = field(default_factory=lambda: SnapshotDataParser)
     data: Path = Path()
     """the snapshot file"""
     downscale_factor: int = 1
-    """nerfstudio sets this; the kept cameras are of the size that was trained on"""
+    """nerfstudio sets this field; it is not used: the stored cameras have the size of the training pictures"""
 
 
 class SnapshotDataParser(DataParser):
-    """Cameras, motion and head model as the capture's dataparser gave them; pictures as thumbnails at most."""
+    """Returns cameras, motion and head model like the capture's dataparser, and thumbnails of the training pictures."""
 
     config: SnapshotDataParserConfig
     includes_time: bool = True
@@ -123,10 +126,10 @@ class SnapshotDataParser(DataParser):
 def load_thumbnail(
     thumbnails: Mapping[str, UInt8[np.ndarray, "64 128 3"]], image: Path, size: tuple[int, int]
 ) -> UInt8[Tensor, "h w 3"]:
-    """The kept thumbnail of ``image`` as a picture of ``size`` (width, height).
+    """Return the thumbnail of ``image``, enlarged to ``size`` (width, height).
 
     Raises:
-        CaptureError: none was kept; only pictures of the training split have one.
+        CaptureError: there is no thumbnail; only pictures of the training split have one.
     """
     if str(image) not in thumbnails:
         raise CaptureError(f"{image} is needed for this, but its capture is gone. Put the capture's folder back.")

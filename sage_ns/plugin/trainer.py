@@ -1,4 +1,4 @@
-"""Training as nerfstudio does it, with presets, whole checkpoints and resuming to a total number of steps."""
+"""nerfstudio's trainer with presets, complete checkpoints and resuming to a total number of steps."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from nerfstudio.engine.optimizers import Optimizers
 from nerfstudio.engine.trainer import Trainer, TrainerConfig
 from nerfstudio.utils.rich_utils import CONSOLE
 from rich.markup import escape
+from tyro.conf import Fixed, Suppress
 
 from sage_ns.errors import SageError
 from sage_ns.image.metrics import load_lpips
@@ -28,15 +29,15 @@ class SageTrainerConfig(TrainerConfig):
 
     _target: type = field(default_factory=lambda: SageTrainer)
     preset: Literal["auto", "paper", "small"] = "auto"
-    """sizes: paper (150,000 surfels, 30,000 and 10,000 steps of the two phases), small (for CPUs); auto = paper with
-    CUDA, small without"""
+    """size of avatar and training: paper = 150,000 surfels, 30,000 + 10,000 steps; small = 30,000 surfels, 2,000 + 800
+    steps (for CPUs); auto = paper with CUDA, small without"""
     max_num_iterations: int | None = None  # type: ignore[assignment]
-    """training steps in all, resumed ones included; None = the sum of the phases"""
-    changed: dict[str, Any] = field(default_factory=dict)
-    """settings of the model that differ from the preset and the defaults (recorded when training starts)"""
+    """training steps in total, including those of a resumed run; None = the sum of the phases"""
+    changed: Suppress[Fixed[dict[str, Any]]] = field(default_factory=dict)
+    """settings of the model that differ from preset and defaults; the trainer records them, and no option sets them"""
 
     def set_timestamp(self) -> None:
-        """Settle what the command line left open; nerfstudio calls this once, before it prints and saves the config.
+        """Fill in what the user left open. nerfstudio calls this once, before it prints and saves the config.
 
         Raises:
             SageError: a setting is out of its range, or a file that it names does not exist.
@@ -58,25 +59,25 @@ class SageTrainerConfig(TrainerConfig):
                 group["scheduler"].max_steps = self.max_num_iterations
 
     def _settle_phases(self, preset: Preset) -> None:
-        """The length of each phase; a training that is resumed has its borders where they were."""
+        """Set the length of each phase; a resumed training keeps the borders of its phases."""
         pipeline: Any = self.pipeline
         checkpoint = checkpoint_to_resume(self)
         begun = None if checkpoint is None else read_header(checkpoint).phases
         try:
-            steps, total = settle_steps(pipeline.steps.asked(), preset.steps, self.max_num_iterations, begun)
+            steps, total = settle_steps(pipeline.steps.by_name(), preset.steps, self.max_num_iterations, begun)
         except ValueError as error:
             raise SageError(f"--pipeline.steps: {error}") from error
-        pipeline.steps = PhaseSteps(**{name: steps.get(name, 0) for name in pipeline.steps.asked()})
+        pipeline.steps = PhaseSteps(**{name: steps.get(name, 0) for name in pipeline.steps.by_name()})
         self.max_num_iterations = total
 
     def _settle_device(self) -> None:
-        asked = self.machine.device_type
+        requested = self.machine.device_type
         if self.machine.num_devices * self.machine.num_machines != 1:
             raise SageError(
                 "--machine.num-devices and --machine.num-machines must be 1: an avatar trains on one device."
             )
-        if asked == "mps" or (asked == "cuda" and not torch.cuda.is_available()):
-            CONSOLE.print("Surfels are drawn with CUDA or on the CPU; there is no CUDA device here: taking the CPU.")
+        if requested == "mps" or (requested == "cuda" and not torch.cuda.is_available()):
+            CONSOLE.print("Surfels are drawn with CUDA or on the CPU; there is no CUDA device here. Using the CPU.")
             self.machine.device_type = "cpu"
 
     def _check(self) -> None:
@@ -90,7 +91,7 @@ class SageTrainerConfig(TrainerConfig):
             "--pipeline.model.supersampling": (model.supersampling, 1),
             "--pipeline.model.sh-degree": (model.sh_degree, 0),
         }
-        for name, length in pipeline.steps.asked().items():
+        for name, length in pipeline.steps.by_name().items():
             least[f"--pipeline.steps.{name.replace('_', '-')}"] = (length, 0)
         for name, (value, minimum) in least.items():
             if value is not None and value < minimum:
@@ -103,7 +104,7 @@ class SageTrainerConfig(TrainerConfig):
             load_lpips(model.lpips_weights)
 
     def _make_paths_absolute(self) -> None:
-        # config.yml is read again from other working directories.
+        # Commands read config.yml from other working directories.
         datamanager: Any = self.pipeline.datamanager
         dataparser: Any = datamanager.dataparser
         self.output_dir = self.output_dir.absolute()
@@ -123,28 +124,28 @@ class SageTrainerConfig(TrainerConfig):
         datamanager.run_dir = self.get_base_dir()
 
     def save_config(self) -> None:
-        """Leave it to the trainer, which saves once the capture was read: a failed start leaves no folder behind."""
+        """Do nothing. The trainer saves the config after it has read the capture: a failed start leaves no folder."""
 
 
 class SageTrainer(Trainer):
-    """nerfstudio's trainer with checkpoints that cannot be half-written, and a total number of steps."""
+    """nerfstudio's trainer with atomic checkpoints and a total number of steps."""
 
     config: SageTrainerConfig
 
     @property
     def num_steps(self) -> int:
-        """Training steps in all, resumed ones included."""
+        """Training steps in total, including those of a resumed run."""
         total = self.config.max_num_iterations
-        assert total is not None, "set_timestamp settles it"
+        assert total is not None, "set_timestamp sets it"
         return total
 
     def setup(self, test_mode: Literal["test", "val", "inference"] = "val") -> None:
-        """Read the capture, build everything, and save the config and what the run keeps of its capture.
+        """Read the capture, build everything, and save the config and the snapshot of the capture.
 
-        Where the checkpoint to resume has all its steps already, nothing is done or written.
+        If the checkpoint to resume already has all steps, nothing is done or written.
 
         Raises:
-            SageError: the capture or another input cannot be used; nothing has been written by then.
+            SageError: the capture or another input cannot be used. Nothing has been written then.
         """
         self.callbacks = []
         checkpoint = checkpoint_to_resume(self.config)
@@ -152,24 +153,24 @@ class SageTrainer(Trainer):
         if self._start_step >= self.num_steps:
             return
         super().setup(test_mode)
-        self._say_preset()
+        self._print_preset()
         self.pipeline.datamanager.keep(self.base_dir)  # type: ignore[operator]
         self.callbacks.append(TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN_ITERATION], self._after_iteration))
 
-    def _say_preset(self) -> None:
+    def _print_preset(self) -> None:
         changed = ", ".join(f"{name} = {value}" for name, value in self.config.changed.items())
         CONSOLE.print(f"Preset {self.config.preset}" + escape(f"; changed from it: {changed}" if changed else ""))
 
     def setup_optimizers(self) -> Optimizers:
-        """As nerfstudio's. Called once the capture was read and found good: from here on the run has a folder."""
+        """Save the config, then build nerfstudio's optimisers. The capture has passed all checks by then."""
         super(SageTrainerConfig, self.config).save_config()
         return super().setup_optimizers()
 
     def train(self) -> None:
-        """Train up to ``max_num_iterations`` in all, whatever step a loaded checkpoint is at."""
+        """Train up to ``max_num_iterations`` steps in total, counting those of a loaded checkpoint."""
         total = self.num_steps
         if self._start_step >= total:
-            CONSOLE.print(f"The checkpoint has {self._start_step} of {total} steps: nothing left to train.")
+            CONSOLE.print(f"The checkpoint already has {self._start_step} of {total} steps: nothing left to train.")
             return
         self.config.max_num_iterations = total - self._start_step
         try:
@@ -183,7 +184,7 @@ class SageTrainer(Trainer):
         schedule.after_step(step, self.optimizers.optimizers)
 
     def save_checkpoint(self, step: int) -> None:
-        """Write the checkpoint, whole or not at all."""
+        """Write the checkpoint atomically."""
         if self.local_rank != 0:
             return
         schedule = cast(Any, self.pipeline).schedule

@@ -68,8 +68,8 @@ class SyntheticCapture:
     """rays per pixel along each side"""
     tracking_error: float = 1.0
     """size of the error in the written parameters; 1 is about a millimetre, 0 writes the true parameters"""
-    workers: int = 0
-    """processes to render with; 0 uses one per core, up to 8"""
+    workers: int | None = None
+    """number of processes that render; 1 renders in this process; None uses one per core"""
     overwrite: bool = False
     """replace an existing folder"""
 
@@ -94,6 +94,7 @@ class SyntheticCapture:
             ("picture width", self.size[0], 16, 4096),
             ("picture height", self.size[1], 16, 4096),
             ("seed", self.seed, 0, 2**31),
+            ("workers", 1 if self.workers is None else self.workers, 1, 1024),
         )
         for name, found, low, high in limits:
             if not low <= found <= high:

@@ -54,7 +54,7 @@ def _run(job: Job) -> tuple[int, Float[np.ndarray, "num_fine 3"]]:
 
 
 def film(
-    folder: Path, person: Person, jobs: list[Job], workers: int, progress: Callable[[int, int], None]
+    folder: Path, person: Person, jobs: list[Job], workers: int | None, progress: Callable[[int, int], None]
 ) -> list[Float[np.ndarray, "num_fine 3"]]:
     """Render all jobs and write `images/` and `fg_masks/`.
 
@@ -62,7 +62,7 @@ def film(
         folder: Folder of the capture.
         person: The synthetic person.
         jobs: Moments, numbered 0, 1, ....
-        workers: Number of processes; 0 uses one per core, up to `MAX_WORKERS`; 1 renders in this process.
+        workers: Number of processes; None uses one per core, up to `MAX_WORKERS`; 1 renders in this process.
         progress: Called with (pictures done, pictures in total).
 
     Returns:
@@ -74,7 +74,8 @@ def film(
     done = 0
     surfaces: dict[int, np.ndarray] = {}
     progress(done, total)
-    workers = min(workers or min(os.cpu_count() or 1, MAX_WORKERS), len(jobs))
+    available = min(os.cpu_count() or 1, MAX_WORKERS)
+    workers = min(available if workers is None else workers, len(jobs))
     if workers <= 1:
         for job in jobs:
             surfaces[job.timestep] = _film_moment(folder, person, job)[1]

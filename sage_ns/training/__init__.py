@@ -1,1 +1,1 @@
-"""The learner: phases, what supervises them, and losses. Works without nerfstudio."""
+"""Training of an avatar: learner, phases, supervision and losses. Independent of nerfstudio."""

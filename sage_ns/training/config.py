@@ -1,4 +1,4 @@
-"""What can be set about the avatar, its field and its training. Presets fill in what is left at None."""
+"""Settings of the avatar, its field and its training. Presets fill in those that are None."""
 
 from __future__ import annotations
 
@@ -15,86 +15,86 @@ AppearanceSource = Literal["pictures", "field"]
 
 @dataclass
 class FieldSettings(FieldNetwork):
-    """Size of the signed distance field, as far as it is set."""
+    """Size of the signed distance field; the preset fills in what is None."""
 
     num_levels: int | None = None
     """levels of the feature grid; None = the preset's"""
     log2_table_size: int | None = None
-    """levels with more vertices than 2 to this are hashed; None = the preset's"""
+    """base-2 logarithm of the largest table of a level; levels with more vertices are hashed; None = the preset's"""
     finest: int | None = None
     """vertices along an edge of the finest level; None = the preset's"""
 
     def settled(self) -> FieldConfig:
-        """The field's config; what is still open takes the defaults of :class:`FieldConfig`."""
+        """Return the field's config; settings that are still None take the defaults of :class:`FieldConfig`."""
         return FieldConfig(**{name: value for name, value in asdict(self).items() if value is not None})
 
 
 @dataclass
 class LearnerConfig:
-    """What is drawn, and what it is asked to look like."""
+    """Settings of the avatar, its field and the losses."""
 
     num_surfels: int | None = None
-    """number of surfels; None = the preset's (paper 150,000, small 30,000)"""
+    """number of surfels; None = the preset's (paper: 150,000, small: 30,000)"""
     start_from: Path | None = None
-    """avatar file whose surfels training starts from, on the same head model (to fine-tune an imported avatar)"""
+    """avatar file (.npz) on the same head model; training starts from its surfels (to fine-tune an imported avatar)"""
     sh_degree: int = 1
     """degree of the view-dependent colour, 0 to 3"""
     random_background: bool = True
-    """train on a random background colour per step; without masks the capture's own colour is used"""
+    """train with a random background colour per step; pictures without masks keep the capture's colour"""
     supersampling: int = 2
-    """draw at this many times the resolution and average, which gives edges the partial coverage that a camera sees"""
+    """draw at this multiple of the resolution and average; edges then get the partial coverage of a camera's pixels"""
     hair_reach: float = 0.08
-    """how far hair may stand off scalp and neck [metres]; 0 holds all surfels to the rig as GaussianAvatars does"""
+    """largest distance of hair from scalp and neck [metres]; 0 keeps all surfels at the rig, as GaussianAvatars does"""
     scale_limit: float = 0.6
-    """limit of the scales, in triangle scales; a hinge pulls larger ones back (GaussianAvatars)"""
+    """limit of the surfels' scales, in triangle scales; a hinge loss penalises larger ones (GaussianAvatars)"""
     hair_scale_limit: float = 2.0
-    """the same limit where hair may grow: a surfel can be as long as a strand of hair is straight"""
+    """the same limit where hair can grow: a surfel can be as long as a straight piece of hair"""
     mouth: bool = True
-    """show teeth, tongue and palate in an opening mouth, as a prior has them: no picture shows this person's"""
+    """show teeth, tongue and palate of a prior in an opening mouth; no picture shows the person's own"""
     mouth_prior: Path | None = None
-    """file of that prior (sage-mouth-prior makes one); None = the prior that is shipped"""
+    """file of the prior (.npz of sage-mouth-prior); None = the prior that is part of this package"""
     dark_interior: bool = True
-    """darken the inside of the head where it comes into view"""
+    """darken the inside of the head where a camera sees it"""
     tracking_prior: float = 0.75
     """strength of the prior that keeps the refined tracking of the canonical moment near the tracker's; 0 disables
     refinement"""
     correction: bool = True
-    """stretch, turn and carry surfels as the skin around them deforms, away from the canonical moment"""
+    """stretch, rotate and move surfels as the skin around them deforms from its canonical state"""
     wrinkles: float = 0.1
-    """how much skin darkens where an expression pushes it together, when rendering; 0 turns wrinkles off"""
+    """how much rendering darkens skin that an expression compresses; 0 disables wrinkles"""
     rebind_every: int = 200
-    """steps between two rebindings of surfels to their nearest triangle; 0 turns rebinding off"""
+    """steps between two rebindings of surfels to their nearest triangle; 0 disables rebinding"""
     rebind_until: float = 0.6
-    """fraction of phase 1 after which bindings stay"""
+    """fraction of phase 1 after which no surfel is rebound"""
     regularise_from: float = 0.1
-    """fraction of phase 1 after which distortion and normal consistency act"""
+    """fraction of phase 1 after which the losses depth_distortion and normal_consistency act"""
     with_sdf: bool = True
     """optimise a signed distance field together with the surfels"""
     networks: bool | None = None
-    """predict the surfels' attributes by networks over the field; False = each surfel has its own attributes; None =
-    the preset's (paper: networks, small: own attributes)"""
+    """predict the surfels' attributes with networks over the field; False = train each surfel's attributes directly;
+    None = the preset's (paper: True, small: False)"""
     sdf: FieldSettings = field(default_factory=FieldSettings)
     """grid and network of the field"""
     levels_at_start: float = 6.0
-    """levels of the field's grid that are open at first; the finer ones open later"""
+    """number of levels of the field's grid that are used from the first step; finer levels follow"""
     levels_open_by: float = 0.4
-    """fraction of phase 1 after which all levels are open"""
+    """fraction of phase 1 after which all levels are used"""
     num_rays: int | None = None
     """rays through the field per step; None = the preset's"""
     num_surface_points: int | None = None
-    """surfels per step that are held to the field's surface; None = the preset's"""
+    """surfels per step that are compared with the field's surface; None = the preset's"""
     surfel_share: float = 0.0
-    """share of the pull between surfels and surface that moves the surfels; the paper's is 1. Pictures place surfels
-    better than a surface that is still being found (docs/lab_notebook.md), therefore only the surface follows"""
+    """share of the gradient of surface_distance that moves the surfels; 1 in the paper. Pictures place surfels better
+    than a surface that is still in training (docs/lab_notebook.md); with 0, only the surface moves"""
     normal_share: float = 1.0
-    """share of the alignment between surfels and surface that turns the surfels: the surface has the better normals"""
+    """share of the gradient of normal_alignment that turns the surfels; the surface has the better normals"""
     ray_samples: tuple[int, int] = (48, 16)
-    """samples per ray: to find the surface, and to render it"""
+    """samples per ray: number to find the surface, and number to render it"""
     losses: LossWeights = field(default_factory=LossWeights)
     """weight of each loss"""
 
     def look(self) -> Look:
-        """What is drawn, as configured."""
+        """Return the look of the avatar."""
         return Look(
             supersampling=self.supersampling,
             correction=self.correction,
@@ -106,24 +106,24 @@ class LearnerConfig:
 
 @dataclass
 class SelfSuperviseConfig:
-    """What phase 2 teaches, and what it holds posed heads to."""
+    """Settings of phase 2, which teaches expressions."""
 
     driving_bank: Path | None = None
-    """motion to teach: a file or folder that sage-render drives from, too; None = the capture's own driving motion, or
-    made-up expressions where the capture has none"""
+    """motion to teach: any file or folder that sage-render --motion takes; None = the driving motion in the capture's
+    folder, else generated expressions"""
     appearance_rays: int = 2048
-    """pixels per step of phase 2 that are held to the canonical appearance; 0 leaves this loss out"""
+    """pixels per step of phase 2 that are compared with the canonical appearance; 0 disables this loss"""
     appearance_source: AppearanceSource = "pictures"
-    """where the canonical colours come from: the pictures of the canonical moment, or the field (the paper's way)"""
+    """source of the canonical colours: pictures = those of the canonical moment; field = the field (the paper's way)"""
     anchor: float = 1.0
-    """weight of the losses on real pictures, which every second step of phase 2 is about; 0 = every step teaches"""
+    """weight of the losses on real pictures, which every second step of phase 2 fits; with 0, every step teaches"""
 
 
 def require(value: int | None, name: str) -> int:
-    """A size that a preset has to fill in before an avatar is built.
+    """Return a size that a preset must fill in before an avatar is built.
 
     Raises:
-        ValueError: nobody has set it.
+        ValueError: it is None.
     """
     if value is None:
         raise ValueError(f"{name} is not set: apply a preset (sage_ns.plugin.presets) or give a number")

@@ -1,4 +1,4 @@
-"""The learner: an avatar that is being trained, with the field under its surface and the networks over the field."""
+"""The learner: an avatar in training, with the field under its surface and the networks over the field."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from sage_ns.training.tracking_refinement import refined_motion
 
 
 class Learner(nn.Module):
-    """Predicts, draws, holds, refines and rebinds an avatar's surfels, and weighs the losses that phases ask for.
+    """Predicts, draws, freezes, refines and rebinds an avatar's surfels, and weighs the losses of the phases.
 
     Args:
-        config: settled settings.
-        avatar: what is trained.
+        config: settings to which a preset has been applied.
+        avatar: the avatar to train.
         canonical: field and appearance of the canonical moment; None trains surfels alone.
-        networks: predict the surfels' attributes over the field; None = the surfels have their own.
+        networks: predict the surfels' attributes over the field; None = each surfel has its own.
     """
 
     canonical: Canonical | None
@@ -53,8 +53,8 @@ class Learner(nn.Module):
         self.canonical = canonical
         self.networks = networks
         self.revision = 0
-        """Changes whenever surfels or rig are exchanged: what others derived from them is out of date then."""
-        # Neither modules nor checkpointed: they can be rebuilt.
+        """Number that changes when surfels or rig are replaced: what others have derived from them is then outdated."""
+        # Not modules and not in checkpoints: they can be rebuilt.
         self._baked = True
         self._held: Bool[Tensor, "num_surfels"] | None = None
         self._hooks: list[RemovableHandle] = []
@@ -66,7 +66,7 @@ class Learner(nn.Module):
 
     @property
     def surfels(self) -> BoundSurfels:
-        """What is learned per surfel."""
+        """The parameters per surfel."""
         return self.avatar.surfels
 
     @property
@@ -81,21 +81,21 @@ class Learner(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the tensors are."""
+        """Device of the tensors."""
         return self.avatar.device
 
     # ---- predict and draw --------------------------------------------------------------------------------------
 
     def frames(self, motion: Float[Tensor, "num_coefficients"]) -> TriangleFrames:
-        """Triangle frames of the rig under ``motion``."""
+        """Return the triangle frames of the rig under ``motion``."""
         return self.avatar.poses.at(motion).frames
 
     def motion_of(self, shot: Shot) -> Float[Tensor, "num_coefficients"]:
-        """The motion vector that a shot is drawn at: the canonical moment's as refined, any other's as tracked."""
+        """Return the motion vector to draw a shot with: refined for the canonical moment, tracked for any other."""
         return self.motion.canonical() if shot.motion is None else self.motion.fit(shot.motion[None])[0]
 
     def predict(self) -> Prediction | None:
-        """Attributes of all surfels from the networks; None where the surfels have their own. Call it once per step."""
+        """Return the networks' attributes of all surfels; None without networks. Call it once per step."""
         if self.canonical is None or self.networks is None:
             return None
         self._baked = False
@@ -104,15 +104,15 @@ class Learner(nn.Module):
         return prediction
 
     def attributes(self, prediction: Prediction | None) -> SurfelAttributes:
-        """The predicted attributes, or else the surfels' own."""
+        """Return the predicted attributes, or the surfels' own if there is no prediction."""
         return self.surfels.attributes if prediction is None else prediction.attributes
 
     @torch.no_grad()
     def bake(self) -> None:
-        """Store the networks' predictions as the surfels' own attributes, if training has changed them since.
+        """Store the networks' predictions as the surfels' own attributes, if training has changed the networks since.
 
-        Drawing and checkpoints call this. Playing back then costs no network evaluation and loses nothing, since the
-        networks predict the very attributes that surfels have.
+        Drawing and saving call this. Playback then evaluates no network and is exact, since the networks predict the
+        same attributes that surfels have.
         """
         if not self._baked:
             prediction = self.predict()
@@ -127,40 +127,41 @@ class Learner(nn.Module):
         attributes: SurfelAttributes | None = None,
         corrected: bool = True,
     ) -> Buffers:
-        """Rasterise what training sees of the avatar under ``motion``, supersampled and not yet averaged.
+        """Rasterise the avatar under ``motion`` for training, supersampled and not yet averaged.
 
         Args:
-            camera: at the resolution of the picture.
+            camera: camera at the resolution of the picture.
+            motion: motion vector to pose the avatar by.
             attributes: replace the surfels' own.
-            corrected: correct the surfels for how the skin deforms; for surfels that have found their places.
+            corrected: correct the surfels for the deformation of the skin; for surfels with settled places.
         """
-        # Wrinkles only darken what is shown: surfels that were fitted to darkened skin would be too bright at rest.
+        # Without wrinkles: surfels that are fitted to darkened skin would be too bright at rest.
         look = replace(self.avatar.look, wrinkles=0.0)
         return self.avatar.draw_fine(camera, motion, look if corrected else replace(look, correction=False), attributes)
 
     def draw(
         self, camera: PinholeCamera, motion: Float[Tensor, "num_coefficients"], look: Look | None = None
     ) -> Buffers:
-        """The avatar as it is by now, under ``motion``, as ``camera`` sees it; ``look`` replaces the avatar's own."""
+        """Draw the avatar in its current state under ``motion``; ``look`` replaces the avatar's own look."""
         self.bake()
         return self.avatar.draw(camera, motion, look)
 
     # ---- hold, refine and rebind -------------------------------------------------------------------------------
 
     def hold(self, held: Bool[Tensor, "num_surfels"] | None) -> None:
-        """Let these surfels, or none, learn nothing from here on; networks learn nothing from them either."""
+        """Freeze these surfels, or none (None), from here on; networks get no gradients from them either."""
         for hook in self._hooks:
             hook.remove()
         self._held = held
         self._hooks = self._stop_gradients(self.surfels.parameters())
 
     def _stop_gradients(self, per_surfel: Iterable[Tensor]) -> list[RemovableHandle]:
-        """Set the gradients of the held rows of these tensors to zero whenever they come."""
+        """Install hooks that set the gradients of the held rows of these tensors to zero."""
         return [] if self._held is None else hold_rows(self._held, per_surfel)
 
     @torch.no_grad()
     def refine_tracking(self) -> None:
-        """Lay the canonical rig onto the field's surface; surfels stay where they are and ride on it from there."""
+        """Fit the canonical rig to the field's surface; surfels keep their places and are bound to the fitted rig."""
         if self.canonical is None or self.config.tracking_prior <= 0:
             return
         motion = self.motion.canonical().clone()
@@ -172,46 +173,46 @@ class Learner(nn.Module):
 
     @torch.no_grad()
     def rebind(self, optimizers: Mapping[str, Optimizer]) -> Bool[Tensor, "num_surfels"]:
-        """Bind each surfel to the triangle that is nearest at the canonical moment.
+        """Bind each surfel to the nearest triangle at the canonical moment.
 
         Args:
-            optimizers: by name of the parameter; the moments of rebound rows are cleared, since they belong to the
-                frame of another triangle.
+            optimizers: optimisers by name of the parameter. Their state of rebound rows is cleared, since it belongs
+                to the frame of another triangle.
 
         Returns:
-            Which surfels have changed their triangle.
+            Mask of the surfels whose triangle has changed.
         """
         self.invalidate()
         vertices = self.rig.vertices(self.motion.canonical())
         return rebind_surfels(self.surfels, self.rig.head_model, vertices, optimizers.values())
 
     def rows(self, optimizers: Mapping[str, Optimizer]) -> SurfelRows:
-        """Everything that has a row per surfel, for the edits of :mod:`sage_ns.avatar.growth.ops`.
+        """Return everything that has a row per surfel, for the edits of :mod:`sage_ns.avatar.growth.ops`.
 
-        Ask for it anew for each edit: a mask of held surfels may have come or gone.
+        Call it again for each edit: the mask of held surfels may have changed.
         """
         rows = SurfelRows.of_avatar(self.avatar, self.networks, self._held, optimizers.values())
         return replace(rows, edited=self.invalidate)
 
     def invalidate(self) -> None:
-        """Surfels or rig have been exchanged: what was derived from them is made again when it is needed."""
+        """Drop everything derived from surfels and rig; it is computed again on demand."""
         self.avatar.invalidate()
         self.revision += 1
 
     # ---- learn -------------------------------------------------------------------------------------------------
 
     def weigh(self, terms: Terms, weight: float = 1.0) -> dict[str, Float[Tensor, ""]]:
-        """Losses by name, times their weights in the config and ``weight``; a loss of weight 0 is not computed.
+        """Return losses by name, times ``weight`` and their weights in the config; skip losses with weight 0.
 
         Args:
-            terms: raw losses, as a phase returns them.
-            weight: of all of them.
+            terms: raw losses of a phase.
+            weight: factor on all losses.
         """
         weights = {name: weight * getattr(self.config.losses, name) for name in terms}
         return {name: weights[name] * term() for name, term in terms.items() if weights[name] > 0}
 
     def param_groups(self) -> dict[str, list[Parameter]]:
-        """One group for each kind of surfel attribute; where there are networks, theirs instead."""
+        """Return one group for each kind of surfel attribute, or, with networks, the groups of the networks."""
         own = self.surfels.PARAMETERS[:1] if self.networks is not None else self.surfels.PARAMETERS
         groups = {name: [getattr(self.surfels, name)] for name in own}
         for part in (self.canonical, self.networks):
@@ -219,12 +220,12 @@ class Learner(nn.Module):
         return groups
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """As torch's, with baked surfels: a checkpoint can be drawn without its networks."""
+        """Return torch's state dict with baked surfels: a checkpoint can be drawn without its networks."""
         self.bake()
         return super().state_dict(*args, **kwargs)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        # Checkpoints are read with and without a mouth; the one at hand stays where the checkpoint has none.
+        # A checkpoint may lack the mouth of this avatar, which then stays, or have one that this avatar lacks.
         start, mouth = f"{prefix}avatar.mouth.", self.avatar.mouth
         if mouth is None:
             for name in [name for name in state_dict if name.startswith(start)]:

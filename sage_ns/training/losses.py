@@ -1,4 +1,4 @@
-"""Losses as short pure functions, and the table that gives each its name in config, log and checkpoint."""
+"""Losses as short pure functions, and the table of their weights and names in config and log."""
 
 from __future__ import annotations
 
@@ -14,61 +14,64 @@ from sage_ns.image import ssim
 from sage_ns.raster import Buffers
 
 Terms: TypeAlias = dict[str, Callable[[], Tensor]]
-"""Raw losses by the names of :class:`LossWeights`, each computed when it is called."""
+"""Raw losses as functions, by the names of :class:`LossWeights`."""
 
 _DEPTH_BEND = 0.002
-"""Metres; errors of depth beyond this count linearly."""
+"""Metres; larger errors of depth count linearly."""
 
 
 @dataclass
 class LossWeights:
-    """Weight of each loss (Eq. 12 and 21); named as in the log. What weighs 0 is not computed."""
+    """Weight of each loss (Eq. 12 and 21), by its name in the log. A loss with weight 0 is not computed."""
 
     l1: float = 0.8
-    """1 - a, with a = 0.2 as in 3DGS"""
+    """absolute colour difference; 1 - a with a = 0.2, as in 3DGS"""
     squared: float = 10.0
-    """beside l1: where cameras disagree, on strands of hair, absolute differences ask for the more frequent colour, and
-    squared ones for the mean, which is what another camera is nearest to"""
+    """squared colour difference, added to l1. Where cameras disagree, as on strands of hair, l1 gives the most frequent
+    colour, and this loss gives the mean colour, which is closest to what another camera sees"""
     dissimilarity: float = 0.2
-    """a; weighs 1 - SSIM"""
+    """1 - SSIM; the a of 3DGS"""
     depth_distortion: float = 1.0
-    """per metre of w_i w_j |z_i - z_j|: 1 cm of spread weighs like 0.01 of colour. Hair is a volume: at ten times this
-    it is pressed flat, which costs a decibel of novel view"""
+    """w_i w_j |z_i - z_j| in metres: 1 cm of spread counts like 0.01 of colour. Ten times this weight presses hair,
+    which is a volume, flat and costs 1 dB of novel-view PSNR"""
     normal_consistency: float = 0.05
-    """2DGS' weight"""
+    """difference between the surfels' normals and those of the rendered depth; the weight of 2DGS"""
     silhouette: float = 1.0
-    """keeps surfels from growing over the silhouette where the background's colour would not tell"""
+    """coverage against the mask; keeps surfels inside the silhouette where their colour equals the background's"""
     position_hinge: float = 0.01
-    """GaussianAvatars' weight"""
+    """distance of surfels from their triangle beyond the limit; the weight of GaussianAvatars"""
     scale_hinge: float = 1.0
-    """GaussianAvatars' weight"""
+    """size of surfels beyond the limit; the weight of GaussianAvatars"""
     surface_distance: float = 2.0
-    """per metre, on the field; on the surfels `surfel_share` of it. At ten times this the field follows
-    surfels that lie hidden under others, half a millimetre too deep"""
+    """distance of surfels from the field's surface in metres; acts on the field, and on surfels with `surfel_share` of
+    it. With ten times this weight the field follows hidden surfels and lies 0.5 mm too deep"""
     normal_alignment: float = 0.05
-    """that of normal consistency, which asks for the same of the rendered surface"""
+    """difference between the normals of surfels and field; weight as for normal_consistency, for renderings"""
     tracked_normal: float = 0.2
-    """four times the surfels' say; tracked meshes are off by a millimetre, but their normals are good"""
+    """difference between the normals of tracked mesh and field; four times normal_alignment: tracked meshes are 1 mm
+    off, but their normals are good"""
     eikonal: float = 0.1
-    """MonoSDF's weight"""
+    """deviation of the field's gradient from length 1; the weight of MonoSDF"""
     smoothness: float = 0.02
-    """four times MonoSDF's: fewer rays, more noise"""
+    """change of the field's gradient between near points; four times the weight of MonoSDF: fewer rays, more noise"""
     field_color: float = 0.05
-    """teaches the appearance; with some hundred rays per step it is too noisy to shape the surface"""
+    """colour of the field's rays; trains the appearance. A few hundred rays per step are too noisy for the surface"""
     field_depth: float = 20.0
-    """per metre, as the surface's distance from surfels"""
+    """depth of the field's rays against the surfels' depth, in metres"""
     field_normal: float = 0.02
-    """2/5 of MonoSDF's: the surfels' normals are noisier than a network's"""
+    """normal of the field's rays against the surfels'; 2/5 of MonoSDF's weight: surfels have noisier normals than a
+    network"""
     field_silhouette: float = 0.02
-    """that the field fills the silhouette; gentler than the surfels', its surface is closed"""
+    """coverage of the field's rays against the mask; weaker than silhouette, since the field's surface is closed"""
     appearance: float = 0.3
-    """phase 2 only; at the weight of l1, what the tracked mesh is off by blurs the canonical head"""
+    """colour of posed heads against the canonical head, phase 2 only. With the weight of l1, errors of the tracked mesh
+    blur the canonical head"""
     flatness: float = 0.01
-    """pushes the smallest eigenvalue to 0; it is met within a few hundred steps at any weight"""
+    """smallest eigenvalue of predicted shapes, which becomes 0 within a few hundred steps at any weight"""
 
 
 def photometric(rendered: Float[Tensor, "h w 3"], truth: Float[Tensor, "h w 3"], weight: float = 1.0) -> Terms:
-    """The losses of a picture: absolute and squared differences and 1 - SSIM, times ``weight`` of the picture."""
+    """Return the losses of a picture: absolute and squared differences and 1 - SSIM, times ``weight``."""
     return {
         "l1": lambda: weight * l1(rendered, truth),
         "squared": lambda: weight * squared(rendered, truth),
@@ -77,7 +80,7 @@ def photometric(rendered: Float[Tensor, "h w 3"], truth: Float[Tensor, "h w 3"],
 
 
 def surface(buffers: Buffers) -> Terms:
-    """The losses of the surface that surfels draw: depth distortion and normal consistency."""
+    """Return the losses of the rendered surface: depth distortion and normal consistency."""
     return {
         "depth_distortion": lambda: depth_distortion(buffers),
         "normal_consistency": lambda: normal_consistency(buffers),
@@ -100,7 +103,7 @@ def dissimilarity(rendered: Float[Tensor, "h w 3"], truth: Float[Tensor, "h w 3"
 
 
 def depth_distortion(buffers: Buffers) -> Float[Tensor, ""]:
-    """``mean over pixels of sum_ij w_i w_j |z_i - z_j|`` [metres] (Eq. 2): surfels of a ray gather at one depth."""
+    """``mean over pixels of sum_ij w_i w_j |z_i - z_j|`` [metres] (Eq. 2): moves surfels of a ray to one depth."""
     return buffers.distortion.mean()
 
 
@@ -138,9 +141,9 @@ def scale_hinge(
 
 
 def surface_distance(distance: Float[Tensor, "num_points"], weight: Float[Tensor, "num_points"]) -> Float[Tensor, ""]:
-    """``mean_i w_i |f(x_i)|`` [metres] at surfel centres (Eq. 6): surfels lie on the zero level, the two meet.
+    """``mean_i w_i |f(x_i)|`` [metres] at surfel centres (Eq. 6): moves surfels and zero level together.
 
-    [reading] ``weight`` is the surfels' opacity: those that are hardly seen do not say where the surface is.
+    [reading] ``weight`` is the surfels' opacity: transparent surfels do not indicate the surface.
     """
     return (weight * distance.abs()).mean()
 
@@ -150,7 +153,7 @@ def normal_alignment(
     gradient: Float[Tensor, "num_points 3"],
     weight: Float[Tensor, "num_points"],
 ) -> Float[Tensor, ""]:
-    """``mean_i w_i (1 - |n_i . g_i|)`` (Eq. 7), g = the gradient made unit; either side of a surfel will do.
+    """``mean_i w_i (1 - |n_i . g_i|)`` (Eq. 7), g = the normalised gradient; a surfel may face either side.
 
     ``weight`` as for :func:`surface_distance`.
     """
@@ -163,26 +166,26 @@ def tracked_normal(
 ) -> Float[Tensor, ""]:
     """``mean_i (1 - m_i . g_i)``, m = the outward normal of the tracked mesh [reading].
 
-    Where images do not tell, on smooth cheeks seen at low resolution, the surface runs along the tracked mesh, at
-    whatever distance. Unlike a pull to the mesh itself this does not inherit its misplacement.
+    Where images do not determine the surface, as on smooth cheeks at low resolution, it runs parallel to the tracked
+    mesh at any distance. Unlike a distance loss to the mesh, this loss does not copy the mesh's offset.
     """
     return (1.0 - (normals * torch.nn.functional.normalize(gradient, dim=-1)).sum(dim=-1)).mean()
 
 
 def eikonal(gradients: Float[Tensor, "num_points 3"]) -> Float[Tensor, ""]:
-    """``mean (|grad f| - 1)^2`` (part of Eq. 12): the field is a distance."""
+    """``mean (|grad f| - 1)^2`` (part of Eq. 12): makes the field a distance."""
     return (torch.linalg.vector_norm(gradients, dim=-1) - 1.0).square().mean()
 
 
 def smoothness(
     gradient: Float[Tensor, "num_points 3"], gradient_nearby: Float[Tensor, "num_points 3"]
 ) -> Float[Tensor, ""]:
-    """``mean |grad f(x) - grad f(x + eps)|`` (part of Eq. 12): keeps over-cluttered regions calm."""
+    """``mean |grad f(x) - grad f(x + eps)|`` (part of Eq. 12): smooths noisy regions."""
     return torch.linalg.vector_norm(gradient - gradient_nearby, dim=-1).mean()
 
 
 def field_color(rendered: Float[Tensor, "num_rays 3"], truth: Float[Tensor, "num_rays 3"]) -> Float[Tensor, ""]:
-    """``mean |C^ - C|_1`` (L_C of Eq. 12): the volume rendering shows what the picture shows."""
+    """``mean |C^ - C|_1`` (L_C of Eq. 12): fits the volume rendering to the picture."""
     return (rendered - truth).abs().mean()
 
 
@@ -202,8 +205,8 @@ def field_depth(
 ) -> Float[Tensor, ""]:
     """Huber's ``|D^ - D|`` [metres], weighted mean over foreground rays (L_D of Eq. 12); D is the surfels' depth.
 
-    [reading] ``|D^ - D|^2`` within 2 mm, over twice that; beyond, linear: rays past an edge are off by centimetres, and
-    squared they would be all that counts.
+    [reading] ``|D^ - D|^2 / (2 * 2 mm)`` up to 2 mm, linear beyond: rays past an edge are off by centimetres and would
+    dominate a squared loss.
     """
     error = torch.nn.functional.huber_loss(depth, target, reduction="none", delta=_DEPTH_BEND) / _DEPTH_BEND
     return (weight * error).sum() / weight.sum().clamp_min(1.0)
@@ -218,5 +221,5 @@ def field_normal(
 
 
 def flatness(smallest: Float[Tensor, "num_surfels"]) -> Float[Tensor, ""]:
-    """Mean of the smallest eigenvalue's share of the largest (Sec. VII): the predicted matrices become flat."""
+    """Mean ratio of the smallest to the largest eigenvalue (Sec. VII): flattens the predicted matrices."""
     return smallest.mean()

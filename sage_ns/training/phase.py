@@ -1,4 +1,4 @@
-"""What a phase of training is: steps that return raw losses by name."""
+"""Interface of the phases of training, whose steps return raw losses by name."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from sage_ns.training.losses import Terms
 
 @dataclass(frozen=True, eq=False)
 class PhaseStep:
-    """What one step of a phase asks for. The learner weighs the terms, once."""
+    """Result of one step of a phase. The learner weighs the terms."""
 
     rendered: Float[Tensor, "h w 3"]
-    """The avatar as it was drawn, without gradients."""
+    """Rendered picture, without gradients."""
     terms: Terms
     """Raw losses by name."""
     psnr: Float[Tensor, ""]
-    """Of the last real picture, in dB; a tensor, since making it a number would make every step wait for the device."""
+    """PSNR of the last real picture in dB; a tensor, since a number would make every step wait for the device."""
     weight: float = 1.0
-    """Factor on all terms, beside the weights of the config."""
+    """Factor on all terms, in addition to the weights of the config."""
 
 
 class ShotSource(Protocol):
-    """Where a phase takes its pictures from; the data manager is one."""
+    """Source of the pictures of a phase; the data manager implements it."""
 
     def shot(self, step: int) -> Shot:
-        """The training picture of ``step``, on the device; a function of seed and step alone."""
+        """Return the training picture of ``step``, on the device; it depends on seed and step alone."""
         ...
 
     def canonical_shots(self) -> Sequence[Shot]:
-        """Pictures of the canonical moment that have a mask."""
+        """Return the pictures of the canonical moment that have a mask."""
         ...
 
     @property
@@ -46,26 +46,26 @@ class ShotSource(Protocol):
 
 
 class Phase(Protocol):
-    """One phase. What a step draws at random is a function of seed and step: a resumed run equals an unbroken one."""
+    """One phase. Random numbers depend on seed and step alone: a resumed run equals an uninterrupted one."""
 
     name: ClassVar[str]
-    """As in the settings, the log and the checkpoint."""
+    """Name in settings, log and checkpoint."""
     title: ClassVar[str]
-    """What progress bars call it."""
+    """Title in progress bars."""
     num_steps: int
 
     def begin(self) -> None:
-        """Prepare; called before the first step that this process takes in the phase, be it in its middle."""
+        """Prepare the phase; called before this process's first step in it, even if the run resumes in its middle."""
         ...
 
     def step(self, step: int) -> PhaseStep:
-        """Draw, and say which losses to take; ``step`` counts over all phases."""
+        """Draw the avatar and return its raw losses; ``step`` counts over all phases."""
         ...
 
     def after_step(self, step: int, optimizers: Mapping[str, Optimizer]) -> None:
-        """Change what optimisers cannot, once they have made their step."""
+        """Edit the avatar after the step of the optimisers, given by name of their parameter group."""
         ...
 
     def end(self) -> None:
-        """Finish; called after the last step of the phase."""
+        """Finish the phase; called after its last step."""
         ...

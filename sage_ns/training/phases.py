@@ -1,4 +1,4 @@
-"""The phases that a training can have, by the names of their settings."""
+"""Registry of phases by the names of their settings, and the schedule built from them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from sage_ns.training.self_supervise import SelfSupervise
 
 @dataclass(frozen=True, eq=False)
 class Ingredients:
-    """All that phases are made of."""
+    """Everything that phases are built from."""
 
     learner: Learner
     shots: ShotSource
     fit: PictureFit
-    """Fits a real picture; one for all phases."""
+    """Fits a real picture; all phases share it."""
     bank: DrivingBank | None
-    """Expressions to teach; None where no phase teaches."""
+    """Expressions to teach; None if no phase teaches."""
     self_supervise: SelfSuperviseConfig
     seed: int
 
@@ -43,15 +43,15 @@ PHASES: Mapping[str, Callable[[Ingredients, int], Phase]] = {
     Reconstruct.name: _reconstruct,
     SelfSupervise.name: _self_supervise,
 }
-"""Named as in :class:`sage_ns.training.schedule.PhaseSteps`."""
+"""Builders of the phases by the names of :class:`sage_ns.training.schedule.PhaseSteps`."""
 
 
 def build_schedule(steps: Mapping[str, int], given: Ingredients) -> Schedule:
-    """The schedule of a training.
+    """Build the schedule of a training.
 
     Args:
-        steps: length of each phase by name, in their order.
-        given: what the phases are made of.
+        steps: number of steps of each phase by name, in order.
+        given: parts that the phases are built from.
 
     Raises:
         KeyError: there is no phase of that name.

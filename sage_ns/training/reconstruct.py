@@ -1,4 +1,4 @@
-"""Phase 1: surfels and the signed distance field are fitted to the pictures of the training timesteps."""
+"""Phase 1: fits surfels and the signed distance field to the pictures of the training timesteps."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from sage_ns.training.picture_fit import PictureFit
 
 
 class Reconstruct:
-    """Phase 1 (Eq. 12): everything is fitted to the pictures of the training timesteps.
+    """Phase 1 (Eq. 12): fits everything to the pictures of the training timesteps.
 
     Args:
         learner: the avatar in training.
-        shots: where pictures come from.
-        fit: fits one of them.
+        shots: source of the pictures.
+        fit: fits one picture.
         num_steps: length of the phase.
-        seed: of all that is drawn at random.
+        seed: random seed.
     """
 
     name: ClassVar[str] = "reconstruct"
@@ -31,7 +31,7 @@ class Reconstruct:
         self.learner = learner
         self.num_steps = num_steps
         self.fit = fit
-        # Many moments average out the tracking error of each of them.
+        # With many moments, their tracking errors average out.
         self.single_moment = shots.num_moments == 1
         config = learner.config
         self.supervision = (
@@ -44,13 +44,13 @@ class Reconstruct:
         """Nothing to prepare."""
 
     def step(self, step: int) -> PhaseStep:
-        """Losses of the picture of ``step``."""
+        """Return the losses of the picture of ``step``."""
         self._open_levels(step)
         regularised = step >= self.learner.config.regularise_from * self.num_steps
         return self.fit.step(step, regularised, self.supervision)
 
     def _open_levels(self, step: int) -> None:
-        """Coarse to fine: the field's grid opens level by level over the first part of the phase."""
+        """Open the levels of the field's grid one by one, from coarse to fine, in the first part of the phase."""
         if self.learner.canonical is None:
             return
         field, config = self.learner.canonical.field, self.learner.config
@@ -59,7 +59,7 @@ class Reconstruct:
         field.set_open_levels(min(first + opened * (field.config.num_levels - first), field.config.num_levels))
 
     def after_step(self, step: int, optimizers: Mapping[str, Optimizer]) -> None:
-        """Rebind surfels when it is time."""
+        """Rebind surfels every `rebind_every` steps."""
         config = self.learner.config
         every = config.rebind_every
         if every > 0 and (step + 1) % every == 0 and step + 1 <= config.rebind_until * self.num_steps:
@@ -67,7 +67,7 @@ class Reconstruct:
             self.fit.rebound()
 
     def end(self) -> None:
-        """Refine the tracking of a single moment on the surface that its pictures have shown."""
+        """Refine the tracking of a single moment on the reconstructed surface."""
         if self.single_moment:
             self.learner.refine_tracking()
             self.fit.rebound()

@@ -1,4 +1,4 @@
-"""Which phase a step of training belongs to: any number of phases, one after the other."""
+"""Schedule of a training: any number of phases, one after the other."""
 
 from __future__ import annotations
 
@@ -16,41 +16,47 @@ from sage_ns.training.phase import Phase, PhaseStep
 
 @dataclass
 class PhaseSteps:
-    """Length of each phase, in the order of the phases."""
+    """Number of steps of each phase, in the order of the phases."""
 
     reconstruct: int | None = None
-    """steps of phase 1, which fits the pictures; None = the preset's, or its share of --max-num-iterations"""
+    """steps of phase 1, which fits the pictures; 0 skips it; None = the preset's, or a share of --max-num-iterations"""
     self_supervise: int | None = None
-    """steps of phase 2, which teaches expressions; 0 leaves it out; None = the preset's, or its share of
+    """steps of phase 2, which teaches expressions; 0 skips it; None = the preset's, or a share of
     --max-num-iterations"""
 
-    def asked(self) -> dict[str, int | None]:
-        """Steps by name of the phase."""
+    def by_name(self) -> dict[str, int | None]:
+        """Return the steps by name of the phase."""
         return {each.name: getattr(self, each.name) for each in fields(self)}
 
 
 def settle_steps(
-    asked: Mapping[str, int | None],
+    chosen: Mapping[str, int | None],
     preset: Mapping[str, int],
     total: int | None,
     begun: Mapping[str, int] | None = None,
 ) -> tuple[dict[str, int], int]:
-    """Length of each phase, and the number of steps in all.
+    """Return the length of each phase and the total number of steps.
 
-    A phase has the length that was asked for; else, all but the last one, the length in the checkpoint that training
-    resumes from, so that borders stay where they were; else its share of the steps that are left of ``total``, in the
-    proportions of the preset, or without a total the preset's length.
+    The length of a phase is the first of these that exists:
+
+    1. the length that the user has chosen;
+    2. for all phases but the last, the length in the checkpoint that training resumes from: borders stay in place;
+    3. with ``total``, the phase's share of the remaining steps, in the proportions of the preset;
+    4. the preset's length.
 
     Args:
-        asked: by name of the phase, in their order; 0 leaves a phase out, None leaves its length open.
-        preset: lengths to fall back to.
-        total: steps in all, if that was asked for.
-        begun: lengths in the checkpoint to resume.
+        chosen: lengths that the user has chosen, by name of the phase, in order; 0 skips a phase, None is open.
+        preset: lengths of the preset by name.
+        total: total number of steps that the user has chosen, or None.
+        begun: lengths in the checkpoint to resume, or None.
+
+    Raises:
+        ValueError: every phase has 0 steps.
     """
-    names = [name for name, length in asked.items() if length != 0]
+    names = [name for name, length in chosen.items() if length != 0]
     if not names:
         raise ValueError("every phase has 0 steps: at least one phase needs some")
-    steps = {name: length for name in names if (length := asked[name]) is not None}
+    steps = {name: length for name in names if (length := chosen[name]) is not None}
     for name in names[:-1]:
         if begun is not None and name in begun:
             steps.setdefault(name, begun[name])
@@ -68,10 +74,10 @@ def settle_steps(
 
 
 class Schedule:
-    """Phases in their order. The last one goes on for as long as training does.
+    """Phases in order. The last phase continues until training ends.
 
     Args:
-        phases: at least one, each with its length.
+        phases: at least one phase, each with its length.
     """
 
     def __init__(self, phases: Sequence[Phase]) -> None:
@@ -80,20 +86,20 @@ class Schedule:
         """Number of steps after which each phase ends."""
         self.current: Phase = self.phases[0]
         self.psnr: Float[Tensor, ""] = torch.tensor(float("nan"))
-        """Of the last real picture, in dB."""
+        """PSNR of the last real picture, in dB."""
         self._begun: Phase | None = None
 
     def steps(self) -> dict[str, int]:
-        """Length of each phase by name, as checkpoints hold it."""
+        """Return the length of each phase by name, as checkpoints store it."""
         return {phase.name: phase.num_steps for phase in self.phases}
 
     def at(self, step: int) -> Phase:
-        """The phase that ``step`` belongs to."""
+        """Return the phase of ``step``."""
         ahead = (phase for phase, border in zip(self.phases, self.borders, strict=True) if step < border)
         return next(ahead, self.phases[-1])
 
     def step(self, step: int) -> PhaseStep:
-        """One step of the phase that it belongs to; the phase is begun first if this process has not yet begun it."""
+        """Run one step of its phase; begin the phase first if this process has not begun it."""
         self.current = self.at(step)
         if self._begun is not self.current:
             self.current.begin()
@@ -103,7 +109,7 @@ class Schedule:
         return taken
 
     def after_step(self, step: int, optimizers: Mapping[str, Optimizer]) -> None:
-        """To be called once the optimisers, by name of their parameter group, have made their step."""
+        """Finish a step; call it after the step of the optimisers, given by name of their parameter group."""
         phase = self.at(step)
         phase.after_step(step, optimizers)
         if step + 1 == self.borders[self.phases.index(phase)]:

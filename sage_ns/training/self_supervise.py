@@ -1,4 +1,4 @@
-"""Phase 2: the avatar teaches itself expressions, with no pictures of them (method Sec. 5)."""
+"""Phase 2: self-supervision teaches expressions of which there are no pictures (method Sec. 5)."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from sage_ns.training.picture_fit import PictureFit
 
 
 class SelfSupervise:
-    """Phase 2 (Eq. 21): poses of a driving bank, drawn from training cameras, are held to the canonical head.
+    """Phase 2 (Eq. 21): draws poses of a driving bank with training cameras and compares them with the canonical head.
 
-    Every second step fits a real picture instead, which anchors what the pictures show. The field is frozen, and hair
-    is held: nothing in this phase says how hair should look, and the surface losses alone would press it flat.
+    Every second step fits a real picture instead, which preserves what phase 1 has learned. The field and the hair are
+    frozen: no loss of this phase determines how hair looks, and the surface losses alone would press it flat.
 
     Args:
         learner: the avatar in training.
-        shots: where cameras and pictures come from.
-        fit: fits one of the pictures, as in phase 1.
+        shots: source of cameras and pictures.
+        fit: fits one picture, as in phase 1.
         bank: expressions to teach.
-        config: what is taught, and how strongly.
+        config: settings of the phase.
         num_steps: length of the phase.
-        seed: of all that is drawn at random.
+        seed: random seed.
     """
 
     name: ClassVar[str] = "self_supervise"
@@ -61,10 +61,10 @@ class SelfSupervise:
         self.open_mouth: OpenMouth | None = None
 
     def begin(self) -> None:
-        """Freeze the field, clear what hides behind closed lips, settle the surfels and hold the hair."""
+        """Freeze the field, clear surfels behind closed lips, settle the surfels and freeze the hair."""
         learner, avatar = self.learner, self.learner.avatar
         if learner.canonical is not None:
-            # Networks over the field ask it for its features; what surfels learn must not move its surface.
+            # Networks read the field's features; what surfels learn must not move its surface.
             learner.canonical.field.requires_grad_(False)
         self.consistency = self._canonical_appearance()
         if avatar.mouth is not None:
@@ -77,14 +77,14 @@ class SelfSupervise:
         learner.hold(avatar.hair())
 
     def _canonical_appearance(self) -> AppearanceConsistency | None:
-        """The canonical head that posed ones are held to; None without a field or without masks."""
+        """Return the comparison with the canonical head; None without a field or without masks."""
         learner = self.learner
         if learner.canonical is None or self.config.appearance_rays == 0:
             return None
         shots = self.shots.canonical_shots()
         if not shots:
             console().print(
-                "[yellow]No masks at the canonical moment: posed heads cannot be held to its pictures.[/yellow]"
+                "[yellow]The canonical pictures have no masks: posed heads are not compared with them.[/yellow]"
             )
             return None
         vertices = learner.rig.vertices(learner.motion.canonical())
@@ -98,7 +98,7 @@ class SelfSupervise:
         )
 
     def step(self, step: int) -> PhaseStep:
-        """Losses of a real picture at odd steps, of a posed head at even ones."""
+        """Return the losses of a real picture at odd steps, and of a posed head at even steps."""
         if self.config.anchor > 0 and step % 2:
             fitted = self.fit.step(step, regularised=True)
             return PhaseStep(fitted.rendered, fitted.terms, fitted.psnr, weight=self.config.anchor)
@@ -125,7 +125,7 @@ class SelfSupervise:
         return PhaseStep(rendered.detach(), terms, self.fit.psnr)
 
     def after_step(self, step: int, optimizers: Mapping[str, Optimizer]) -> None:
-        """Nothing is rebound in this phase."""
+        """Do nothing: this phase rebinds no surfels."""
 
     def end(self) -> None:
-        """Nothing to finish."""
+        """Do nothing: there is nothing to finish."""

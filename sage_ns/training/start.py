@@ -1,4 +1,4 @@
-"""Where a training starts: surfels, mouth, field and networks for a new avatar, or their empty shells to load into."""
+"""Build the learner of a new avatar, or an empty one for loading a checkpoint."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from sage_ns.training.config import LearnerConfig, require
 from sage_ns.training.learner import Learner
 
 _ROOM_AROUND = 0.02
-"""Metres between the farthest hair and the border of the field's cube."""
+"""Distance between the farthest hair and the border of the field's cube, in metres."""
 
 
 def start_learner(
@@ -44,11 +44,11 @@ def start_learner(
     """Build the learner of an avatar.
 
     Args:
-        config: settled settings.
-        record: of the capture: rig, tracked motion, canonical moment and background.
-        canonical_shots: returns the pictures of the canonical moment, which a new avatar starts from. None fits
-            nothing to anything: a checkpoint is about to be loaded.
-        seed: of all that is drawn at random.
+        config: settings to which a preset has been applied.
+        record: rig, tracked motion, canonical moment and background of the capture.
+        canonical_shots: returns the pictures of the canonical moment, which initialise a new avatar. None builds an
+            empty learner for loading a checkpoint.
+        seed: random seed.
 
     Raises:
         SageError: a file that the config names cannot be used.
@@ -83,7 +83,7 @@ def _first_surfels(
     fresh: bool,
     seed: int,
 ) -> BoundSurfels:
-    """Surfels spread over the rig in the colours of the pictures, or the surfels of another avatar."""
+    """Return surfels spread over the rig in the colours of the pictures, or the surfels of ``config.start_from``."""
     if fresh and config.start_from is not None:
         return surfels_of(config.start_from, rig.head_model, config.sh_degree)
     return initialise_surfels(
@@ -98,7 +98,7 @@ def _first_surfels(
 
 
 def _build_mouth(config: LearnerConfig, head_model: HeadModel, surfels: BoundSurfels, with_light: bool) -> Mouth | None:
-    """The inside of the mouth, in the light of this person's skin where pictures have shown the skin."""
+    """Return the inside of the mouth, lit like the person's skin if pictures show it; None if the rig has no mouth."""
     try:
         seen = (0.5 + C0 * surfels.sh_dc[:, 0]).detach()
         skin = skin_color(head_model, surfels.triangle, seen, surfels.opacity_logits.detach().sigmoid())
@@ -109,7 +109,7 @@ def _build_mouth(config: LearnerConfig, head_model: HeadModel, surfels: BoundSur
 
 
 def _build_field(config: LearnerConfig, avatar: Avatar, fresh: bool, seed: int) -> Canonical:
-    """The field in a cube around the canonical rig, pre-trained on that rig for a new avatar."""
+    """Return the field in a cube around the canonical rig; for a new avatar, pre-train it on that rig."""
     vertices = avatar.rig.vertices(avatar.motion.canonical())
     low, high = vertices.aminmax(dim=0)
     half_size = float((high - low).max()) / 2 + config.hair_reach + _ROOM_AROUND
@@ -122,7 +122,10 @@ def _build_field(config: LearnerConfig, avatar: Avatar, fresh: bool, seed: int) 
 def _build_networks(
     config: LearnerConfig, avatar: Avatar, canonical: Canonical, fresh: bool, seed: int
 ) -> SurfelNetworks:
-    """Networks over the field, fitted to the first surfels for a new avatar; only the surfels' centres stay free."""
+    """Return networks over the field; for a new avatar, fit them to the first surfels.
+
+    Of the surfels' own parameters, only the centres remain trainable.
+    """
     surfels = avatar.surfels
     networks = SurfelNetworks(canonical, surfels.num_surfels, config.sh_degree, config.sdf.hidden)
     if fresh:

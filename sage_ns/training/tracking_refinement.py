@@ -1,4 +1,4 @@
-"""The canonical moment's tracking, refined on the surface that its pictures have shown."""
+"""Refine the tracking of the canonical moment on the reconstructed surface."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from sage_ns.field.sdf import SignedDistanceField
 from sage_ns.rig import FlameParams, HeadModel, pose_vertices
 
 _MILLIMETRE, _ROTATION = 1e-3, 2e-2
-"""What a tracker is off by: a millimetre of translation, a degree of the head's and of the neck's rotation."""
+"""Typical errors of a tracker: a millimetre of translation, a degree of the rotations of head and neck."""
 _RESIDUAL = 1e-3
-"""Metres beyond which a vertex counts linearly: hair, and what the rig cannot be."""
+"""Metres; larger distances count linearly: hair, and shapes that the rig cannot take."""
 
 
 def refined_motion(
@@ -23,19 +23,21 @@ def refined_motion(
     prior: float = 0.75,
     steps: int = 240,
 ) -> Float[Tensor, "num_coefficients"]:
-    """The motion vector under which the rig lies closest to the field's surface; near the tracked one [reading].
+    """Return the motion vector, near the tracked one, that fits the rig to the field's surface [reading].
 
-    Surfels ride on the canonical rig's triangles: what the tracker has that moment wrong is passed on to all others.
-    Many moments average it out, one cannot; but one moment seen by many cameras has a surface, and the rig can be laid
-    onto that. Minimises mean_v huber(f(v)) + prior * mean_k (delta_k / unit_k)^2 over skin vertices v and the changes
-    delta of translation, rotation and neck. (Jaw and expression hardly move when they are free, too.)
+    Surfels are bound to the canonical rig's triangles: a tracking error of the canonical moment is passed on to all
+    others. With many training moments the errors average out. With one moment they do not, but many cameras see it,
+    and the rig can be fitted to the surface that they reconstruct.
+
+    Minimises mean_v huber(f(v)) + prior * mean_k (delta_k / unit_k)^2 over skin vertices v and the changes
+    delta of translation, rotation and neck. (Jaw and expression would hardly change if they were optimised, too.)
 
     Args:
-        field: of the canonical moment.
-        head_model: personal.
-        motion: as tracked.
-        prior: how much tracking is believed.
-        steps: of Adam.
+        field: signed distance field of the canonical moment.
+        head_model: the person's head model.
+        motion: tracked motion vector.
+        prior: strength of the prior that keeps the result near the tracked motion.
+        steps: number of Adam steps.
     """
     skin = _skin(head_model).to(motion.device)
     if len(skin) == 0:
@@ -61,7 +63,7 @@ def refined_motion(
 
 
 def _skin(head_model: HeadModel) -> Int[Tensor, "num_skin"]:
-    """Vertices of the face that the field's surface runs through: no hair, eyeballs, or lips, which it closes."""
+    """Return the face vertices on the field's surface: no hair, no eyeballs, and no lips, which the field closes."""
     regions = head_model.regions
     chosen = torch.zeros(head_model.num_vertices, dtype=torch.bool)
     chosen[regions.vertices("face").cpu()] = True

@@ -1,4 +1,4 @@
-"""nerfstudio's viewer: the face from the front, and a panel to puppeteer it."""
+"""Additions to nerfstudio's viewer: a first view of the face, and a panel that poses the avatar."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What nerfstudio's viewer shows when it opens: the face, upright and from the front."""
+"""First view of nerfstudio's viewer: in front of the face, upright."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from sage_ns.viewer.viewed_model import ViewedModel
 
 
 class FrontView(ViewerControl):
-    """Places every browser that connects in front of the head. The viewer finds this among the pipeline's attributes.
+    """Places the camera of every browser that connects in front of the head.
 
-    nerfstudio's viewer takes z for up; the world here is FLAME's, with y up and the face towards +z.
+    The viewer finds this object among the pipeline's attributes. nerfstudio's viewer has z up; the world here is
+    FLAME's, with y up and the face towards +z.
 
     Args:
-        model: the avatar; looked at in the pose that the time slider starts with.
+        model: its avatar is viewed in the pose that the time slider starts with.
     """
 
     def __init__(self, model: ViewedModel) -> None:

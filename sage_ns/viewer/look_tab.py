@@ -1,4 +1,4 @@
-"""What is shown of the avatar, and what beside it: switches of the viewer's own look; the avatar keeps its own."""
+"""Tab "Look": switches of the viewer's look, background, rig mesh and normals. The avatar's own look stays."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class LookTab:
     """Fills the tab that is open (`with tab:`) with switches.
 
     Args:
-        viewer: where.
+        viewer: nerfstudio's viewer.
         shown: draws the avatar for the viewer; its look starts as the avatar's.
-        changed: called whenever a switch was used.
+        changed: called after the user has changed a switch.
     """
 
     def __init__(self, viewer: Viewer, shown: ShownModel, changed: Callable[[], None]) -> None:
@@ -31,22 +31,32 @@ class LookTab:
         self._changed = changed
         self._before_normals = "rgb"
         self._correction = gui.add_checkbox(
-            "Correction", look.correction, hint="surfels stretch and turn as the skin around them does"
+            "Correction", look.correction, hint="stretches and turns surfels with the skin around them"
         )
         self._mouth = gui.add_checkbox(
-            "Mouth", look.mouth, visible=model.avatar.mouth is not None, hint="teeth, tongue and palate"
+            "Mouth", look.mouth, visible=model.avatar.mouth is not None, hint="shows teeth, tongue and palate"
         )
         self._wrinkles = gui.add_slider(
-            "Wrinkles", 0.0, 1.0, 0.05, float(look.wrinkles), hint="darkens skin that is pushed together"
+            "Wrinkles", 0.0, 1.0, 0.05, float(look.wrinkles), hint="darkens skin where an expression compresses it"
         )
         self._size = gui.add_slider(
-            "Surfel size", 0.1, 1.5, 0.05, float(look.surfel_size), hint="small ones show how the head is made"
+            "Surfel size",
+            0.1,
+            1.5,
+            0.05,
+            float(look.surfel_size),
+            hint="factor on the size; small surfels can be seen one by one",
         )
         own = tuple(round(255 * float(part)) for part in model.avatar.background)
         self._background = gui.add_rgb("Background", own)  # pyright: ignore[reportArgumentType]
-        self._mesh = gui.add_checkbox("Rig mesh", False, hint="the tracked head, as a veil over the avatar")
+        self._mesh = gui.add_checkbox(
+            "Rig mesh", False, hint="shows the tracked head, half transparent, over the avatar"
+        )
         self._normals = gui.add_checkbox(
-            "SDF normals", False, visible=model.canonical is not None, hint="the field's surface instead of the surfels"
+            "SDF normals",
+            False,
+            visible=model.canonical is not None,
+            hint="shows the field's surface instead of the surfels",
         )
         for element in (self._correction, self._mouth, self._wrinkles, self._size):
             element.on_update(from_users(self._follow))
@@ -70,7 +80,7 @@ class LookTab:
 
     def _show_mesh(self) -> None:
         self._shown.rig_mesh.is_shown = self._mesh.value
-        # The mesh is where the skin is: with nerfstudio's comparison of depths, half of it would be behind.
+        # The mesh lies on the skin: nerfstudio's depth test would hide half of it.
         self._viewer.control_panel._layer_depth.value = not self._mesh.value
         self._changed()
 

@@ -1,4 +1,4 @@
-"""The puppet's strings: sliders of pose and face, with buttons for what one does often."""
+"""Tab "Manual": sliders for pose and face, with buttons for frequent actions."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class ManualTab:
     """Fills the tab that is open (`with tab:`) with sliders.
 
     Args:
-        gui: where.
-        puppet: what they move.
-        taken_over: called whenever somebody has used one.
+        gui: the page.
+        puppet: the state that the sliders change.
+        taken_over: called after the user has used a slider or a button.
     """
 
     def __init__(self, gui: viser.GuiApi, puppet: Puppet, taken_over: Callable[[], None]) -> None:

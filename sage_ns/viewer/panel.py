@@ -1,4 +1,4 @@
-"""The puppeteering panel: where motion comes from, its controls, what is shown, and how training goes."""
+"""The panel in nerfstudio's viewer: source of motion, controls, look and progress of the training."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ SOURCES: dict[str, Source] = {
     "driving sequence": "sequence",
     "manual": "manual",
 }
-"""What the page calls the sources of motion."""
+"""Sources of motion by their names on the page."""
 _MOVING, _RESTING = 0.04, 0.25
-"""Seconds between looks at the clock."""
+"""Seconds between two updates, while the avatar moves and while it rests."""
 
 
 class PuppetPanel(ViewerControl):
-    """Puppeteers the avatar in the browser. The viewer finds this among the pipeline's attributes.
+    """Poses the avatar in the browser. The viewer finds this object among the pipeline's attributes.
 
-    Nothing is read or computed before a viewer is there.
+    The panel reads and computes nothing before a viewer starts.
 
     Args:
-        model: whose avatar it is.
+        model: the model whose avatar is posed.
     """
 
     def __init__(self, model: ViewedModel) -> None:
@@ -66,11 +66,11 @@ class PuppetPanel(ViewerControl):
             self.puppet.motion,
             lambda: [viewer.control_panel.output_render, viewer.control_panel.split_output_render],
         )
-        # The viewer draws what this returns; training and evaluation go on with the model itself.
+        # The viewer draws the model that this returns; training and evaluation use the model itself.
         viewer.get_model = lambda: cast(Model, self.shown)
-        # Above nerfstudio's own tabs, which come next to what it says about resolution.
+        # Above nerfstudio's own tabs, which follow its message about resolution.
         above = viewer.stats_markdown.order
-        # In ns-viewer there is nothing to pause.
+        # ns-viewer has no training to pause.
         viewer.pause_train.visible = viewer.pause_train.visible and viewer.trainer is not None
         self._progress = ProgressBar(gui, above + 0.1)
         self._num_steps = viewer.trainer.config.max_num_iterations if viewer.trainer is not None else 0
@@ -85,20 +85,20 @@ class PuppetPanel(ViewerControl):
         with player:
             self.sequence = SequenceTab(gui, player, self.puppet, lambda: self._take_over("sequence"))
         if problem is not None:
-            self.sequence.complain(problem)
+            self.sequence.show_problem(problem)
         with tabs.add_tab("Look", viser.Icon.EYE):
             self.look = LookTab(viewer, self.shown, self.rerender)
-        self._tell_progress()
-        threading.Thread(target=self._live, name="puppet panel", daemon=True).start()
+        self._show_progress()
+        threading.Thread(target=self._update_until_closed, name="puppet panel", daemon=True).start()
 
     def close(self) -> None:
-        """Stop moving; the viewer is going down."""
+        """Stop the panel's thread; the viewer is shutting down."""
         self._closing.set()
 
     def rerender(self) -> None:
-        """Have every browser's picture drawn again: a small one now, the full one when nothing moves any more."""
+        """Draw the picture of every browser again: small now, in full size once nothing moves."""
         for machine in list(self.viewer.render_statemachines.values()):
-            # nerfstudio's thread may take what was asked of it last while this looks at it; then it draws anyway.
+            # nerfstudio's thread may take its pending action while this code compares with it; then it draws anyway.
             with suppress(AttributeError):
                 machine.action(RenderAction("move", self.viewer.get_camera_state(machine.client)))
 
@@ -107,15 +107,15 @@ class PuppetPanel(ViewerControl):
         self.rerender()
 
     def _take_over(self, source: Source) -> None:
-        """Whoever uses a source's controls wants to see it."""
+        """Switch to the source whose controls the user has used."""
         self.puppet.source = source
         name = next(name for name, each in SOURCES.items() if each == source)
         if self._source.value != name:
             self._source.value = name
         self.rerender()
 
-    def _live(self) -> None:
-        """Time goes by: sequences play, lids blink, training goes on."""
+    def _update_until_closed(self) -> None:
+        """Update the panel until it is closed: play sequences, blink, show progress and problems."""
         last, was_moving = time.monotonic(), False
         while not self._closing.wait(_MOVING if was_moving or self.shown.rig_mesh.is_shown else _RESTING):
             now = time.monotonic()
@@ -123,12 +123,12 @@ class PuppetPanel(ViewerControl):
                 self.rerender()
             self.sequence.follow_playback()
             self.shown.rig_mesh.send()
-            self._tell_problem(self.shown.error)
-            self._tell_progress()
+            self._show_problem(self.shown.error)
+            self._show_progress()
             last, was_moving = now, self.puppet.is_moving
 
-    def _tell_progress(self) -> None:
-        # The viewer knows the last step, which is one less than their number.
+    def _show_progress(self) -> None:
+        # The viewer stores the index of the last step, one less than the number of steps.
         num_done = self.viewer.step + 1
         if self.viewer.trainer is not None:
             schedule: Any = self.viewer.pipeline.schedule  # type: ignore[union-attr]
@@ -136,7 +136,7 @@ class PuppetPanel(ViewerControl):
         elif self._progress.show(trained(num_done)):
             self.viewer.update_step(num_done)  # ns-viewer leaves it at 0
 
-    def _tell_problem(self, error: Exception | None) -> None:
+    def _show_problem(self, error: Exception | None) -> None:
         self._problem.visible = error is not None
         if error is None:
             return
@@ -147,9 +147,9 @@ class PuppetPanel(ViewerControl):
 
 
 def _first_driver(avatar: Avatar, capture_dir: Path) -> tuple[Motion, SageError | None]:
-    """The driver that came with a capture, as long as that is there; else the capture's own motion.
+    """Return the motion in the capture's folder "driver" if there is one, else the avatar's recorded motion.
 
-    Also returns what is wrong with a driver that cannot be used.
+    Also returns the error of a driver that cannot be used.
     """
     folder = capture_dir / DRIVER
     if not folder.is_dir():

@@ -1,4 +1,4 @@
-"""A driving sequence that is played: where it is, how fast it goes, and the motion there."""
+"""Playback of a driving sequence: position, speed, and the motion at the position."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from torch import Tensor
 from sage_ns.motion.motion import USUAL_FPS, Motion
 
 DRIVER = "driver"
-"""Folder of a capture with somebody else's motion."""
+"""Folder of a capture that contains another person's motion."""
 
 
 class Playback:
-    """Plays a motion as time goes by.
+    """Plays a motion in real time.
 
     Args:
-        driver: the first one, fitted to the avatar's rig; another may take its place at any time.
+        driver: the motion, fitted to the avatar's rig; :meth:`use` replaces it.
     """
 
     def __init__(self, driver: Motion) -> None:
@@ -25,23 +25,23 @@ class Playback:
         self.use(driver)
 
     def use(self, driver: Motion) -> None:
-        """Play this one from now on, from its start."""
+        """Replace the motion, and go to its start."""
         self.position = 0.0
         self.driver = driver
 
     @property
     def frame(self) -> int:
-        """The last frame that has begun."""
+        """Index of the frame at the position."""
         return min(int(self.position), self.driver.num_rows - 1)
 
     def play(self) -> None:
-        """Go on; from the start, where the end was reached."""
+        """Start playing; at the end, start from the beginning."""
         if self.frame == self.driver.num_rows - 1:
             self.position = 0.0
         self.is_playing = True
 
     def advance(self, seconds: float) -> bool:
-        """Let time go by; whether that made a difference. At its end a sequence starts again, or stops."""
+        """Advance by ``seconds`` if playing, and return whether it is; at the end, start again or stop."""
         if not self.is_playing:
             return False
         position, num_frames = self.position + seconds * self.frames_per_second, self.driver.num_rows
@@ -53,5 +53,5 @@ class Playback:
         return True
 
     def motion(self) -> Float[Tensor, "num_coefficients"]:
-        """The motion vector at the position."""
+        """Return the motion vector at the position."""
         return self.driver.at(self.position)

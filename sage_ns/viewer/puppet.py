@@ -1,4 +1,4 @@
-"""What the panel holds: where motion comes from, and the motion vector that follows."""
+"""State of the panel: source of motion, slider values, and the motion vector that they give."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
 Source = Literal["capture", "sequence", "manual"]
 BLINK_SECONDS = 0.4
-"""From open to closed to open; people take 0.1 to 0.4."""
+"""Duration of a blink, from open to closed to open; a human blink takes 0.1 to 0.4 s."""
 _GLANCE = 8.0
-"""Degrees that eyes wander off at most in a random expression."""
+"""Largest angle of the eyes in a random expression, in degrees."""
 
 
 @dataclass(frozen=True)
 class PoseSlider:
-    """An angle of a joint, degrees; 0 is at rest."""
+    """Slider for an angle of a joint in degrees; 0 is the rest pose."""
 
     name: str
     group: str
-    """What it stands under."""
+    """Heading of the group that contains the slider."""
     low: float
     high: float
     hint: str = ""
@@ -56,14 +56,14 @@ POSE_SLIDERS = (
     _slider("Eyes aside", HEAD_GROUP, EYE_LIMITS[1], _ASIDE),
     _slider("Eyes up", HEAD_GROUP, EYE_LIMITS[0], "left: down"),
 )
-"""Neck, jaw and both eyes, as far as a living head can go."""
+"""Neck, jaw and both eyes, within the limits of a human head."""
 
 
 class Puppet:
-    """The state behind the panel; knows nothing of browsers.
+    """State of the panel, independent of the page.
 
     Args:
-        avatar: whose motion this is.
+        avatar: the avatar to pose.
         face: sliders of its face.
         playback: the driving sequence.
     """
@@ -74,28 +74,28 @@ class Puppet:
         self.playback = playback
         self.source: Source = "capture"
         self.values: dict[str, float] = {}
-        """Of the sliders that are not at 0, by name: degrees of `POSE_SLIDERS`, strengths of the face's."""
+        """Values of the sliders that are not at 0, by name: degrees of `POSE_SLIDERS`, strengths of face sliders."""
         self.moves_head = False
-        """Whether a sequence's translation and global rotation are taken, too."""
+        """Whether translation and global rotation of a sequence are used, too."""
         self._blinking: float | None = None
 
     def motion(self) -> Float[Tensor, "num_coefficients"] | None:
-        """What to show; None leaves it to the camera."""
+        """Return the motion vector of the current source; None for "capture", where the camera's time decides."""
         if self.source == "manual":
             return self.manual_motion()
         return self.driven_motion() if self.source == "sequence" else None
 
     def driven_motion(self) -> Float[Tensor, "num_coefficients"]:
-        """The sequence's pose from the neck on and its expression, on the head where the canonical moment has it."""
+        """Return the sequence's motion; the head stays at its canonical place unless :attr:`moves_head` is set."""
         driver = self.playback.motion()
         if self.moves_head:
             return driver
         return torch.cat([self._canonical()[FlameParams.HEAD], driver[FlameParams.FROM_NECK]])
 
     def manual_motion(self) -> Float[Tensor, "num_coefficients"]:
-        """What the sliders say; the neck turns from where it is at the canonical moment.
+        """Return the motion vector of the sliders; the neck turns from its canonical rotation.
 
-        With all of them at 0 this is `Avatar.neutral`.
+        With all sliders at 0, the result equals `Avatar.neutral`.
         """
         neutral = FlameParams.from_motion_vector(self._canonical()[None])
         angle = {each.name: math.radians(self.values.get(each.name, 0.0)) for each in POSE_SLIDERS}
@@ -110,23 +110,23 @@ class Puppet:
         return torch.cat([part.float() for part in parts])
 
     def draw_expression(self, rng: np.random.Generator) -> None:
-        """Put the face's, the jaw's and the eyes' sliders to an expression that people make; the head stays."""
+        """Set the sliders of face, jaw and eyes to a random plausible expression; the head stays."""
         values, jaw = random_expression(self.face, rng)
         head = {name: value for name, value in self.values.items() if name.startswith("Head")}
         glance = {name: round(float(rng.uniform(-_GLANCE, _GLANCE))) for name in ("Eyes aside", "Eyes up")}
         self.values = {**head, **glance, "Jaw open": round(math.degrees(jaw)), **values}
 
     def blink(self) -> None:
-        """Close the lids and open them again, over the next `BLINK_SECONDS`."""
+        """Start a blink, which lasts `BLINK_SECONDS`."""
         self._blinking = 0.0
 
     @property
     def is_moving(self) -> bool:
-        """Whether what is shown changes by itself."""
+        """Whether the avatar moves without user input."""
         return (self.source == "sequence" and self.playback.is_playing) or self._blinking is not None
 
     def advance(self, seconds: float) -> bool:
-        """Let time go by; whether that changed what is shown."""
+        """Advance playback and blink by ``seconds``; return whether the avatar was moving."""
         moved = self.is_moving
         if self.source == "sequence":
             self.playback.advance(seconds)
@@ -137,7 +137,7 @@ class Puppet:
         return moved
 
     def _closed(self) -> float:
-        """How far a blink has closed the lids, 0..1."""
+        """Return how far a blink has closed the lids, 0..1."""
         time = self._blinking
         return 0.0 if time is None else math.sin(math.pi * time / BLINK_SECONDS) ** 2
 
@@ -146,6 +146,6 @@ class Puppet:
 
 
 def _turned(nod: float, turn: float, tilt: float) -> Float[Tensor, "3 3"]:
-    """Rotation about the head's own axes [radians]: turned (y), then nodding (x), then tilted (z)."""
+    """Return the rotation about the head's own axes [radians]: turn (y), then nod (x), then tilt (z)."""
     x, y, z = axis_angle_to_matrix(torch.diag(torch.tensor([nod, turn, tilt])))
     return y @ x @ z

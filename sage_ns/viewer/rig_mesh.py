@@ -1,4 +1,4 @@
-"""The tracked head as a veil over the avatar, in the viewer's scene."""
+"""The tracked head as a half-transparent mesh over the avatar, in the viewer's scene."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _OPACITY = 0.55
 
 
 class RigMesh:
-    """The posed rig, half transparent and with its facets, as long as it is shown.
+    """The posed rig as a half-transparent, flat-shaded mesh that can be hidden.
 
     Args:
-        scene: where.
-        triangles: of the rig.
+        scene: the viewer's scene.
+        triangles: triangles of the rig.
     """
 
     def __init__(self, scene: viser.SceneApi, triangles: Int[Tensor, "num_triangles 3"]) -> None:
@@ -28,11 +28,11 @@ class RigMesh:
         self.is_shown = False
 
     def follow(self, vertices: Float[Tensor, "num_vertices 3"]) -> None:
-        """The rig is here now [metres, world]; it is shown there when :meth:`send` is called."""
+        """Set the vertices [metres, world]; the next :meth:`send` shows them."""
         self._vertices = vertices
 
     def send(self) -> None:
-        """Bring the page up to date; costs nothing where it is."""
+        """Send changes to the page; does nothing if there are none."""
         if not self.is_shown:
             if self._handle is not None:
                 self._handle.remove()
@@ -40,7 +40,7 @@ class RigMesh:
             return
         vertices, self._vertices = self._vertices, None
         if vertices is not None:
-            # viser's meshes cannot be moved; one of the same name takes the other's place.
+            # viser's meshes cannot be moved; a mesh of the same name replaces the previous one.
             self._handle = self._scene.add_mesh_simple(
                 _NAME,
                 (VISER_NERFSTUDIO_SCALE_RATIO * vertices).cpu().numpy(),

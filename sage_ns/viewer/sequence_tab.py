@@ -1,4 +1,4 @@
-"""The player: a driving sequence is played, paused, sought through, and exchanged for another one."""
+"""Tab "Sequence": load a driving sequence, play it, pause it and seek in it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class SequenceTab:
     """Fills the tab that is open (`with tab:`) with the player.
 
     Args:
-        gui: where.
+        gui: the page.
         tab: the tab itself.
-        puppet: what is played on.
-        taken_over: called whenever somebody has used the player.
+        puppet: the state whose sequence is played.
+        taken_over: called after the user has used the player.
     """
 
     def __init__(self, gui: viser.GuiApi, tab: viser.GuiTabHandle, puppet: Puppet, taken_over: Callable[[], None]):
@@ -32,10 +32,12 @@ class SequenceTab:
         self._play = gui.add_button("Play", icon=viser.Icon.PLAYER_PLAY_FILLED)
         self._pause = gui.add_button("Pause", icon=viser.Icon.PLAYER_PAUSE_FILLED, visible=False)
         self._frame = self._frame_slider()
-        self._rate = gui.add_slider("Frames/s", 1.0, 60.0, 1.0, USUAL_FPS, hint="how fast it is played")
+        self._rate = gui.add_slider("Frames/s", 1.0, 60.0, 1.0, USUAL_FPS, hint="playback speed")
         self._loop = gui.add_checkbox("Loop", True)
-        self._head = gui.add_checkbox("Move head", False, hint="take the driver's position and turn of the whole head")
-        self._path = gui.add_text("Motion file", "", hint=f"on the viewer's computer: {describe_readers()}")
+        self._head = gui.add_checkbox("Move head", False, hint="also use the driver's head position and rotation")
+        self._path = gui.add_text(
+            "Motion file", "", hint=f"path on the computer that runs the viewer: {describe_readers()}"
+        )
         load = gui.add_button("Load", color="gray", icon=viser.Icon.FOLDER_OPEN)
         self._play.on_click(lambda _: self._start())
         self._pause.on_click(lambda _: self._stop())
@@ -43,26 +45,26 @@ class SequenceTab:
         self._loop.on_update(from_users(self._follow))
         self._head.on_update(from_users(self._follow))
         load.on_click(lambda _: self.load(self._path.value))
-        self._say_what_plays()
+        self._show_current()
 
     def load(self, path: str) -> None:
-        """Play what is at ``path``; if that is no motion for this avatar, say why and go on with what there is."""
+        """Load and play the motion at ``path``; if this fails, show the reason and keep the current motion."""
         if not path.strip():
-            self.complain("No path given: type that of a motion file or folder.")
+            self.show_problem("The path is empty: type the path of a motion file or folder.")
             return
         try:
             driver = load_motion(path.strip(), self._puppet.avatar.rig.head_model)
         except (SageError, OSError) as error:
-            self.complain(error)
+            self.show_problem(error)
             return
         self._puppet.playback.use(driver)
         self._frame.remove()
         with self._tab:
             self._frame = self._frame_slider(self._frame.order)
-        self._say_what_plays()
+        self._show_current()
         self._taken_over()
 
-    def _say_what_plays(self, before: str = "") -> None:
+    def _show_current(self, before: str = "") -> None:
         driver = self._puppet.playback.driver
         folder, _, name = str(driver.source).rpartition("/")
         short = f"{Path(folder).name}/{name}" if folder else name
@@ -70,18 +72,18 @@ class SequenceTab:
         self._message.content = "\n\n".join(lines)
 
     def follow_playback(self) -> None:
-        """Bring slider and buttons to where the playback is; costs nothing where they are."""
+        """Set slider and buttons to the state of the playback; does nothing if they agree."""
         playback = self._puppet.playback
         if self._frame.value != playback.frame:
             self._frame.value = playback.frame
         self._play.visible, self._pause.visible = not playback.is_playing, playback.is_playing
 
-    def complain(self, reason: Exception | str) -> None:
-        """Say why motion cannot be played, and what is played on."""
-        self._say_what_plays(f"⚠️ **Cannot be used**  \n{as_code(str(reason))}\n\nGoing on with ")
+    def show_problem(self, reason: Exception | str) -> None:
+        """Show why a motion cannot be played, and which motion is kept."""
+        self._show_current(f"⚠️ **Cannot be used**  \n{as_code(str(reason))}\n\nThe current motion stays: ")
 
     def _frame_slider(self, order: float | None = None) -> viser.GuiInputHandle[int]:
-        """viser's sliders keep their length: another sequence gets another one, in the old one's place."""
+        """Add a slider for the frames of the current sequence; viser's sliders cannot change their length."""
         last = self._puppet.playback.driver.num_rows - 1
         slider = self._gui.add_slider("Frame", 0, max(last, 1), 1, 0, disabled=last == 0, order=order)
         slider.on_update(from_users(self._seek))

@@ -1,4 +1,4 @@
-"""The model as nerfstudio's viewer is to draw it: over any background, in sensible sizes, and come what may."""
+"""The model for nerfstudio's viewer: draws over any background, chooses picture sizes, and survives errors."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from sage_ns.viewer.rig_mesh import RigMesh
 from sage_ns.viewer.viewed_model import ViewedModel
 
 MOVING_FPS = 30.0
-"""Pictures per second while something moves, where that can be had."""
+"""Target rate in pictures per second while the avatar or the camera moves."""
 
 
 class ShownModel:
-    """Stands between the viewer and the model: draws the avatar in the viewer's own motion, look and background.
+    """Draws the model's avatar with the viewer's own motion, look and background.
 
-    The model and its avatar are only read, so that training and evaluation go on as without a viewer.
+    It only reads the model and its avatar: training and evaluation are not affected by the viewer.
 
-    What has begun is drawn to its end. nerfstudio's viewer interrupts drawing by an exception at whatever line it has
-    reached, also where that leaves a lock taken or a module half imported, after which nothing is drawn any more; the
-    exception comes after the drawing instead.
+    A drawing that has started is completed. nerfstudio's viewer interrupts drawing with an exception at an arbitrary
+    line. That can leave a lock taken or a module half imported, and the viewer would then draw nothing more. Here the
+    exception is raised after the drawing.
 
     Args:
-        model: what is drawn.
-        rig_mesh: gets the rig's vertices of each picture.
-        held: motion that the panel holds, asked for each picture; None leaves the motion to the camera.
-        chosen: names of the outputs that the page shows.
+        model: the model to draw.
+        rig_mesh: receives the rig's vertices of each picture.
+        held: returns the panel's motion vector, once per picture; None means the motion of the camera's time.
+        chosen: returns the names of the outputs that the page shows.
     """
 
     def __init__(
@@ -50,45 +50,45 @@ class ShownModel:
         self.model = model
         self.rig_mesh = rig_mesh
         self.look = model.avatar.look
-        """What the viewer shows of the avatar."""
+        """The viewer's look of the avatar."""
         self.background: Float[Tensor, "3"] | None = None
-        """Colour behind the avatar, 0..1; None for that of the pictures it was trained on."""
+        """Background colour, RGB in 0..1; None for that of the training pictures."""
         self._held = held
         self._chosen = chosen
         self.error: Exception | None = None
-        """Why the last picture could not be drawn; None where it was."""
+        """Error of the last picture; None if it was drawn."""
         self._names: tuple[str, ...] = ("rgb", "accumulation", "depth")
         self._small: tuple[int, float] | None = None
         self._large: tuple[int, float] | None = None
 
     @property
     def device(self) -> torch.device:
-        """The model's."""
+        """Device of the model."""
         return self.model.device
 
     @property
     def training(self) -> bool:
-        """The model's."""
+        """Whether the model is in training mode."""
         return self.model.training
 
     def train(self) -> None:
-        """As the model's."""
+        """Set the model to training mode."""
         self.model.train()
 
     def eval(self) -> None:
-        """As the model's."""
+        """Set the model to evaluation mode."""
         self.model.eval()
 
     def get_outputs_for_camera(self, camera: Cameras, obb_box: Any = None) -> dict[str, Tensor]:
-        """Images by name. An error that the model raises would end the viewer's thread: there are empty images then."""
+        """Return images by name; if the model raises an error, grey images, since an error ends the viewer's thread."""
         start = perf_counter()
         try:
             with _uninterrupted():
                 outputs = self._draw(camera)
             self._names = tuple(outputs)
-        except IOChangeException:  # the viewer's own: something has moved meanwhile
+        except IOChangeException:  # the viewer interrupts: the camera or the avatar has moved
             raise
-        except Exception as error:  # whatever it is, the next picture may succeed
+        except Exception as error:  # any error: the next picture may succeed
             self.error = error
             return self._empty(camera)
         self.error = None
@@ -102,7 +102,7 @@ class ShownModel:
             exchanged = self.background.to(self.device) - self.model.avatar.background
             outputs["rgb"] = (outputs["rgb"] + (1.0 - outputs["accumulation"]) * exchanged).clamp(0.0, 1.0)
         for name in self._chosen():
-            outputs.get(name)  # some are made when they are asked for: here, where they may fail
+            outputs.get(name)  # makes lazy images now, inside the error handling
         self.rig_mesh.follow(self.model.avatar.poses.at(motion).vertices)
         return outputs
 
@@ -116,10 +116,10 @@ class ShownModel:
         return {name: gray[..., :1] if name == "depth" else gray for name in self._names}
 
     def _keep_pace(self, num_pixels: int, seconds: float) -> None:
-        """Let nerfstudio draw its next small picture, of those while something moves, in a size that is worth it.
+        """Make nerfstudio choose a useful size for its next small picture, which it shows while the avatar moves.
 
-        It wants 30 in a second and reckons that a picture with half of the pixels takes half of the time. Where posing
-        alone takes longer, that ends with 30 pixels that come no sooner.
+        nerfstudio aims at 30 pictures per second and assumes that half of the pixels take half of the time. If posing
+        alone takes longer than 1/30 s, it would shrink pictures to 30 pixels without drawing them faster.
         """
         machine = threading.current_thread()
         if not isinstance(machine, RenderStateMachine):
@@ -137,7 +137,7 @@ class ShownModel:
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Nothing traces this thread meanwhile, which is how nerfstudio's viewer interrupts."""
+    """Switch off tracing of this thread, by which nerfstudio's viewer interrupts it."""
     trace = sys.gettrace()
     sys.settrace(None)
     try:
@@ -147,14 +147,16 @@ def _uninterrupted() -> Iterator[None]:
 
 
 def moving_pixels(small: tuple[int, float], large: tuple[int, float]) -> float:
-    """Pixels of pictures of something that moves: what `MOVING_FPS` leaves time for, or what makes them take half as
-    long again as the smallest ones; a quarter of a large picture's at most.
+    """Return the number of pixels for pictures while the avatar moves.
+
+    It is the larger of two numbers: the pixels that `MOVING_FPS` leaves time for, and the pixels that take half of the
+    constant time of a picture; at most a quarter of a large picture.
 
     Args:
-        small, large: pixels and seconds of two pictures; time is taken to be a constant and some for every pixel.
+        small, large: pixels and seconds of two pictures. The model of time is a constant plus a time per pixel.
     """
     per_pixel = (large[1] - small[1]) / max(large[0] - small[0], 1)
-    # Other programs make single times too long; a pixel costs something.
+    # Other programs make single times too long; this is a lower limit of the time per pixel.
     per_pixel = max(per_pixel, 0.1 * large[1] / large[0])
     constant = max(small[1] - per_pixel * small[0], 0.0)
     return min(max(0.5 * constant, 1.0 / MOVING_FPS - constant) / per_pixel, large[0] / 4)

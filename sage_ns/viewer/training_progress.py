@@ -1,4 +1,4 @@
-"""How far a training has come, in words and as a bar."""
+"""Progress of a training, as text and as a bar."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ import viser
 
 @dataclass(frozen=True)
 class Progress:
-    """What the panel says about training."""
+    """Text and percentage for the panel."""
 
     text: str
     percent: float | None
-    """Of the phase; None where nothing is being trained."""
+    """Percentage of the phase; None if no training is running."""
 
 
 def training_progress(num_done: int, phases: Mapping[str, int], total: int) -> Progress:
-    """Progress after ``num_done`` of ``total`` steps of a training.
+    """Return the progress after ``num_done`` of ``total`` steps of a training.
 
     Args:
-        phases: length of each phase by its name, in their order; the last one ends with the training.
+        num_done: steps that are done.
+        phases: number of steps of each phase by name, in order; the last phase ends with the training.
+        total: number of steps of the training.
     """
     if num_done >= total:
         return trained(num_done)
@@ -37,7 +39,7 @@ def training_progress(num_done: int, phases: Mapping[str, int], total: int) -> P
 
 
 def trained(num_steps: int) -> Progress:
-    """Progress of what is not trained any more; the run of an avatar file is as if after one step."""
+    """Return the progress of a finished training; the run of an avatar file has one step."""
     return Progress(f"trained: {num_steps:,} steps" if num_steps > 1 else "avatar file", None)
 
 
@@ -45,8 +47,8 @@ class ProgressBar:
     """Text and bar on a page.
 
     Args:
-        gui: where.
-        order: above what has a larger one.
+        gui: the page.
+        order: position on the page; elements with a larger number are below.
     """
 
     def __init__(self, gui: viser.GuiApi, order: float) -> None:
@@ -55,7 +57,7 @@ class ProgressBar:
         self._bar = gui.add_progress_bar(0.0, visible=False, order=order)
 
     def show(self, progress: Progress) -> bool:
-        """Say this from now on; False, and no work, where it has been said."""
+        """Show the progress; return False, without work, if it is already shown."""
         if progress == self._shown:
             return False
         self._shown = progress

@@ -1,4 +1,4 @@
-"""Telling what somebody did on the page from what the program itself set there."""
+"""Distinguish changes by the user from changes by the program on the page."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import viser
 
 
 def from_users(handle: Callable[[], Any]) -> Callable[[viser.GuiEvent], None]:
-    """Calls ``handle`` when somebody changed an element. viser also reports what the program sets, without a client."""
+    """Return a viser handler that calls ``handle`` for changes by the user; changes by the program have no client."""
 
     def on_event(event: viser.GuiEvent) -> None:
         if event.client is not None:
@@ -19,5 +19,5 @@ def from_users(handle: Callable[[], Any]) -> Callable[[viser.GuiEvent], None]:
 
 
 def as_code(text: str) -> str:
-    """Text of any kind for viser's markdown, which takes braces and angle brackets for programs."""
+    """Quote text for viser's markdown, which would interpret braces and angle brackets."""
     return f"`{' '.join(text.split()).replace('`', chr(39))}`"

@@ -1,4 +1,4 @@
-"""What the viewer needs of a model: an avatar, and pictures of it in the viewer's own motion and look."""
+"""Interface of the models that the viewer draws."""
 
 from __future__ import annotations
 
@@ -14,37 +14,39 @@ from sage_ns.avatar.look import Look
 
 
 class ViewedModel(Protocol):
-    """A model that the viewer draws; the viewer reads from it and never changes it."""
+    """A model that the viewer draws and never changes."""
 
     training: bool
 
     @property
     def avatar(self) -> Avatar:
-        """Rig, surfels, recorded motion, background and look."""
+        """The avatar: rig, surfels, recorded motion, background and look."""
         ...
 
     @property
     def canonical(self) -> object | None:
-        """The signed distance field; None where the model has none, and hence no pictures of its surface."""
+        """The signed distance field; None if there is none, and hence no images of its surface."""
         ...
 
     @property
     def device(self) -> torch.device:
-        """Where the avatar's tensors are."""
+        """Device of the avatar's tensors."""
         ...
 
     def draw_outputs(self, camera: Cameras, motion: Float[Tensor, "num_coefficients"], look: Look) -> dict[str, Tensor]:
-        """Images [h, w, channels] by name under ``motion``, drawn as ``look`` says; no gradients.
+        """Return images [h, w, channels] by name under ``motion`` with ``look``, without gradients.
 
         Args:
-            camera: a single one, on any device.
+            camera: a single camera, on any device.
+            motion: motion vector to pose the avatar by.
+            look: how the avatar is drawn.
         """
         ...
 
     def train(self) -> Any:
-        """As torch's modules."""
+        """Set training mode, like torch's modules."""
         ...
 
     def eval(self) -> Any:
-        """As torch's modules."""
+        """Set evaluation mode, like torch's modules."""
         ...

@@ -127,7 +127,7 @@ def test_one_list_without_splits_is_for_training(insta: tuple[Path, Path], tmp_p
         (folder / f"transforms_{name}.json").unlink()
     (folder / "transforms.json").write_text(json.dumps({**content, "frames": [entry(number) for number in IDS]}))
     converted = convert_insta(folder, actor / "checkpoint", tmp_path / "out")
-    assert len(read_capture(converted.folder).train) == 6 and "every frame is for training" in converted.notes[0]
+    assert len(read_capture(converted.folder).train) == 6 and "all frames are used for training" in converted.notes[0]
 
 
 def refused(insta: tuple[Path, Path], out: Path, text: str) -> None:
@@ -141,7 +141,7 @@ def test_checkpoints_of_the_neighbours_are_refused(insta: tuple[Path, Path], tmp
     for number in IDS[:-1]:
         torch.save(checkpoint(number + 1), insta[1] / "checkpoint" / f"{number:05d}.frame")
     write_transforms(insta[0], [entry(number) for number in IDS[:3]], [entry(3)])
-    refused(insta, tmp_path / "out", "are those of the checkpoints numbered -1")
+    refused(insta, tmp_path / "out", "belong to the checkpoints numbered -1")
 
 
 def test_checkpoints_of_another_sequence_are_refused(insta: tuple[Path, Path], tmp_path: Path) -> None:
@@ -152,8 +152,8 @@ def test_checkpoints_of_another_sequence_are_refused(insta: tuple[Path, Path], t
 def test_missing_and_wrong_files_are_refused_by_name(insta: tuple[Path, Path], tmp_path: Path) -> None:
     folder, actor = insta
     out = tmp_path / "out"
-    refused((tmp_path, actor), out, "is no INSTA folder")
-    refused((folder, folder), out, "no *.frame in it")
+    refused((tmp_path, actor), out, "is not an INSTA folder")
+    refused((folder, folder), out, "contains no *.frame")
     image = folder / "images" / "00002.png"
     rgba = Image.open(image).copy()
     rgba.convert("RGB").save(image)
@@ -172,7 +172,7 @@ def test_missing_and_wrong_files_are_refused_by_name(insta: tuple[Path, Path], t
 
 def test_exports_of_vhap_need_no_conversion(insta: tuple[Path, Path], tmp_path: Path) -> None:
     write_transforms(insta[0], [{**entry(0), "timestep_index": 0}], [])
-    refused(insta, tmp_path / "out", "a VHAP export already")
+    refused(insta, tmp_path / "out", "already a VHAP export")
 
 
 def test_command(insta: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -72,7 +72,7 @@ def test_its_arrays_give_it_back(record: CaptureRecord, offset: bool) -> None:
         ("split_source", "validation"),
     ],
 )
-def test_what_does_not_fit_is_refused_by_name(record: CaptureRecord, name: str, value: Any) -> None:
+def test_fields_that_do_not_fit_are_refused_by_name(record: CaptureRecord, name: str, value: Any) -> None:
     with pytest.raises(CaptureError, match=f"'{name}': found .*, expected"):
         replace(record, **{name: value})
 

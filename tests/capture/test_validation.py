@@ -168,7 +168,7 @@ def test_file_that_is_no_image(folder: Path) -> None:
         parse(folder)
 
 
-def test_truncated_image_is_told_when_it_is_loaded(folder: Path) -> None:
+def test_truncated_image_is_refused_when_it_is_loaded(folder: Path) -> None:
     path = folder / "images" / "00000_01.png"
     path.write_bytes(path.read_bytes()[:-200])
     parse(folder)

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from sage_ns.capture import load_image, read_capture
-from sage_ns.capture.writer import Shot, write_capture
+from sage_ns.capture.writer import CameraPicture, write_capture
 from sage_ns.errors import CaptureError, FlameParamsError
 from sage_ns.rig import FlameParams
 from tests.tiny import tiny_head_model, tiny_params
@@ -24,14 +24,14 @@ INTRINSICS = np.array([[40.0, 0.0, 7.5], [0.0, 41.0, 4.25], [0.0, 0.0, 1.0]])
 IMAGE = np.random.default_rng(0).random((10, 14, 3))
 
 
-def shot(timestep: int = 0, camera: int = 0, **changes: Any) -> Shot:
+def taken(timestep: int = 0, camera: int = 0, **changes: Any) -> CameraPicture:
     given = {"camera_to_world": POSE, "intrinsics": INTRINSICS, "image": IMAGE, "mask": IMAGE[..., 0]}
-    return Shot(timestep, camera, **{**given, **changes})
+    return CameraPicture(timestep, camera, **{**given, **changes})
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
-    shots = [shot(2, 1, split="test"), shot(1, 3, mask=None), shot(1, 0), shot(0, 7, split="val")]
-    out = write_capture(tmp_path / "made", iter(shots), PARAMS)
+    pictures = [taken(2, 1, split="test"), taken(1, 3, mask=None), taken(1, 0), taken(0, 7, split="val")]
+    out = write_capture(tmp_path / "made", iter(pictures), PARAMS)
     capture = read_capture(out)
     assert [(f.timestep, f.camera_index) for f in capture.train] == [(1, 0), (1, 3)]
     assert [(f.timestep, f.camera_index) for f in (*capture.val, *capture.test)] == [(0, 7), (2, 1)]
@@ -61,27 +61,27 @@ def moved(**entries: float) -> np.ndarray:
 @pytest.mark.parametrize(
     ("wrong", "named"),
     [
-        (shot(3), "timesteps 0 to 2"),
-        (shot(camera=-1), "'camera_index'"),
-        (shot(image=IMAGE[..., 0]), "'image' has the shape [10, 14]"),
-        (shot(image=255 * IMAGE), "'image' has values outside of 0..1"),
-        (shot(image=np.where(IMAGE > 0.9, np.nan, IMAGE)), "NaN"),
-        (shot(image=(255 * IMAGE).astype(np.int32)), "type int32"),
-        (shot(mask=IMAGE[:-1, :, 0]), "'mask' has the shape [9, 14]; expected [10, 14]"),
-        (shot(mask=(IMAGE[..., 0] > 0.5).astype(np.uint8)), "multiply it by 255"),
-        (shot(camera_to_world=np.eye(3)), "'camera_to_world' is not a 4x4 matrix"),
-        (shot(camera_to_world=moved(m03=np.nan)), "'camera_to_world' holds NaN"),
-        (shot(camera_to_world=moved(m00=2.0)), "'camera_to_world' has no rotation"),
-        (shot(camera_to_world=POSE @ np.diag([1.0, -1.0, -1.0, 1.0])), "behind the camera"),
-        (shot(intrinsics=INTRINSICS.T), "transpose the matrix"),
-        (shot(intrinsics=np.full((3, 3), np.inf)), "'intrinsics'"),
-        (shot(1, 0), "shot of timestep 1 by camera 0 is given twice"),
-        (shot(split="training"), "'split' is 'training'"),  # type: ignore[arg-type]
+        (taken(3), "timesteps 0 to 2"),
+        (taken(camera=-1), "'camera_index'"),
+        (taken(image=IMAGE[..., 0]), "'image' has the shape [10, 14]"),
+        (taken(image=255 * IMAGE), "'image' has values outside of 0..1"),
+        (taken(image=np.where(IMAGE > 0.9, np.nan, IMAGE)), "NaN"),
+        (taken(image=(255 * IMAGE).astype(np.int32)), "type int32"),
+        (taken(mask=IMAGE[:-1, :, 0]), "'mask' has the shape [9, 14]; expected [10, 14]"),
+        (taken(mask=(IMAGE[..., 0] > 0.5).astype(np.uint8)), "multiply it by 255"),
+        (taken(camera_to_world=np.eye(3)), "'camera_to_world' is not a 4x4 matrix"),
+        (taken(camera_to_world=moved(m03=np.nan)), "'camera_to_world' holds NaN"),
+        (taken(camera_to_world=moved(m00=2.0)), "'camera_to_world' has no rotation"),
+        (taken(camera_to_world=POSE @ np.diag([1.0, -1.0, -1.0, 1.0])), "behind the camera"),
+        (taken(intrinsics=INTRINSICS.T), "transpose the matrix"),
+        (taken(intrinsics=np.full((3, 3), np.inf)), "'intrinsics'"),
+        (taken(1, 0), "picture of timestep 1 by camera 0 is given twice"),
+        (taken(split="training"), "'split' is 'training'"),  # type: ignore[arg-type]
     ],
 )
-def test_wrong_shots_are_refused_and_nothing_is_left(tmp_path: Path, wrong: Shot, named: str) -> None:
+def test_wrong_pictures_are_refused_and_nothing_is_left(tmp_path: Path, wrong: CameraPicture, named: str) -> None:
     with pytest.raises(CaptureError) as error:
-        write_capture(tmp_path / "made", [shot(1, 0), wrong], PARAMS)
+        write_capture(tmp_path / "made", [taken(1, 0), wrong], PARAMS)
     assert named in str(error.value) and f"timestep {wrong.timestep}" in str(error.value)
     assert list(tmp_path.iterdir()) == []
 
@@ -96,23 +96,23 @@ def test_wrong_shots_are_refused_and_nothing_is_left(tmp_path: Path, wrong: Shot
 )
 def test_wrong_parameters_are_refused(tmp_path: Path, changes: dict[str, Any], named: str) -> None:
     with pytest.raises(FlameParamsError) as error:
-        write_capture(tmp_path / "made", [shot()], replace(PARAMS, **changes))
+        write_capture(tmp_path / "made", [taken()], replace(PARAMS, **changes))
     assert named in str(error.value)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_something_to_train_on_is_needed(tmp_path: Path) -> None:
-    with pytest.raises(CaptureError, match="none of the 1 shots is for training"):
-        write_capture(tmp_path / "made", [shot(split="test")], PARAMS)
+    with pytest.raises(CaptureError, match="none of the 1 pictures is for training"):
+        write_capture(tmp_path / "made", [taken(split="test")], PARAMS)
 
 
-def test_an_existing_folder_stays_unless_asked_and_until_the_new_one_is_whole(tmp_path: Path) -> None:
-    out = write_capture(tmp_path / "made", [shot()], PARAMS)
+def test_an_existing_folder_stays_without_overwrite_and_until_the_new_one_is_complete(tmp_path: Path) -> None:
+    out = write_capture(tmp_path / "made", [taken()], PARAMS)
     with pytest.raises(CaptureError, match="--overwrite"):
-        write_capture(out, [shot(1)], PARAMS)
+        write_capture(out, [taken(1)], PARAMS)
     with pytest.raises(CaptureError, match="timesteps 0 to 2"):
-        write_capture(out, [shot(1), shot(9)], PARAMS, overwrite=True)
+        write_capture(out, [taken(1), taken(9)], PARAMS, overwrite=True)
     assert read_capture(out).train[0].timestep == 0
-    write_capture(out, [shot(1)], PARAMS, overwrite=True)
+    write_capture(out, [taken(1)], PARAMS, overwrite=True)
     assert [frame.timestep for frame in read_capture(out).train] == [1]
     assert [path.name for path in tmp_path.iterdir()] == ["made"]

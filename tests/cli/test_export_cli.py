@@ -99,7 +99,7 @@ def test_given_parameters_move_the_avatar_but_do_not_change_who_it_is(tmp_path: 
 
 @pytest.mark.usefixtures("avatar")
 def test_any_motion_poses_the_mesh(tmp_path: Path) -> None:
-    """A folder of one file per timestep, which only the reader of motion makes a sequence of."""
+    """A folder of one file per timestep, which only the reader of motion joins to a sequence."""
     captured().save_vhap(tmp_path / "tracked" / "flame_param")
     out = run(tmp_path, "--motion", tmp_path / "tracked", "--timesteps", 2)
     assert sorted(path.name for path in out.iterdir()) == ["canonical.ply", "posed_00002.ply"]
@@ -129,7 +129,7 @@ def test_parameters_of_another_rig_are_refused(tmp_path: Path, capsys: pytest.Ca
 
 
 @pytest.mark.usefixtures("avatar")
-def test_meshes_that_exist_are_kept_unless_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_existing_meshes_are_kept_without_overwrite(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "meshes" / "posed_00009.ply"
     path.parent.mkdir()
     path.write_text("somebody's work")

@@ -41,7 +41,7 @@ def test_the_canonical_moment_then_the_capture(files: Path, tmp_path: Path, caps
     torch.testing.assert_close(motion, torch.cat([AVATAR.motion.canonical()[None], AVATAR.motion.motion]))
 
 
-def test_the_canonical_moment_then_rows_of_somebodys_motion(files: Path, tmp_path: Path) -> None:
+def test_the_canonical_moment_then_rows_of_another_motion(files: Path, tmp_path: Path) -> None:
     other = some_motion(HEAD, 3)
     other.save_vhap(tmp_path / "other.npz")
     run(files, tmp_path, "--motion", tmp_path / "other.npz", "--timesteps", 2)
@@ -50,9 +50,7 @@ def test_the_canonical_moment_then_rows_of_somebodys_motion(files: Path, tmp_pat
     torch.testing.assert_close(motion, expected)
 
 
-def test_the_head_model_of_somebody_else_is_refused(
-    files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_another_head_model_is_refused(files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save_head_model(tiny_head_model(seed=3), tmp_path / "other.npz")
     with pytest.raises(SystemExit):
         run(files, tmp_path / "out", "--head-model", tmp_path / "other.npz")
@@ -60,7 +58,7 @@ def test_the_head_model_of_somebody_else_is_refused(
     assert not (tmp_path / "out").exists()
 
 
-def test_files_that_exist_are_kept_unless_told(files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_existing_files_stay_without_overwrite(files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "flame_param.npz"
     path.write_text("somebody's work")
     with pytest.raises(SystemExit):

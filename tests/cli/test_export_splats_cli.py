@@ -63,7 +63,7 @@ def test_timesteps_of_the_capture_as_gltf(file: Path, tmp_path: Path) -> None:
     assert document is not None and document.accessors[0].count == 300
 
 
-def test_somebody_elses_motion(file: Path, tmp_path: Path) -> None:
+def test_another_persons_motion(file: Path, tmp_path: Path) -> None:
     some_motion(HEAD, 3).save_vhap(tmp_path / "tracked" / "flame_param")
     flags = ("--axes", "world", "--motion", tmp_path / "tracked")
     assert run(file, tmp_path / "all", *flags) == [f"posed_{row:05d}.ply" for row in range(3)]
@@ -73,7 +73,7 @@ def test_somebody_elses_motion(file: Path, tmp_path: Path) -> None:
     assert np.abs(one - means(tmp_path / "all" / "posed_00002.ply")).max() > 0.001
 
 
-def test_what_cannot_be_is_refused_and_nothing_is_written(
+def test_bad_options_are_refused_and_nothing_is_written(
     file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
@@ -88,7 +88,7 @@ def test_what_cannot_be_is_refused_and_nothing_is_written(
     assert not out.exists()
 
 
-def test_files_that_exist_are_kept_unless_told(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_existing_files_stay_without_overwrite(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "posed_00009.ply"
     path.write_text("somebody's work")
     assert "--overwrite" in refused(capsys, file, tmp_path, "--timesteps", 2, 9)
@@ -97,7 +97,7 @@ def test_files_that_exist_are_kept_unless_told(file: Path, tmp_path: Path, capsy
     assert len(means(path)) == 300
 
 
-def test_whose_head_a_motion_was_does_not_matter(file: Path, tmp_path: Path) -> None:
+def test_the_identity_of_a_motion_is_ignored(file: Path, tmp_path: Path) -> None:
     motion = some_motion(HEAD, 1)
     motion.save_vhap(tmp_path / "a.npz")
     motion.with_identity(FlameParams.neutral(HEAD)).save_vhap(tmp_path / "b.npz")

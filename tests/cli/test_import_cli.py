@@ -60,13 +60,13 @@ def test_other_parameters_than_those_beside_it(files: Path) -> None:
     torch.testing.assert_close(avatar.motion.motion, some_motion(HEAD, 2).motion_vector())
 
 
-def test_without_parameters_it_says_whose_head_that_is(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_parameters_a_note_names_the_mean_head(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (files / "flame_param.npz").unlink()
     run(files)
     assert "mean head, at rest" in capsys.readouterr().out
 
 
-def test_a_mouth_opens_where_none_was(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mouth_can_be_added(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     head = builtin_head(2)
     made = small_avatar(head, num_surfels=50)
     save_gaussian_avatar(made, head, made.motion.motion, tmp_path)
@@ -90,7 +90,7 @@ def test_bad_files_and_flags_are_refused(files: Path, capsys: pytest.CaptureFixt
     assert "point_cloud.ply: 'binding_0'" in refused(capsys, files)
 
 
-def test_a_file_that_exists_is_kept_unless_told(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_existing_file_is_kept_without_overwrite(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (files / "avatar.npz").write_text("somebody's work")
     with pytest.raises(SystemExit):
         run(files)

@@ -93,7 +93,7 @@ def test_the_drivers_pose_and_expression_on_the_avatars_head(
     assert "4 frames (0.2 s at 25 per second)" in capsys.readouterr().out
 
 
-def test_who_drives_makes_no_difference(file: Path, driver: Path, tmp_path: Path) -> None:
+def test_the_drivers_identity_makes_no_difference(file: Path, driver: Path, tmp_path: Path) -> None:
     somebody = replace(
         driving(),
         shape=torch.full((300,), 2.0),
@@ -107,7 +107,7 @@ def test_who_drives_makes_no_difference(file: Path, driver: Path, tmp_path: Path
     assert np.array_equal(one, other)
 
 
-def test_the_head_follows_when_told(file: Path, avatar: Avatar, driver: Path, tmp_path: Path) -> None:
+def test_the_head_follows_with_follow_head(file: Path, avatar: Avatar, driver: Path, tmp_path: Path) -> None:
     shown = frames(render(file, tmp_path / "out", "--motion", driver, "--follow-head", "--start", 1))
     params, canonical = driving(), FlameParams.from_motion_vector(avatar.motion.canonical()[None])
     for row, picture in zip((1, 2, 3), shown, strict=True):
@@ -116,7 +116,7 @@ def test_the_head_follows_when_told(file: Path, avatar: Avatar, driver: Path, tm
         assert np.abs(picture.astype(int) - wanted).max() <= 1
 
 
-def test_relative_motion_is_free_of_what_the_driver_always_has(
+def test_relative_motion_removes_the_drivers_constant_expression(
     file: Path, driver: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     biased = replace(driving(), expr=driving().expr + 0.4)
@@ -130,9 +130,7 @@ def test_relative_motion_is_free_of_what_the_driver_always_has(
     assert "Neutral moment of the driver: 2" in capsys.readouterr().out
 
 
-def test_relative_motion_stays_within_what_a_head_can_do(
-    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_relative_motion_is_clamped_to_limits(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     wide = replace(driving(), jaw_pose=torch.tensor([[0.0, 0, 0], [1.5, 0, 0]]).repeat(2, 1))
     wide.save_vhap(tmp_path / "wide.npz")
     render(file, tmp_path / "out", "--motion", tmp_path / "wide.npz", "--relative", "--neutral-frame", 0)
@@ -254,7 +252,7 @@ def test_orbits_and_sways_begin_in_front(file: Path, avatar: Avatar, driver: Pat
 
 
 def broken(folder: Path, name: str) -> Path:
-    """Motion files that nobody could play."""
+    """Write a broken motion file."""
     params = driving()
     params.save_vhap(folder / f"{name}.npz")
     with np.load(folder / f"{name}.npz") as stored:
@@ -318,11 +316,11 @@ def test_wrong_motion_is_refused_by_name_before_anything_is_drawn(
         (("--start", 4), "--start 4 --end 4"),
         (("--start", 2, "--end", 2), "has the moments 0 to 3"),
         (("--end", 5), "--start 0 --end 5"),
-        (("--neutral-frame", 1), "--neutral-frame means nothing without --relative"),
+        (("--neutral-frame", 1), "--neutral-frame has no effect without --relative"),
         (("--neutral-frame", 4, "--relative"), "--neutral-frame 4:"),
-        (("--source", "."), "--source means nothing without --side-by-side"),
-        (("--side-by-side",), "an avatar keeps no pictures; give --motion, or --source"),
-        (("--capture", "."), "--capture means nothing without --camera capture:INDEX"),
+        (("--source", "."), "--source has no effect without --side-by-side"),
+        (("--side-by-side",), "an avatar keeps no pictures; give --motion or --source"),
+        (("--capture", "."), "--capture has no effect without --camera capture:INDEX"),
         (("--camera", "above"), "choose frontal, orbit, sway, capture:INDEX or a camera path (.json)"),
         (("--camera", "capture:0"), "keeps no cameras; give their capture: --capture DIR"),
         (("--camera", "nowhere.json"), "nowhere.json cannot be read"),
@@ -331,19 +329,21 @@ def test_wrong_motion_is_refused_by_name_before_anything_is_drawn(
         (("--audio", "nowhere.wav"), "nowhere.wav: no such file"),
     ],
 )
-def test_options_that_cannot_be_met_are_refused(
+def test_bad_options_are_refused(
     file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: tuple[object, ...], message: str
 ) -> None:
     assert message in refused(capsys, file, tmp_path / "out.mp4", *flags)
     assert not list(tmp_path.iterdir())
 
 
-def test_what_is_no_avatar_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], driver: Path) -> None:
+def test_other_files_than_avatars_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], driver: Path) -> None:
     assert "gone.npz does not exist" in refused(capsys, tmp_path / "gone.npz", tmp_path / "out.mp4")
     assert "not an avatar file" in refused(capsys, driver, tmp_path / "out.mp4")
 
 
-def test_existing_outputs_are_kept_unless_told(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_existing_outputs_stay_without_overwrite(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     output = tmp_path / "out.mp4"
     output.write_text("somebody's work")
     assert "--overwrite" in refused(capsys, file, output)

@@ -20,7 +20,7 @@ CONFIGS = sorted((ROOT / "configs").glob("*.yml"))
 
 
 def load_through_ns_train(path: Path, monkeypatch: pytest.MonkeyPatch) -> SageTrainerConfig:
-    """What ``ns-train METHOD --load-config PATH`` is about to train."""
+    """Return the config that ``ns-train METHOD --load-config PATH`` would train."""
     from nerfstudio.scripts import train
 
     launched: list[SageTrainerConfig] = []
@@ -93,7 +93,7 @@ def _config_classes() -> dict[str, type]:
 
 
 def test_every_setting_is_read_somewhere() -> None:
-    """A setting that nothing reads is a promise that nothing keeps."""
+    """A setting that no code reads has no effect."""
     # Settings that nerfstudio's own classes read after we redefine them.
     by_nerfstudio = {"enable_collider", "data", "lr_final", "eps", "fused"}
     # Weights are read by the name of the loss, lengths by the name of the phase.

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 import torch
+import tyro
 import yaml
 from nerfstudio.configs.dataparser_configs import all_dataparsers
-from nerfstudio.configs.method_configs import all_descriptions, all_methods
+from nerfstudio.configs.method_configs import AnnotatedBaseConfigUnion, all_descriptions, all_methods
 
 from sage_ns.errors import CaptureError, SageError, show_as_panels
 from sage_ns.plugin.methods import METHODS, configured
@@ -28,7 +29,7 @@ def test_nerfstudio_discovers_methods_and_dataparser() -> None:
     assert set(METHODS) == set(NAMES)
 
 
-def test_console_scripts_and_entry_points_lead_to_something() -> None:
+def test_console_scripts_and_entry_points_can_be_imported() -> None:
     for group in ("console_scripts", "nerfstudio.method_configs", "nerfstudio.dataparser_configs"):
         ours = [each for each in entry_points(group=group) if each.value.startswith("sage_ns.")]
         assert ours and all(each.load() is not None for each in ours)
@@ -75,7 +76,7 @@ def test_configured_sets_fields_of_a_copy(tmp_path: Path) -> None:
         ("surfels", {"optimizers.sdf.lr": 3}, "no field 'optimizers.sdf.lr'"),
     ],
 )
-def test_configured_refuses_what_is_not_there(method: str, overrides: dict, message: str) -> None:
+def test_configured_refuses_unknown_methods_and_fields(method: str, overrides: dict, message: str) -> None:
     with pytest.raises(SageError, match=message):
         configured(method, data="x", overrides=overrides)
 
@@ -86,7 +87,7 @@ def test_an_unknown_preset_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("preset", ["auto", "paper", "small"])
-def test_presets_settle_what_was_left_open(preset: str, tmp_path: Path) -> None:
+def test_presets_fill_in_settings_that_are_none(preset: str, tmp_path: Path) -> None:
     config: Any = configured("surfels", data=tmp_path, preset=preset)
     config.set_timestamp()
     chosen = PRESETS[preset if preset != "auto" else ("paper" if torch.cuda.is_available() else "small")]
@@ -119,7 +120,7 @@ def test_steps_are_divided_among_the_phases(given: dict[str, Any], total: int, f
     assert (config.max_num_iterations, config.pipeline.steps.reconstruct) == (total, first)
 
 
-def test_both_presets_teach_and_surfels_does_not(tmp_path: Path) -> None:
+def test_both_presets_have_phase_2_and_surfels_has_not(tmp_path: Path) -> None:
     for preset, both in PRESETS.items():
         config: Any = configured("sage-multiview", data=tmp_path, preset=preset)
         config.set_timestamp()
@@ -132,7 +133,7 @@ def test_both_presets_teach_and_surfels_does_not(tmp_path: Path) -> None:
     assert ablation.pipeline.steps.reconstruct == 80
 
 
-def test_what_was_given_goes_before_the_preset(tmp_path: Path) -> None:
+def test_chosen_values_win_over_the_preset(tmp_path: Path) -> None:
     overrides = {"pipeline.model.num_surfels": 7, "max_num_iterations": 9, "machine.seed": 11}
     config: Any = configured("surfels", data=tmp_path, preset="paper", overrides=overrides)
     config.optimizers["means"]["scheduler"].max_steps = 5
@@ -149,6 +150,14 @@ def test_a_typed_value_is_never_replaced_even_one_that_equals_a_default(tmp_path
     assert (config.pipeline.model.sdf.num_levels, config.pipeline.model.networks) == (small, False)
     assert config.pipeline.model.sdf.finest == PRESETS["paper"].model["sdf.finest"]
     assert config.preset == "paper" and config.changed == {"sdf.num_levels": small, "networks": False}
+
+
+@pytest.mark.parametrize("option", ["--pipeline.seed", "--changed"])
+def test_no_option_sets_what_the_trainer_records(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The trainer would replace the user's value."""
+    with pytest.raises(SystemExit):
+        tyro.cli(AnnotatedBaseConfigUnion, args=["surfels", "--data", "capture", option, "5"])
+    assert option in capsys.readouterr().err
 
 
 def test_a_run_says_what_it_has_changed_from_its_preset(tmp_path: Path) -> None:
@@ -171,7 +180,7 @@ def test_a_run_says_what_it_has_changed_from_its_preset(tmp_path: Path) -> None:
         ("pipeline.steps.reconstruct", -5),
     ],
 )
-def test_zero_is_not_a_way_to_say_nothing(name: str, value: int, tmp_path: Path) -> None:
+def test_zero_does_not_mean_the_presets_value(name: str, value: int, tmp_path: Path) -> None:
     with pytest.raises(SageError, match=rf"{name.split('.')[-1].replace('_', '-')} is {value}; it must be at least"):
         configured("sage-multiview", data=tmp_path, overrides={name: value}).set_timestamp()
 
@@ -183,12 +192,12 @@ def test_a_training_without_any_phase_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda", "mps"])
-def test_the_device_is_what_there_is(device: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unavailable_device_becomes_the_cpu(device: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config: Any = configured("surfels", data=tmp_path, overrides={"machine.device_type": device})
     config.set_timestamp()
     wanted = "cuda" if device == "cuda" and torch.cuda.is_available() else "cpu"
     assert config.machine.device_type == wanted
-    assert ("taking the CPU" in capsys.readouterr().out) == (wanted != device)
+    assert ("Using the CPU" in capsys.readouterr().out) == (wanted != device)
 
 
 def test_paths_do_not_depend_on_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,7 @@ CANONICAL = 1
 
 
 def build(head: HeadModel, shots: list[Shot] | None = None, **given: Any) -> Learner:
-    """The learner of an avatar on ``head`` that begins with these pictures; about to be loaded where none are given."""
+    """Return the learner of an avatar on ``head``, initialised from ``shots``; without shots, an empty one."""
     settings = {"num_surfels": 300, "sdf": SMALL_FIELD, "networks": False, "ray_samples": (8, 8)} | given
     return start_learner(
         LearnerConfig(**settings), tiny_record(head, CANONICAL), None if shots is None else lambda: shots, seed=0
@@ -98,7 +98,7 @@ def test_all_cameras_of_the_moment_get_the_refined_motion_and_others_do_not(untr
         assert torch.equal(untrained.motion.at(Asking(rows[row])), rows[row])
 
 
-def test_nothing_is_refined_where_tracking_is_believed_or_there_is_no_surface(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_refined_without_tracking_prior_or_surface(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tracking_refinement.torch.optim, "Adam", lambda *_, **__: pytest.fail("refined"))
     for learner in (build(tiny_head_model(), tracking_prior=0.0), build(tiny_head_model(), with_sdf=False)):
         before = learner.motion.canonical().clone()

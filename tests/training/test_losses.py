@@ -137,7 +137,7 @@ def test_field_color_and_flatness_are_means() -> None:
     assert float(losses.flatness(torch.tensor([0.0, 0.5, 1.0]))) == pytest.approx(0.5)
 
 
-def test_appearance_is_the_mean_difference_of_the_rays_that_say_something() -> None:
+def test_appearance_is_the_mean_difference_of_the_rays_with_a_target() -> None:
     shown = torch.tensor([[0.2, 0.4, 0.6], [0.9, 1.0, 0.8]], requires_grad=True)
     expected = torch.tensor([[0.5, 0.4, 0.6], [0.7, 1.0, 0.9]])
     loss = losses.appearance(shown, expected, torch.ones(2, dtype=torch.bool))

@@ -13,7 +13,7 @@ from sage_ns.training.schedule import PhaseSteps, Schedule, settle_steps
 
 
 class Recording:
-    """A phase that only writes down what it is asked for."""
+    """A phase that only records its calls."""
 
     name: ClassVar[str] = "recording"
     title: ClassVar[str] = "Recording"
@@ -108,5 +108,5 @@ def test_settings_are_named_as_the_phases_are():
     from sage_ns.plugin.presets import PRESETS
     from sage_ns.training.phases import PHASES
 
-    assert list(PhaseSteps().asked()) == list(PHASES)
+    assert list(PhaseSteps().by_name()) == list(PHASES)
     assert all(list(preset.steps) == list(PHASES) for preset in PRESETS.values())

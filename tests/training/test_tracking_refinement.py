@@ -56,7 +56,7 @@ def vertices(head: HeadModel, motion: Tensor) -> Tensor:
 
 
 def skin(head: HeadModel) -> Tensor:
-    """Vertices of the face without lips, lids and eyeballs: about what the surface says something."""
+    """Vertices of the face without lips, lids and eyeballs: those that the surface can place."""
     chosen = head.regions.vertex_mask("face", head.num_vertices)
     for name in ("lips", "eyes", "scalp"):
         chosen &= ~head.regions.vertex_mask(name, head.num_vertices)
@@ -109,7 +109,7 @@ def test_what_fits_already_stays(head: HeadModel, tracked: Tensor) -> None:
     torch.testing.assert_close(refined(head, tracked, tracked), tracked, rtol=0, atol=1e-5)
 
 
-def test_the_more_tracking_is_believed_the_less_it_is_changed(head: HeadModel, tracked: Tensor) -> None:
+def test_a_stronger_prior_changes_the_tracking_less(head: HeadModel, tracked: Tensor) -> None:
     true = tracked.clone()
     true[FlameParams.TRANSLATION] += OFFSET
     moved = [apart(head, tracked, refined(head, tracked, true, prior=prior)) for prior in (0.01, 10.0, 1e4)]
@@ -127,7 +127,7 @@ def test_jaw_eyes_and_expression_are_never_moved(head: HeadModel, tracked: Tenso
 
 
 def test_hair_that_stands_off_draws_with_bounded_force(head: HeadModel, tracked: Tensor) -> None:
-    """A tenth of the vertices lie 5 cm too deep; the others count as if nothing was."""
+    """A tenth of the vertices lie 5 cm too deep; they must not affect the others."""
     field: Any = Tangent(head, tracked)
     field.places[::10] += 0.05 * field.normals[::10]
     assert apart(head, refined_motion(field, head, tracked), tracked) < 5e-4

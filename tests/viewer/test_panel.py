@@ -73,7 +73,7 @@ def panel(
 
 
 def use(handle: Any, value: Any = True) -> None:
-    """What happens when somebody changes an element, or presses a button."""
+    """Change an element or press a button like a user."""
     handle._impl.value = value
     for callback in handle._impl.update_cb:
         callback(viser.GuiEvent(client=object(), client_id=0, target=handle))  # pyright: ignore[reportArgumentType]
@@ -131,7 +131,7 @@ def test_playing_goes_on_by_itself(panel: PuppetPanel) -> None:
     wait_until(lambda: panel.sequence._play.visible)
 
 
-def test_a_wrong_motion_file_is_named_and_what_played_plays_on(panel: PuppetPanel, avatar: Any, tmp_path: Path) -> None:
+def test_a_wrong_motion_file_is_named_and_not_played(panel: PuppetPanel, avatar: Any, tmp_path: Path) -> None:
     before = panel.puppet.playback.driver
     for path in ("", "no/such.npz", str(tmp_path)):
         panel.sequence.load(path)
@@ -193,7 +193,7 @@ def test_the_mesh_is_where_the_avatar_is(panel: PuppetPanel, monkeypatch: pytest
     assert panel.viewer.control_panel._layer_depth.value
 
 
-def test_what_could_not_be_drawn_is_told_until_something_can(panel: PuppetPanel) -> None:
+def test_an_error_is_shown_until_a_picture_can_be_drawn(panel: PuppetPanel) -> None:
     panel.shown.error = SageError("no {surface}")
     wait_until(lambda: panel._problem.visible)
     assert "SageError: no {surface}" in panel._problem.content
@@ -279,8 +279,8 @@ def test_an_error_leaves_an_empty_picture_and_says_so(avatar: Any) -> None:
         shown.get_outputs_for_camera(camera)
 
 
-def test_what_has_begun_is_drawn_before_the_viewer_interrupts(avatar: Any) -> None:
-    """As nerfstudio does it: a trace function that raises at the next line, whichever that is."""
+def test_a_started_drawing_is_completed_before_the_viewer_interrupts(avatar: Any) -> None:
+    """Interrupt like nerfstudio: with a trace function that raises at the next line."""
     interrupt, drawn = False, []
 
     class Interrupted(Drawn):
@@ -305,7 +305,7 @@ def test_what_has_begun_is_drawn_before_the_viewer_interrupts(avatar: Any) -> No
     assert not interrupt and shown.error is None
 
 
-def test_pictures_of_what_moves_are_as_large_as_they_are_worth() -> None:
+def test_picture_size_while_the_avatar_moves() -> None:
     large = (400_000, 1.0 / 30 + 0.4)
     assert moving_pixels((1_000, 0.001), (401_000, 0.401)) == pytest.approx(33_333, rel=0.05), "1 us a pixel"
     # Posing takes half a second: a few pixels less would not make it faster.

@@ -50,7 +50,7 @@ def test_sliders_at_zero_are_the_neutral_head(avatar: Avatar, puppet: Puppet) ->
     torch.testing.assert_close(puppet.manual_motion(), avatar.neutral().motion_vector()[0], rtol=0, atol=1e-6)
 
 
-def test_sliders_turn_joints_the_way_they_say(avatar: Avatar, puppet: Puppet) -> None:
+def test_sliders_turn_joints_in_the_named_direction(avatar: Avatar, puppet: Puppet) -> None:
     puppet.values = {"Jaw open": 20.0, "Jaw aside": 5.0, "Eyes aside": 30.0, "Head turn": 40.0, "Head nod": 10.0}
     params = parts(puppet.manual_motion())
     torch.testing.assert_close(params.jaw_pose[0], torch.tensor([math.radians(20), math.radians(5), 0.0]))
@@ -119,7 +119,7 @@ def test_a_driver_moves_the_face_but_not_the_head(avatar: Avatar, puppet: Puppet
 
 def test_playing_takes_time_and_interpolates_within_a_sequence() -> None:
     playback = Playback(ramp(20))
-    assert not playback.advance(1.0), "not before somebody presses play"
+    assert not playback.advance(1.0), "not before the user presses play"
     playback.play()
     playback.frames_per_second = 10.0
     assert playback.advance(0.05) and playback.frame == 0
@@ -146,7 +146,7 @@ def test_without_a_loop_the_end_is_the_end_and_play_starts_again() -> None:
     assert torch.equal(playback.motion(), torch.zeros(20))
 
 
-def test_time_only_goes_by_for_what_is_shown(puppet: Puppet) -> None:
+def test_only_the_current_source_advances(puppet: Puppet) -> None:
     puppet.playback.play()
     puppet.source = "manual"
     assert not puppet.is_moving and not puppet.advance(0.1) and puppet.playback.position == 0
