@@ -2,8 +2,8 @@
 
     python examples/02_capture_from_arrays.py avatar.npz my_capture
 
-In this example, an avatar replaces the person, the cameras and the tracker. With your own data, make a `CameraPicture` for
-every picture, and give one row of FLAME parameters per moment.
+In this example, an avatar replaces the person, the cameras and the tracker. With your own data, make a
+`CameraPicture` for every picture, and give one row of FLAME parameters per moment.
 """
 
 import math
