@@ -6,15 +6,12 @@ registry before they load torch; modules of formats therefore import heavy packa
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-
 from sage_ns.exchange.splat_formats.registry import SplatWriter as SplatWriter
 from sage_ns.exchange.splat_formats.registry import describe_writers as describe_writers
 from sage_ns.exchange.splat_formats.registry import register_writer as register_writer
 from sage_ns.exchange.splat_formats.registry import writer_of as writer_of
 from sage_ns.exchange.splat_formats.registry import writers as writers
 from sage_ns.exchange.splat_formats.registry import writers_table as writers_table
+from sage_ns.system.registry import import_modules
 
-for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"{__name__}.{_module.name}")
+import_modules(__name__, __path__)

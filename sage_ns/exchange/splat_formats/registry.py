@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from typing import TYPE_CHECKING, ClassVar
 
-from sage_ns.errors import SageError
+from sage_ns.system.registry import Registry
 
 if TYPE_CHECKING:
     from sage_ns.exchange.splats import Splats
@@ -34,29 +34,15 @@ class SplatWriter(ABC):
         """Write splats to a file without changing their axes. An error leaves no partial file."""
 
 
-Writer = TypeVar("Writer", bound=SplatWriter)
-_WRITERS: dict[str, SplatWriter] = {}
+_REGISTRY: Registry[SplatWriter] = Registry("splat format")
 
-
-def register_writer(writer: type[Writer]) -> type[Writer]:
-    """Class decorator: add a writer to ``sage-export splats`` and to the texts about splat formats.
-
-    Raises:
-        SageError: Another writer has the same name. (The same class again, as in a notebook, replaces itself.)
-    """
-    known = _WRITERS.get(writer.name)
-    if known is not None and _place(type(known)) != _place(writer):
-        raise SageError(
-            f"splat writer {_place(writer)}: name '{writer.name}' is taken by {_place(type(known))}. Choose another "
-            "name."
-        )
-    _WRITERS[writer.name] = writer()
-    return writer
+register_writer = _REGISTRY.register
+"""Class decorator: add a writer to ``sage-export splats`` and to the texts about splat formats."""
 
 
 def writers() -> list[SplatWriter]:
     """Return all writers, in the order of their names."""
-    return sorted(_WRITERS.values(), key=lambda writer: writer.name)
+    return _REGISTRY.entries()
 
 
 def writer_of(name: str) -> SplatWriter:
@@ -65,9 +51,7 @@ def writer_of(name: str) -> SplatWriter:
     Raises:
         SageError: There is no format of that name; lists all names.
     """
-    if name not in _WRITERS:
-        raise SageError(f"splat format '{name}': choose one of {', '.join(writer.name for writer in writers())}")
-    return _WRITERS[name]
+    return _REGISTRY[name]
 
 
 def describe_writers() -> str:
@@ -81,7 +65,3 @@ def writers_table() -> str:
     for writer in writers():
         lines.append(f"| `{writer.name}` | `{writer.suffix}` | {writer.holds} | {writer.programs} |")
     return "\n".join(lines)
-
-
-def _place(writer: type[SplatWriter]) -> str:
-    return f"{writer.__module__}.{writer.__qualname__}"

@@ -6,14 +6,11 @@ registry before they load torch; modules of readers therefore import heavy packa
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-
 from sage_ns.motion.files.load import load_motion as load_motion
 from sage_ns.motion.files.registry import MotionReader as MotionReader
 from sage_ns.motion.files.registry import MotionSplit as MotionSplit
 from sage_ns.motion.files.registry import describe_readers as describe_readers
 from sage_ns.motion.files.registry import register_reader as register_reader
+from sage_ns.system.registry import import_modules
 
-for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"{__name__}.{_module.name}")
+import_modules(__name__, __path__)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from sage_ns.errors import CaptureError
 from sage_ns.motion.files.npz_names import npz_names
+from sage_ns.system.registry import Registry
 
 if TYPE_CHECKING:
     from sage_ns.motion.motion import Motion
@@ -48,29 +49,15 @@ class MotionReader(ABC):
         """
 
 
-Reader = TypeVar("Reader", bound=MotionReader)
-_READERS: dict[str, MotionReader] = {}
+_REGISTRY: Registry[MotionReader] = Registry("motion reader", CaptureError)
 
-
-def register_reader(reader: type[Reader]) -> type[Reader]:
-    """Class decorator: add a reader to `load_motion` and to the texts about motion formats.
-
-    Raises:
-        CaptureError: Another reader has the same name. (The same class again, as in a notebook, replaces itself.)
-    """
-    known = _READERS.get(reader.name)
-    if known is not None and _place(type(known)) != _place(reader):
-        raise CaptureError(
-            f"motion reader {_place(reader)}: name '{reader.name}' is taken by {_place(type(known))}. Choose another "
-            "name."
-        )
-    _READERS[reader.name] = reader()
-    return reader
+register_reader = _REGISTRY.register
+"""Class decorator: add a reader to `load_motion` and to the texts about motion formats."""
 
 
 def readers() -> list[MotionReader]:
     """Return all readers, the most specific first."""
-    return sorted(_READERS.values(), key=lambda reader: (-reader.specificity, reader.name))
+    return sorted(_REGISTRY.entries(), key=lambda reader: -reader.specificity)
 
 
 def reader_for(path: Path) -> MotionReader:
@@ -119,7 +106,3 @@ def _contents(path: Path) -> str:
 
 def _listing(names: list[str]) -> str:
     return ", ".join(names[:8]) + (" ..." if len(names) > 8 else "") if names else "nothing"
-
-
-def _place(reader: type[MotionReader]) -> str:
-    return f"{reader.__module__}.{reader.__qualname__}"

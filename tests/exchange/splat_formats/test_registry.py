@@ -27,7 +27,7 @@ DOCS = Path(__file__).parents[3] / "docs" / "formats.md"
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[SplatWriter]]:
     """A format that writes the number of splats; removed after the test."""
-    monkeypatch.setattr(registry, "_WRITERS", dict(registry._WRITERS))
+    monkeypatch.setattr(registry._REGISTRY, "_entries", dict(registry._REGISTRY._entries))
 
     @register_writer
     class Counts(SplatWriter):

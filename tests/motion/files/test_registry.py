@@ -25,7 +25,7 @@ BEGIN, END = "<!-- motion formats: begin -->\n", "\n<!-- motion formats: end -->
 @pytest.fixture(autouse=True)
 def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Remove the readers that a test registers after it."""
-    monkeypatch.setattr(registry, "_READERS", dict(registry._READERS))
+    monkeypatch.setattr(registry._REGISTRY, "_entries", dict(registry._REGISTRY._entries))
 
 
 class JawCsv(MotionReader):
