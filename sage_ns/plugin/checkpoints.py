@@ -14,6 +14,8 @@ import torch
 from nerfstudio.engine.trainer import TrainerConfig
 
 from sage_ns.errors import SageError
+from sage_ns.system.npz_reader import BROKEN
+from sage_ns.system.user_files import check_regular
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,8 @@ def checkpoint_to_resume(config: TrainerConfig) -> Path | None:
     """
     if config.load_dir is None:
         path = config.load_checkpoint
-        if path is not None and not path.is_file():
-            raise SageError(f"--load-checkpoint {path} does not exist.")
+        if path is not None:
+            check_regular(path, SageError, "Give a checkpoint of a run (step-*.ckpt) as --load-checkpoint.")
         return path
     if not config.load_dir.is_dir():
         raise SageError(f"--load-dir {config.load_dir} is not a folder. Give the nerfstudio_models folder of a run.")
@@ -56,11 +58,12 @@ def read_header(checkpoint: Path) -> CheckpointHeader:
     Raises:
         SageError: it is no checkpoint of this program.
     """
+    check_regular(checkpoint, SageError, "Give a checkpoint of a run (step-*.ckpt).")
     try:
         content = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
         phases = {str(name): int(length) for name, length in content["phases"].items()}
         return CheckpointHeader(int(content["step"]), phases)
-    except (OSError, RuntimeError, KeyError, AttributeError, TypeError, ValueError, UnpicklingError) as error:
+    except (*BROKEN, AttributeError, ImportError, UnpicklingError) as error:
         raise SageError(f"{checkpoint} is not a checkpoint of a training: {error}") from error
 
 

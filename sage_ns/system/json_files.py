@@ -16,7 +16,6 @@ MAX_JSON_VALUES = 10_000_000
 """Most values (list entries, keys, lists, objects) in a file; with the file's text they take less than 2 GiB."""
 WHOLE_TOLERANCE = 1e-6
 """Numbers this close to a whole one are meant to be whole: exporters compute sizes in floating point."""
-_LONGEST_SHOWN = 40
 
 
 def load_json(path: Path, error: type[SageError], hint: str = "") -> Any:
@@ -69,13 +68,13 @@ def whole_number(value: object) -> int | None:
     return nearest if abs(number - nearest) <= WHOLE_TOLERANCE else None
 
 
-def shown(value: object) -> str:
-    """Return a value from a file for a message, cut to a few words."""
+def shown(value: object, longest: int = 60) -> str:
+    """Return a value from a file for a message, cut to ``longest`` characters."""
     try:
         text = repr(value)
     except (RecursionError, ValueError):  # nested too deep, or an integer of thousands of digits
         return f"a {type(value).__name__}"
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}... ({len(text)} characters)"
+    return text if len(text) <= longest else f"{text[:longest]}... ({len(text)} characters)"
 
 
 def _decoded(content: bytes, path: Path, error: type[SageError], hint: str) -> str:

@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from sage_ns.errors import SageError
 
+NO_SUCH_FILE = "no such file"
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a named pipe (FIFO)"),
@@ -32,7 +33,7 @@ def fault_of_file(path: Path | str) -> str | None:
     except FileNotFoundError:
         if os.path.islink(path):
             return f"is a link to {os.readlink(path)}, which does not exist"
-        return "no such file"
+        return NO_SUCH_FILE
     except OSError as error:  # a file in place of a folder, a name that is too long, a folder that may not be entered
         return f"cannot be opened ({error.strerror})"
     except ValueError as error:  # a null character in the name
@@ -109,5 +110,5 @@ def _kind(mode: int) -> str:
 
 
 def _refusal(path: Path | str, error: type[SageError], fault: str, hint: str) -> SageError:
-    separator = ":" if fault == "no such file" else ""
+    separator = ":" if fault == NO_SUCH_FILE else ""
     return error(f"{path}{separator} {fault}. {hint}".rstrip())

@@ -87,5 +87,5 @@ def test_numbers(value: Any, finite: float | None, whole: int | None) -> None:
 
 def test_long_values_are_cut_in_messages() -> None:
     assert shown("a") == "'a'"
-    assert shown("a" * 100) == f"'{'a' * 39}... (102 characters)"
+    assert shown("a" * 100, 40) == f"'{'a' * 39}... (102 characters)"
     assert shown(10**5000) == "a int"

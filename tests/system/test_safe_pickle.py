@@ -163,6 +163,10 @@ def copies_of_a_list() -> bytes:
     return b"\x80\x02}X\x01\x00\x00\x00x(" + numbers + copy * 9000 + b"ls."
 
 
+def wide(matrix: sparse.spmatrix) -> bytes:
+    return pickle.dumps({"J_regressor": matrix})
+
+
 BOMBS = {
     "billion laughs": (lambda: pickle.dumps({"x": laughs(12, "lists")}), "refers to its parts too often"),
     "laughing dicts": (lambda: pickle.dumps({"x": laughs(12, "dicts")}), "refers to its parts too often"),
@@ -177,13 +181,13 @@ BOMBS = {
     "long frame": (lambda: b"\x80\x04\x95" + (2**62).to_bytes(8, "little") + b"}.", "not a readable pickle"),
     "long list of bytes": (lambda: b"\x80\x02}X\x01\x00\x00\x00xcbuiltins\nlist\nU\x02ab\x85Rs.", "container of a str"),
     "persistent": (lambda: b"Pfile\n.", "PERSID"),
-    "sparse rows": (lambda: pickle.dumps({"J_regressor": sparse.csr_matrix((5, 10**10))}), r"\[5, 10000000000\]"),
+    "sparse rows": (lambda: wide(sparse.csr_matrix((5, 10**10))), r"\[5, 10000000000\]"),
     "sparse coordinates": (
-        lambda: pickle.dumps({"J_regressor": sparse.coo_matrix((10**10, 5))}),
+        lambda: wide(sparse.coo_matrix((10**10, 5))),
         r"\[10000000000, 5\]",
     ),
     "sparse square": (
-        lambda: pickle.dumps({"J_regressor": sparse.csc_matrix((10**6, 10**6))}),
+        lambda: wide(sparse.csc_matrix((10**6, 10**6))),
         r"\[1000000, 1000000\], 7.28 TiB",
     ),
     "array of texts": (

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
 
 from sage_ns.errors import CaptureError
-from sage_ns.motion.files.npz_names import npz_names
+from sage_ns.system.npz_reader import npz_names
+from sage_ns.system.user_files import check_regular
 
 if TYPE_CHECKING:
     from sage_ns.motion.motion import Motion
@@ -80,6 +81,8 @@ def reader_for(path: Path) -> MotionReader:
     """
     if not path.exists():
         raise CaptureError(f"{path}: no such file or folder. Give {describe_readers()}.")
+    if not path.is_dir():
+        check_regular(path, CaptureError)
     found = [reader for reader in readers() if reader.recognises(path)]
     if not found:
         raise CaptureError(f"{path}: {_contents(path)}. Give {describe_readers()}.")
