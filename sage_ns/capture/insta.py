@@ -164,9 +164,8 @@ def _picture(entry: Mapping[str, Any], source: Path, split: SplitName, name: str
     pose = camera_to_world(entry.get("transform_matrix"), name)
     width, height = whole_number(entry.get("w")), whole_number(entry.get("h"))
     if width is None or height is None:
-        raise CaptureError(
-            f"{name}: 'w' x 'h' is {width} x {height}; expected whole pixels, for the frame or for the file"
-        )
+        found = f"{shown(entry.get('w'))} x {shown(entry.get('h'))}"
+        raise CaptureError(f"{name}: 'w' x 'h' is {found}; expected whole pixels, for the frame or for the file")
     return _Picture(int(path.stem), path, pose, (width, height), split, name)
 
 

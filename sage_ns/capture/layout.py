@@ -52,12 +52,10 @@ def read_capture(folder: Path | str, cy_origin: CyOrigin = "auto") -> Capture:
     folder = Path(folder).expanduser().absolute()
     train_file = _training_file(folder)
     train = read_frames(train_file, cy_origin)
-    multiframe_file = folder / TRAIN_MULTIFRAME
     # What has the name but is no file is an error of reading, not a split that the capture lacks.
-    multiframe = read_frames(multiframe_file, cy_origin) if os.path.lexists(multiframe_file) else train
-    val, test = (
-        read_frames(folder / name, cy_origin) if os.path.lexists(folder / name) else () for name in (VAL, TEST)
-    )
+    there = {name: os.path.lexists(folder / name) for name in (TRAIN_MULTIFRAME, VAL, TEST)}
+    multiframe = read_frames(folder / TRAIN_MULTIFRAME, cy_origin) if there[TRAIN_MULTIFRAME] else train
+    val, test = (read_frames(folder / name, cy_origin) if there[name] else () for name in (VAL, TEST))
     if not train and not multiframe:
         raise CaptureError(f"{train_file}: the training split is empty ('frames' lists nothing). Export it again.")
     frames = (*train, *multiframe, *val, *test)

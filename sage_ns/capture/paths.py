@@ -33,7 +33,7 @@ def absolute_path(folder: Path, name: object, field: str, source: str) -> Path:
     """
     if not isinstance(name, str) or not name or not _is_encodable(name):
         raise CaptureError(f"{source}: '{field}' is {shown(name)}; expected a path relative to the file's folder.")
-    if "\\" in name and not os.path.lexists(folder / name):
+    if not os.path.lexists(folder / name):
         if _WINDOWS_ROOT.match(name):
             raise _outside(name, field, source)
         name = name.replace("\\", "/")

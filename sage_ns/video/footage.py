@@ -40,8 +40,11 @@ class PictureFootage:
         """The picture of the nearest row."""
         path = self.paths[min(round(row), len(self.paths) - 1)]
         check_regular(path, VideoError)
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
+        try:
+            with Image.open(path) as image:
+                return np.asarray(image.convert("RGB"))
+        except (OSError, SyntaxError, ValueError) as error:
+            raise VideoError(f"{path} is not a readable image: {error}. Copy or export it again.") from error
 
 
 @dataclass

@@ -5,6 +5,7 @@ Both are under the MIT licence; their licence files go along with the copies.
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
@@ -79,10 +80,10 @@ def reader_for(path: Path) -> MotionReader:
     Raises:
         CaptureError: None recognises it, or two that are equally specific do.
     """
-    if not path.exists():
+    if not os.path.lexists(path):
         raise CaptureError(f"{path}: no such file or folder. Give {describe_readers()}.")
     if not path.is_dir():
-        check_regular(path, CaptureError)
+        check_regular(path, CaptureError, f"Give {describe_readers()}.")
     found = [reader for reader in readers() if reader.recognises(path)]
     if not found:
         raise CaptureError(f"{path}: {_contents(path)}. Give {describe_readers()}.")
