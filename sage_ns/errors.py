@@ -44,7 +44,7 @@ class OptionError(SageError):
     def as_flags(self) -> str:
         """Return the message with the options written as command-line flags: ``--neutral-frame 4: ...``."""
         flags = [f"--{name.replace('_', '-')} {value}" for name, value in self.options.items()]
-        return f"{' '.join(flags)}: {self.problem}"
+        return printable(f"{' '.join(flags)}: {self.problem}")
 
 
 class HeadModelError(SageError):

@@ -7,11 +7,10 @@ from pickle import UnpicklingError
 
 import torch
 from jaxtyping import Bool, Float
-from rich.markup import escape
 from torch import Tensor
 
 from sage_ns.errors import SageError
-from sage_ns.system.console import console
+from sage_ns.system.console import console, escape
 from sage_ns.system.npz_reader import BROKEN
 from sage_ns.system.user_files import check_regular
 
