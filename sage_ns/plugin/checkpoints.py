@@ -15,6 +15,7 @@ from nerfstudio.engine.trainer import TrainerConfig
 
 from sage_ns.errors import SageError
 from sage_ns.system.npz_reader import BROKEN
+from sage_ns.system.torch_files import check_torch_file
 from sage_ns.system.user_files import check_regular
 
 
@@ -58,7 +59,7 @@ def read_header(checkpoint: Path) -> CheckpointHeader:
     Raises:
         SageError: it is no checkpoint of this program.
     """
-    check_regular(checkpoint, SageError, "Give a checkpoint of a run (step-*.ckpt).")
+    check_torch_file(checkpoint, SageError, "Give a checkpoint of a run (step-*.ckpt).")
     try:
         content = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
         phases = {str(name): int(length) for name, length in content["phases"].items()}
