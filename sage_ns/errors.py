@@ -9,8 +9,23 @@ from types import TracebackType
 from typing import Any
 
 
+def printable(text: object) -> str:
+    """Return a text with every character that could steer a terminal written as its escape sequence (``\\x1b``).
+
+    Names of files and texts from files may hold escape sequences, line separators, marks that reverse the reading
+    direction, and bytes that are not UTF-8. Line breaks and tabs stay: messages may have several lines.
+    """
+    return "".join(
+        each if each.isprintable() or each in "\n\t" else each.encode("unicode_escape").decode("ascii")
+        for each in str(text)
+    )
+
+
 class SageError(Exception):
-    """Base class of all errors that sage_ns raises for the user to act on."""
+    """Base class of all errors that sage_ns raises for the user to act on. Its text is safe to print on a terminal."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class OptionError(SageError):
@@ -29,7 +44,7 @@ class OptionError(SageError):
     def as_flags(self) -> str:
         """Return the message with the options written as command-line flags: ``--neutral-frame 4: ...``."""
         flags = [f"--{name.replace('_', '-')} {value}" for name, value in self.options.items()]
-        return f"{' '.join(flags)}: {self.problem}"
+        return printable(f"{' '.join(flags)}: {self.problem}")
 
 
 class HeadModelError(SageError):

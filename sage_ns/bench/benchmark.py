@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 
 from sage_ns.bench import table
 from sage_ns.bench.comparison import COMPARED, write_comparison
@@ -20,6 +19,7 @@ from sage_ns.bench.result import RESULT_FILE, Result
 from sage_ns.bench.rows import ROWS
 from sage_ns.bench.worker import Display, run_apart
 from sage_ns.errors import SageError
+from sage_ns.system.console import escape
 from sage_ns.system.files import write_json, write_text
 
 TABLE_FILE = "table.md"

@@ -50,6 +50,7 @@ from sage_ns.plugin.cameras import pinhole_camera
 from sage_ns.raster import Buffers, PinholeCamera
 from sage_ns.raster.supersampling import enlarged
 from sage_ns.rig.carry import CarriedPoints
+from sage_ns.system.array_fields import read_npz
 from sage_ns.system.files import write_json
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from sage_ns.plugin.model import SageModel
     from sage_ns.plugin.pipeline import SagePipeline
 
+_TRUTH = ("face", "timesteps", "triangles", "vertices")
 NUM_SAMPLES = 40_000
 """Number of points on a surface, including those that no camera sees."""
 FUSION_CELL = 0.0015
@@ -80,19 +82,17 @@ class Truth:
         Raises:
             SageError: The file or one of its fields is missing, or the file does not contain the moment.
         """
-        if not path.is_file():
-            raise SageError(f"{path} does not exist; expected an npz file with the true surface")
-        with np.load(path) as arrays:
-            missing = {"timesteps", "vertices", "triangles", "face"} - set(arrays)
-            if missing:
-                raise SageError(f"{path}: found no '{min(missing)}', expected timesteps, vertices, triangles and face")
-            rows = np.flatnonzero(arrays["timesteps"] == timestep)
-            if len(rows) == 0:
-                known = ", ".join(map(str, arrays["timesteps"]))
-                raise SageError(f"{path}: no timestep {timestep}; there are {known}. Give one of them as --timestep.")
-            vertices = torch.from_numpy(arrays["vertices"][rows[0]]).float()
-            triangles = torch.from_numpy(arrays["triangles"]).long()
-            return cls(plain_mesh(vertices, triangles), torch.from_numpy(arrays["face"]).bool())
+        arrays = read_npz(path, SageError, _TRUTH)
+        missing = [name for name in _TRUTH if name not in arrays]
+        if missing:
+            raise SageError(f"{path}: found no '{missing[0]}', expected {', '.join(_TRUTH[:-1])} and {_TRUTH[-1]}")
+        rows = np.flatnonzero(arrays["timesteps"] == timestep)
+        if len(rows) == 0:
+            known = ", ".join(map(str, arrays["timesteps"]))
+            raise SageError(f"{path}: no timestep {timestep}; there are {known}. Give one of them as --timestep.")
+        vertices = torch.from_numpy(arrays["vertices"][rows[0]]).float()
+        triangles = torch.from_numpy(arrays["triangles"]).long()
+        return cls(plain_mesh(vertices, triangles), torch.from_numpy(arrays["face"]).bool())
 
 
 @dataclass

@@ -129,8 +129,9 @@ def _cell(figure: Figure | None, digits: int) -> str:
 
 def as_rich(sheet: Sheet) -> Table:
     """Convert a table for the console."""
-    from rich.markup import escape
     from rich.table import Table
+
+    from sage_ns.system.console import escape
 
     table = Table(title=escape(sheet.title), title_justify="left")
     for index, heading in enumerate(sheet.headings):

@@ -10,11 +10,11 @@ from pathlib import Path
 from types import TracebackType
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from sage_ns.bench.clock import Clock
 from sage_ns.bench.job import Job
+from sage_ns.system.console import escape
 
 LOG_FILE = "log.txt"
 

@@ -6,9 +6,7 @@ Format: VHAP's NeRF export, which GaussianAvatars and SurFhead train on. Cameras
 
 from __future__ import annotations
 
-import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +16,15 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image, UnidentifiedImageError
 
+from sage_ns.capture.paths import FolderListing, absolute_path
 from sage_ns.errors import CaptureError
+from sage_ns.system.json_files import finite_number, load_json, shown, whole_number
+from sage_ns.system.user_files import check_regular
 
 CyOrigin = Literal["auto", "top", "bottom"]
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+_LARGEST_INDEX = 2**63 - 1
+_LONGEST_LIST_OF_KEYS = 300
 
 ROTATION_TOLERANCE = 1e-3
 """Largest entry of ``|R^T R - I|`` that still counts as a rotation; exports carry about 1e-6."""
@@ -78,12 +80,14 @@ class _Record:
 
     def index(self, name: str) -> int | None:
         """Return the whole number >= 0 under ``name`` of the frame, or None if absent."""
-        value = self.number(name, self.frame)
-        if value is None:
+        if self.number(name, self.frame) is None:
             return None
-        if value < 0 or value != int(value):
+        # Not through a float, which holds integers exactly up to 2^53 only: some ids are nanoseconds.
+        value = self.frame[name]
+        if value != int(value) or not 0 <= value <= _LARGEST_INDEX:
             raise CaptureError(
-                f"{self.source}: '{name}' is {value}; expected a whole number >= 0. Re-export the capture."
+                f"{self.source}: '{name}' is {shown(value)}; expected a whole number in 0..2^63 - 1. "
+                "Re-export the capture."
             )
         return int(value)
 
@@ -92,17 +96,10 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:
-        CaptureError: the file cannot be read, is not JSON (with line and column), or is not an object.
+        CaptureError: the file cannot be read, is not JSON (with line and column), exceeds the limits of
+            `sage_ns.system.json_files`, or is not an object.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise CaptureError(
-            f"{path} is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}. "
-            "The file is probably truncated; export or copy it again."
-        ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise CaptureError(f"{path} cannot be read: {error}. Check that it exists and is a text file.") from error
+    content = load_json(path, CaptureError, "Check that it exists and is a text file.")
     if not isinstance(content, dict):
         raise CaptureError(f"{path}: expected a JSON object with a list 'frames', found a {type(content).__name__}.")
     return content
@@ -112,7 +109,7 @@ def frame_entries(content: Mapping[str, Any], path: Path) -> list[Mapping[str, A
     """Return the objects in the list ``frames`` of a parsed transforms file; the list may be empty."""
     entries = content.get("frames")
     if not isinstance(entries, list):
-        found = f"a {type(entries).__name__}" if "frames" in content else f"keys {sorted(content)}"
+        found = f"a {type(entries).__name__}" if "frames" in content else f"keys {_keys(content)}"
         raise CaptureError(f"{path}: expected a list 'frames', found {found}. Is this a VHAP transforms file?")
     for position, entry in enumerate(entries):
         if not isinstance(entry, Mapping):
@@ -136,8 +133,9 @@ def read_frames(path: Path, cy_origin: CyOrigin = "auto") -> tuple[Frame, ...]:
     content = read_json(path)
     origin = _resolve_cy_origin(content, cy_origin, path)
     folder = path.parent.resolve()
+    listing = FolderListing()
     frames = [
-        _parse_frame(_Record(entry, content, f"{path}, frame {position}"), folder, origin)
+        _parse_frame(_Record(entry, content, f"{path}, frame {position}"), folder, origin, listing)
         for position, entry in enumerate(frame_entries(content, path))
     ]
     return tuple(sorted(frames, key=lambda frame: (frame.timestep, frame.camera_index)))
@@ -153,25 +151,15 @@ def moment_of(entry: Mapping[str, Any], source: str, folder: Path) -> tuple[int,
     timestep = record.index("timestep_index")
     if timestep is None:
         raise CaptureError(
-            f"{source}: no 'timestep_index' (found {sorted(entry)}). sage_ns reads VHAP exports, where every frame "
+            f"{source}: no 'timestep_index' (found {_keys(entry)}). sage_ns reads VHAP exports, where every frame "
             "states its timestep; Blender-style transforms do not. Convert INSTA folders with `sage-capture insta`."
         )
     if "flame_param_path" not in entry:
         raise CaptureError(
-            f"{source}: no 'flame_param_path' (found {sorted(entry)}). Export the capture with FLAME parameters "
+            f"{source}: no 'flame_param_path' (found {_keys(entry)}). Export the capture with FLAME parameters "
             "(VHAP: --flame-mode param)."
         )
     return timestep, absolute_path(folder, entry["flame_param_path"], "flame_param_path", source)
-
-
-def absolute_path(folder: Path, name: object, field: str, source: str) -> Path:
-    """Return ``name``, relative to ``folder``, as an absolute path without ``..``.
-
-    ``folder`` should be resolved: then ``../sibling`` of a symlinked union folder is the right sibling.
-    """
-    if not isinstance(name, str) or not name:
-        raise CaptureError(f"{source}: '{field}' is {name!r}; expected a path relative to the file's folder.")
-    return Path(os.path.normpath(folder / name))
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -180,26 +168,23 @@ def image_size(path: Path) -> tuple[int, int]:
     Raises:
         CaptureError: the file is missing or not an image.
     """
+    check_regular(path, CaptureError, "Copy the image back or take its frame out of the transforms file.")
     try:
         with Image.open(path) as image:
             return image.size
-    except FileNotFoundError as error:
-        raise CaptureError(
-            f"image {path} is missing. Restore it or remove its frame from the transforms file."
-        ) from error
     except (UnidentifiedImageError, OSError) as error:
         raise CaptureError(f"{path} is not a readable image: {error}. Copy or export it again.") from error
 
 
-def _parse_frame(record: _Record, folder: Path, cy_origin: Literal["top", "bottom"]) -> Frame:
+def _parse_frame(record: _Record, folder: Path, cy_origin: Literal["top", "bottom"], listing: FolderListing) -> Frame:
     entry, source = record.frame, record.source
     timestep, flame_param_path = moment_of(entry, source, folder)
     if "file_path" not in entry:
-        raise CaptureError(f"{source}: no 'file_path' (found {sorted(entry)}). Every frame must name its image.")
-    image_path = _with_suffix(absolute_path(folder, entry["file_path"], "file_path", source))
+        raise CaptureError(f"{source}: no 'file_path' (found {_keys(entry)}). Every frame must name its image.")
+    image_path = listing.image(absolute_path(folder, entry["file_path"], "file_path", source))
     mask_path = None
     if entry.get("fg_mask_path") is not None:
-        mask_path = _with_suffix(absolute_path(folder, entry["fg_mask_path"], "fg_mask_path", source))
+        mask_path = listing.image(absolute_path(folder, entry["fg_mask_path"], "fg_mask_path", source))
     width, height = _size(record, image_path)
     fx, fy = _focal_lengths(record, width, height)
     cx, cy = record.number("cx"), record.number("cy")
@@ -234,18 +219,23 @@ def _resolve_cy_origin(content: Mapping[str, Any], cy_origin: CyOrigin, path: Pa
 
 
 def _finite_number(value: object, name: str, source: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise CaptureError(f"{source}: '{name}' is {value!r}; expected a finite number. Re-export the capture.")
-    return float(value)
+    number = finite_number(value)
+    if number is None:
+        raise CaptureError(f"{source}: '{name}' is {shown(value)}; expected a finite number. Re-export the capture.")
+    return float(number)
 
 
 def _size(record: _Record, image_path: Path) -> tuple[int, int]:
-    width, height = record.number("w"), record.number("h")
-    if width is None or height is None:
+    stated = record.number("w"), record.number("h")
+    if None in stated:
         return image_size(image_path)
-    if width < 1 or height < 1 or width != int(width) or height != int(height):
-        raise CaptureError(f"{record.source}: image size 'w' x 'h' is {width} x {height}; expected whole pixels >= 1.")
-    return int(width), int(height)
+    # Exporters that compute sizes in floating point write 434.00000000000006.
+    width, height = map(whole_number, stated)
+    if width is None or height is None or min(width, height) < 1:
+        raise CaptureError(
+            f"{record.source}: image size 'w' x 'h' is {stated[0]} x {stated[1]}; expected whole pixels >= 1."
+        )
+    return width, height
 
 
 def _focal_lengths(record: _Record, width: int, height: int) -> tuple[float, float]:
@@ -283,7 +273,7 @@ def camera_to_world(value: object, source: str, field: str = "transform_matrix")
     """
     try:
         matrix = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         matrix = np.empty(0)
     if matrix.shape not in ((4, 4), (3, 4)):
         raise CaptureError(f"{source}: '{field}' is not a 4x4 matrix of numbers (shape {matrix.shape}). Export again.")
@@ -304,9 +294,5 @@ def camera_to_world(value: object, source: str, field: str = "transform_matrix")
     return pose
 
 
-def _with_suffix(path: Path) -> Path:
-    """Return ``path``, or, if it has no suffix, the image file of that name that exists."""
-    if path.suffix.lower() in IMAGE_SUFFIXES or path.is_file():
-        return path
-    candidates = (path.with_name(path.name + suffix) for suffix in IMAGE_SUFFIXES)
-    return next((candidate for candidate in candidates if candidate.is_file()), path)
+def _keys(entry: Mapping[str, Any]) -> str:
+    return shown(sorted(entry), _LONGEST_LIST_OF_KEYS)

@@ -15,6 +15,7 @@ from PIL import Image, ImageColor, UnidentifiedImageError
 from torch import Tensor
 
 from sage_ns.errors import CaptureError
+from sage_ns.system.user_files import check_regular
 
 
 def background_color(name: str) -> Float[Tensor, "3"]:
@@ -106,12 +107,11 @@ def recomposite(
 
 
 def _decode(path: Path, role: str) -> Image.Image:
+    check_regular(path, CaptureError, f"Copy the {role} back or take its frame out of the JSON.")
     try:
         with Image.open(path) as image:
             image.load()
             return image
-    except FileNotFoundError as error:
-        raise CaptureError(f"{role} {path} is missing. Restore it or remove its frame from the JSON.") from error
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
         raise CaptureError(
             f"{role} {path} cannot be decoded ({error}): it is truncated or not an image. Copy or export it again."

@@ -20,17 +20,22 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from sage_ns.capture.flame_table import IDENTITY_TOLERANCE
-from sage_ns.capture.frames import absolute_path, camera_to_world, frame_entries, read_json
+from sage_ns.capture.frames import camera_to_world, frame_entries, read_json
 from sage_ns.capture.images import load_image
 from sage_ns.capture.layout import ALL_FRAMES, TEST, TRAIN
+from sage_ns.capture.paths import FolderListing, absolute_path
 from sage_ns.capture.splits import SplitName
 from sage_ns.capture.tracker_checkpoints import SUFFIX, load_tracker_checkpoints, read_checkpoint
 from sage_ns.capture.writer import CameraPicture, refuse_used_folder, write_capture
 from sage_ns.errors import CaptureError
+from sage_ns.system.json_files import shown, whole_number
 from sage_ns.system.progress import tracked
+from sage_ns.system.user_files import check_regular
 
 _SAME_CAMERA = 1e-3
 """Entries of two camera matrices (metres, or unitless) that differ by less (rounding) belong to one camera."""
+_MOST_DIGITS = 18
+"""Of an id; more do not fit into 64 bits."""
 _AXES = np.diag([1.0, -1.0, -1.0, 1.0])
 """Converts OpenCV's camera axes to OpenGL's."""
 
@@ -139,11 +144,12 @@ def _pictures(source: Path) -> tuple[list[_Picture], list[str]]:
             f"{source}: found {TRAIN}, but no {TEST}. Copy that file, too: training must leave its frames out."
         )
     pictures: dict[int, _Picture] = {}
+    listing = FolderListing()
     for split, path in files.items():
         content = read_json(path)
         for position, entry in enumerate(frame_entries(content, path)):
             # INSTA states the size once for all frames
-            picture = _picture({**content, **entry}, source, split, f"{path}, frame {position}")
+            picture = _picture({**content, **entry}, source, split, f"{path}, frame {position}", listing)
             if picture.number in pictures:
                 other = pictures[picture.number].source
                 raise CaptureError(f"{picture.source}: {other} has the same image {picture.path.name}")
@@ -151,18 +157,19 @@ def _pictures(source: Path) -> tuple[list[_Picture], list[str]]:
     return [pictures[number] for number in sorted(pictures)], notes
 
 
-def _picture(entry: Mapping[str, Any], source: Path, split: SplitName, name: str) -> _Picture:
+def _picture(entry: Mapping[str, Any], source: Path, split: SplitName, name: str, listing: FolderListing) -> _Picture:
     if "timestep_index" in entry or "flame_param_path" in entry:
         raise CaptureError(f"{name}: this is already a VHAP export; train on its folder directly")
-    path = absolute_path(source, entry.get("file_path"), "file_path", name)
+    path = listing.image(absolute_path(source, entry.get("file_path"), "file_path", name))
     path = path if path.suffix else path.with_suffix(".png")
-    if not path.stem.isdecimal():
-        raise CaptureError(f"{name}: 'file_path' is {path.name}; expected the number of a checkpoint")
+    if not path.stem.isdecimal() or len(path.stem) > _MOST_DIGITS:
+        raise CaptureError(f"{name}: 'file_path' is {shown(path.name)}; expected the number of a checkpoint")
     pose = camera_to_world(entry.get("transform_matrix"), name)
-    width, height = entry.get("w"), entry.get("h")
-    if not isinstance(width, (int, float)) or not isinstance(height, (int, float)):
-        raise CaptureError(f"{name}: 'w' x 'h' is {width} x {height}; expected pixels, for the frame or for the file")
-    return _Picture(int(path.stem), path, pose, (int(width), int(height)), split, name)
+    width, height = whole_number(entry.get("w")), whole_number(entry.get("h"))
+    if width is None or height is None:
+        found = f"{shown(entry.get('w'))} x {shown(entry.get('h'))}"
+        raise CaptureError(f"{name}: 'w' x 'h' is {found}; expected whole pixels, for the frame or for the file")
+    return _Picture(int(path.stem), path, pose, (width, height), split, name)
 
 
 def _checkpoint_paths(folder: Path, pictures: Sequence[_Picture]) -> list[Path]:
@@ -219,6 +226,7 @@ def _check_same_moments(pictures: Sequence[_Picture], paths: Sequence[Path], see
 
 
 def _check_image(picture: _Picture) -> None:
+    check_regular(picture.path, CaptureError, f"{picture.source} names this image.")
     try:
         with Image.open(picture.path) as image:
             size, bands = image.size, image.getbands()

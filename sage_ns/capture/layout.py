@@ -6,6 +6,7 @@ a union contains only the transforms, whose paths point into sibling folders (``
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,9 +52,10 @@ def read_capture(folder: Path | str, cy_origin: CyOrigin = "auto") -> Capture:
     folder = Path(folder).expanduser().absolute()
     train_file = _training_file(folder)
     train = read_frames(train_file, cy_origin)
-    multiframe_file = folder / TRAIN_MULTIFRAME
-    multiframe = read_frames(multiframe_file, cy_origin) if multiframe_file.is_file() else train
-    val, test = (read_frames(folder / name, cy_origin) if (folder / name).is_file() else () for name in (VAL, TEST))
+    # What has the name but is no file is an error of reading, not a split that the capture lacks.
+    there = {name: os.path.lexists(folder / name) for name in (TRAIN_MULTIFRAME, VAL, TEST)}
+    multiframe = read_frames(folder / TRAIN_MULTIFRAME, cy_origin) if there[TRAIN_MULTIFRAME] else train
+    val, test = (read_frames(folder / name, cy_origin) if there[name] else () for name in (VAL, TEST))
     if not train and not multiframe:
         raise CaptureError(f"{train_file}: the training split is empty ('frames' is an empty list). Export it again.")
     frames = (*train, *multiframe, *val, *test)
@@ -64,10 +66,10 @@ def _training_file(folder: Path) -> Path:
     if not folder.is_dir():
         found = "a file" if folder.exists() else "nothing"
         raise CaptureError(f"{folder} is not a folder (found {found}). Give the folder of a VHAP export as --data.")
-    if (folder / TRAIN).is_file():
+    if os.path.lexists(folder / TRAIN):
         return folder / TRAIN
     # One file without any split: all its frames are for training.
-    if (folder / ALL_FRAMES).is_file() and not any((folder / name).is_file() for name in (VAL, TEST)):
+    if os.path.lexists(folder / ALL_FRAMES) and not any(os.path.lexists(folder / name) for name in (VAL, TEST)):
         return folder / ALL_FRAMES
     names = sorted(path.name for path in folder.iterdir())
     listing = ", ".join(names[:8]) + (" ..." if len(names) > 8 else "") if names else "nothing"
@@ -89,7 +91,7 @@ def _parameter_files(folder: Path, frames: Iterable[Frame]) -> dict[int, Path]:
                 "give the sequences of a union different timestep indices."
             )
     everything = folder / ALL_FRAMES
-    if everything.is_file():
+    if os.path.lexists(everything):
         entries = frame_entries(read_json(everything), everything)
         for position, entry in enumerate(entries):
             timestep, path = moment_of(entry, f"{everything}, frame {position}", folder.resolve())

@@ -10,7 +10,6 @@ not have.
 
 from __future__ import annotations
 
-import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,7 +23,10 @@ from sage_ns.errors import CaptureError, HeadModelError
 from sage_ns.geometry.rotations import matrix_to_axis_angle, rotation_6d_to_matrix
 from sage_ns.rig import FlameParams
 from sage_ns.system.array_fields import ArrayFields
-from sage_ns.system.safe_pickle import load_pickle
+from sage_ns.system.npz_reader import BROKEN
+from sage_ns.system.pickle_limits import MAX_PICKLE_BYTES
+from sage_ns.system.safe_pickle import unpickle
+from sage_ns.system.user_files import in_bytes, open_regular
 
 SUFFIX = ".frame"
 EYELIDS_IN_USE = 0.2
@@ -96,20 +98,23 @@ def read_checkpoint(path: Path) -> ArrayFields:
 
 
 def _contents(path: Path) -> Mapping[str, Any]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            inner = next((name for name in archive.namelist() if name.rpartition("/")[2] == "data.pkl"), None)
-            if inner is None:
-                raise CaptureError(f"{path}: no 'data.pkl' in the archive: torch.save did not write it. {_HINT}")
-            pickled = archive.read(inner)
-    except FileNotFoundError as error:
-        raise CaptureError(f"{path}: no such file. {_HINT}") from error
-    except (OSError, zipfile.BadZipFile, RuntimeError) as error:
-        raise CaptureError(f"{path}: not a checkpoint of torch.save ({error}). {_HINT}") from error
-    with tempfile.TemporaryDirectory() as folder:
-        unpacked = Path(folder) / "data.pkl"
-        unpacked.write_bytes(pickled)
+    with open_regular(path, CaptureError, _HINT) as file:
         try:
-            return load_pickle(unpacked)
-        except HeadModelError as error:
-            raise CaptureError(f"{path}: {str(error).removeprefix(f'{unpacked}: ')}") from error
+            with zipfile.ZipFile(file) as archive:
+                pickled = _pickled(archive, path)
+        except BROKEN as error:
+            raise CaptureError(f"{path}: not a checkpoint of torch.save ({error}). {_HINT}") from error
+    try:
+        return unpickle(pickled, str(path))
+    except HeadModelError as error:
+        raise CaptureError(str(error)) from error
+
+
+def _pickled(archive: zipfile.ZipFile, path: Path) -> bytes:
+    inner = next((info for info in archive.infolist() if info.filename.rpartition("/")[2] == "data.pkl"), None)
+    if inner is None:
+        raise CaptureError(f"{path}: no 'data.pkl' in the archive: not written by torch.save. {_HINT}")
+    if inner.file_size > MAX_PICKLE_BYTES:
+        found, expected = in_bytes(inner.file_size), in_bytes(MAX_PICKLE_BYTES)
+        raise CaptureError(f"{path}: 'data.pkl' claims {found}, expected at most {expected}. {_HINT}")
+    return archive.read(inner)

@@ -13,7 +13,9 @@ import numpy as np
 from jaxtyping import Float
 
 from sage_ns.capture.frames import Frame, image_size
+from sage_ns.capture.paths import files_beside
 from sage_ns.errors import CaptureError
+from sage_ns.system.user_files import NO_SUCH_FILE, fault_of_file
 
 NUM_NAMED = 3
 """Number of files that a message names; it counts the rest."""
@@ -81,11 +83,29 @@ def _camera_point(frame: Frame, point: Float[np.ndarray, "3"]) -> Float[np.ndarr
 
 def _require(role: str, paths: Iterable[Path], advice: str) -> None:
     unique = dict.fromkeys(paths)
-    missing = [path for path in unique if not path.is_file()]
+    faults = {path: fault for path in unique if (fault := fault_of_file(path)) is not None}
+    missing = [path for path, fault in faults.items() if fault == NO_SUCH_FILE]
+    for path, fault in faults.items():
+        if fault != NO_SUCH_FILE:
+            raise CaptureError(f"{role} {path} {fault}. {advice}")
     if missing:
         named = ", ".join(str(path) for path in missing[:NUM_NAMED])
         more = f" and {len(missing) - NUM_NAMED} more" if len(missing) > NUM_NAMED else ""
-        raise CaptureError(f"{len(missing)} of {len(unique)} {role}s missing: {named}{more}. {advice}")
+        raise CaptureError(
+            f"{len(missing)} of {len(unique)} {role}s missing: {named}{more}. {_instead(missing[0], advice)}"
+        )
+
+
+def _instead(missing: Path, advice: str) -> str:
+    """Return what there is in place of a missing file, and what to do."""
+    beside = files_beside(missing)
+    if beside:
+        return f"Found {', '.join(beside[:NUM_NAMED])} beside {missing.name}: rename one, or correct the transforms."
+    if not missing.parent.is_dir():
+        return f"There is no folder {missing.parent}. {advice}"
+    names = sorted(path.name for path in missing.parent.iterdir())
+    listing = ", ".join(names[:NUM_NAMED]) + (f" and {len(names) - NUM_NAMED} more" if len(names) > NUM_NAMED else "")
+    return f"The folder {missing.parent} holds {listing or 'nothing'}. {advice}"
 
 
 def _pixels(size: tuple[int, int]) -> str:

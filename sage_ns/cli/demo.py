@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 from rich.console import Console
-from rich.markup import escape
 
 from sage_ns.cli.explained import explained
+from sage_ns.system.console import escape
 from sage_ns.system.files import write_json
 
 if TYPE_CHECKING:

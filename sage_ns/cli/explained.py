@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.markup import escape
 
 from sage_ns.errors import OptionError, SageError
+from sage_ns.system.console import escape
 
 
 @contextmanager

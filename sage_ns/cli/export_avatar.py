@@ -8,9 +8,9 @@ from typing import Annotated
 
 import tyro
 from rich.console import Console
-from rich.markup import escape
 
 from sage_ns.errors import SageError
+from sage_ns.system.console import escape
 
 
 @dataclass

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Annotated
 
 from rich.console import Console
-from rich.markup import escape
 from tyro.conf import arg
 
 from sage_ns.cli.notes import print_notes
 from sage_ns.cli.options import MOTION_FILES
+from sage_ns.system.console import escape
 
 
 @dataclass

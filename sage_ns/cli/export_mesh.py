@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from rich.console import Console
-from rich.markup import escape
 from tyro.conf import arg
 
 from sage_ns.cli.notes import print_notes
 from sage_ns.cli.options import MOTION_FILES
 from sage_ns.errors import OptionError, SageError
 from sage_ns.plugin.runs import load_model, require_run
+from sage_ns.system.console import escape
 
 
 @dataclass

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 from rich.console import Console
-from rich.markup import escape
 
 from sage_ns.cli.notes import print_notes
 from sage_ns.cli.options import MOTION_FILES
 from sage_ns.exchange.splat_formats import describe_writers, writer_of, writers
+from sage_ns.system.console import escape
 
 if TYPE_CHECKING:
     FormatName = str

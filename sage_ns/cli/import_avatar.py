@@ -8,11 +8,11 @@ from typing import Annotated
 
 import tyro
 from rich.console import Console
-from rich.markup import escape
 
 from sage_ns.cli.explained import explained
 from sage_ns.cli.notes import print_notes
 from sage_ns.errors import SageError
+from sage_ns.system.console import escape
 
 
 @dataclass

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rich.console import Console
-from rich.markup import escape
+
+from sage_ns.system.console import escape
 
 
 def print_notes(console: Console, notes: Iterable[str]) -> None:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 from rich.console import Console
-from rich.markup import escape
 
 from sage_ns.cli.explained import explained
 from sage_ns.cli.notes import print_notes
 from sage_ns.cli.options import MOTION_FILES
 from sage_ns.errors import SageError
+from sage_ns.system.console import escape
 
 if TYPE_CHECKING:
     from sage_ns.motion.motion import Motion

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from sage_ns.cli.explained import explained
 from sage_ns.errors import SageError
+from sage_ns.system.user_files import check_regular
 
 
 @dataclass
@@ -42,8 +43,7 @@ class View:
             self._view(run, num_cameras=0)
 
     def _view(self, config_path: Path, num_cameras: int) -> None:
-        if not config_path.is_file():
-            raise SageError(f"{config_path} does not exist. Give an avatar file (.npz), or the config.yml of a run.")
+        check_regular(config_path, SageError, "Give an avatar file (.npz), or the config.yml of a run.")
         from nerfstudio.scripts.viewer.run_viewer import RunViewer, ViewerConfigWithoutNumRays
 
         viewer = ViewerConfigWithoutNumRays(

@@ -5,15 +5,19 @@ This module replaces plyfile, which is under the GPL: importing it would put its
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
-from io import BufferedReader
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from jaxtyping import Float32
 
 from sage_ns.errors import SageError
 from sage_ns.system.files import whole_file
+from sage_ns.system.json_files import shown
+from sage_ns.system.npz_reader import MAX_ARRAY_BYTES
+from sage_ns.system.user_files import in_bytes, open_regular
 
 _TYPES = {
     **{"char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1", "short": "i2", "int16": "i2", "ushort": "u2"},
@@ -50,21 +54,23 @@ def read_ply(path: Path) -> dict[str, np.ndarray]:
     Raises:
         SplatFileError: The file is missing, broken or text, or contains anything but vertices of plain numbers.
     """
-    if not path.is_file():
-        raise SplatFileError(f"{path}: no such file")
-    with path.open("rb") as file:
+    with open_regular(path, SplatFileError) as file:
         dtype, num_vertices = _read_header(path, file)
+        # Compared before anything is read: the file may be larger than the memory.
+        size = os.fstat(file.fileno()).st_size - file.tell()
+        if size != num_vertices * dtype.itemsize:
+            raise SplatFileError(
+                f"{path}: found {size} bytes after the header, expected {num_vertices} vertices of "
+                f"{dtype.itemsize} bytes. It may be truncated: write it again."
+            )
+        if size > MAX_ARRAY_BYTES:
+            raise SplatFileError(f"{path}: holds {in_bytes(size)}, expected at most {in_bytes(MAX_ARRAY_BYTES)}")
         content = file.read()
-    if len(content) != num_vertices * dtype.itemsize:
-        raise SplatFileError(
-            f"{path}: found {len(content)} bytes after the header, expected {num_vertices} vertices of "
-            f"{dtype.itemsize} bytes. It may be truncated: write it again."
-        )
     table = np.frombuffer(content, dtype)
     return {name: table[name] for name in dtype.names or ()}
 
 
-def _read_header(path: Path, file: BufferedReader) -> tuple[np.dtype, int]:
+def _read_header(path: Path, file: BinaryIO) -> tuple[np.dtype, int]:
     lines = _header_lines(path, file)
     byte_order, num_vertices, properties = "", -1, []
     for line in lines:
@@ -72,7 +78,7 @@ def _read_header(path: Path, file: BufferedReader) -> tuple[np.dtype, int]:
         match words:
             case ["format", name, _] if name in _BYTE_ORDERS:
                 byte_order = _BYTE_ORDERS[name]
-            case ["element", "vertex", count] if num_vertices < 0 and count.isdecimal():
+            case ["element", "vertex", count] if num_vertices < 0 and count.isdecimal() and len(count) < 16:
                 num_vertices = int(count)
             case ["property", kind, name] if kind in _TYPES and num_vertices >= 0:
                 properties.append((name, _TYPES[kind]))
@@ -80,8 +86,8 @@ def _read_header(path: Path, file: BufferedReader) -> tuple[np.dtype, int]:
                 pass
             case _:
                 raise SplatFileError(
-                    f"{path}: found '{line}' in the header, expected binary vertices with properties of plain numbers, "
-                    "as 3D Gaussian splatting programs write them"
+                    f"{path}: found {shown(line)} in the header, expected binary vertices with properties of plain "
+                    "numbers, as 3D Gaussian splatting programs write them"
                 )
     names = [name for name, _ in properties]
     if not byte_order or not properties or len(set(names)) != len(names):
@@ -89,7 +95,7 @@ def _read_header(path: Path, file: BufferedReader) -> tuple[np.dtype, int]:
     return np.dtype([(name, byte_order + kind) for name, kind in properties]), num_vertices
 
 
-def _header_lines(path: Path, file: BufferedReader) -> list[str]:
+def _header_lines(path: Path, file: BinaryIO) -> list[str]:
     if file.readline(16).strip() != b"ply":
         raise SplatFileError(f"{path}: not a PLY file: it does not begin with 'ply'")
     lines: list[str] = []

@@ -15,12 +15,14 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from sage_ns.errors import FieldError
 from sage_ns.field.sdf import SignedDistanceField
 from sage_ns.geometry import sample_triangles, triangle_areas, triangle_normals
 from sage_ns.geometry.signed_distance import Solid
 from sage_ns.system.files import cache_dir
 from sage_ns.system.parallel import cores_for_kernels
 from sage_ns.system.progress import tracked
+from sage_ns.system.user_files import check_regular
 
 VERSION = 2
 """Part of every cached file's name: raise it when the same inputs no longer give the same result."""
@@ -164,6 +166,7 @@ def _content_key(field: SignedDistanceField, vertices: Tensor, triangles: Tensor
 def _read(path: Path, field: SignedDistanceField) -> float | None:
     """Load the result of an earlier run; return None and change nothing if the file is missing or does not fit."""
     try:
+        check_regular(path, FieldError)
         saved = torch.load(path, map_location="cpu", weights_only=True)
         error, state = float(saved["error"]), saved["field"]
         _check_fits(state, field.state_dict())

@@ -7,11 +7,12 @@ from pickle import UnpicklingError
 
 import torch
 from jaxtyping import Bool, Float
-from rich.markup import escape
 from torch import Tensor
 
 from sage_ns.errors import SageError
-from sage_ns.system.console import console
+from sage_ns.system.console import console, escape
+from sage_ns.system.npz_reader import BROKEN
+from sage_ns.system.user_files import check_regular
 
 LPIPS_BACKBONE = "alexnet-owt-7be5be79.pth"
 """File name under which torch.hub stores torchvision's AlexNet weights."""
@@ -34,8 +35,7 @@ def load_lpips(weights: Path) -> torch.nn.Module:
     Raises:
         SageError: the file does not exist or is not such a state dict.
     """
-    if not weights.is_file():
-        raise SageError(f"LPIPS weights {weights} do not exist. Give torchvision's AlexNet file, or omit the option.")
+    check_regular(weights, SageError, "Give torchvision's AlexNet file as LPIPS weights, or omit the option.")
     from torchmetrics.functional.image.lpips import _LPIPS
 
     network = _LPIPS(pretrained=True, net="alex", pnet_rand=True)  # linear heads ship with torchmetrics
@@ -45,7 +45,7 @@ def load_lpips(weights: Path) -> torch.nn.Module:
             name: state[f"features.{name.split('.', 1)[1]}"] for name in network.net.state_dict()
         }  # slice1.0.weight -> features.0.weight
         network.net.load_state_dict(backbone)
-    except (KeyError, RuntimeError, TypeError, AttributeError, UnpicklingError) as error:
+    except (*BROKEN, AttributeError, UnpicklingError) as error:
         raise SageError(f"LPIPS weights {weights} are not torchvision's AlexNet weights: {error}") from error
     return network.eval().requires_grad_(False)
 

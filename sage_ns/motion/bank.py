@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float, Int
-from rich.markup import escape
 from torch import Tensor
 
 from sage_ns.errors import CaptureError
@@ -23,7 +22,7 @@ from sage_ns.motion.files import MotionSplit, load_motion
 from sage_ns.motion.limits import MotionLimits
 from sage_ns.motion.motion import Motion, joined
 from sage_ns.rig import FlameParams
-from sage_ns.system.console import console
+from sage_ns.system.console import console, escape
 
 if TYPE_CHECKING:
     from sage_ns.motion.source import MotionSource

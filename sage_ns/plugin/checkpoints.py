@@ -14,6 +14,9 @@ import torch
 from nerfstudio.engine.trainer import TrainerConfig
 
 from sage_ns.errors import SageError
+from sage_ns.system.npz_reader import BROKEN
+from sage_ns.system.torch_files import check_torch_file
+from sage_ns.system.user_files import check_regular
 
 
 @dataclass(frozen=True)
@@ -34,8 +37,8 @@ def checkpoint_to_resume(config: TrainerConfig) -> Path | None:
     """
     if config.load_dir is None:
         path = config.load_checkpoint
-        if path is not None and not path.is_file():
-            raise SageError(f"--load-checkpoint {path} does not exist. Give a file step-*.ckpt of a run.")
+        if path is not None:
+            check_regular(path, SageError, "Give a checkpoint of a run (step-*.ckpt) as --load-checkpoint.")
         return path
     if not config.load_dir.is_dir():
         raise SageError(f"--load-dir {config.load_dir} is not a folder. Give the nerfstudio_models folder of a run.")
@@ -56,14 +59,13 @@ def read_header(checkpoint: Path) -> CheckpointHeader:
     Raises:
         SageError: the file is not a checkpoint of this program.
     """
+    check_torch_file(checkpoint, SageError, "Give a checkpoint of a run (step-*.ckpt).")
     try:
         content = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
         phases = {str(name): int(length) for name, length in content["phases"].items()}
         return CheckpointHeader(int(content["step"]), phases)
-    except (OSError, RuntimeError, KeyError, AttributeError, TypeError, ValueError, UnpicklingError) as error:
-        raise SageError(
-            f"{checkpoint} is not a checkpoint of a training ({error}). Give a file step-*.ckpt of a run."
-        ) from error
+    except (*BROKEN, AttributeError, ImportError, UnpicklingError) as error:
+        raise SageError(f"{checkpoint} is not a checkpoint of a training: {error}") from error
 
 
 def write_checkpoint(folder: Path, header: CheckpointHeader, content: Mapping[str, Any]) -> Path:

@@ -14,7 +14,6 @@ from nerfstudio.data.datamanagers.full_images_datamanager import FullImageDatama
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from nerfstudio.data.datasets.base_dataset import InputDataset
 from nerfstudio.utils.rich_utils import CONSOLE
-from rich.markup import escape
 from rich.progress import track
 from torch import Tensor
 from tyro.conf import Fixed, Suppress
@@ -32,6 +31,7 @@ from sage_ns.plugin.snapshot import (
     snapshot_path,
 )
 from sage_ns.raster import PinholeCamera
+from sage_ns.system.console import escape
 from sage_ns.system.devices import sent
 
 FLOAT_CACHE_BYTES = 2 << 30

@@ -36,6 +36,7 @@ from sage_ns.capture.splits import (
 )
 from sage_ns.capture.validation import check_head_in_front, check_images, check_parameter_files
 from sage_ns.rig import FlameParams, HeadModel, concatenate, find_head_model, load_head_model, pose_vertices
+from sage_ns.system.console import escape
 
 SCENE_BOX_MARGIN = 0.1
 """Margin of the scene box around the canonical head for hair and shoulders, in metres."""
@@ -198,9 +199,9 @@ def _report(loaded: _Loaded, config: FlameCaptureDataParserConfig) -> None:
     """Print what the training uses, and warnings about the capture."""
     splits, tracking = loaded.splits, loaded.tracking
     CONSOLE.print(
-        f"Capture {loaded.capture.folder.name}: {len(splits.train)} training images at "
+        f"Capture {escape(loaded.capture.folder.name)}: {len(splits.train)} training images at "
         f"{len(_timesteps(splits.train).unique())} timestep(s), canonical timestep {splits.canonical_timestep}, "
-        f"{len(tracking.timesteps)} tracked timesteps, head model {loaded.head_model.name}."
+        f"{len(tracking.timesteps)} tracked timesteps, head model {escape(loaded.head_model.name)}."
     )
     for split, source in splits.sources.items():
         if source != split:

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sage_ns.errors import CaptureError, SageError
+from sage_ns.system.torch_files import check_torch_file
+from sage_ns.system.user_files import check_regular
 
 if TYPE_CHECKING:
     from sage_ns.avatar.avatar import Avatar
@@ -21,6 +23,7 @@ def load_model(config_path: Path) -> SageModel:
         SageError: There is no such run, or the run belongs to another method.
     """
     require_run(config_path)
+    _require_checkpoint(config_path.parent / "nerfstudio_models")
     from nerfstudio.utils.eval_utils import eval_setup
 
     from sage_ns.plugin.model import SageModel
@@ -40,8 +43,14 @@ def require_run(config_path: Path) -> None:
     Raises:
         SageError: There is no such file.
     """
-    if not config_path.is_file():
-        raise SageError(f"{config_path} does not exist. Give the config.yml of a training run.")
+    check_regular(config_path, SageError, "Give the config.yml of a training run.")
+
+
+def _require_checkpoint(folder: Path) -> None:
+    """Refuse a run whose newest checkpoint nerfstudio could not open, or would wait for."""
+    newest = max(folder.glob("step-*.ckpt"), default=None)
+    if newest is not None:
+        check_torch_file(newest, SageError, "Delete it to use the checkpoint before it.")
 
 
 def require_avatar(path: Path) -> None:
@@ -50,8 +59,7 @@ def require_avatar(path: Path) -> None:
     Raises:
         SageError: There is no such file.
     """
-    if not path.is_file():
-        raise SageError(f"{path} does not exist. Give a run's config.yml or an avatar file (.npz).")
+    check_regular(path, SageError, "Give a run's config.yml or an avatar file (.npz).")
 
 
 def open_avatar(path: Path) -> Avatar:

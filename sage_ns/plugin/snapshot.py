@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -23,7 +22,7 @@ from torch import Tensor
 from sage_ns.capture.record import CaptureRecord
 from sage_ns.errors import CaptureError, FlameParamsError
 from sage_ns.rig import load_head_model, save_head_model
-from sage_ns.system.array_fields import write_npz
+from sage_ns.system.array_fields import read_npz, write_npz
 
 THUMBNAIL_HEIGHT = 64
 """Pixels; about the size in which the viewer shows the cameras' pictures."""
@@ -98,10 +97,9 @@ class SnapshotDataParser(DataParser):
     def _generate_dataparser_outputs(self, split: str = "train", **kwargs: Any) -> DataparserOutputs:
         path = self.config.data
         try:
-            with np.load(path, allow_pickle=False) as stored:
-                arrays = dict(stored)
-        except (OSError, ValueError, BadZipFile) as error:
-            raise CaptureError(f"The run's snapshot of its capture, {path}, cannot be read: {error}") from error
+            arrays = read_npz(path, CaptureError)
+        except CaptureError as error:
+            raise CaptureError(f"The run's snapshot of its capture cannot be read: {error}") from error
         numbers = {name: torch.from_numpy(arrays[f"{split}/{name}"]) for name in _CAMERA_FIELDS}
         cameras = Cameras(
             **numbers,

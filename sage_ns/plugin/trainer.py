@@ -12,13 +12,13 @@ from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackLocati
 from nerfstudio.engine.optimizers import Optimizers
 from nerfstudio.engine.trainer import Trainer, TrainerConfig
 from nerfstudio.utils.rich_utils import CONSOLE
-from rich.markup import escape
 from tyro.conf import Fixed, Suppress
 
 from sage_ns.errors import SageError
 from sage_ns.image.metrics import load_lpips
 from sage_ns.plugin.checkpoints import CheckpointHeader, checkpoint_to_resume, read_header, write_checkpoint
 from sage_ns.plugin.presets import Preset, apply_preset, changed_settings, find_preset
+from sage_ns.system.console import escape
 from sage_ns.system.parallel import cores_for_kernels
 from sage_ns.training.schedule import PhaseSteps, settle_steps
 

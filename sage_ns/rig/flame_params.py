@@ -212,7 +212,7 @@ class FlameParams:
         paths = in_time_order(Path(folder).glob("*.npz"))
         if not paths:
             raise FlameParamsError(f"{folder}: found no npz files, expected one per timestep. {EXPORT_AGAIN}")
-        return concatenate([cls.load(path) for path in paths])
+        return concatenate([cls(**read_fields(path)) for path in paths])
 
     def save_vhap(self, path: Path | str) -> None:
         """Write VHAP's format: one file if the path ends in .npz, else a folder of `{timestep:05d}.npz` files."""

@@ -20,6 +20,7 @@ from sage_ns.errors import HeadModelError
 from sage_ns.rig.regions import Regions
 from sage_ns.system.array_fields import ArrayFields, encode_texts, read_npz, write_npz
 from sage_ns.system.safe_pickle import load_pickle
+from sage_ns.system.user_files import check_regular, fault_of_file, open_regular
 
 JOINT_NAMES = ("root", "neck", "jaw", "left_eye", "right_eye")
 FLAME_NUM_SHAPE = 300
@@ -148,9 +149,7 @@ def load_head_model(path: Path | str, masks_path: Path | str | None = None) -> H
         HeadModelError: The file is missing, unsafe or not in FLAME's format; the message names the file and the key.
     """
     path = Path(path)
-    if not path.is_file():
-        raise HeadModelError(f"{path}: no such file. {_GET_FLAME}")
-    with path.open("rb") as file:
+    with open_regular(path, HeadModelError, _GET_FLAME) as file:
         is_zip = file.read(2) == b"PK"
     if is_zip:
         model = HeadModel.from_state(read_npz(path, HeadModelError), str(path))
@@ -180,7 +179,9 @@ def load_masks(path: Path | str, num_vertices: int) -> Regions:
     """
     read = ArrayFields(str(path), load_pickle(Path(path)), HeadModelError, "Use the masks made for this head model.")
     names = [name for name in read.fields if isinstance(name, str)]
-    return Regions({name: torch.unique(read.indices(name, f"vertices_of_{name}", num_vertices)) for name in names})
+    # Dimensions are separated by spaces, and names of regions may have spaces.
+    shapes = {name: f"vertices_of_{'_'.join(name.split())}" for name in names}
+    return Regions({name: torch.unique(read.indices(name, shapes[name], num_vertices)) for name in names})
 
 
 def find_head_model(explicit: Path | str | None = None, capture_dir: Path | str | None = None) -> Path:
@@ -195,9 +196,8 @@ def find_head_model(explicit: Path | str | None = None, capture_dir: Path | str 
         HeadModelError: No file was found; the message lists the searched places and says how to get a head model.
     """
     if explicit is not None:
-        if Path(explicit).is_file():
-            return Path(explicit)
-        raise HeadModelError(f"head model {explicit}: no such file. {_GET_FLAME}")
+        check_regular(Path(explicit), HeadModelError, _GET_FLAME)
+        return Path(explicit)
     folders = [] if capture_dir is None else [Path(capture_dir), Path(capture_dir).resolve().parent]
     for folder in folders:
         for name in _FILE_NAMES:
@@ -205,9 +205,10 @@ def find_head_model(explicit: Path | str | None = None, capture_dir: Path | str 
                 return folder / name
     from_environment = os.environ.get(HEAD_MODEL_VARIABLE)
     if from_environment:
-        if Path(from_environment).is_file():
+        fault = fault_of_file(from_environment)
+        if fault is None:
             return Path(from_environment)
-        raise HeadModelError(f"head model {from_environment} (from {HEAD_MODEL_VARIABLE}): no such file. {_GET_FLAME}")
+        raise HeadModelError(f"head model {from_environment} (from {HEAD_MODEL_VARIABLE}): {fault}. {_GET_FLAME}")
     searched = " and ".join(str(folder) for folder in folders) or "no capture folder"
     raise HeadModelError(
         f"no head model found: searched {searched} for {', '.join(_FILE_NAMES)}; {HEAD_MODEL_VARIABLE} is not set. "
@@ -240,6 +241,8 @@ def _from_flame(path: Path, contents: Mapping[str, Any]) -> HeadModel:
 def _rig_fields(read: ArrayFields, triangles: str, regressor: str, weights: str) -> dict[str, Any]:
     """Read triangles, joint regressor and skinning weights under their names in the file."""
     skinning_weights = read.floats(weights, "num_vertices 5")
+    if not len(skinning_weights):
+        raise read.fail(weights, "no vertices", "at least one")
     sums = skinning_weights.sum(dim=-1)
     if (sums - 1).abs().max() > 1e-3:
         raise read.fail(weights, f"rows that sum to {sums.min():.4g}..{sums.max():.4g}", "rows that sum to 1")
@@ -276,8 +279,8 @@ def _parents(read: ArrayFields, key: str, parents: Int64[Tensor, "5"]) -> Int64[
 
 def _read_regions(read: ArrayFields) -> Regions:
     names = read.texts("region_names")
-    sizes = read.indices("region_sizes", "num_regions").tolist()
     vertices = read.indices("region_vertices", "num_region_vertices", read.sizes["num_vertices"])
+    sizes = read.indices("region_sizes", "num_regions", len(vertices) + 1).tolist()
     if len(sizes) != len(names) or sum(sizes) != len(vertices):
         found = f"{len(sizes)} sizes that sum to {sum(sizes)}"
         raise read.fail("region_sizes", found, f"{len(names)} sizes that sum to {len(vertices)}")

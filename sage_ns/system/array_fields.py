@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
-import zipfile
-import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,9 @@ from scipy import sparse
 from torch import Tensor
 
 from sage_ns.errors import SageError
+from sage_ns.system.npz_reader import MAX_ARRAY_BYTES
+from sage_ns.system.npz_reader import read_npz as read_npz
+from sage_ns.system.user_files import in_bytes
 
 
 class ArrayFields:
@@ -70,14 +72,27 @@ class ArrayFields:
         whole = array.dtype.kind in "iu" or (array.dtype.kind == "f" and bool((array == np.round(array)).all()))
         if not whole:
             raise self.fail(key, f"type {array.dtype}", "integers")
+        if array.dtype.kind in "fu" and array.size and not (array.min() >= -(2**63) and array.max() < 2**63):
+            raise self.fail(key, f"values in {array.min()}..{array.max()}", "integers of 64 bits")
         array = array.astype(np.int64)
         if limit is not None and array.size and (array.min() < 0 or array.max() >= limit):
             raise self.fail(key, f"values in {array.min()}..{array.max()}", f"values in 0..{limit - 1}")
         return torch.from_numpy(array)
 
     def texts(self, key: str) -> tuple[str, ...]:
-        """Return the strings that `encode_texts` stored in a field."""
-        return tuple(line for line in bytes(self._array(key, "num_bytes_of_" + key)).decode().split("\n") if line)
+        """Return the strings that `encode_texts` stored in a field.
+
+        Raises:
+            SageError: Of the class given at construction; the field is missing or holds no UTF-8 text.
+        """
+        array = self._array(key, "num_bytes_of_" + key)
+        if array.dtype != np.uint8:
+            raise self.fail(key, f"type {array.dtype}", "uint8")
+        try:
+            text = array.tobytes().decode()
+        except UnicodeDecodeError as error:
+            raise self.fail(key, f"bytes that are no UTF-8 ({error.reason})", "UTF-8 text") from error
+        return tuple(line for line in text.split("\n") if line)
 
     def fail(self, key: str, found: str, expected: str) -> SageError:
         """Return the error to raise about one field."""
@@ -86,56 +101,37 @@ class ArrayFields:
     def _array(self, key: str, shape: str) -> np.ndarray:
         if key not in self.fields:
             raise self.fail(key, "nothing", f"an array of shape [{shape.replace(' ', ', ')}]")
+        value = self.fields[key]
+        names = shape.split()
+        if sparse.issparse(value):
+            self._check_shape(key, names, value.shape)
+            size = math.prod(value.shape) * value.dtype.itemsize
+            if size > MAX_ARRAY_BYTES:
+                found = f"a sparse matrix of shape {list(value.shape)}, {in_bytes(size)}"
+                raise self.fail(key, found, f"at most {in_bytes(MAX_ARRAY_BYTES)}")
         try:
-            value = self.fields[key]
             if isinstance(value, Tensor):
                 value = value.detach().cpu().numpy()
             array = sparse.csr_matrix(value).toarray() if sparse.issparse(value) else np.asarray(value)
-        except ValueError as error:
+        except (ValueError, OverflowError, RecursionError, MemoryError) as error:
             raise self.fail(key, f"an unreadable entry ({error})", "a plain array") from error
-        names = shape.split()
+        self._check_shape(key, names, array.shape)
+        self.sizes.update({name: size for name, size in zip(names, array.shape, strict=True) if not name.isdigit()})
+        return array
+
+    def _check_shape(self, key: str, names: Sequence[str], found: Sequence[int]) -> None:
         expected = [int(name) if name.isdigit() else self.sizes.get(name) for name in names]
-        agrees = array.ndim == len(names) and all(
-            want is None or want == size for want, size in zip(expected, array.shape, strict=True)
+        agrees = len(found) == len(names) and all(
+            want is None or want == size for want, size in zip(expected, found, strict=True)
         )
         if not agrees:
             described = [name if want is None else str(want) for name, want in zip(names, expected, strict=True)]
-            raise self.fail(key, f"shape {list(array.shape)}", f"shape [{', '.join(described)}]")
-        self.sizes.update({name: size for name, size in zip(names, array.shape, strict=True) if not name.isdigit()})
-        return array
+            raise self.fail(key, f"shape {list(found)}", f"shape [{', '.join(described)}]")
 
 
 def encode_texts(texts: tuple[str, ...]) -> Tensor:
     """Encode strings as one uint8 tensor: UTF-8, one string per line. `ArrayFields.texts` decodes it."""
     return torch.frombuffer(bytearray("\n".join(texts).encode() or b"\n"), dtype=torch.uint8).clone()
-
-
-def read_npz(path: Path, error: type[SageError], names: Collection[str] | None = None) -> dict[str, np.ndarray]:
-    """Read the arrays of an npz file; arrays that would need unpickling are skipped.
-
-    Args:
-        path: The file.
-        error: Class of the error to raise.
-        names: Arrays to read; names that the file lacks are skipped. None reads all arrays.
-
-    Raises:
-        SageError: Of the given class; the file is missing or is not a readable npz file.
-    """
-    if not path.is_file():
-        raise error(f"{path}: no such file")
-    arrays = {}
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            for key in file.files:
-                if names is None or key in names:
-                    try:
-                        arrays[key] = file[key]
-                    except ValueError as cause:
-                        if "allow_pickle" not in str(cause):
-                            raise
-    except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error) as cause:
-        raise error(f"{path}: not a readable npz file ({cause}). It may be truncated: write it again.") from cause
-    return arrays
 
 
 def write_npz(path: Path, arrays: Mapping[str, np.ndarray], compress: bool = False) -> None:

@@ -6,6 +6,8 @@ import sys
 from functools import cache
 from typing import TYPE_CHECKING
 
+from sage_ns.errors import printable
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -20,6 +22,16 @@ def console() -> Console:
     """
     shared = getattr(sys.modules.get("nerfstudio.utils.rich_utils"), "CONSOLE", None)
     return _own() if shared is None else shared
+
+
+def escape(text: object) -> str:
+    """Return a text from a user or a file as it may stand in a console message.
+
+    Square brackets are no markup in it, and characters that steer a terminal are written as escape sequences.
+    """
+    from rich.markup import escape as without_markup
+
+    return without_markup(printable(text))
 
 
 @cache

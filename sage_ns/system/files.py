@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sage_ns.errors import SageError
+from sage_ns.system.json_files import load_json
 
 
 def cache_dir() -> Path:
@@ -33,8 +34,8 @@ def write_json(path: Path, content: Any) -> None:
 def read_json(path: Path) -> Any:
     """Return the content of a JSON file, or None if it is missing or unreadable, so that the caller writes it again."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return load_json(path, SageError)
+    except SageError:
         return None
 
 

@@ -11,15 +11,25 @@ from __future__ import annotations
 import pickle
 import re
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
+from types import MethodType
 from typing import Any
 
-import numpy as np
-from scipy import sparse
-
 from sage_ns.errors import HeadModelError
+from sage_ns.system.pickle_limits import MAX_PICKLE_BYTES, Allowance, Refused, check_opcodes
+from sage_ns.system.pickle_records import (
+    ArrayRecord,
+    ChumpyRecord,
+    CooRecord,
+    CsrRecord,
+    DtypeRecord,
+    Resolver,
+    SparseRecord,
+    StateRecord,
+)
+from sage_ns.system.user_files import read_bytes
 
-_DTYPE_CODE = re.compile(r"[<>=|]?([biufc]\d{1,2}|[SU]\d{1,6}|O8?)")
 _SPARSE_NAME = re.compile(r"(csc|csr|coo)_(matrix|array)")
 
 
@@ -32,187 +42,137 @@ def load_pickle(path: Path | str) -> dict[str, Any]:
         path: The pickle file.
 
     Raises:
-        HeadModelError: The file is missing, is not a pickled dict, or holds anything but arrays.
+        HeadModelError: The file is missing, is not a regular file or not a pickled dict, holds anything but arrays, or
+            takes more than the limits of `sage_ns.system.pickle_limits`.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise HeadModelError(f"{path}: no such file")
+    return unpickle(read_bytes(path, HeadModelError, MAX_PICKLE_BYTES), str(path))
+
+
+def unpickle(pickled: bytes, source: str) -> dict[str, Any]:
+    """Do as `load_pickle` with a pickle that has been read.
+
+    Args:
+        pickled: The pickle.
+        source: Name of its file in error messages.
+
+    Raises:
+        HeadModelError: As `load_pickle`.
+    """
+    allowance = Allowance()
     try:
-        with path.open("rb") as file:
-            contents = _resolve(_ArrayUnpickler(file, encoding="latin1").load())
-    except _Refused as refused:
-        raise HeadModelError(f"{path}: {refused}") from None
+        check_opcodes(pickled)
+        contents = Resolver(allowance)(_ArrayUnpickler(pickled, allowance).load())
+    except Refused as refused:
+        raise HeadModelError(f"{source}: {refused}") from None
     # a damaged pickle can raise almost any error: each opcode has its own
     except Exception as error:
         raise HeadModelError(
-            f"{path}: not a readable pickle ({type(error).__name__}: {error}). "
+            f"{source}: not a readable pickle ({type(error).__name__}: {error}). "
             "The file may be truncated or of another kind: download it again."
         ) from error
     if not isinstance(contents, dict):
-        raise HeadModelError(f"{path}: expected a pickled dict, found {type(contents).__name__}")
+        raise HeadModelError(f"{source}: expected a pickled dict, found {type(contents).__name__}")
     return contents
 
 
-class _Refused(Exception):
-    """The pickle requests something that is not an array."""
+class _StandIns:
+    """What a pickle gets in place of the globals that it requests: methods of an object that lives as long as loading.
+
+    A pickle may set attributes of what it is given; methods have none.
+    """
+
+    def __init__(self, allowance: Allowance) -> None:
+        self.allowance = allowance
+
+    def new_array(self, *_arguments: Any) -> ArrayRecord:
+        return ArrayRecord()
+
+    def scalar(self, dtype: Any, data: bytes | str = b"") -> ArrayRecord:
+        return self.array_from_buffer(data, dtype, (), "C")
+
+    def array_from_buffer(self, buffer: Any, dtype: Any, shape: tuple, order: str) -> ArrayRecord:
+        array = ArrayRecord()
+        array.state = (1, shape, dtype, order == "F", buffer)
+        return array
+
+    def latin1_bytes(self, text: str, encoding: str = "latin1") -> bytes:
+        if not isinstance(text, str) or encoding != "latin1":
+            raise Refused(f"refused to encode text as {encoding!r}")
+        self.allowance.take(len(text))
+        return text.encode("latin1")
+
+    def empty_bytes(self) -> bytes:
+        return b""
+
+    def reconstructed(self, kind: Any, *_base_and_state: Any) -> StateRecord:
+        if not (isinstance(kind, type) and issubclass(kind, StateRecord)):
+            raise Refused(f"refused to reconstruct {kind!r}")
+        return kind()
+
+    def new_dict(self, *contents: Any) -> dict:
+        return dict(*self._counted(contents))
+
+    def new_list(self, *contents: Any) -> list:
+        return list(*self._counted(contents))
+
+    def new_tuple(self, *contents: Any) -> tuple:
+        return tuple(*self._counted(contents))
+
+    def new_set(self, *contents: Any) -> set:
+        return set(*self._counted(contents))
+
+    def _counted(self, contents: tuple) -> tuple:
+        for each in contents:
+            if not isinstance(each, (list, tuple, set, dict)):
+                raise Refused(f"refused to make a container of a {type(each).__name__}")
+            self.allowance.take(_ITEM_BYTES * len(each))
+        return contents
 
 
-class _Dtype:
-    """Record of a numpy dtype: its code ("f8") and byte order."""
-
-    def __init__(self, code: str, *_flags: bool) -> None:
-        self.code, self.order = code, "="
-
-    def __setstate__(self, state: tuple) -> None:
-        self.order = state[1]
-
-    def resolve(self) -> np.dtype:
-        if not isinstance(self.code, str) or not _DTYPE_CODE.fullmatch(self.code) or self.order not in "<>=|":
-            raise _Refused(f"array of unsupported type {self.code!r}: only numbers, texts and object lists are read")
-        return np.dtype(self.order + self.code.lstrip("<>=|"))
-
-
-class _Array:
-    """Record of a numpy array or scalar."""
-
-    state: tuple = ()
-
-    def __setstate__(self, state: tuple) -> None:
-        self.state = state
-
-    def resolve(self) -> Any:
-        _version, shape, dtype, is_fortran, data = self.state
-        if not isinstance(dtype, _Dtype):
-            raise _Refused("array without a type")
-        dtype = dtype.resolve()
-        order = "F" if is_fortran else "C"
-        if dtype == np.object_:
-            if not isinstance(data, list):
-                raise _Refused("refused to read bytes as objects")
-            array = np.empty(len(data), dtype=object)
-            array[:] = [_resolve(item) for item in data]
-            return array.reshape(shape, order=order)
-        raw = data.encode("latin1") if isinstance(data, str) else bytes(data)
-        return np.frombuffer(raw, dtype=dtype).reshape(shape, order=order).astype(dtype.newbyteorder("="))
-
-
-class _State:
-    """Record of an object that keeps its state in a dict."""
-
-    def __init__(self, *_arguments: Any) -> None:
-        self.state: dict[str, Any] = {}
-
-    def __setstate__(self, state: Any) -> None:
-        self.state = state if isinstance(state, dict) else {}
-
-
-class _Sparse(_State):
-    layout = "csc"
-
-    def resolve(self) -> sparse.spmatrix:
-        state = {key: _resolve(value) for key, value in self.state.items()}
-        shape = state.get("_shape", state.get("shape"))
-        if self.layout == "coo":
-            row, column = state["coords"] if "coords" in state else (state["row"], state["col"])
-            return sparse.coo_matrix((state["data"], (row, column)), shape=shape)
-        build = sparse.csc_matrix if self.layout == "csc" else sparse.csr_matrix
-        matrix = build((state["data"], state["indices"], state["indptr"]), shape=shape)
-        matrix.check_format(full_check=True)  # scipy reads out of bounds otherwise
-        return matrix
-
-
-class _CsrSparse(_Sparse):
-    layout = "csr"
-
-
-class _CooSparse(_Sparse):
-    layout = "coo"
-
-
-class _Chumpy(_State):
-    """A chumpy variable holds its array as `x`; a `Select` node takes the entries `idxs` of another node `a`."""
-
-    def resolve(self) -> np.ndarray:
-        if "x" in self.state:
-            return np.asarray(_resolve(self.state["x"]))
-        if "a" in self.state and "idxs" in self.state:
-            chosen = np.asarray(_resolve(self.state["a"])).ravel()[np.asarray(_resolve(self.state["idxs"])).ravel()]
-            shape = _resolve(self.state.get("preferred_shape"))
-            return chosen if shape is None else chosen.reshape(shape)
-        raise _Refused(f"chumpy node with the fields {sorted(map(str, self.state))}: only plain variables are read")
-
-
-_SPARSE = {"csc": _Sparse, "csr": _CsrSparse, "coo": _CooSparse}
-
-
-def _new_array(*_arguments: Any) -> _Array:
-    return _Array()
-
-
-def _scalar(dtype: Any, data: bytes | str = b"") -> _Array:
-    scalar = _Array()
-    scalar.state = (1, (), dtype, False, data)
-    return scalar
-
-
-def _array_from_buffer(buffer: Any, dtype: Any, shape: tuple, order: str) -> _Array:
-    array = _Array()
-    array.state = (1, shape, dtype, order == "F", buffer)
-    return array
-
-
-def _latin1_bytes(text: str, encoding: str = "latin1") -> bytes:
-    if not isinstance(text, str) or encoding != "latin1":
-        raise _Refused(f"refused to encode text as {encoding!r}")
-    return text.encode("latin1")
-
-
-def _empty_bytes() -> bytes:
-    return b""
-
-
-def _reconstructed(kind: Any, *_base_and_state: Any) -> _State:
-    if not (isinstance(kind, type) and issubclass(kind, _State)):
-        raise _Refused(f"refused to reconstruct {kind!r}")
-    return kind()
-
-
-_CONTAINERS = (dict, list, tuple, set, object)  # chumpy variables carry a set of names
-
-_STAND_INS: dict[tuple[str, str], Callable] = {
-    ("numpy", "ndarray"): _Array,
-    ("numpy", "dtype"): _Dtype,
-    **{(f"numpy.{core}.multiarray", "_reconstruct"): _new_array for core in ("core", "_core")},
-    **{(f"numpy.{core}.multiarray", "scalar"): _scalar for core in ("core", "_core")},
-    **{(f"numpy.{core}.numeric", "_frombuffer"): _array_from_buffer for core in ("core", "_core")},
-    **{(codecs, "encode"): _latin1_bytes for codecs in ("_codecs", "codecs")},
-    **{(copyreg, "_reconstructor"): _reconstructed for copyreg in ("copy_reg", "copyreg")},
-    **{(builtins, "bytes"): _empty_bytes for builtins in ("builtins", "__builtin__")},
-    **{(builtins, t.__name__): t for builtins in ("builtins", "__builtin__") for t in _CONTAINERS},
+_ITEM_BYTES = 64
+"""Memory of one item of a container; a dict's takes the most."""
+_CLASSES: dict[tuple[str, str], type] = {
+    ("numpy", "ndarray"): ArrayRecord,
+    ("numpy", "dtype"): DtypeRecord,
+    **{(builtins, "object"): object for builtins in ("builtins", "__builtin__")},
 }
+_FUNCTIONS: dict[tuple[str, str], Callable] = {
+    **{(f"numpy.{core}.multiarray", "_reconstruct"): _StandIns.new_array for core in ("core", "_core")},
+    **{(f"numpy.{core}.multiarray", "scalar"): _StandIns.scalar for core in ("core", "_core")},
+    **{(f"numpy.{core}.numeric", "_frombuffer"): _StandIns.array_from_buffer for core in ("core", "_core")},
+    **{(codecs, "encode"): _StandIns.latin1_bytes for codecs in ("_codecs", "codecs")},
+    **{(copyreg, "_reconstructor"): _StandIns.reconstructed for copyreg in ("copy_reg", "copyreg")},
+    **{(builtins, "bytes"): _StandIns.empty_bytes for builtins in ("builtins", "__builtin__")},
+    **{
+        (builtins, kind): method
+        for builtins in ("builtins", "__builtin__")
+        for kind, method in (
+            ("dict", _StandIns.new_dict),
+            ("list", _StandIns.new_list),
+            ("tuple", _StandIns.new_tuple),
+            ("set", _StandIns.new_set),  # chumpy variables carry a set of names
+        )
+    },
+}
+_SPARSE = {"csc": SparseRecord, "csr": CsrRecord, "coo": CooRecord}
 
 
 class _ArrayUnpickler(pickle.Unpickler):
+    def __init__(self, pickled: bytes, allowance: Allowance) -> None:
+        super().__init__(BytesIO(pickled), encoding="latin1")
+        self._stand_ins = _StandIns(allowance)
+
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) in _STAND_INS:
-            return _STAND_INS[module, name]
+        if (module, name) in _CLASSES:
+            return _CLASSES[module, name]
+        if (module, name) in _FUNCTIONS:
+            return MethodType(_FUNCTIONS[module, name], self._stand_ins)
         package = module.partition(".")[0]
         if package == "chumpy":
-            return _Chumpy
+            return ChumpyRecord
         if (module + ".").startswith("scipy.sparse.") and (match := _SPARSE_NAME.fullmatch(name)):
             return _SPARSE[match[1]]
-        raise _Refused(
+        raise Refused(
             f"refused to load '{module}.{name}': this pickle holds more than arrays and could run code. "
             "Use the file as its authors publish it."
         )
-
-
-def _resolve(value: Any) -> Any:
-    """Replace every record in nested containers by the array that it describes."""
-    if isinstance(value, (_Array, _Sparse, _Chumpy)):
-        return value.resolve()
-    if isinstance(value, dict):
-        return {key: _resolve(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(_resolve(item) for item in value)
-    return value

@@ -7,7 +7,6 @@ from contextlib import nullcontext
 
 import torch
 from jaxtyping import Float
-from rich.markup import escape
 from torch import Tensor
 
 from sage_ns.avatar.avatar import Avatar
@@ -26,7 +25,7 @@ from sage_ns.field.pretraining import pretrain
 from sage_ns.geometry.spherical_harmonics import C0
 from sage_ns.motion.source import MotionSource
 from sage_ns.rig import HeadModel
-from sage_ns.system.console import console
+from sage_ns.system.console import console, escape
 from sage_ns.system.parallel import cores_for_kernels
 from sage_ns.training.config import LearnerConfig, require
 from sage_ns.training.learner import Learner

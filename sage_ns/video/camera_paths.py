@@ -19,6 +19,7 @@ from sage_ns.errors import CaptureError
 from sage_ns.geometry.rotations import matrix_to_quaternion, quaternion_slerp, quaternion_to_matrix
 from sage_ns.raster import PinholeCamera
 from sage_ns.raster.cameras import orbit
+from sage_ns.system.json_files import finite_number, shown
 
 SWAY = math.radians(40)
 """Largest angle of a swaying camera to either side."""
@@ -129,7 +130,7 @@ def read_camera_path(path: Path) -> CameraPath:
     content = read_json(path)
     kind = content.get("camera_type", "perspective")
     if kind != "perspective":
-        raise CaptureError(f"{path}: 'camera_type' is {kind!r}; only perspective cameras can be rendered.")
+        raise CaptureError(f"{path}: 'camera_type' is {shown(kind)}; only perspective cameras can be rendered.")
     width, height = (_number(content, name, str(path)) for name in ("render_width", "render_height"))
     if min(width, height) < 1:
         raise CaptureError(f"{path}: 'render_width' x 'render_height' is {width:g} x {height:g}; expected pixels >= 1.")
@@ -153,7 +154,7 @@ def read_camera_path(path: Path) -> CameraPath:
 def _path_camera(entry: Mapping[str, Any], width: int, height: int, source: str) -> PinholeCamera:
     try:
         pose = np.array(entry.get("camera_to_world"), dtype=np.float64).reshape(4, 4)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise CaptureError(f"{source}: 'camera_to_world' is not 16 numbers ({error}).") from error
     rotation = pose[:3, :3]
     if not np.isfinite(pose).all() or np.abs(rotation.T @ rotation - np.eye(3)).max() > 1e-3:
@@ -167,6 +168,7 @@ def _path_camera(entry: Mapping[str, Any], width: int, height: int, source: str)
 
 def _number(entry: Mapping[str, Any], name: str, source: str) -> float:
     value = entry.get(name)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise CaptureError(f"{source}: '{name}' is {value!r}; expected a finite number.")
-    return float(value)
+    number = finite_number(value)
+    if number is None:
+        raise CaptureError(f"{source}: '{name}' is {shown(value)}; expected a finite number.")
+    return float(number)

@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from sage_ns.errors import SageError
+from sage_ns.system.user_files import check_regular
 
 
 class VideoError(SageError):
@@ -67,8 +68,7 @@ def inspect_media(path: Path) -> MediaFile:
     Raises:
         VideoError: the file is missing, or contains neither pictures nor sound.
     """
-    if not path.is_file():
-        raise VideoError(f"{path}: no such file")
+    check_regular(path, VideoError)
     described = _run("-i", str(path))
     sound = re.search(r"^\s+Stream #.*: Audio: ", described, re.MULTILINE) is not None
     pictures = re.search(r"^\s+Stream #.*: Video: .*?([\d.]+) fps", described, re.MULTILINE)

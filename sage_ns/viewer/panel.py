@@ -14,13 +14,13 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from nerfstudio.viewer.render_state_machine import RenderAction
 from nerfstudio.viewer.viewer import Viewer
 from nerfstudio.viewer.viewer_elements import ViewerControl
-from rich.markup import escape
 
 from sage_ns.avatar.avatar import Avatar
 from sage_ns.errors import SageError
 from sage_ns.motion.face.sliders import face_sliders
 from sage_ns.motion.files import load_motion
 from sage_ns.motion.motion import Motion
+from sage_ns.system.console import escape
 from sage_ns.viewer.look_tab import LookTab
 from sage_ns.viewer.manual_tab import ManualTab
 from sage_ns.viewer.playback import DRIVER, Playback

@@ -161,7 +161,7 @@ def test_missing_and_wrong_files_are_refused_by_name(insta: tuple[Path, Path], t
     rgba.crop((0, 0, 12, 10)).save(image)
     refused(insta, out, "00002.png is 12 x 10 px")
     image.unlink()
-    refused(insta, out, "00002.png is missing")
+    refused(insta, out, "00002.png: no such file")
     torch.save(checkpoint(3, opencv={}), actor / "checkpoint" / "00003.frame")
     refused(insta, out, "'opencv.R': found nothing")
     (actor / "checkpoint" / "00003.frame").unlink()

@@ -157,7 +157,7 @@ def test_bad_flags_are_refused_before_anything_is_loaded(tmp_path: Path, capsys:
     assert "exclude each other" in both
     with pytest.raises(SystemExit):
         main(["mesh", "--load-config", str(tmp_path / "none.yml"), "--output-dir", str(tmp_path)])
-    assert "does not exist" in capsys.readouterr().out
+    assert "no such file" in capsys.readouterr().out
     (tmp_path / "avatar.npz").touch()
     with pytest.raises(SystemExit):
         main(["mesh", "--load-config", str(tmp_path / "avatar.npz"), "--output-dir", str(tmp_path)])

@@ -77,7 +77,7 @@ def test_bad_options_are_refused_and_nothing_is_written(
     file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    assert "none.npz does not exist" in refused(capsys, tmp_path / "none.npz", out)
+    assert "none.npz: no such file" in refused(capsys, tmp_path / "none.npz", out)
     assert "has the timesteps 2 to 9" in refused(capsys, file, out, "--timesteps", 4)
     assert "no such file or folder" in refused(capsys, file, out, "--motion", tmp_path / "none")
     some_motion(HEAD, 3).save_vhap(tmp_path / "own.npz")

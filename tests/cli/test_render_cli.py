@@ -323,7 +323,7 @@ def test_wrong_motion_is_refused_by_name_before_anything_is_drawn(
         (("--capture", "."), "--capture has no effect without --camera capture:INDEX"),
         (("--camera", "above"), "choose frontal, orbit, sway, capture:INDEX or a camera path (.json)"),
         (("--camera", "capture:0"), "keeps no cameras; give their capture: --capture DIR"),
-        (("--camera", "nowhere.json"), "nowhere.json cannot be read"),
+        (("--camera", "nowhere.json"), "nowhere.json: no such file"),
         (("--background", "invisible"), "'invisible' is not a colour"),
         (("--background", "alpha"), "files of this kind carry no alpha"),
         (("--audio", "nowhere.wav"), "nowhere.wav: no such file"),
@@ -337,7 +337,7 @@ def test_bad_options_are_refused(
 
 
 def test_other_files_than_avatars_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], driver: Path) -> None:
-    assert "gone.npz does not exist" in refused(capsys, tmp_path / "gone.npz", tmp_path / "out.mp4")
+    assert "gone.npz: no such file" in refused(capsys, tmp_path / "gone.npz", tmp_path / "out.mp4")
     assert "not an avatar file" in refused(capsys, driver, tmp_path / "out.mp4")
 
 

@@ -29,5 +29,5 @@ def test_an_avatar_is_found_in_a_file_or_a_run(tmp_path: Path) -> None:
     avatar = tiny_avatar(builtin_head(2), 50)
     avatar.save(tmp_path / "avatar.npz")
     assert torch.equal(open_avatar(tmp_path / "avatar.npz").surfels.means.cpu(), avatar.surfels.means)
-    with pytest.raises(SageError, match="does not exist"):
+    with pytest.raises(SageError, match="no such file"):
         open_avatar(tmp_path / "config.yml")

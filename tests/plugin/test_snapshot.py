@@ -128,5 +128,5 @@ def test_pictures_of_any_shape_have_a_thumbnail(
 
 def test_broken_snapshot_is_named(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(CaptureError, match=r"capture\.npz, cannot be read"):
+    with pytest.raises(CaptureError, match=r"snapshot of its capture cannot be read: .*capture\.npz"):
         SnapshotDataParserConfig(data=path).setup().get_dataparser_outputs("train")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from sage_ns.system.console import console
+from sage_ns.errors import CaptureError, OptionError, printable, show_as_panels
+from sage_ns.system.console import console, escape
 from sage_ns.system.progress import progress_bar, tracked
+from sage_ns.system.user_files import check_regular
 
 
 @pytest.fixture
@@ -48,3 +51,38 @@ def test_a_bar_stays_and_says_how_much_was_done() -> None:
         update(1, 4)
         update(4, 4)
     assert "filming" in printed.get() and "4/4" in printed.get() and "0:00:00" in printed.get()
+
+
+ESCAPES = "\x1b[2J\x1b]0;title\x07 \x9b31m \x00\x7f \u202etxt.exe \u2028 \udcff"
+
+
+@pytest.mark.parametrize("text", ["plain", "two\nlines\tand a tab", "Zoë 頭 [red]", ""])
+def test_printable_text_stays_as_it_is(text: str) -> None:
+    assert printable(text) == text
+
+
+def test_characters_that_steer_a_terminal_are_written_out() -> None:
+    shown = printable(ESCAPES)
+    assert shown.isprintable() and shown.encode()
+    assert shown.startswith(r"\x1b[2J\x1b]0;title\x07 \x9b31m \x00\x7f \u202etxt.exe \u2028 \udcff")
+    assert printable(shown) == shown, "an error may quote another one"
+
+
+def test_names_of_files_reach_no_terminal_raw(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
+    path = tmp_path / "a\x1b[31m[red]\udcff.json"
+    with pytest.raises(CaptureError) as caught:
+        check_regular(path, CaptureError)
+    assert "\x1b" not in str(caught.value) and r"a\x1b[31m[red]\udcff.json: no such file" in str(caught.value)
+    assert "\x1b" not in OptionError("wrong", path=path).as_flags()
+    monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
+    show_as_panels()
+    sys.excepthook(CaptureError, caught.value, None)
+    printed = capsys.readouterr().err.replace("\n", "")
+    assert "\x1b[31m" not in printed and r"\x1b[31m[red]" in printed.replace(" ", "").replace("│", "")
+
+
+@pytest.mark.usefixtures("without_nerfstudio")
+def test_console_messages_show_names_as_they_are() -> None:
+    with console().capture() as printed:
+        console().print(f"read {escape(Path('a[red]b') / chr(27))}")
+    assert printed.get() == "read a[red]b/\\x1b\n"

@@ -3,6 +3,7 @@ from __future__ import annotations
 import codecs
 import os
 import pickle
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -138,3 +139,97 @@ def test_noise_never_raises_anything_else(tmp_path: Path) -> None:
             load_pickle(write(tmp_path / "head.pkl", bytes(noisy)))
         except HeadModelError as error:
             assert "head.pkl" in str(error)
+
+
+def laughs(levels: int, kind: str) -> Any:
+    value: Any = np.zeros(1000) if kind == "arrays" else ["ha"]
+    for _ in range(levels):
+        value = {str(i): value for i in range(10)} if kind == "dicts" else [value] * 10
+    return value
+
+
+def memo_bomb() -> bytes:
+    return b"\x80\x02}r\xff\xff\xff\x7f."
+
+
+def nested(opener: bytes, closer: bytes, levels: int) -> bytes:
+    return b"\x80\x02}X\x01\x00\x00\x00x" + opener * levels + closer * levels + b"s."
+
+
+def copies_of_a_list() -> bytes:
+    """A list of 100,000 numbers, copied 100,000 times."""
+    numbers = b"(" + b"K\x01" * 100_000 + b"lr\x00\x00\x00\x00"
+    copy = b"cbuiltins\nlist\nj\x00\x00\x00\x00\x85R"
+    return b"\x80\x02}X\x01\x00\x00\x00x(" + numbers + copy * 9000 + b"ls."
+
+
+def wide(matrix: sparse.spmatrix) -> bytes:
+    return pickle.dumps({"J_regressor": matrix})
+
+
+BOMBS = {
+    "billion laughs": (lambda: pickle.dumps({"x": laughs(12, "lists")}), "refers to its parts too often"),
+    "laughing dicts": (lambda: pickle.dumps({"x": laughs(12, "dicts")}), "refers to its parts too often"),
+    "laughing arrays": (lambda: pickle.dumps({"x": laughs(8, "arrays")}), "refers to its parts too often"),
+    "memo index": (memo_bomb, "memo index 2147483647"),
+    "memo index as text": (lambda: b"(dp99999999\n.", "memo index 99999999"),
+    "copied lists": (copies_of_a_list, "refers to its parts too often"),
+    "nested lists": (lambda: nested(b"(", b"l", 10_000), "nested deeper than 100 levels"),
+    "nested tuples": (lambda: nested(b")", b"\x85", 400_000), "more than 10000 tuples"),
+    "many instructions": (lambda: b"\x80\x02" + b"N0" * 600_000 + b"}.", "more than 1000000 instructions"),
+    "long text": (lambda: b"\x80\x04}\x8d" + (2**62).to_bytes(8, "little") + b"abc.", "ends after the end of the file"),
+    "long frame": (lambda: b"\x80\x04\x95" + (2**62).to_bytes(8, "little") + b"}.", "not a readable pickle"),
+    "long list of bytes": (lambda: b"\x80\x02}X\x01\x00\x00\x00xcbuiltins\nlist\nU\x02ab\x85Rs.", "container of a str"),
+    "persistent": (lambda: b"Pfile\n.", "PERSID"),
+    "sparse rows": (lambda: wide(sparse.csr_matrix((5, 10**10))), r"\[5, 10000000000\]"),
+    "sparse coordinates": (
+        lambda: wide(sparse.coo_matrix((10**10, 5))),
+        r"\[10000000000, 5\]",
+    ),
+    "sparse square": (
+        lambda: wide(sparse.csc_matrix((10**6, 10**6))),
+        r"\[1000000, 1000000\], 7.28 TiB",
+    ),
+    "array of texts": (
+        lambda: pickle.dumps({"x": np.array(["a"])}, protocol=2).replace(b"U1", b"U9"),
+        "not a readable pickle",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_bombs_are_refused_under_a_limit_of_memory(name: str, tmp_path: Path) -> None:
+    make, message = BOMBS[name]
+    path = write(tmp_path / "bomb.pkl", make())
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(HeadModelError, match=rf"bomb\.pkl: .*{message}"):
+        load_pickle(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**20, "KiB"
+
+
+def test_a_value_that_contains_itself_is_refused(tmp_path: Path) -> None:
+    value: list[Any] = []
+    value.append(value)
+    with pytest.raises(HeadModelError, match=r"v\.pkl: a value that contains itself"):
+        load_pickle(write(tmp_path / "v.pkl", pickle.dumps({"x": value})))
+
+
+def test_large_files_are_refused_unread(tmp_path: Path) -> None:
+    path = tmp_path / "v.pkl"
+    with path.open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(HeadModelError, match=r"v\.pkl has 1 TiB; expected at most 512 MiB"):
+        load_pickle(path)
+
+
+def test_shared_parts_are_read_once(tmp_path: Path) -> None:
+    array = np.arange(3)
+    loaded = load_pickle(write(tmp_path / "v.pkl", pickle.dumps({"x": [array] * 3, "y": array})))
+    assert all(each is loaded["y"] for each in loaded["x"])
+
+
+def test_the_stand_ins_cannot_be_changed(tmp_path: Path) -> None:
+    changed = b"\x80\x02c_codecs\nencode\nN}X\x0c\x00\x00\x00__defaults__X\x01\x00\x00\x00as\x86b."
+    with pytest.raises(HeadModelError, match=r"v\.pkl"):
+        load_pickle(write(tmp_path / "v.pkl", changed))
+    load_pickle(write(tmp_path / "w.pkl", pickle.dumps({"x": np.arange(3)}, protocol=2)))

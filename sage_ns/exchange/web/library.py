@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sage_ns.errors import SageError
+from sage_ns.system.json_files import load_json
 
 SPARK, THREE = "@sparkjsdev/spark", "three"
 PINNED = {SPARK: "2.2.0", THREE: "0.187.0"}
@@ -126,7 +127,8 @@ def _problem(node_modules: Path) -> str | None:
         package = node_modules / name / "package.json"
         if not package.is_file():
             return f"found no {name} in it"
-        version = str(json.loads(package.read_text(encoding="utf-8")).get("version"))
+        content = load_json(package, WebLibraryError)
+        version = str(content.get("version") if isinstance(content, dict) else None)
         numbers = tuple(int(number) for number in re.findall(r"\d+", version)[:3])
         if not least <= numbers < _BELOW[name]:
             return f"found {name} {version}, expected {PINNED[name]} or a compatible version"

@@ -1,20 +1,10 @@
-"""Names of the arrays in an npz file, read without loading them."""
+"""Whether an npz file holds motion, from its table of contents alone."""
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
-
-def npz_names(path: Path) -> frozenset[str] | None:
-    """Return the names of the arrays in an npz file with any suffix; None if the file is broken or not an npz."""
-    try:
-        with zipfile.ZipFile(path) as file:
-            members = file.namelist()
-    except (OSError, zipfile.BadZipFile):
-        return None
-    names = frozenset(name.removesuffix(".npy") for name in members if name.endswith(".npy"))
-    return names or None
+from sage_ns.system.npz_reader import npz_names
 
 
 def may_hold_motion(path: Path) -> bool:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from sage_ns.errors import CaptureError
-from sage_ns.motion.files.npz_names import npz_names
+from sage_ns.system.npz_reader import npz_names
 from sage_ns.system.registry import Registry
+from sage_ns.system.user_files import check_regular
 
 if TYPE_CHECKING:
     from sage_ns.motion.motion import Motion
@@ -66,8 +68,10 @@ def reader_for(path: Path) -> MotionReader:
     Raises:
         CaptureError: No reader recognises the path, or two equally specific ones do.
     """
-    if not path.exists():
+    if not os.path.lexists(path):
         raise CaptureError(f"{path}: no such file or folder. Give {describe_readers()}.")
+    if not path.is_dir():
+        check_regular(path, CaptureError, f"Give {describe_readers()}.")
     found = [reader for reader in readers() if reader.recognises(path)]
     if not found:
         raise CaptureError(f"{path}: {_contents(path)}. Give {describe_readers()}.")

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sage_ns.errors import FlameParamsError
-from sage_ns.motion.files.npz_names import may_hold_motion, npz_names
+from sage_ns.motion.files.npz_names import may_hold_motion
 from sage_ns.motion.files.registry import MotionReader, MotionSplit, register_reader
+from sage_ns.system.npz_reader import npz_names
 
 if TYPE_CHECKING:
     from sage_ns.motion.motion import Motion

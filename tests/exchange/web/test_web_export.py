@@ -133,7 +133,7 @@ def test_only_pages_are_replaced_and_only_with_overwrite(tmp_path: Path) -> None
         ({"sh_degree": 4}, "sh_degree=4: expected 0 to 3"),
         ({"fps": 0.0}, "fps=0: expected more than 0"),
         ({"library": Path("x")}, "--cdn and --library"),
-        ({"load_config": Path("none.npz")}, "none.npz does not exist"),
+        ({"load_config": Path("none.npz")}, "none.npz: no such file"),
         ({"motion": Path("none.npz")}, "none.npz"),
     ],
 )
