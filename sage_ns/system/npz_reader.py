@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import struct
 import zipfile
 import zlib
@@ -18,11 +19,11 @@ from sage_ns.system.user_files import in_bytes, open_regular
 
 MAX_ARRAY_BYTES = 2**30
 """Most memory that one array of a file may take."""
-MAX_FILE_BYTES = 2**31
+MAX_FILE_BYTES = 3 * 2**29
 """Most memory that all arrays of a file may take together."""
 MAX_RATIO, RATIO_FROM = 200, 2**26
-"""Arrays of at least `RATIO_FROM` bytes (64 MiB) that were compressed to less than a part in `MAX_RATIO` are refused as
-archive bombs. Small arrays of zeros reach ratios of 1000."""
+"""Arrays that take at least `RATIO_FROM` bytes (64 MiB), alone or together, and were compressed to less than a part in
+`MAX_RATIO` are refused as archive bombs. Small arrays of zeros reach ratios of 1000."""
 _MAX_MEMBERS = 100_000
 _SUFFIX = ".npy"
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -63,7 +64,7 @@ def read_npz(path: Path, error: type[SageError], names: Collection[str] | None =
     with open_regular(path, error) as file:
         try:
             with zipfile.ZipFile(file) as archive:
-                return _read(archive, names)
+                return _read(archive, names, os.fstat(file.fileno()).st_size)
         except _Refused as refused:
             raise error(f"{path}: {refused}") from None
         except BROKEN as cause:
@@ -95,9 +96,10 @@ def _members(archive: zipfile.ZipFile, names: Collection[str] | None) -> dict[st
     return {name: info for name, info in found.items() if names is None or name in names}
 
 
-def _read(archive: zipfile.ZipFile, names: Collection[str] | None) -> dict[str, np.ndarray]:
+def _read(archive: zipfile.ZipFile, names: Collection[str] | None, size: int) -> dict[str, np.ndarray]:
     members = _members(archive, names)
     total = 0
+    compressed = sum(info.compress_size for info in members.values())
     for name, info in members.items():
         _check_member(name, info)
         total += info.file_size
@@ -105,6 +107,9 @@ def _read(archive: zipfile.ZipFile, names: Collection[str] | None) -> dict[str, 
             raise _Refused(
                 f"its arrays up to '{name}' claim {in_bytes(total)}; expected at most {in_bytes(MAX_FILE_BYTES)}"
             )
+    if compressed > size:
+        raise _Refused(f"its members claim {in_bytes(compressed)} of the file, which has {in_bytes(size)}")
+    _check_ratio("its arrays", total, compressed)
     arrays = {}
     for name, info in members.items():
         try:
@@ -127,10 +132,14 @@ def _check_member(name: str, info: zipfile.ZipInfo) -> None:
         raise _Refused(
             f"'{name}': claims {in_bytes(info.file_size)}, expected at most {in_bytes(MAX_ARRAY_BYTES)} for an array"
         )
-    if info.file_size >= RATIO_FROM and info.file_size > MAX_RATIO * info.compress_size:
+    _check_ratio(f"'{name}'", info.file_size, info.compress_size)
+
+
+def _check_ratio(what: str, size: int, compressed: int) -> None:
+    if size >= RATIO_FROM and size > MAX_RATIO * compressed:
         raise _Refused(
-            f"'{name}': claims {in_bytes(info.file_size)}, compressed to {in_bytes(info.compress_size)}, expected a "
-            f"ratio of at most {MAX_RATIO}. This is an archive bomb, or an array of one repeated value."
+            f"{what}: found {in_bytes(size)}, compressed to {in_bytes(compressed)}, expected a ratio of at most "
+            f"{MAX_RATIO}. This is an archive bomb, or an array of one repeated value."
         )
 
 
