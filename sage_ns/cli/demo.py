@@ -100,9 +100,9 @@ class Demo:
 
 
 def _load(config_path: Path) -> SagePipeline:
-    from nerfstudio.utils.eval_utils import eval_setup
+    from sage_ns.plugin.run_setup import load_run
 
-    return eval_setup(config_path, test_mode="test")[1]  # type: ignore[return-value]
+    return load_run(config_path, "test").pipeline
 
 
 def _summarise(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sage_ns.errors import CaptureError, SageError
 
@@ -18,20 +18,12 @@ def load_model(config_path: Path) -> SageModel:
     """Load the model of a training run; its capture is not needed.
 
     Raises:
-        SageError: There is no such run, or the run belongs to another method.
+        SageError: There is no such run, the run belongs to another method, or one of its files cannot be used.
     """
     require_run(config_path)
-    from nerfstudio.utils.eval_utils import eval_setup
+    from sage_ns.plugin.run_setup import load_run
 
-    from sage_ns.plugin.model import SageModel
-
-    config, pipeline, _, _ = eval_setup(config_path, test_mode="inference")
-    model: Any = pipeline.model
-    if not isinstance(model, SageModel):
-        raise SageError(
-            f"{config_path} is a run of '{config.method_name}', which makes no avatar. Give a run of a sage method."
-        )
-    return model
+    return load_run(config_path, "inference").pipeline.model
 
 
 def require_run(config_path: Path) -> None:

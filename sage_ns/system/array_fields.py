@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Bool, Float32, Int64
 from scipy import sparse
 from torch import Tensor
 
@@ -75,9 +75,24 @@ class ArrayFields:
             raise self.fail(key, f"values in {array.min()}..{array.max()}", f"values in 0..{limit - 1}")
         return torch.from_numpy(array)
 
+    def flags(self, key: str, shape: str) -> Bool[Tensor, "..."]:
+        """Return a field as an array of true and false.
+
+        Raises:
+            SageError: Of the class given at construction; the field is missing, or of another shape or type.
+        """
+        array = self._array(key, shape)
+        if array.dtype.kind != "b":
+            raise self.fail(key, f"type {array.dtype}", "type bool")
+        return torch.from_numpy(array.copy())
+
     def texts(self, key: str) -> tuple[str, ...]:
         """Return the strings that `encode_texts` stored in a field."""
-        return tuple(line for line in bytes(self._array(key, "num_bytes_of_" + key)).decode().split("\n") if line)
+        try:
+            text = bytes(self._array(key, "num_bytes_of_" + key)).decode()
+        except UnicodeDecodeError as error:
+            raise self.fail(key, f"bytes that are no text ({error.reason})", "UTF-8") from error
+        return tuple(line for line in text.split("\n") if line)
 
     def fail(self, key: str, found: str, expected: str) -> SageError:
         """Return the error to raise about one field."""
