@@ -139,7 +139,7 @@ def _type_name(value: Any) -> str:
 def _checked_rig(read: ArrayFields, prefix: str) -> HeadModel:
     state = {name.removeprefix(prefix): value for name, value in read.fields.items() if name.startswith(prefix)}
     try:
-        model = HeadModel.from_state(state, f"{read.source}, {prefix.removesuffix('.')}")
+        model = HeadModel.from_state(state, f"{read.source}, {prefix.removesuffix('.')}", read.hint)
     except SageError as error:
         raise read.error(str(error)) from error
     if model.num_triangles == 0:

@@ -207,6 +207,6 @@ def _check_newest_checkpoint(datamanager: Any) -> None:
     Raises:
         CheckpointError: it cannot be used; names the newest good one.
     """
-    newest = newest_checkpoint(Path(datamanager.run_dir) / "nerfstudio_models")
+    newest = None if datamanager.run_dir is None else newest_checkpoint(datamanager.run_dir / "nerfstudio_models")
     if newest is not None:
         load_checkpoint(newest)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32, Int64
+from jaxtyping import Bool, Float32, Int64, UInt8
 from scipy import sparse
 from torch import Tensor
 
@@ -85,6 +85,32 @@ class ArrayFields:
         if array.dtype.kind != "b":
             raise self.fail(key, f"type {array.dtype}", "type bool")
         return torch.from_numpy(array.copy())
+
+    def pixels(self, key: str, shape: str) -> UInt8[np.ndarray, "..."]:
+        """Return a field as an array of bytes.
+
+        Raises:
+            SageError: Of the class given at construction; the field is missing, or of another shape or type.
+        """
+        array = self._array(key, shape)
+        if array.dtype != np.uint8:
+            raise self.fail(key, f"type {array.dtype}", "type uint8")
+        return array
+
+    def strings(self, key: str, shape: str) -> np.ndarray:
+        """Return a field as an array of strings.
+
+        Raises:
+            SageError: Of the class given at construction; the field is missing, or of another shape or type.
+        """
+        array = self._array(key, shape)
+        if array.dtype.kind != "U":
+            raise self.fail(key, f"type {array.dtype}", "strings")
+        return array
+
+    def text(self, key: str) -> str:
+        """Return a field that is one string; errors as for `strings`."""
+        return str(self.strings(key, ""))
 
     def texts(self, key: str) -> tuple[str, ...]:
         """Return the strings that `encode_texts` stored in a field."""
