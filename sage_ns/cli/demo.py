@@ -129,7 +129,7 @@ def _summarise(
         f"capture {synthesis_seconds:.0f} s, training {training_seconds:.0f} s, {total:.0f} s in all\n"
         f"pictures  {escape(str(out / 'contact_sheet.png'))}\n"
         f"video     {escape(str(out / 'reenactment.mp4'))}\n"
-        f"view it in the browser: [bold]ns-viewer --load-config {escape(str(config_path))}[/bold]",
+        f"view it in the browser: [bold]sage-view {escape(str(config_path))}[/bold]",
         soft_wrap=True,
     )
 
