@@ -113,7 +113,8 @@ def _checked(path: Path) -> Checkpoint:
 
 
 def _header(path: Path, content: Mapping[str, Any]) -> CheckpointHeader:
-    step, phases = content.get("step"), content.get("phases")
+    step: Any = content.get("step")
+    phases: Any = content.get("phases")
     if not _is_count(step):
         raise CheckpointError(f"{path}: 'step': found {_brief(step)}, expected the index of a training step.")
     names = [each.name for each in fields(PhaseSteps)]

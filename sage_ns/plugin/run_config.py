@@ -155,7 +155,7 @@ def _construct_config(loader: _Loader, name: str, node: yaml.Node) -> Any:
     if name not in _CLASSES or not isinstance(node, yaml.MappingNode):
         raise _refuse(node)
     kind = _CLASSES[name]
-    values = loader.construct_mapping(node, deep=True)
+    values: dict[Any, Any] = loader.construct_mapping(node, deep=True)
     hints = {**get_type_hints(kind), **_HINTS}
     known = {each.name: each for each in fields(kind)}
     for key, value in values.items():
@@ -198,7 +198,7 @@ _Loader.add_multi_constructor(f"{_PREFIX}object:", _construct_config)
 _Loader.add_multi_constructor(f"{_PREFIX}name:", _construct_name)
 _Loader.add_multi_constructor(f"{_PREFIX}object/apply:", _construct_call)
 _Loader.add_constructor(f"{_PREFIX}tuple", _construct_tuple)
-_Loader.add_constructor(None, _construct_unknown)
+_Loader.add_constructor(None, _construct_unknown)  # type: ignore[arg-type]  # None: all other tags
 
 
 def _default(field: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -25,7 +26,8 @@ def test_configs_of_all_methods_come_back(method: str, from_snapshot: bool, tmp_
     config = configured(method, "capture", head_model="head.npz")
     config.set_timestamp()
     if from_snapshot:
-        config.pipeline.datamanager.dataparser = SnapshotDataParserConfig(data=tmp_path / "capture.npz")
+        datamanager: Any = config.pipeline.datamanager
+        datamanager.dataparser = SnapshotDataParserConfig(data=tmp_path / "capture.npz")
     (tmp_path / "config.yml").write_text(yaml.dump(config))
     again = load_run_config(tmp_path / "config.yml")
     assert again == config and type(again) is type(config)
