@@ -6,27 +6,28 @@ The file is an npz with the tensors of the avatar's state by name (`rig.*`: the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from sage_ns.avatar.avatar import Avatar
 from sage_ns.avatar.look import Look
 from sage_ns.avatar.mouth import Mouth, load_mouth_prior
 from sage_ns.avatar.personal_rig import PersonalRig
+from sage_ns.avatar.state_checks import check_avatar, surfel_tensors
 from sage_ns.avatar.surfels import BoundSurfels
 from sage_ns.errors import SageError
 from sage_ns.motion.source import MotionSource
-from sage_ns.rig import NUM_POSE, FlameParams, HeadModel
+from sage_ns.rig import FlameParams, HeadModel
 from sage_ns.system.array_fields import ArrayFields, read_npz, write_npz
 
 FORMAT = 1
 """Version of the layout; increases when older programs cannot read new files."""
+_LOOK_RANGES = {"supersampling": (1.0, 16.0), "wrinkles": (0.0, 100.0), "surfel_size": (1e-6, 1e3)}
+"""Smallest and largest value of the fields of :class:`Look` that are numbers."""
 _HINT = "Export the avatar again with sage-export avatar."
 
 
@@ -55,24 +56,30 @@ def load_avatar(path: Path) -> Avatar:
     version = int(read.indices("format", "1")[0])
     if version != FORMAT:
         raise read.fail("format", f"version {version}", f"version {FORMAT}")
-    rig = PersonalRig(*_head_model(arrays, str(path)))
-    read.sizes["num_coefficients"] = NUM_POSE + rig.head_model.num_expression
-    mouth = Mouth(rig.head_model, load_mouth_prior()) if "mouth.surfels.means" in arrays else None
-    avatar = Avatar(
-        rig,
-        _surfels(read, rig.head_model.num_triangles),
-        _motion(read),
-        torch.zeros(rig.head_model.num_triangles, dtype=torch.bool),
-        mouth,
-        read.floats("background", "3"),
-        _look(read),
-    )
+    look = _look(read)
+    head_model = check_avatar(arrays, str(path), AvatarFileError, _HINT)
     state = {name: torch.from_numpy(array) for name, array in arrays.items() if not name.startswith(("look.", "form"))}
     try:
+        avatar = _empty_avatar(read, head_model, look)
         avatar.load_state_dict(state, strict=True)
-    except RuntimeError as error:
+    # RuntimeError: a name too many or too few; a head that is no head, in which no mouth can be found
+    except (SageError, RuntimeError) as error:
         raise AvatarFileError(f"{path}: {error}. {_HINT}") from error
     return avatar
+
+
+def _empty_avatar(read: ArrayFields, head_model: HeadModel, look: Look) -> Avatar:
+    """Return an avatar with the parts of the file's; its state is still to be loaded."""
+    has_mouth = any(name.startswith("mouth.") for name in read.fields)
+    return Avatar(
+        PersonalRig(head_model, FlameParams.neutral(head_model)),
+        BoundSurfels(**surfel_tensors(read, "surfels.", head_model.num_triangles)),
+        _motion(read),
+        torch.zeros(head_model.num_triangles, dtype=torch.bool),
+        Mouth(head_model, load_mouth_prior()) if has_mouth else None,
+        read.floats("background", "3"),
+        look,
+    )
 
 
 def surfels_of(path: Path, head_model: HeadModel, sh_degree: int) -> BoundSurfels:
@@ -101,24 +108,6 @@ def surfels_of(path: Path, head_model: HeadModel, sh_degree: int) -> BoundSurfel
     return BoundSurfels(surfels.triangle, **values, sh_rest=rest.clone())
 
 
-def _head_model(arrays: Mapping[str, np.ndarray], source: str) -> tuple[HeadModel, FlameParams]:
-    state = {name.removeprefix("rig."): array for name, array in arrays.items() if name.startswith("rig.")}
-    try:
-        model = HeadModel.from_state(state, source)
-    except SageError as error:
-        raise AvatarFileError(str(error)) from error
-    return model, FlameParams.neutral(model)
-
-
-def _surfels(read: ArrayFields, num_triangles: int) -> BoundSurfels:
-    triangle = read.indices("surfels.triangle", "num_surfels", num_triangles)
-    shapes = {"means": "3", "quaternions": "4", "log_scales": "2", "opacity_logits": "", "sh_dc": "1 3"}
-    values: dict[str, Tensor] = {
-        name: read.floats(f"surfels.{name}", f"num_surfels {rest}".strip()) for name, rest in shapes.items()
-    }
-    return BoundSurfels(triangle, **values, sh_rest=read.floats("surfels.sh_rest", "num_surfels num_rest 3"))
-
-
 def _motion(read: ArrayFields) -> MotionSource:
     rows = read.floats("motion.motion", "num_timesteps num_coefficients")
     canonical = int(read.indices("motion.canonical_row", "", len(rows)))
@@ -131,5 +120,11 @@ def _look(read: ArrayFields) -> Look:
     for each in fields(Look):
         read.floats(f"look.{each.name}", "")
         # Use the stored number: single precision would change 0.1.
-        values[each.name] = type(each.default)(read.fields[f"look.{each.name}"])
+        number = float(read.fields[f"look.{each.name}"])
+        low, high = _LOOK_RANGES.get(each.name, (0.0, 1.0))
+        kind = type(each.default)
+        if not low <= number <= high or kind(number) != number:
+            whole = "" if kind is float else "a whole number "
+            raise read.fail(f"look.{each.name}", f"{number:g}", f"{whole}in {low:g}..{high:g}")
+        values[each.name] = kind(number)
     return Look(**values)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from sage_ns.avatar.kept import KeptByMotion
 from sage_ns.avatar.personal_rig import PersonalRig
+from sage_ns.avatar.state_checks import check_light, surfel_tensors
 from sage_ns.avatar.surfels import BoundSurfels, take_sizes
 from sage_ns.errors import SageError
 from sage_ns.geometry.spherical_harmonics import C0
@@ -25,7 +26,7 @@ from sage_ns.geometry.triangles import TriangleFrames, triangle_frames, triangle
 from sage_ns.raster import Surfels
 from sage_ns.rig import FlameParams, HeadModel
 from sage_ns.rig.mouth import find_mouth, lip_gap, mouth_model
-from sage_ns.rig.mouth_shape import PARTS, mouth_shape
+from sage_ns.rig.mouth_shape import mouth_shape
 from sage_ns.system.array_fields import ArrayFields, read_npz, write_npz
 from sage_ns.system.devices import sent
 
@@ -82,23 +83,10 @@ def load_mouth_prior(path: Path | None = None) -> MouthPrior:
     mesh = read.indices("mesh", "2").tolist()
     if tuple(mesh) != _mesh_size():
         raise read.fail("mesh", f"{mesh[0]} vertices and {mesh[1]} triangles", "{} and {}".format(*_mesh_size()))
-    per_surfel = {"means": "3", "quaternions": "4", "log_scales": "2", "opacity_logits": "", "sh_dc": "1 3"}
-    values = {name: read.floats(name, f"num_surfels {rest}".strip()) for name, rest in per_surfel.items()}
-    prior = MouthPrior(
-        triangle=read.indices("triangle", "num_surfels", _mesh_size()[1]),
-        **values,
-        sh_rest=read.floats("sh_rest", "num_surfels num_rest 3"),
-        openings=read.floats("openings", "num_openings"),
-        shade=read.floats("shade", f"{len(PARTS)} num_openings"),
-        skin=read.floats("skin", "3"),
-    )
-    if prior.sh_rest.shape[1] not in (0, 3, 8, 15):
-        raise read.fail("sh_rest", f"{prior.sh_rest.shape[1]} coefficients", "0, 3, 8 or 15 (degree 0 to 3)")
-    if len(prior.openings) < 1 or bool((prior.openings.diff() <= 0).any()):
-        raise read.fail("openings", str(prior.openings.tolist()), "one or more, ascending")
-    if bool((prior.skin <= 0).any()):
-        raise read.fail("skin", str(prior.skin.tolist()), "a colour, each channel above 0")
-    return prior
+    skin = read.floats("skin", "3")
+    if bool(((skin <= 0) | (skin > 1)).any()):
+        raise read.fail("skin", str(skin.tolist()), "a colour, each channel above 0 and up to 1")
+    return MouthPrior(**surfel_tensors(read, "", _mesh_size()[1]), **check_light(read), skin=skin)
 
 
 class Mouth(nn.Module):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, get_args
 
 import torch
 import tyro
@@ -133,9 +133,9 @@ def main(load_config: Path, gammas: tuple[float, ...] = (0.0, 0.5), json_path: P
         gammas: values of gamma in Eq. 16 to compare; 0 leaves curvature out.
         json_path: JSON file for the figures.
     """
-    from nerfstudio.utils.eval_utils import eval_setup
+    from sage_ns.plugin.run_setup import load_run
 
-    pipeline: Any = eval_setup(load_config, test_mode="test")[1]
+    pipeline = load_run(load_config, "test").pipeline
     figures = measure(pipeline, gammas)
     report(Console(width=120), figures)
     if json_path is not None:

@@ -344,9 +344,9 @@ def main(
         cell_size: cell size of the signed distance field's mesh, metres.
         json_path: JSON file for the figures.
     """
-    from nerfstudio.utils.eval_utils import eval_setup
+    from sage_ns.plugin.run_setup import load_run
 
-    pipeline: Any = eval_setup(load_config, test_mode="inference")[1]
+    pipeline = load_run(load_config, "inference").pipeline
     figures = measure(pipeline, truth, timestep, cell_size)
     report(Console(width=120), figures)
     if json_path is not None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import shutil
 import warnings
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated
 
 import tyro
 
@@ -76,11 +76,9 @@ def _train(job: Job) -> None:
 
 def trained_pipeline(job: Job) -> SagePipeline:
     """Load the trained avatar with the row's settings for drawing, and the capture's held-out pictures."""
-    from nerfstudio.utils.eval_utils import eval_setup
+    from sage_ns.plugin.run_setup import load_run
 
-    config = job.drawing_config()
-    pipeline = eval_setup(job.run_folder / "config.yml", test_mode="test", update_config_callback=lambda _: config)[1]
-    return cast(SagePipeline, pipeline)
+    return load_run(job.run_folder / "config.yml", "test", job.drawing_config()).pipeline
 
 
 def main(folder: Annotated[Path, tyro.conf.Positional]) -> None:

@@ -18,6 +18,7 @@ from torch import Tensor
 from sage_ns.capture.splits import SplitName
 from sage_ns.errors import CaptureError
 from sage_ns.rig import FlameParams, HeadModel
+from sage_ns.system.array_fields import ArrayFields
 
 _KEY = "record"
 _TENSORS = ("timesteps", "train_timesteps", "test_timesteps", "train_camera_centers", "background")
@@ -131,28 +132,36 @@ class CaptureRecord:
         """Rebuild a record from its :meth:`arrays`, for one split, with thumbnails in place of pictures.
 
         Raises:
-            CaptureError: an array is missing, or they do not fit each other.
+            CaptureError: an array is missing, misshapen or not finite, or they do not fit each other.
             FlameParamsError: the motion does not fit the head model.
         """
-        for name in (*_TENSORS, *_NUMBERS, "motion", "shape"):
-            if name not in arrays:
-                raise _fault(name, "nothing", "an array of that name")
-        offset = arrays.get("static_offset")
+        read = ArrayFields("record of the capture", arrays, CaptureError)
+        motion = read.floats("motion", "num_timesteps num_coefficients")
+        if len(motion) == 0:
+            raise _fault("motion", "no timesteps", "at least one")
         params = replace(
-            FlameParams.from_motion_vector(torch.from_numpy(arrays["motion"])),
-            shape=torch.from_numpy(arrays["shape"]),
-            static_offset=None if offset is None else torch.from_numpy(offset),
+            FlameParams.from_motion_vector(motion),
+            shape=read.floats("shape", "num_shape"),
+            static_offset=read.floats("static_offset", "num_vertices 3") if "static_offset" in read else None,
         )
-        tensors: dict[str, Any] = {name: torch.from_numpy(arrays[name]) for name in _TENSORS}
-        return cls(
+        numbers = {name: int(read.indices(name, "")) for name in _NUMBERS}
+        record = cls(
             head_model,
             params,
-            canonical_row=int(arrays["canonical_row"]),
-            downscale_factor=int(arrays["downscale_factor"]),
+            timesteps=read.indices("timesteps", "num_timesteps"),
+            canonical_row=numbers["canonical_row"],
+            train_timesteps=read.indices("train_timesteps", "num_train_timesteps"),
+            test_timesteps=read.indices("test_timesteps", "num_test_timesteps"),
+            train_camera_centers=read.floats("train_camera_centers", "num_train_images 3"),
+            background=read.floats("background", "3"),
+            downscale_factor=numbers["downscale_factor"],
             split_source=cast(SplitName, split_source),
             thumbnails=thumbnails,
-            **tensors,
         )
+        if numbers["canonical_timestep"] != record.canonical_timestep:
+            found = numbers["canonical_timestep"]
+            raise _fault("canonical_timestep", found, f"{record.canonical_timestep}, the id of the canonical row")
+        return record
 
 
 def _fault(name: str, found: object, expected: str) -> CaptureError:

@@ -100,9 +100,9 @@ class Demo:
 
 
 def _load(config_path: Path) -> SagePipeline:
-    from nerfstudio.utils.eval_utils import eval_setup
+    from sage_ns.plugin.run_setup import load_run
 
-    return eval_setup(config_path, test_mode="test")[1]  # type: ignore[return-value]
+    return load_run(config_path, "test").pipeline
 
 
 def _summarise(
@@ -129,7 +129,7 @@ def _summarise(
         f"capture {synthesis_seconds:.0f} s, training {training_seconds:.0f} s, {total:.0f} s in all\n"
         f"pictures  {escape(str(out / 'contact_sheet.png'))}\n"
         f"video     {escape(str(out / 'reenactment.mp4'))}\n"
-        f"view it in the browser: [bold]ns-viewer --load-config {escape(str(config_path))}[/bold]",
+        f"view it in the browser: [bold]sage-view {escape(str(config_path))}[/bold]",
         soft_wrap=True,
     )
 

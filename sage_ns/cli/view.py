@@ -21,7 +21,7 @@ class View:
     """Open nerfstudio's viewer with an avatar."""
 
     avatar: Annotated[Path, tyro.conf.Positional]
-    """avatar file (.npz), or the config.yml of a training run"""
+    """avatar file (.npz), or the folder or config.yml of a training run"""
     port: int = 7007
     """port of the viewer's web page"""
     host: str = "127.0.0.1"
@@ -30,7 +30,7 @@ class View:
     def run(self) -> None:
         """Start the viewer; for an avatar file, write a temporary run first."""
         if self.avatar.suffix != ".npz":
-            self._view(self.avatar, num_cameras=-1)
+            self._view(self.avatar / "config.yml" if self.avatar.is_dir() else self.avatar, num_cameras=-1)
             return
         from sage_ns.avatar.avatar import Avatar
 
@@ -44,12 +44,20 @@ class View:
 
     def _view(self, config_path: Path, num_cameras: int) -> None:
         check_regular(config_path, SageError, "Give an avatar file (.npz), or the config.yml of a run.")
-        from nerfstudio.scripts.viewer.run_viewer import RunViewer, ViewerConfigWithoutNumRays
+        from nerfstudio.configs.base_config import ViewerConfig
+        from nerfstudio.scripts.viewer.run_viewer import _start_viewer
 
-        viewer = ViewerConfigWithoutNumRays(
-            websocket_port=self.port, websocket_host=self.host, max_num_display_images=num_cameras
+        from sage_ns.plugin.run_setup import load_run
+
+        run = load_run(config_path, "test")
+        run.config.vis = "viewer"
+        run.config.viewer = ViewerConfig(
+            websocket_port=self.port,
+            websocket_host=self.host,
+            max_num_display_images=num_cameras,
+            num_rays_per_chunk=run.config.viewer.num_rays_per_chunk,
         )
-        RunViewer(load_config=config_path, viewer=viewer).main()
+        _start_viewer(run.config, run.pipeline, run.step)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,22 +1,28 @@
-"""Find, read and write the checkpoints of a training."""
+"""Find, read, check and write the checkpoints of a training."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from nerfstudio.engine.trainer import TrainerConfig
 
 from sage_ns.errors import SageError
-from sage_ns.system.npz_reader import BROKEN
-from sage_ns.system.torch_files import check_torch_file
+from sage_ns.plugin.checkpoint_checks import check_content, read_content
 from sage_ns.system.user_files import check_regular
+from sage_ns.training.schedule import PhaseSteps
+
+_NAME = re.compile(r"step-\d{9}\.ckpt")
+_MOST_STEPS = 10**9
+
+
+class CheckpointError(SageError):
+    """A checkpoint is missing, truncated, damaged, or of another program."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,16 @@ class CheckpointHeader:
     """Index of the last step before the checkpoint."""
     phases: Mapping[str, int]
     """Length of each phase by name, in their order."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint whose arrays have been checked."""
+
+    path: Path
+    header: CheckpointHeader
+    content: Mapping[str, Any]
+    """State dicts by name; "pipeline" is that of the pipeline, the others are missing in runs that were not trained."""
 
 
 def checkpoint_to_resume(config: TrainerConfig) -> Path | None:
@@ -43,7 +59,7 @@ def checkpoint_to_resume(config: TrainerConfig) -> Path | None:
     if not config.load_dir.is_dir():
         raise SageError(f"--load-dir {config.load_dir} is not a folder. Give the nerfstudio_models folder of a run.")
     names = sorted(path.name for path in config.load_dir.iterdir())
-    strange = [name for name in names if not re.fullmatch(r"step-\d{9}\.ckpt", name)]
+    strange = [name for name in names if not _NAME.fullmatch(name)]
     if strange or not names:
         found = f"holds {', '.join(strange[:3])}" if strange else "is empty"
         raise SageError(f"--load-dir {config.load_dir} {found}. Give a run's nerfstudio_models folder (step-*.ckpt).")
@@ -53,19 +69,22 @@ def checkpoint_to_resume(config: TrainerConfig) -> Path | None:
     return config.load_dir / name
 
 
-def read_header(checkpoint: Path) -> CheckpointHeader:
-    """Read step and phases of a checkpoint without loading its tensors.
+def newest_checkpoint(folder: Path) -> Path | None:
+    """Return the checkpoint with the highest step of a run's ``nerfstudio_models``; None if there is none."""
+    return next(iter(_newest_first(folder)), None)
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Load a checkpoint onto the CPU without running code from it, and check all of its arrays.
 
     Raises:
-        SageError: the file is not a checkpoint of this program.
+        CheckpointError: the checkpoint cannot be used; names the file, the fault, and the newest good checkpoint in
+            the same folder.
     """
-    check_torch_file(checkpoint, SageError, "Give a checkpoint of a run (step-*.ckpt).")
     try:
-        content = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-        phases = {str(name): int(length) for name, length in content["phases"].items()}
-        return CheckpointHeader(int(content["step"]), phases)
-    except (*BROKEN, AttributeError, ImportError, UnpicklingError) as error:
-        raise SageError(f"{checkpoint} is not a checkpoint of a training: {error}") from error
+        return _checked(path)
+    except CheckpointError as error:
+        raise CheckpointError(f"{error} {_fallback(path)}") from error
 
 
 def write_checkpoint(folder: Path, header: CheckpointHeader, content: Mapping[str, Any]) -> Path:
@@ -85,3 +104,55 @@ def write_checkpoint(folder: Path, header: CheckpointHeader, content: Mapping[st
     torch.save({"step": header.step, "phases": dict(header.phases), **content}, unfinished)
     os.replace(unfinished, path)
     return path
+
+
+def _checked(path: Path) -> Checkpoint:
+    content = read_content(path, CheckpointError)
+    header = _header(path, content)
+    check_content(content, str(path), CheckpointError)
+    return Checkpoint(path, header, content)
+
+
+def _header(path: Path, content: Mapping[str, Any]) -> CheckpointHeader:
+    step: Any = content.get("step")
+    phases: Any = content.get("phases")
+    if not _is_count(step):
+        raise CheckpointError(f"{path}: 'step': found {_brief(step)}, expected the index of a training step.")
+    names = [each.name for each in fields(PhaseSteps)]
+    if not isinstance(phases, dict) or not phases or not set(phases) <= set(names):
+        raise CheckpointError(f"{path}: 'phases': found {_brief(phases)}, expected the steps of {', '.join(names)}.")
+    for name, length in phases.items():
+        if not _is_count(length):
+            raise CheckpointError(f"{path}: 'phases': found {name} = {_brief(length)}, expected a number of steps.")
+    return CheckpointHeader(step, phases)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_STEPS
+
+
+def _brief(value: object) -> str:
+    return "nothing" if value is None else repr(value)[:80]
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted((path for path in folder.iterdir() if _NAME.fullmatch(path.name)), reverse=True)
+
+
+def _fallback(path: Path) -> str:
+    """Say which checkpoint in the same folder can be used in place of a broken one."""
+    for other in _newest_first(path.parent):
+        if other.name == path.name:
+            continue
+        try:
+            step = int(other.stem.removeprefix("step-"))
+            _checked(other)
+        except CheckpointError:
+            continue
+        return (
+            f"The newest good checkpoint beside it is {other.name}. To continue the training from it, give --load-dir "
+            f"{path.parent} --load-step {step}; for all other commands, move {path.name} out of its folder."
+        )
+    return "There is no good checkpoint beside it: copy the file again, or train again."

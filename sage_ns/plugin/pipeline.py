@@ -18,6 +18,8 @@ from tyro.conf import Fixed, Suppress
 
 from sage_ns.errors import SageError
 from sage_ns.motion.bank import DrivingBank
+from sage_ns.plugin.checkpoint_checks import check_pipeline
+from sage_ns.plugin.checkpoints import Checkpoint, CheckpointError, load_checkpoint, newest_checkpoint
 from sage_ns.plugin.datamanager import CaptureDatamanager
 from sage_ns.plugin.model import RAW_TERMS, TERMS_WEIGHT, SageModel
 from sage_ns.system.progress import tracked
@@ -57,6 +59,8 @@ class SagePipeline(VanillaPipeline):
         grad_scaler: Any = None,
     ) -> None:
         torch.nn.Module.__init__(self)
+        if test_mode != "val":
+            _check_newest_checkpoint(config.datamanager)
         put_ffmpeg_on_path()
         self.config = config
         self.test_mode = test_mode
@@ -87,16 +91,28 @@ class SagePipeline(VanillaPipeline):
         # Built now: a driving bank that cannot be used is refused before the long work starts.
         self.schedule: Schedule | None = self._build_schedule() if test_mode == "val" else None
 
+    def load_checked(self, checkpoint: Checkpoint) -> None:
+        """Load a checkpoint whose arrays have been checked.
+
+        Raises:
+            CheckpointError: the checkpoint is from another method or version; names its file.
+        """
+        try:
+            self.load_pipeline(checkpoint.content["pipeline"], checkpoint.header.step)
+        except SageError as error:
+            raise CheckpointError(f"{checkpoint.path}: {error}") from error
+
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool | None = None) -> None:
         """Load a checkpoint completely; nerfstudio would silently skip what does not match.
 
         Raises:
-            SageError: entries are missing or left over.
+            CheckpointError: entries are missing, left over, of the wrong shape, or out of range.
         """
+        check_pipeline(state_dict, "The checkpoint", CheckpointError)
         try:
             super().load_state_dict(state_dict, strict=True)
         except RuntimeError as error:
-            raise SageError(f"The checkpoint is from another method or version: {error}") from error
+            raise CheckpointError(f"The checkpoint is from another method or version: {str(error)[:1000]}") from error
 
     @property
     def model(self) -> SageModel:
@@ -183,3 +199,14 @@ class SagePipeline(VanillaPipeline):
             if get_std:
                 figures[f"{name}_std"] = float(samples.std(correction=0))
         return figures
+
+
+def _check_newest_checkpoint(datamanager: Any) -> None:
+    """Check the checkpoint that nerfstudio's commands load next: they would end with a stack trace.
+
+    Raises:
+        CheckpointError: it cannot be used; names the newest good one.
+    """
+    newest = None if datamanager.run_dir is None else newest_checkpoint(datamanager.run_dir / "nerfstudio_models")
+    if newest is not None:
+        load_checkpoint(newest)

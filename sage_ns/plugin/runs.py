@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sage_ns.errors import CaptureError, SageError
-from sage_ns.system.torch_files import check_torch_file
 from sage_ns.system.user_files import check_regular
 
 if TYPE_CHECKING:
@@ -20,21 +19,12 @@ def load_model(config_path: Path) -> SageModel:
     """Load the model of a training run; its capture is not needed.
 
     Raises:
-        SageError: There is no such run, or the run belongs to another method.
+        SageError: There is no such run, the run belongs to another method, or one of its files cannot be used.
     """
     require_run(config_path)
-    _require_checkpoint(config_path.parent / "nerfstudio_models")
-    from nerfstudio.utils.eval_utils import eval_setup
+    from sage_ns.plugin.run_setup import load_run
 
-    from sage_ns.plugin.model import SageModel
-
-    config, pipeline, _, _ = eval_setup(config_path, test_mode="inference")
-    model: Any = pipeline.model
-    if not isinstance(model, SageModel):
-        raise SageError(
-            f"{config_path} is a run of '{config.method_name}', which makes no avatar. Give a run of a sage method."
-        )
-    return model
+    return load_run(config_path, "inference").pipeline.model
 
 
 def require_run(config_path: Path) -> None:
@@ -44,13 +34,6 @@ def require_run(config_path: Path) -> None:
         SageError: There is no such file.
     """
     check_regular(config_path, SageError, "Give the config.yml of a training run.")
-
-
-def _require_checkpoint(folder: Path) -> None:
-    """Refuse a run whose newest checkpoint nerfstudio could not open, or would wait for."""
-    newest = max(folder.glob("step-*.ckpt"), default=None)
-    if newest is not None:
-        check_torch_file(newest, SageError, "Delete it to use the checkpoint before it.")
 
 
 def require_avatar(path: Path) -> None:

@@ -19,14 +19,18 @@ from nerfstudio.data.scene_box import SceneBox
 from PIL import Image
 from torch import Tensor
 
+from sage_ns.capture.frames import camera_to_world
 from sage_ns.capture.record import CaptureRecord
 from sage_ns.errors import CaptureError, FlameParamsError
 from sage_ns.rig import load_head_model, save_head_model
-from sage_ns.system.array_fields import read_npz, write_npz
+from sage_ns.system.array_fields import ArrayFields, read_npz, write_npz
 
 THUMBNAIL_HEIGHT = 64
 """Pixels; about the size in which the viewer shows the cameras' pictures."""
 
+_LARGEST_PICTURE = 1 << 15
+"""Largest width and height of a camera's picture in pixels."""
+_DAMAGED = "The run's snapshot of its capture is damaged."
 HEAD_MODEL_FILE = "head_model.npz"
 _CAMERA_FIELDS = ("camera_to_worlds", "fx", "fy", "cx", "cy", "width", "height", "times")
 _CAMERA_METADATA = ("timestep", "camera_index", "motion")
@@ -96,29 +100,67 @@ class SnapshotDataParser(DataParser):
 
     def _generate_dataparser_outputs(self, split: str = "train", **kwargs: Any) -> DataparserOutputs:
         path = self.config.data
-        try:
-            arrays = read_npz(path, CaptureError)
-        except CaptureError as error:
-            raise CaptureError(f"The run's snapshot of its capture cannot be read: {error}") from error
-        numbers = {name: torch.from_numpy(arrays[f"{split}/{name}"]) for name in _CAMERA_FIELDS}
-        cameras = Cameras(
-            **numbers,
-            camera_type=CameraType.PERSPECTIVE,
-            metadata={name: torch.from_numpy(arrays[f"{split}/metadata/{name}"]) for name in _CAMERA_METADATA},
-        )
+        arrays = read_npz(path, CaptureError)
+        read = ArrayFields(str(path), arrays, CaptureError, _DAMAGED)
+        names = _file_names(read, f"{split}/image_filenames")
+        thumbnails = _thumbnails(read)
+        split_source = read.text(f"{split}/split_source")
         head_model = load_head_model(path.parent / HEAD_MODEL_FILE)
-        trained = [str(name) for name in arrays["train/image_filenames"]]
-        thumbnails = dict(zip(trained, arrays["thumbnails"], strict=True))
         try:
-            record = CaptureRecord.from_arrays(arrays, head_model, str(arrays[f"{split}/split_source"]), thumbnails)
+            record = CaptureRecord.from_arrays(arrays, head_model, split_source, thumbnails)
         except (CaptureError, FlameParamsError) as error:
-            raise CaptureError(f"{path}: {error} The run's snapshot of its capture is damaged.") from error
+            raise CaptureError(f"{path}: {error} {_DAMAGED}") from error
+        cameras = _cameras(read, split, len(names))
+        timesteps = torch.unique(cameras.metadata["timestep"])  # type: ignore[index]
+        if not bool(torch.isin(timesteps, record.timesteps).all()):
+            raise read.fail(f"{split}/metadata/timestep", str(timesteps.tolist()), "timesteps of the motion")
         return DataparserOutputs(
-            image_filenames=[Path(name) for name in arrays[f"{split}/image_filenames"]],
+            image_filenames=[Path(name) for name in names],
             cameras=cameras,
-            scene_box=SceneBox(aabb=torch.from_numpy(arrays[f"{split}/scene_box"])),
+            scene_box=SceneBox(aabb=_scene_box(read, split)),
             metadata=record.metadata(),
         )
+
+
+def _file_names(read: ArrayFields, key: str) -> list[str]:
+    names = [str(name) for name in read.strings(key, f"number_of_{key}")]
+    if not names:
+        raise read.fail(key, "no pictures", "at least one")
+    return names
+
+
+def _cameras(read: ArrayFields, split: str, num: int) -> Cameras:
+    """Return the cameras of a split after checks of every number: nerfstudio and the rasteriser make none."""
+    poses = read.floats(f"{split}/camera_to_worlds", f"{num} 3 4")
+    for pose in poses:
+        camera_to_world(pose.numpy(), read.source, f"{split}/camera_to_worlds")
+    numbers = {name: read.floats(f"{split}/{name}", f"{num} 1") for name in ("fx", "fy", "cx", "cy", "times")}
+    sizes = {name: read.indices(f"{split}/{name}", f"{num} 1") for name in ("width", "height")}
+    ranges = {"fx": (1e-3, 1e6), "fy": (1e-3, 1e6), "cx": (-1e6, 1e6), "cy": (-1e6, 1e6), "times": (0, 1)}
+    for name, values in (numbers | sizes).items():
+        low, high = ranges.get(name, (1, _LARGEST_PICTURE))
+        if not bool(((values >= low) & (values <= high)).all()):
+            found = f"values in {float(values.min()):g}..{float(values.max()):g}"
+            raise read.fail(f"{split}/{name}", found, f"values in {low:g}..{high:g}")
+    metadata = {name: read.indices(f"{split}/metadata/{name}", f"{num} 1") for name in ("timestep", "camera_index")}
+    num_coefficients = read.floats("motion", "num_timesteps num_coefficients").shape[1]
+    metadata["motion"] = read.floats(f"{split}/metadata/motion", f"{num} {num_coefficients}")
+    return Cameras(
+        camera_to_worlds=poses, **numbers, **sizes, camera_type=CameraType.PERSPECTIVE, metadata=metadata
+    )  # fmt: skip
+
+
+def _thumbnails(read: ArrayFields) -> dict[str, UInt8[np.ndarray, "64 128 3"]]:
+    names = _file_names(read, "train/image_filenames")
+    pictures = read.pixels("thumbnails", f"{len(names)} {THUMBNAIL_HEIGHT} {2 * THUMBNAIL_HEIGHT} 3")
+    return dict(zip(names, pictures, strict=True))
+
+
+def _scene_box(read: ArrayFields, split: str) -> Float[Tensor, "2 3"]:
+    box = read.floats(f"{split}/scene_box", "2 3")
+    if not bool((box[0] < box[1]).all()):
+        raise read.fail(f"{split}/scene_box", str(box.tolist()), "a lower corner, then an upper one")
+    return box
 
 
 def load_thumbnail(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -16,7 +17,15 @@ from tyro.conf import Fixed, Suppress
 
 from sage_ns.errors import SageError
 from sage_ns.image.metrics import load_lpips
-from sage_ns.plugin.checkpoints import CheckpointHeader, checkpoint_to_resume, read_header, write_checkpoint
+from sage_ns.plugin.checkpoint_checks import check_optimizer
+from sage_ns.plugin.checkpoints import (
+    Checkpoint,
+    CheckpointError,
+    CheckpointHeader,
+    checkpoint_to_resume,
+    load_checkpoint,
+    write_checkpoint,
+)
 from sage_ns.plugin.presets import Preset, apply_preset, changed_settings, find_preset
 from sage_ns.system.console import escape
 from sage_ns.system.parallel import cores_for_kernels
@@ -62,7 +71,7 @@ class SageTrainerConfig(TrainerConfig):
         """Set the length of each phase; a resumed training keeps the borders of its phases."""
         pipeline: Any = self.pipeline
         checkpoint = checkpoint_to_resume(self)
-        begun = None if checkpoint is None else read_header(checkpoint).phases
+        begun = None if checkpoint is None else load_checkpoint(checkpoint).header.phases
         try:
             steps, total = settle_steps(pipeline.steps.by_name(), preset.steps, self.max_num_iterations, begun)
         except ValueError as error:
@@ -131,6 +140,7 @@ class SageTrainer(Trainer):
     """nerfstudio's trainer with atomic checkpoints and a total number of steps."""
 
     config: SageTrainerConfig
+    _resumed: Checkpoint | None = None
 
     @property
     def num_steps(self) -> int:
@@ -148,8 +158,9 @@ class SageTrainer(Trainer):
             SageError: the capture or another input cannot be used. Nothing has been written then.
         """
         self.callbacks = []
-        checkpoint = checkpoint_to_resume(self.config)
-        self._start_step = 0 if checkpoint is None else read_header(checkpoint).step + 1
+        path = checkpoint_to_resume(self.config)
+        self._resumed = None if path is None else load_checkpoint(path)
+        self._start_step = 0 if self._resumed is None else self._resumed.header.step + 1
         if self._start_step >= self.num_steps:
             return
         super().setup(test_mode)
@@ -178,6 +189,42 @@ class SageTrainer(Trainer):
                 super().train()
         finally:
             self.config.max_num_iterations = total
+
+    def _load_checkpoint(self) -> None:
+        """Load the checkpoint to resume, if any, after a check that it fits.
+
+        Raises:
+            CheckpointError: the checkpoint does not fit this method or its optimisers; names its file.
+        """
+        checkpoint = self._resumed
+        if checkpoint is None:
+            return
+        cast(Any, self.pipeline).load_checked(checkpoint)
+        self._load_optimizers(checkpoint)
+        self._resumed = None
+        CONSOLE.print(f"Continuing from {escape(str(checkpoint.path))}", soft_wrap=True)
+
+    def _load_optimizers(self, checkpoint: Checkpoint) -> None:
+        # A copy: optimisers may keep the tensors, and these belong to the file until then.
+        content, source = deepcopy(dict(checkpoint.content)), str(checkpoint.path)
+        parts = {"optimizers": self.optimizers.optimizers, "schedulers": self.optimizers.schedulers}
+        for kind, ours in parts.items():
+            stored = content.get(kind)
+            if not isinstance(stored, dict) or set(stored) != set(ours):
+                found = ", ".join(map(str, stored)) if isinstance(stored, dict) else "nothing"
+                raise CheckpointError(
+                    f"{source}: '{kind}': found {found}, expected {', '.join(ours)}. Resume with the method and the "
+                    "settings of the run; to start from its surfels, give --pipeline.model.start-from AVATAR.npz."
+                )
+        for name, optimizer in self.optimizers.optimizers.items():
+            check_optimizer(content["optimizers"][name], optimizer, f"{source}: 'optimizers.{name}'", CheckpointError)
+        try:
+            self.optimizers.load_optimizers(content["optimizers"])
+            if self.config.load_scheduler:
+                self.optimizers.load_schedulers(content["schedulers"])
+            self.grad_scaler.load_state_dict(content.get("scalers", {}))
+        except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+            raise CheckpointError(f"{source}: the state of the optimisers cannot be used ({error}).") from error
 
     def _after_iteration(self, step: int) -> None:
         schedule = cast(Any, self.pipeline).schedule

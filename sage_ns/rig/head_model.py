@@ -105,17 +105,18 @@ class HeadModel:
         return {name: value for name, value in values.items() if isinstance(value, Tensor)}
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Any], source: str = "head model state") -> HeadModel:
+    def from_state(cls, state: Mapping[str, Any], source: str = "head model state", hint: str = _HINT) -> HeadModel:
         """Return the head model of a state.
 
         Args:
             state: What `state` returned, or the same arrays read from a file.
             source: Name of the state in error messages.
+            hint: What the user should do; ends every error message.
 
         Raises:
             HeadModelError: A field is missing, of the wrong shape or type, not finite or inconsistent.
         """
-        read = ArrayFields(source, state, HeadModelError, _HINT)
+        read = ArrayFields(source, state, HeadModelError, hint)
         basis = {
             "v_template": read.floats("v_template", "num_vertices 3"),
             "shape_basis": read.floats("shape_basis", "num_vertices 3 num_shape"),

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Bool, Float32, Int64, UInt8
 from scipy import sparse
 from torch import Tensor
 
@@ -78,6 +78,43 @@ class ArrayFields:
         if limit is not None and array.size and (array.min() < 0 or array.max() >= limit):
             raise self.fail(key, f"values in {array.min()}..{array.max()}", f"values in 0..{limit - 1}")
         return torch.from_numpy(array)
+
+    def flags(self, key: str, shape: str) -> Bool[Tensor, "..."]:
+        """Return a field as an array of true and false.
+
+        Raises:
+            SageError: Of the class given at construction; the field is missing, or of another shape or type.
+        """
+        array = self._array(key, shape)
+        if array.dtype.kind != "b":
+            raise self.fail(key, f"type {array.dtype}", "type bool")
+        return torch.from_numpy(array.copy())
+
+    def pixels(self, key: str, shape: str) -> UInt8[np.ndarray, "..."]:
+        """Return a field as an array of bytes.
+
+        Raises:
+            SageError: Of the class given at construction; the field is missing, or of another shape or type.
+        """
+        array = self._array(key, shape)
+        if array.dtype != np.uint8:
+            raise self.fail(key, f"type {array.dtype}", "type uint8")
+        return array
+
+    def strings(self, key: str, shape: str) -> np.ndarray:
+        """Return a field as an array of strings.
+
+        Raises:
+            SageError: Of the class given at construction; the field is missing, or of another shape or type.
+        """
+        array = self._array(key, shape)
+        if array.dtype.kind != "U":
+            raise self.fail(key, f"type {array.dtype}", "strings")
+        return array
+
+    def text(self, key: str) -> str:
+        """Return a field that is one string; errors as for `strings`."""
+        return str(self.strings(key, ""))
 
     def texts(self, key: str) -> tuple[str, ...]:
         """Return the strings that `encode_texts` stored in a field.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,13 @@ from tests.tiny_avatar import tiny_avatar
 from tests.tiny_capture import tiny_motion
 
 JAW = 9
+DAMAGE: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "nan": lambda array: np.full_like(array, np.nan),
+    "zeros": np.zeros_like,
+    "ones": lambda array: np.ones(array.shape, dtype=np.float32),
+    "large": lambda array: np.full_like(array, 10**9),
+    "short": lambda array: array[:-3],
+}
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +119,39 @@ def test_options_of_a_look_change_the_picture(avatar: Avatar) -> None:
         ("background", np.zeros(4, dtype=np.float32), "background"),
         ("interior", None, "interior"),
         ("look.wrinkles", None, "look.wrinkles"),
+        ("look.supersampling", np.array(1e9), "look.supersampling"),
+        ("look.surfel_size", np.array(0.0), "look.surfel_size"),
+        ("background", np.full(3, 9, dtype=np.float32), "'background': found .9"),
+        ("interior", np.zeros(7, dtype=bool), "'interior': found shape .7."),
+        ("interior", "ones", "'interior': found type float32"),
+        ("settled", np.zeros((3, 3), dtype=np.float32), "'settled': found 3 rows"),
+        ("settled", np.zeros(3, dtype=np.float32), "'settled': found shape"),
+        ("settled", "nan", "'settled': found .* non-finite"),
+        ("surfels.triangle", "large", "'surfels.triangle': found values"),
+        ("surfels.triangle", "ones", "'surfels.triangle': found type float32"),
+        ("surfels.means", "large", "'surfels.means': found numbers up to"),
+        ("surfels.quaternions", "zeros", "'surfels.quaternions': found quaternion 0 of length 0"),
+        ("surfels.log_scales", "large", "'surfels.log_scales': found numbers up to"),
+        ("surfels.sh_rest", "short", "'surfels.sh_rest': found shape"),
+        ("surfels.sh_rest", np.zeros((400, 5, 3), dtype=np.float32), "'surfels.sh_rest': found 5 coefficients"),
+        ("rig.region_names", np.full(9, 255, dtype=np.uint8), "'region_names': found bytes that are no text"),
+        ("rig.triangles", "large", "rig: 'triangles': found values"),
+        ("rig.v_template", "large", "'rig.v_template': found numbers up to"),
+        ("motion.motion", "short", "motion"),
+        ("motion.tracked", np.zeros(5, dtype=np.float32), "'motion.tracked': found shape .5."),
+        ("motion.timesteps", "zeros", "'motion.timesteps': found ids"),
+        ("motion.canonical_row", np.array(99), "'motion.canonical_row': found values"),
+        ("mouth.surfels.means", None, "'mouth.surfels.means': found nothing"),
+        ("mouth.surfels.triangle", "large", "'mouth.surfels.triangle': found values"),
+        ("mouth.surfels.triangle", "short", "'mouth.surfels.means': found shape"),
+        ("mouth.surfels.sh_rest", "short", "'mouth.surfels.sh_rest': found shape"),
+        ("mouth.surfels.quaternions", "zeros", "'mouth.surfels.quaternions'"),
+        ("mouth.rig.triangles", "short", "'mouth.rig.triangles': found another mesh"),
+        ("mouth.rig.v_template", "short", "mouth.rig: 'shape_basis': found shape"),
+        ("mouth.rig.region_names", None, "mouth.rig: 'region_names'"),
+        ("mouth.openings", np.zeros(4, dtype=np.float32), "'mouth.openings'"),
+        ("mouth.shade", np.zeros((2, 4), dtype=np.float32), "'mouth.shade': found shape"),
+        ("mouth.shade", "nan", "'mouth.shade': found .* non-finite"),
     ],
 )
 def test_bad_files_are_refused_by_name(file: Path, tmp_path: Path, field: str, value: object, message: str) -> None:
@@ -119,7 +160,7 @@ def test_bad_files_are_refused_by_name(file: Path, tmp_path: Path, field: str, v
     if value is None:
         del arrays[field]
     else:
-        arrays[field] = np.full_like(arrays[field], np.nan) if isinstance(value, str) else np.asarray(value)
+        arrays[field] = DAMAGE[value](arrays[field]) if isinstance(value, str) else np.asarray(value)
     bad = tmp_path / "bad.npz"
     np.savez(bad, **arrays)
     with pytest.raises(AvatarFileError, match=message) as raised:

@@ -21,7 +21,7 @@ from sage_ns.field.pretraining import _read as read_cached_field
 from sage_ns.field.sdf import SignedDistanceField
 from sage_ns.image.metrics import load_lpips
 from sage_ns.motion.files import load_motion
-from sage_ns.plugin.checkpoints import read_header
+from sage_ns.plugin.checkpoints import load_checkpoint
 from sage_ns.plugin.snapshot import SnapshotDataParserConfig
 from sage_ns.rig import FlameParams, find_head_model, load_head_model
 from sage_ns.rig.head_model import load_masks
@@ -55,7 +55,7 @@ READERS: dict[str, Callable[[Path], Any]] = {
     "avatar": load_avatar,
     "mouth prior": load_mouth_prior,
     "ply": read_ply,
-    "checkpoint": read_header,
+    "checkpoint": load_checkpoint,
     "snapshot": lambda path: SnapshotDataParserConfig(data=path).setup().get_dataparser_outputs("train"),
     "truth": lambda path: Truth.load(path, 0),
     "lpips weights": load_lpips,

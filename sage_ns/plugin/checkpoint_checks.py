@@ -1,0 +1,148 @@
+"""Read the content of a checkpoint without running code from it, and check every array in it.
+
+torch's loader trusts what a file claims about its arrays: optimisers and kernels would read past the end of short ones.
+"""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Iterator, Mapping
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sage_ns.avatar.prediction import SurfelNetworks
+from sage_ns.avatar.state_checks import check_avatar
+from sage_ns.errors import SageError
+from sage_ns.system.torch_files import check_torch_file
+
+LEARNER = "_model.learner."
+"""Start of the names of the learner's arrays in a pipeline's state dict."""
+_AGAIN = "Give a file step-*.ckpt that a training of this program wrote."
+_UNSAFE = re.compile(r"GLOBAL (\S+)")
+
+
+def read_content(path: Path, error: type[SageError]) -> dict[str, Any]:
+    """Return the content of a checkpoint on the CPU; arrays stay in the file until they are used.
+
+    Raises:
+        SageError: of the given class; the file is missing, truncated or damaged, or holds more than tensors.
+    """
+    check_torch_file(path, error, _AGAIN)
+    try:
+        _check_archive(path)
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    # A damaged file can raise almost any error in torch's reader.
+    except Exception as cause:
+        raise error(f"{path} is not a checkpoint of a training ({_reason(cause)}). {_AGAIN}") from cause
+    if not isinstance(content, dict) or not isinstance(content.get("pipeline"), dict):
+        raise error(f"{path} is not a checkpoint of a training: it has no state dict 'pipeline'. {_AGAIN}")
+    size = path.stat().st_size
+    for name, tensor in _leaves(content):
+        if isinstance(tensor, Tensor):
+            _check_storage(path, name, tensor, size, error)
+    return content
+
+
+def check_content(content: Mapping[str, Any], source: str, error: type[SageError]) -> None:
+    """Check every array and number of a checkpoint: finite, and those of the avatar as `check_avatar` does.
+
+    Arrays of networks and field are loaded into arrays that exist, and torch compares their shapes.
+
+    Raises:
+        SageError: of the given class; names the file, the array, what was found and what was expected.
+    """
+    for name, value in _leaves(content):
+        finite = bool(value.isfinite().all()) if isinstance(value, Tensor) else isfinite(value)
+        if not finite:
+            raise error(f"{source}: '{name}': found non-finite numbers, expected finite ones.")
+    check_pipeline(content["pipeline"], source, error)
+
+
+def check_pipeline(state: Mapping[str, Any], source: str, error: type[SageError]) -> None:
+    """Check the arrays of a pipeline's state dict whose sizes the checkpoint determines.
+
+    Raises:
+        SageError: of the given class; names the file, the array, what was found and what was expected.
+    """
+    for name, value in state.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            raise error(f"{source}: 'pipeline': found {name!r} of type {type(value).__name__}, expected tensors.")
+    prefix = f"{LEARNER}avatar."
+    avatar = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+    check_avatar(avatar, source, error, "The checkpoint is from another method or version, or damaged.")
+    num_surfels, num_rest = avatar["surfels.sh_rest"].shape[:2]
+    shapes = ([num_surfels, 1, 3], [num_surfels, num_rest, 3], [num_surfels], [num_surfels, 7])
+    for detail, shape in zip(SurfelNetworks.DETAILS, shapes, strict=True):
+        value = state.get(f"{LEARNER}networks.{detail}")
+        if value is not None and list(value.shape) != shape:
+            raise error(f"{source}: 'networks.{detail}': found shape {list(value.shape)}, expected {shape}.")
+    half_size = state.get(f"{LEARNER}canonical.field.half_size")
+    if half_size is not None and (half_size.numel() != 1 or not 0 < float(half_size) < 1e3):
+        raise error(f"{source}: 'canonical.field.half_size': found {half_size.tolist()}, expected metres above 0.")
+
+
+def check_optimizer(state: Any, optimizer: torch.optim.Optimizer, source: str, error: type[SageError]) -> None:
+    """Check that a stored state fits an optimiser; torch does not compare shapes, and its kernels rely on them.
+
+    Raises:
+        SageError: of the given class; names the file, the entry, what was found and what was expected.
+    """
+    parameters = [each for group in optimizer.param_groups for each in group["params"]]
+    groups = state.get("param_groups") if isinstance(state, dict) else None
+    per_parameter = state.get("state") if isinstance(state, dict) else None
+    if not isinstance(groups, list) or not isinstance(per_parameter, dict):
+        raise error(f"{source}: found no 'state' and 'param_groups', expected the state of an optimiser.")
+    indices = [index for group in groups for index in group.get("params", ())]
+    if indices != list(range(len(parameters))) or not set(per_parameter) <= set(indices):
+        raise error(f"{source}: found parameters {indices}, expected 0 to {len(parameters) - 1}.")
+    for index, values in per_parameter.items():
+        for name, value in values.items():
+            wanted = torch.Size([]) if name == "step" else parameters[index].shape
+            if isinstance(value, Tensor) and value.shape != wanted:
+                raise error(f"{source}: '{name}': found shape {list(value.shape)}, expected {list(wanted)}.")
+
+
+def _check_archive(path: Path) -> None:
+    """Check the zip archive that a checkpoint is: nothing compressed, and every entry as it was written."""
+    with zipfile.ZipFile(path) as archive:
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+            raise ValueError("its entries are compressed, which torch never does")
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise ValueError(f"its entry {damaged} is damaged")
+
+
+def _check_storage(path: Path, name: str, tensor: Tensor, size: int, error: type[SageError]) -> None:
+    """Check that a tensor is plain and no larger than its file: strides of 0 could claim any size."""
+    if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
+        raise error(f"{path}: '{name}': found a sparse, quantised or empty-device tensor, expected a plain one.")
+    if tensor.numel() * tensor.element_size() > size:
+        raise error(f"{path}: '{name}': found shape {list(tensor.shape)}, which is more than the file holds.")
+
+
+def _leaves(content: Any) -> Iterator[tuple[str, Tensor | float]]:
+    """Yield tensors and numbers of nested containers with their dotted names; each container only once."""
+    waiting: list[tuple[str, Any]] = [("", content)]
+    visited: set[int] = set()
+    while waiting:
+        name, value = waiting.pop()
+        if isinstance(value, (Tensor, float)):
+            yield name.removeprefix("."), value
+        elif isinstance(value, (dict, list, tuple)) and id(value) not in visited:
+            visited.add(id(value))  # a container may contain itself, or appear a billion times
+            items = value.items() if isinstance(value, dict) else enumerate(value)
+            waiting += [(f"{name}.{key}", each) for key, each in items]
+
+
+def _reason(cause: Exception) -> str:
+    """Return why torch refused a file, without torch's advice to load it unsafely."""
+    text = str(cause)
+    if "weights_only" in text or "Weights only" in text:
+        named = _UNSAFE.search(text)
+        return f"it holds more than tensors and numbers: {named[1] if named else 'unknown objects'}; it could run code"
+    return f"{type(cause).__name__}: {text.splitlines()[0][:200] if text else 'unreadable'}"
