@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import tyro
 from rich.console import Console
 
 from sage_ns.cli.explained import explained
+from sage_ns.cli.options import MOTION_FILES
 from sage_ns.errors import SageError
 
 
@@ -24,10 +26,18 @@ class View:
     port: int = 7007
     """port of the viewer's web page"""
     host: str = "127.0.0.1"
-    """address that the viewer listens on: 127.0.0.1 = this machine only, 0.0.0.0 = the whole network"""
+    """address that the viewer listens on: 127.0.0.1 = this machine only, 0.0.0.0 = the whole network; from another
+    machine, use ssh -L PORT:127.0.0.1:PORT"""
+    motion: Annotated[
+        Path | None,
+        tyro.conf.arg(help=f"motion for the tab Sequence: {MOTION_FILES}; default: the driver of the capture"),
+    ] = None
+    allow: tuple[Path, ...] = ()
+    """folders that the page may load motion from, besides the capture and the run"""
 
     def run(self) -> None:
         """Start the viewer; for an avatar file, write a temporary run first."""
+        self._check_paths()
         if self.avatar.suffix != ".npz":
             self._view(self.avatar, num_cameras=-1)
             return
@@ -41,15 +51,31 @@ class View:
             # The run's only camera is where the page's own camera is; its image would hide the face.
             self._view(run, num_cameras=0)
 
+    def _check_paths(self) -> None:
+        for folder in map(_expanded, self.allow):
+            if not folder.is_dir():
+                raise SageError(f"--allow {folder}: no such folder. Give folders that contain motion files.")
+        if self.motion is not None and not _expanded(self.motion).exists():
+            raise SageError(f"--motion {self.motion}: no such file or folder. Give {MOTION_FILES}.")
+
     def _view(self, config_path: Path, num_cameras: int) -> None:
         if not config_path.is_file():
             raise SageError(f"{config_path} does not exist. Give an avatar file (.npz), or the config.yml of a run.")
         from nerfstudio.scripts.viewer.run_viewer import RunViewer, ViewerConfigWithoutNumRays
 
+        from sage_ns.viewer.access import Access, granting
+
         viewer = ViewerConfigWithoutNumRays(
             websocket_port=self.port, websocket_host=self.host, max_num_display_images=num_cameras
         )
-        RunViewer(load_config=config_path, viewer=viewer).main()
+        motion = None if self.motion is None else _expanded(self.motion)
+        with granting(Access(motion, tuple(map(_expanded, self.allow)), host_chosen=True)):
+            RunViewer(load_config=config_path, viewer=viewer).main()
+
+
+def _expanded(path: Path) -> Path:
+    """Return the path with the user's home for ~; unlike Path.expanduser, an unknown user's name is left as it is."""
+    return Path(os.path.expanduser(path))
 
 
 def main(arguments: list[str] | None = None) -> None:
