@@ -23,6 +23,7 @@ from sage_ns.motion.face.sliders import FaceSlider, face_sliders
 from sage_ns.rig import FlameParams
 from sage_ns.synthetic.head import builtin_head
 from sage_ns.viewer import panel as panel_module
+from sage_ns.viewer.access import Access
 from sage_ns.viewer.panel import PuppetPanel
 from sage_ns.viewer.shown_model import ShownModel, moving_pixels
 from sage_ns.viewer.training_progress import trained, training_progress
@@ -180,6 +181,22 @@ def test_a_page_reads_motion_of_the_capture_and_the_run_alone(panel: PuppetPanel
     (secret / "motion.npz").rename(tmp_path / "run" / "motion.npz")
     panel.sequence.load("motion.npz")
     assert panel.puppet.playback.driver.num_rows == 3, "relative to the run"
+
+
+def test_the_command_line_names_the_first_motion_and_more_folders(avatar: Any, tmp_path: Path) -> None:
+    motion = tmp_path / "named.npz"
+    tiny_params(avatar.rig.head_model, 5).save_vhap(motion)
+    access = Access(motion, (tmp_path / "more",))
+    driver, problem = panel_module._first_driver(avatar, tmp_path / "capture", access)
+    assert driver.num_rows == 5 and problem is None
+    readable = panel_module._readable(tmp_path / "capture", tmp_path / "run", access)
+    for path in ("capture/a", "run/a", "more/a", "named.npz"):
+        assert readable.find(str(tmp_path / path)) == tmp_path / path
+    for path in ("a", "more2", "named.npz2"):
+        with pytest.raises(SageError, match="--allow FOLDER"):
+            readable.find(str(tmp_path / path))
+    with pytest.raises(SageError, match="broken"):
+        panel_module._first_driver(avatar, tmp_path, Access(tmp_path / "broken"))
 
 
 def test_a_path_shows_no_picture_of_the_disk(panel: PuppetPanel, tmp_path: Path) -> None:
