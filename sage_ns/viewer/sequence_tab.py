@@ -80,8 +80,10 @@ class SequenceTab:
 
     def _read(self, typed: str) -> Motion:
         path = self._readable.find(typed)
-        # Said here: the reader's own message lists what a folder contains, which is not for every page.
-        if path.exists() and not any(reader.recognises(path) for reader in readers()):
+        # Checked here: the reader's own messages list what a folder contains, and name folders that no user has typed.
+        if not path.exists():
+            raise SageError(f"{typed}: no such file or folder. Give {describe_readers()}.")
+        if not any(reader.recognises(path) for reader in readers()):
             raise SageError(f"{typed}: no reader knows this. Give {describe_readers()}.")
         return load_motion(path, self._puppet.avatar.rig.head_model)
 
