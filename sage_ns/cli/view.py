@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import tyro
 from rich.console import Console
 
 from sage_ns.cli.explained import explained
+from sage_ns.cli.options import MOTION_FILES
 from sage_ns.errors import SageError
 from sage_ns.system.user_files import check_regular
 
@@ -25,10 +27,18 @@ class View:
     port: int = 7007
     """port of the viewer's web page"""
     host: str = "127.0.0.1"
-    """address that the viewer listens on: 127.0.0.1 = this machine only, 0.0.0.0 = the whole network"""
+    """address that the viewer listens on: 127.0.0.1 = this machine only, 0.0.0.0 = the whole network; from another
+    machine, use ssh -L PORT:127.0.0.1:PORT"""
+    motion: Annotated[
+        Path | None,
+        tyro.conf.arg(help=f"motion for the tab Sequence: {MOTION_FILES}; default: the driver of the capture"),
+    ] = None
+    allow: tuple[Path, ...] = ()
+    """folders that the page may load motion from, besides the capture and the run"""
 
     def run(self) -> None:
         """Start the viewer; for an avatar file, write a temporary run first."""
+        self._check_paths()
         if self.avatar.suffix != ".npz":
             self._view(self.avatar / "config.yml" if self.avatar.is_dir() else self.avatar, num_cameras=-1)
             return
@@ -42,12 +52,20 @@ class View:
             # The run's only camera is where the page's own camera is; its image would hide the face.
             self._view(run, num_cameras=0)
 
+    def _check_paths(self) -> None:
+        for folder in map(_expanded, self.allow):
+            if not folder.is_dir():
+                raise SageError(f"--allow {folder}: no such folder. Give folders that contain motion files.")
+        if self.motion is not None and not _expanded(self.motion).exists():
+            raise SageError(f"--motion {self.motion}: no such file or folder. Give {MOTION_FILES}.")
+
     def _view(self, config_path: Path, num_cameras: int) -> None:
         check_regular(config_path, SageError, "Give an avatar file (.npz), or the config.yml of a run.")
         from nerfstudio.configs.base_config import ViewerConfig
         from nerfstudio.scripts.viewer.run_viewer import _start_viewer
 
         from sage_ns.plugin.run_setup import load_run
+        from sage_ns.viewer.access import Access, granting
 
         run = load_run(config_path, "test")
         run.config.vis = "viewer"
@@ -57,7 +75,14 @@ class View:
             max_num_display_images=num_cameras,
             num_rays_per_chunk=run.config.viewer.num_rays_per_chunk,
         )
-        _start_viewer(run.config, run.pipeline, run.step)
+        motion = None if self.motion is None else _expanded(self.motion)
+        with granting(Access(motion, tuple(map(_expanded, self.allow)), host_chosen=True)):
+            _start_viewer(run.config, run.pipeline, run.step)
+
+
+def _expanded(path: Path) -> Path:
+    """Return the path with the user's home for ~; unlike Path.expanduser, an unknown user's name is left as it is."""
+    return Path(os.path.expanduser(path))
 
 
 def main(arguments: list[str] | None = None) -> None:

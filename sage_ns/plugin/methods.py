@@ -34,7 +34,8 @@ def _trainer(method_name: str, model: SageModelConfig, steps: PhaseSteps) -> Sag
         steps_per_eval_image=500,
         steps_per_eval_all_images=0,
         # A finished training returns to the shell (--viewer.quit-on-train-completion False keeps the viewer open).
-        viewer=ViewerConfig(quit_on_train_completion=True),
+        # nerfstudio's default opens the viewer to the whole network.
+        viewer=ViewerConfig(websocket_host="127.0.0.1", quit_on_train_completion=True),
         vis="viewer+tensorboard",
     )
 

@@ -21,8 +21,12 @@ from sage_ns.motion.face.sliders import face_sliders
 from sage_ns.motion.files import load_motion
 from sage_ns.motion.motion import Motion
 from sage_ns.system.console import escape
+from sage_ns.viewer.access import Access, ReadablePaths, granted
+from sage_ns.viewer.listening import settle_address
 from sage_ns.viewer.look_tab import LookTab
 from sage_ns.viewer.manual_tab import ManualTab
+from sage_ns.viewer.nerfstudio_controls import fit_controls
+from sage_ns.viewer.origin import guard
 from sage_ns.viewer.playback import DRIVER, Playback
 from sage_ns.viewer.puppet import Puppet, Source
 from sage_ns.viewer.rig_mesh import RigMesh
@@ -57,8 +61,14 @@ class PuppetPanel(ViewerControl):
 
     def _setup(self, viewer: Viewer) -> None:
         super()._setup(viewer)
+        access = granted()
+        settle_address(viewer, access.host_chosen)
+        guard(self.viser_server)
+        fit_controls(viewer)
         gui, avatar = self.viser_server.gui, self.model.avatar
-        driver, problem = _first_driver(avatar, viewer.pipeline.datamanager.capture_dir)  # type: ignore[union-attr]
+        capture_dir: Path = viewer.pipeline.datamanager.capture_dir  # type: ignore[union-attr,assignment]
+        driver, problem = _first_driver(avatar, capture_dir, access)
+        readable = _readable(capture_dir, viewer.log_filename.parent, access)
         self.puppet = Puppet(avatar, face_sliders(avatar.rig.head_model), Playback(driver))
         self.shown = ShownModel(
             self.model,
@@ -83,7 +93,7 @@ class PuppetPanel(ViewerControl):
             self.manual = ManualTab(gui, self.puppet, lambda: self._take_over("manual"))
         player = tabs.add_tab("Sequence", viser.Icon.MOVIE)
         with player:
-            self.sequence = SequenceTab(gui, player, self.puppet, lambda: self._take_over("sequence"))
+            self.sequence = SequenceTab(gui, player, self.puppet, readable, lambda: self._take_over("sequence"))
         if problem is not None:
             self.sequence.show_problem(problem)
         with tabs.add_tab("Look", viser.Icon.EYE):
@@ -146,11 +156,22 @@ class PuppetPanel(ViewerControl):
             CONSOLE.print(f"[red]The viewer could not draw: {escape(text)}[/red]")
 
 
-def _first_driver(avatar: Avatar, capture_dir: Path) -> tuple[Motion, SageError | None]:
-    """Return the motion in the capture's folder "driver" if there is one, else the avatar's recorded motion.
+def _readable(capture_dir: Path, run_dir: Path, access: Access) -> ReadablePaths:
+    """Return where the page may read motion: in the capture, in the run, and what the command line names."""
+    named = [] if access.motion is None else [access.motion]
+    return ReadablePaths([capture_dir, run_dir, *named, *access.folders])
 
-    Also returns the error of a driver that cannot be used.
+
+def _first_driver(avatar: Avatar, capture_dir: Path, access: Access) -> tuple[Motion, SageError | None]:
+    """Return the motion that the command line names, else that in the capture's folder "driver", else the recorded one.
+
+    Also returns the error of a driver of the capture that cannot be used.
+
+    Raises:
+        SageError: the motion that the command line names cannot be used.
     """
+    if access.motion is not None:
+        return load_motion(access.motion, avatar.rig.head_model), None
     folder = capture_dir / DRIVER
     if not folder.is_dir():
         return avatar.motion.recorded(), None

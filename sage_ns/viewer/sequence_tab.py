@@ -9,7 +9,9 @@ import viser
 
 from sage_ns.errors import SageError
 from sage_ns.motion.files import describe_readers, load_motion
-from sage_ns.motion.motion import USUAL_FPS
+from sage_ns.motion.files.registry import readers
+from sage_ns.motion.motion import USUAL_FPS, Motion
+from sage_ns.viewer.access import ReadablePaths
 from sage_ns.viewer.puppet import Puppet
 from sage_ns.viewer.user_events import as_code, from_users
 
@@ -21,12 +23,21 @@ class SequenceTab:
         gui: the page.
         tab: the tab itself.
         puppet: the state whose sequence is played.
+        readable: where the page may read motion.
         taken_over: called after the user has used the player.
     """
 
-    def __init__(self, gui: viser.GuiApi, tab: viser.GuiTabHandle, puppet: Puppet, taken_over: Callable[[], None]):
+    def __init__(
+        self,
+        gui: viser.GuiApi,
+        tab: viser.GuiTabHandle,
+        puppet: Puppet,
+        readable: ReadablePaths,
+        taken_over: Callable[[], None],
+    ) -> None:
         self._gui, self._tab = gui, tab
         self._puppet = puppet
+        self._readable = readable
         self._taken_over = taken_over
         self._message = gui.add_markdown("")
         self._play = gui.add_button("Play", icon=viser.Icon.PLAYER_PLAY_FILLED)
@@ -36,7 +47,10 @@ class SequenceTab:
         self._loop = gui.add_checkbox("Loop", True)
         self._head = gui.add_checkbox("Move head", False, hint="also use the driver's head position and rotation")
         self._path = gui.add_text(
-            "Motion file", "", hint=f"path on the computer that runs the viewer: {describe_readers()}"
+            "Motion file",
+            "",
+            hint="path on the computer that runs the viewer, in the capture, in the run, or in a folder of "
+            f"sage-view --allow: {describe_readers()}",
         )
         load = gui.add_button("Load", color="gray", icon=viser.Icon.FOLDER_OPEN)
         self._play.on_click(lambda _: self._start())
@@ -53,7 +67,7 @@ class SequenceTab:
             self.show_problem("The path is empty: type the path of a motion file or folder.")
             return
         try:
-            driver = load_motion(path.strip(), self._puppet.avatar.rig.head_model)
+            driver = self._read(path.strip())
         except (SageError, OSError) as error:
             self.show_problem(error)
             return
@@ -63,6 +77,15 @@ class SequenceTab:
             self._frame = self._frame_slider(self._frame.order)
         self._show_current()
         self._taken_over()
+
+    def _read(self, typed: str) -> Motion:
+        path = self._readable.find(typed)
+        # Checked here: the reader's own messages list what a folder contains, and name folders that no user has typed.
+        if not path.exists():
+            raise SageError(f"{typed}: no such file or folder. Give {describe_readers()}.")
+        if not any(reader.recognises(path) for reader in readers()):
+            raise SageError(f"{typed}: no reader knows this. Give {describe_readers()}.")
+        return load_motion(path, self._puppet.avatar.rig.head_model)
 
     def _show_current(self, before: str = "") -> None:
         driver = self._puppet.playback.driver

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from nerfstudio.scripts.viewer.run_viewer import RunViewer
 
 from sage_ns.cli import view
+from sage_ns.viewer.access import Access, granted
 
 
 @pytest.mark.parametrize("name", ["missing.npz", "missing/config.yml"])
@@ -22,3 +24,26 @@ def test_another_npz_is_no_avatar(tmp_path: Path, capsys: pytest.CaptureFixture[
     with pytest.raises(SystemExit):
         view.main([str(tmp_path / "motion.npz")])
     assert "not an avatar file" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("option", ["--motion none.npz", "--allow none", "--allow ~nosuchuser/x"])
+def test_paths_of_options_must_exist(option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        view.main([str(tmp_path / "config.yml"), *option.split()])
+    assert f"{option}: no such" in capsys.readouterr().out.replace("\n", "")
+
+
+def test_the_panel_learns_what_the_command_line_allows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[Access, str]] = []
+
+    def start(self: RunViewer) -> None:
+        seen.append((granted(), self.viewer.websocket_host))
+
+    monkeypatch.setattr(RunViewer, "main", start)
+    run = tmp_path / "config.yml"
+    run.touch()
+    view.main([str(run), "--allow", str(tmp_path), "--motion", str(run)])
+    view.main([str(run), "--host", "0.0.0.0"])
+    assert seen[0] == (Access(run, (tmp_path,), host_chosen=True), "127.0.0.1")
+    assert seen[1] == (Access(host_chosen=True), "0.0.0.0")
+    assert granted() == Access(), "other viewers are not allowed the same"

@@ -14,6 +14,7 @@ import pytest
 import torch
 import viser
 from nerfstudio.viewer_legacy.server.viewer_utils import IOChangeException, SetTrace
+from PIL import Image
 
 from sage_ns.avatar.avatar import Avatar
 from sage_ns.avatar.look import Look
@@ -22,6 +23,7 @@ from sage_ns.motion.face.sliders import FaceSlider, face_sliders
 from sage_ns.rig import FlameParams
 from sage_ns.synthetic.head import builtin_head
 from sage_ns.viewer import panel as panel_module
+from sage_ns.viewer.access import Access
 from sage_ns.viewer.panel import PuppetPanel
 from sage_ns.viewer.shown_model import ShownModel, moving_pixels
 from sage_ns.viewer.training_progress import trained, training_progress
@@ -56,7 +58,8 @@ def panel(
         viser_server=server,
         stats_markdown=server.gui.add_markdown(""),
         pause_train=server.gui.add_button("Pause"),
-        pipeline=SimpleNamespace(datamanager=SimpleNamespace(capture_dir=tmp_path / "gone")),
+        pipeline=SimpleNamespace(datamanager=SimpleNamespace(capture_dir=tmp_path / "capture")),
+        log_filename=tmp_path / "run" / "viewer.txt",
         trainer=None,
         step=699,
         update_step=lambda step: None,
@@ -133,19 +136,76 @@ def test_playing_goes_on_by_itself(panel: PuppetPanel) -> None:
 
 def test_a_wrong_motion_file_is_named_and_not_played(panel: PuppetPanel, avatar: Any, tmp_path: Path) -> None:
     before = panel.puppet.playback.driver
-    for path in ("", "no/such.npz", str(tmp_path)):
+    capture = tmp_path / "capture"
+    capture.mkdir()
+    for path in ("", "no/such.npz", str(capture)):
         panel.sequence.load(path)
         assert panel.puppet.playback.driver is before and panel.puppet.source == "capture"
         said = panel.sequence._message.content
         assert "Cannot be used" in said and str(before.source) in said and path in said
     good = tiny_params(avatar.rig.head_model, 7)
-    good.save_vhap(tmp_path / "good.npz")
-    panel.sequence.load(f"  {tmp_path / 'good.npz'} ")
+    good.save_vhap(capture / "good.npz")
+    panel.sequence.load(f"  {capture / 'good.npz'} ")
     assert panel.puppet.playback.driver.num_rows == 7 and panel.puppet.source == "sequence"
     assert "good.npz" in panel.sequence._message.content and "Cannot" not in panel.sequence._message.content
     use(panel.sequence._frame, 6)
     held = motion_of(panel.shown._held)
     torch.testing.assert_close(held[FlameParams.FROM_NECK], good.motion_vector()[6, FlameParams.FROM_NECK])
+
+
+def test_a_page_reads_motion_of_the_capture_and_the_run_alone(panel: PuppetPanel, avatar: Any, tmp_path: Path) -> None:
+    before = panel.puppet.playback.driver
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    (tmp_path / "capture").mkdir()
+    (tmp_path / "capture" / "unknown").mkdir()
+    (tmp_path / "capture" / "unknown" / "family.jpg").write_bytes(b"")
+    (tmp_path / "capture" / "link").symlink_to(secret)
+    tiny_params(avatar.rig.head_model, 3).save_vhap(secret / "motion.npz")
+    outside = (
+        secret,
+        secret / "motion.npz",
+        secret / "none.npz",
+        "../secret/motion.npz",
+        tmp_path / "capture/link/motion.npz",
+        "/",
+        "~",
+    )
+    for path in (*map(str, outside), "~nosuchuser/x", "a\0b", "x" * 5000, "unknown"):
+        panel.sequence.load(path)
+        said = panel.sequence._message.content
+        assert panel.puppet.playback.driver is before and "Cannot be used" in said
+        assert "family" not in said, "what a folder contains stays unknown"
+        assert "no such file" not in said or path == "~nosuchuser/x", "what the disk contains stays unknown"
+    (tmp_path / "run").mkdir()
+    (secret / "motion.npz").rename(tmp_path / "run" / "motion.npz")
+    panel.sequence.load("motion.npz")
+    assert panel.puppet.playback.driver.num_rows == 3, "relative to the run"
+
+
+def test_the_command_line_names_the_first_motion_and_more_folders(avatar: Any, tmp_path: Path) -> None:
+    motion = tmp_path / "named.npz"
+    tiny_params(avatar.rig.head_model, 5).save_vhap(motion)
+    access = Access(motion, (tmp_path / "more",))
+    driver, problem = panel_module._first_driver(avatar, tmp_path / "capture", access)
+    assert driver.num_rows == 5 and problem is None
+    readable = panel_module._readable(tmp_path / "capture", tmp_path / "run", access)
+    for path in ("capture/a", "run/a", "more/a", "named.npz"):
+        assert readable.find(str(tmp_path / path)) == tmp_path / path
+    for path in ("a", "more2", "named.npz2"):
+        with pytest.raises(SageError, match="--allow FOLDER"):
+            readable.find(str(tmp_path / path))
+    with pytest.raises(SageError, match="broken"):
+        panel_module._first_driver(avatar, tmp_path, Access(tmp_path / "broken"))
+
+
+def test_a_path_shows_no_picture_of_the_disk(panel: PuppetPanel, tmp_path: Path) -> None:
+    Image.new("RGB", (2, 2)).save(tmp_path / "private.png")
+    sent: list[Any] = []
+    panel.viser_server._websock_server.queue_message = sent.append  # type: ignore[method-assign]
+    panel.sequence.load(f"![x]({tmp_path}/private.png)")
+    shown = next(each.updates["markdown"] for each in sent if "markdown" in getattr(each, "updates", {}))
+    assert "private.png" in shown and "base64" not in shown and "![" not in shown
 
 
 def test_switches_change_the_viewer_s_look_alone(panel: PuppetPanel, avatar: Any) -> None:
@@ -329,3 +389,5 @@ def test_progress_names_phase_and_step() -> None:
 
 def test_any_text_is_harmless_on_the_page() -> None:
     assert as_code("{a}\n<b>  `c`") == "`{a} <b> 'c'`"
+    assert as_code("![x](/a.png) \x1b[31m") == "`! [x](/a.png) ?[31m`"
+    assert len(as_code("x" * 10**6)) < 3000
