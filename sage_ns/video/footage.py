@@ -9,9 +9,9 @@ from typing import Protocol
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
 
 from sage_ns.capture.frames import IMAGE_SUFFIXES, Frame, read_frames
+from sage_ns.capture.images import load_image
 from sage_ns.capture.layout import ALL_FRAMES, TEST, TRAIN, TRAIN_MULTIFRAME, VAL
 from sage_ns.errors import CaptureError
 from sage_ns.video.ffmpeg import VideoError, inspect_media
@@ -36,8 +36,8 @@ class PictureFootage:
 
     def at(self, row: float, seconds: float) -> UInt8[np.ndarray, "h w 3"]:
         """Return the picture of the nearest row."""
-        with Image.open(self.paths[min(round(row), len(self.paths) - 1)]) as image:
-            return np.asarray(image.convert("RGB"))
+        picture, _ = load_image(self.paths[min(round(row), len(self.paths) - 1)])
+        return picture.numpy()
 
 
 @dataclass
