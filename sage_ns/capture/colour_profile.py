@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -33,7 +34,9 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     color = image.convert("RGB") if image.mode == "RGBA" else image
     transform = _transform(profile, _fitting_mode(profile, color.mode))
     if transform is not None:
-        color = ImageCms.applyTransform(color.convert(transform.input_mode), transform)
+        converted = ImageCms.applyTransform(color.convert(transform.input_mode), transform)
+        assert converted is not None, "only transforms in place return nothing"
+        color = converted
     color = color.convert("RGB")
     if alpha is not None:
         color.putalpha(alpha)
@@ -42,7 +45,8 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 def _fitting_mode(profile: bytes, mode: str) -> str:
     """Return the mode to convert from: ``mode``, or RGB for a grey picture with a profile for RGB."""
-    space = _opened(profile).profile.xcolor_space.strip()
+    opened: Any = _opened(profile).profile
+    space = opened.xcolor_space.strip()
     if space == {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK", "LAB": "Lab"}[mode]:
         return mode
     if mode == "L" and space == "RGB":

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from sage_ns.capture.colour_profile import to_srgb
 from sage_ns.capture.sample_depth import SampleError, as_eight_bits, low_bytes_of
@@ -140,7 +140,7 @@ def _orientation(image: Image.Image) -> int:
     return int(Image.Image.getexif(image).get(_ORIENTATION_TAG, 1))
 
 
-def _opened(path: Path, role: str) -> Image.Image:
+def _opened(path: Path, role: str) -> ImageFile.ImageFile:
     if not path.is_file():
         if path.exists():
             raise CaptureError(f"{role} {path} is not a regular file. Put the picture itself there.")
@@ -189,6 +189,8 @@ def _single_channel(image: Image.Image) -> UInt8[np.ndarray, "h w"]:
     Raises:
         SampleError: colour or alpha differ, both of them vary, or the values are 0 and 1.
     """
+    if image.mode == "L":
+        return _without_binary(np.asarray(image))
     pixels = np.asarray(image.convert("RGBA" if "A" in image.getbands() else "RGB"))
     color, alpha = pixels[..., :3], pixels[..., 3] if pixels.shape[2] == 4 else None
     spread = color.max(axis=2).astype(int) - color.min(axis=2)
@@ -207,6 +209,11 @@ def _single_channel(image: Image.Image) -> UInt8[np.ndarray, "h w"]:
                 "Export the matte as 8-bit grey, 255 = foreground.",
             )
         matte = np.asarray(Image.fromarray(np.ascontiguousarray(color)).convert("L"))
+    return _without_binary(matte)
+
+
+def _without_binary(matte: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
+    """Return a matte after checking that it is not a mask of 0 and 1."""
     if matte.max() == 1:
         raise SampleError(
             "its largest value is 1 of 255", "Multiply masks of 0 and 1 by 255: 255 = foreground, 0 = background."

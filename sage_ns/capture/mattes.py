@@ -126,7 +126,8 @@ def _colours_outside(
     frame: Frame, picture: UInt8[np.ndarray, "h w 3"], matte: UInt8[np.ndarray, "h w"], levels: np.ndarray
 ) -> _Finding | None:
     clear = matte < _CLEAR
-    other = (np.abs(picture.astype(int) - levels).max(axis=2) > _OTHER_COLOUR) & clear
+    low, high = ((levels + sign * _OTHER_COLOUR).clip(0, 255).astype(np.uint8) for sign in (-1, 1))
+    other = ((picture < low) | (picture > high)).any(axis=2) & clear
     if not other.any():
         return None
     if other.sum() > _OTHER_BACKGROUND * clear.sum():

@@ -5,12 +5,11 @@ A 16-bit sample v becomes ``round(v / 257)``: within half a level of the exact v
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Shaped, UInt8
-from PIL import Image
+from PIL import Image, ImageFile
 
 _SWAPPED = {";16B": ";16L", ";16L": ";16B", ";16N": ";16B" if np.little_endian else ";16L"}
 _FLOAT_TOLERANCE = 1e-3
@@ -31,7 +30,9 @@ class SampleError(Exception):
         self.found, self.advice = found, advice
 
 
-def low_bytes_of(path: Path, image: Image.Image, formats: Sequence[str]) -> UInt8[np.ndarray, "h w channels"] | None:
+def low_bytes_of(
+    path: Path, image: ImageFile.ImageFile, formats: tuple[str, ...]
+) -> UInt8[np.ndarray, "h w channels"] | None:
     """Return the low bytes of a 16-bit colour picture, None for other pictures. Call this before ``image.load()``.
 
     Pillow has no 16-bit colour modes: it keeps the high byte of each sample. Read with the other byte order, the same

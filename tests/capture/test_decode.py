@@ -7,6 +7,7 @@ import re
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ def sixteen(*shape: int) -> np.ndarray:
     return RANDOM.integers(0, 65536, shape).astype(np.uint16)
 
 
-def save(path: Path, pixels: np.ndarray, mode: str | None = None, **options: object) -> Path:
+def save(path: Path, pixels: np.ndarray, mode: str | None = None, **options: Any) -> Path:
     image = Image.fromarray(pixels)
     (image if mode is None else image.convert(mode)).save(path, **options)
     return path
@@ -113,7 +114,7 @@ def test_orientation_tags_are_applied(tmp_path: Path, suffix: str, orientation: 
     pixels[:8, 12:] = (20, 250, 20)
     exif = Image.Exif()
     exif[0x0112] = orientation
-    lossless = {"lossless": True} if suffix == ".webp" else {"quality": 95} if suffix == ".jpg" else {}
+    lossless: dict[str, Any] = {"lossless": True} if suffix == ".webp" else {"quality": 95} if suffix == ".jpg" else {}
     path = save(tmp_path / f"turned{suffix}", pixels, exif=exif, **lossless)
     first_row, first_column = {  # EXIF 2.32, 4.6.4: where row 0 and column 0 of the file lie
         1: ("top", "left"), 2: ("top", "right"), 3: ("bottom", "right"), 4: ("bottom", "left"),

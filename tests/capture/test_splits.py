@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sage_ns.capture.layout import TEST, TRAIN, VAL, read_capture
-from sage_ns.capture.splits import Splits, select_splits
+from sage_ns.capture.splits import FramesMode, Splits, select_splits
 from tests.tiny_capture import write_tiny_capture, write_transforms
 
 
@@ -25,7 +25,7 @@ def add(folder: Path, name: str, frames: list[dict]) -> None:
     write_transforms(folder / name, frames_of(folder, name) + frames)
 
 
-def select(folder: Path, mode="multi") -> Splits:
+def select(folder: Path, mode: FramesMode = "multi") -> Splits:
     return select_splits(read_capture(folder), mode, 0)
 
 
