@@ -14,20 +14,17 @@ from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
-from PIL import Image, UnidentifiedImageError
 
+from sage_ns.capture.camera_checks import camera_to_world, check_intrinsics, check_pinhole, check_size
+from sage_ns.capture.decode import read_header
 from sage_ns.capture.paths import FolderListing, absolute_path
 from sage_ns.errors import CaptureError
-from sage_ns.system.json_files import finite_number, load_json, shown, whole_number
-from sage_ns.system.user_files import check_regular
+from sage_ns.system.json_files import finite_number, load_json, shown
 
 CyOrigin = Literal["auto", "top", "bottom"]
 
 _LARGEST_INDEX = 2**63 - 1
 _LONGEST_LIST_OF_KEYS = 300
-
-ROTATION_TOLERANCE = 1e-3
-"""Largest entry of ``|R^T R - I|`` that still counts as a rotation; exports carry about 1e-6."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,20 +159,6 @@ def moment_of(entry: Mapping[str, Any], source: str, folder: Path) -> tuple[int,
     return timestep, absolute_path(folder, entry["flame_param_path"], "flame_param_path", source)
 
 
-def image_size(path: Path) -> tuple[int, int]:
-    """Return width and height in pixels, from the image's header alone.
-
-    Raises:
-        CaptureError: the file is missing or not an image.
-    """
-    check_regular(path, CaptureError, "Copy the image back or take its frame out of the transforms file.")
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except (UnidentifiedImageError, OSError) as error:
-        raise CaptureError(f"{path} is not a readable image: {error}. Copy or export it again.") from error
-
-
 def _parse_frame(record: _Record, folder: Path, cy_origin: Literal["top", "bottom"], listing: FolderListing) -> Frame:
     entry, source = record.frame, record.source
     timestep, flame_param_path = moment_of(entry, source, folder)
@@ -185,10 +168,13 @@ def _parse_frame(record: _Record, folder: Path, cy_origin: Literal["top", "botto
     mask_path = None
     if entry.get("fg_mask_path") is not None:
         mask_path = listing.image(absolute_path(folder, entry["fg_mask_path"], "fg_mask_path", source))
+    for scope in record.scopes:
+        check_pinhole(scope, source)
     width, height = _size(record, image_path)
     fx, fy = _focal_lengths(record, width, height)
     cx, cy = record.number("cx"), record.number("cy")
-    cy = height / 2 if cy is None else cy
+    cx, cy = width / 2 if cx is None else cx, height / 2 if cy is None else cy
+    check_intrinsics((fx, fy), (cx, cy), (width, height), source)
     camera_index = record.index("camera_index")
     return Frame(
         timestep=timestep,
@@ -201,7 +187,7 @@ def _parse_frame(record: _Record, folder: Path, cy_origin: Literal["top", "botto
         camera_to_world=camera_to_world(entry.get("transform_matrix"), source),
         fx=fx,
         fy=fy,
-        cx=width / 2 if cx is None else cx,
+        cx=cx,
         cy=height - cy if cy_origin == "bottom" else cy,
         width=width,
         height=height,
@@ -226,16 +212,10 @@ def _finite_number(value: object, name: str, source: str) -> float:
 
 
 def _size(record: _Record, image_path: Path) -> tuple[int, int]:
-    stated = record.number("w"), record.number("h")
-    if None in stated:
-        return image_size(image_path)
-    # Exporters that compute sizes in floating point write 434.00000000000006.
-    width, height = map(whole_number, stated)
-    if width is None or height is None or min(width, height) < 1:
-        raise CaptureError(
-            f"{record.source}: image size 'w' x 'h' is {stated[0]} x {stated[1]}; expected whole pixels >= 1."
-        )
-    return width, height
+    width, height = record.number("w"), record.number("h")
+    if width is None or height is None:
+        return read_header(image_path).size
+    return check_size(width, height, record.source)
 
 
 def _focal_lengths(record: _Record, width: int, height: int) -> tuple[float, float]:
@@ -263,35 +243,6 @@ def _focal_length(record: _Record, scope: Mapping[str, Any], axis: Literal["x", 
     if not 0 < angle < math.pi:
         raise CaptureError(f"{record.source}: 'camera_angle_{axis}' is {angle}; expected radians between 0 and pi.")
     return size / (2 * math.tan(angle / 2))
-
-
-def camera_to_world(value: object, source: str, field: str = "transform_matrix") -> Float[np.ndarray, "4 4"]:
-    """Return a camera pose as a 4x4 float64 matrix after checking that it is a rigid motion (4x4 or 3x4).
-
-    Raises:
-        CaptureError: it is not a rigid motion; names source and field.
-    """
-    try:
-        matrix = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError):
-        matrix = np.empty(0)
-    if matrix.shape not in ((4, 4), (3, 4)):
-        raise CaptureError(f"{source}: '{field}' is not a 4x4 matrix of numbers (shape {matrix.shape}). Export again.")
-    if not np.isfinite(matrix).all():
-        raise CaptureError(f"{source}: '{field}' holds NaN or infinity. Re-run the camera calibration.")
-    pose = np.eye(4)
-    pose[: matrix.shape[0]] = matrix
-    rotation = pose[:3, :3]
-    error = np.abs(rotation.T @ rotation - np.eye(3)).max()
-    if error > ROTATION_TOLERANCE or np.linalg.det(rotation) < 0:
-        raise CaptureError(
-            f"{source}: '{field}' has no rotation in its upper 3x3 part (|R^T R - I| = {error:.2g}, "
-            f"determinant {np.linalg.det(rotation):.3g}). Scaled, singular and mirrored cameras are not supported; "
-            "keep the capture in metres and in OpenGL axes (x right, y up, z back)."
-        )
-    if np.abs(pose[3] - (0, 0, 0, 1)).max() > ROTATION_TOLERANCE:
-        raise CaptureError(f"{source}: last row of '{field}' is {pose[3]}; expected 0 0 0 1.")
-    return pose
 
 
 def _keys(entry: Mapping[str, Any]) -> str:

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from PIL import Image, ImageColor, UnidentifiedImageError
+from PIL import Image, ImageColor
 from torch import Tensor
 
+from sage_ns.capture.decode import decode_matte, decode_picture
 from sage_ns.errors import CaptureError
-from sage_ns.system.user_files import check_regular
 
 
 def background_color(name: str) -> Float[Tensor, "3"]:
@@ -59,9 +59,9 @@ def load_image(
     """Load an image with its soft mask.
 
     Args:
-        image_path: 8-bit RGB, gray, or RGBA image. RGBA (straight alpha, as in INSTA) is blended with
+        image_path: image of any kind that `sage_ns.capture.decode` reads. One with alpha (INSTA) is blended with
             ``background``; its alpha is the mask if ``mask_path`` is None.
-        mask_path: 8-bit soft mask of the image's size.
+        mask_path: soft mask of the image's size, grey or in the alpha channel.
         downscale_factor: side of the square blocks of pixels that are averaged.
         background: RGB in 0..1 that RGBA images are blended with (default white).
 
@@ -69,23 +69,23 @@ def load_image(
         RGB blended with the background, and the mask (255 = foreground) or None.
 
     Raises:
-        CaptureError: a file is missing, truncated or not an image, or the mask has another size.
+        CaptureError: a file is missing, truncated, not an image or of a kind that is not read, or the mask has another
+            size.
     """
-    pixels = _decode(image_path, "image")
-    mask = None if mask_path is None else _decode(mask_path, "mask").convert("L")
+    pixels = decode_picture(image_path)
+    mask = None if mask_path is None else decode_matte(mask_path)
     if mask is not None and mask.size != pixels.size:
         raise CaptureError(
             f"mask {mask_path} has {mask.width} x {mask.height} px, its image {image_path} "
             f"{pixels.width} x {pixels.height} px. Export the masks again or switch masks off (--use-masks False)."
         )
-    if _has_alpha(pixels):
-        rgba = pixels.convert("RGBA")
-        alpha = rgba.getchannel("A")
+    if pixels.mode == "RGBA":
+        alpha = pixels.getchannel("A")
         color = torch.ones(3) if background is None else background
         ground = Image.new("RGB", pixels.size, tuple(round(255 * channel) for channel in color.tolist()))
-        pixels = Image.composite(rgba.convert("RGB"), ground, alpha)
+        pixels = Image.composite(pixels.convert("RGB"), ground, alpha)
         mask = alpha if mask is None else mask
-    rgb = _to_tensor(_downscale(pixels.convert("RGB"), downscale_factor))
+    rgb = _to_tensor(_downscale(pixels, downscale_factor))
     return rgb, None if mask is None else _to_tensor(_downscale(mask, downscale_factor))
 
 
@@ -104,22 +104,6 @@ def recomposite(
         to_background: the colour (or image) to blend with instead.
     """
     return (image + (1 - mask) * (to_background - from_background)).clamp(0, 1)
-
-
-def _decode(path: Path, role: str) -> Image.Image:
-    check_regular(path, CaptureError, f"Copy the {role} back or take its frame out of the JSON.")
-    try:
-        with Image.open(path) as image:
-            image.load()
-            return image
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise CaptureError(
-            f"{role} {path} cannot be decoded ({error}): it is truncated or not an image. Copy or export it again."
-        ) from error
-
-
-def _has_alpha(image: Image.Image) -> bool:
-    return "A" in image.getbands() or "transparency" in image.info
 
 
 def _downscale(image: Image.Image, factor: int) -> Image.Image:

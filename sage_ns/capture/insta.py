@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from sage_ns.capture.camera_checks import camera_to_world, check_intrinsics, check_pinhole, check_size
+from sage_ns.capture.decode import read_header
 from sage_ns.capture.flame_table import IDENTITY_TOLERANCE
-from sage_ns.capture.frames import camera_to_world, frame_entries, read_json
+from sage_ns.capture.frames import frame_entries, read_json
 from sage_ns.capture.images import load_image
 from sage_ns.capture.layout import ALL_FRAMES, TEST, TRAIN
 from sage_ns.capture.paths import FolderListing, absolute_path
@@ -28,9 +29,8 @@ from sage_ns.capture.splits import SplitName
 from sage_ns.capture.tracker_checkpoints import SUFFIX, load_tracker_checkpoints, read_checkpoint
 from sage_ns.capture.writer import CameraPicture, refuse_used_folder, write_capture
 from sage_ns.errors import CaptureError
-from sage_ns.system.json_files import shown, whole_number
+from sage_ns.system.json_files import shown
 from sage_ns.system.progress import tracked
-from sage_ns.system.user_files import check_regular
 
 _SAME_CAMERA = 1e-3
 """Entries of two camera matrices (metres, or unitless) that differ by less (rounding) belong to one camera."""
@@ -98,8 +98,10 @@ def convert_insta(source: Path | str, checkpoints: Path | str, out: Path | str, 
     paths = _checkpoint_paths(checkpoints, pictures)
     seen = [_read(path) for path in tracked(paths, "Reading checkpoints")]
     _check_same_moments(pictures, paths, seen)
-    for picture in pictures:
+    for picture, one, path in zip(pictures, seen, paths, strict=True):
         _check_image(picture)
+        focal_x, focal_y, center_x, center_y = one.intrinsics[[0, 1, 0, 1], [0, 1, 2, 2]].tolist()
+        check_intrinsics((focal_x, focal_y), (center_x, center_y), picture.size, f"{path}, 'opencv.K'")
     params, num_closed = load_tracker_checkpoints(paths)
     params = replace(params, shape=seen[0].shape)
     num_others = sum(not torch.allclose(one.shape, seen[0].shape, atol=IDENTITY_TOLERANCE) for one in seen)
@@ -165,11 +167,11 @@ def _picture(entry: Mapping[str, Any], source: Path, split: SplitName, name: str
     if not path.stem.isdecimal() or len(path.stem) > _MOST_DIGITS:
         raise CaptureError(f"{name}: 'file_path' is {shown(path.name)}; expected the number of a checkpoint")
     pose = camera_to_world(entry.get("transform_matrix"), name)
-    width, height = whole_number(entry.get("w")), whole_number(entry.get("h"))
-    if width is None or height is None:
-        found = f"{shown(entry.get('w'))} x {shown(entry.get('h'))}"
-        raise CaptureError(f"{name}: 'w' x 'h' is {found}; expected whole pixels, for the frame or for the file")
-    return _Picture(int(path.stem), path, pose, (width, height), split, name)
+    width, height = entry.get("w"), entry.get("h")
+    if not isinstance(width, (int, float)) or not isinstance(height, (int, float)):
+        raise CaptureError(f"{name}: 'w' x 'h' is {width} x {height}; expected pixels, for the frame or for the file")
+    check_pinhole(entry, name)
+    return _Picture(int(path.stem), path, pose, check_size(width, height, name), split, name)
 
 
 def _checkpoint_paths(folder: Path, pictures: Sequence[_Picture]) -> list[Path]:
@@ -226,12 +228,8 @@ def _check_same_moments(pictures: Sequence[_Picture], paths: Sequence[Path], see
 
 
 def _check_image(picture: _Picture) -> None:
-    check_regular(picture.path, CaptureError, f"{picture.source} names this image.")
-    try:
-        with Image.open(picture.path) as image:
-            size, bands = image.size, image.getbands()
-    except (OSError, UnidentifiedImageError) as error:
-        raise CaptureError(f"{picture.source}: {picture.path} is missing or not an image ({error})") from error
+    header = read_header(picture.path, f"{picture.source}: image")
+    size, bands = header.size, header.bands
     if bands != ("R", "G", "B", "A"):
         raise CaptureError(
             f"{picture.path}: its channels are {''.join(bands)}, expected RGBA. INSTA's images/ have the head's matte "

@@ -19,6 +19,10 @@ MAX_BORROWED_VAL = 16
 the whole split in memory and renders it repeatedly during training."""
 
 
+NUM_NAMED = 5
+"""Number of frames that a note names; it counts the rest."""
+
+
 @dataclass(frozen=True, eq=False)
 class Splits:
     """The frames of every split; no split is empty."""
@@ -28,12 +32,28 @@ class Splits:
     test: tuple[Frame, ...]
     canonical_timestep: int
     """Timestep id of the canonical moment, at which the avatar is reconstructed."""
+    seen: dict[SplitName, tuple[Frame, ...]]
+    """Frames that the capture lists as held out ("val", "test") but that are trained on; they are left out."""
     sources: dict[SplitName, SplitName]
     """Split of the capture that each split's frames come from; {"val": "test"} means that val borrows test frames."""
 
     def frames(self, split: SplitName) -> tuple[Frame, ...]:
         """Return the frames of ``split``."""
         return {"train": self.train, "val": self.val, "test": self.test}[split]
+
+    def seen_notes(self) -> list[str]:
+        """Return a sentence for each split that lists frames that are trained on; it names the first of them."""
+        return [_seen_note(split, frames) for split, frames in self.seen.items() if frames]
+
+
+def _seen_note(split: SplitName, frames: Sequence[Frame]) -> str:
+    named = ", ".join(f"timestep {frame.timestep} camera {frame.camera_index}" for frame in frames[:NUM_NAMED])
+    more = f" and {len(frames) - NUM_NAMED} more" if len(frames) > NUM_NAMED else ""
+    what = "timestep" if split == "test" else "picture"
+    return (
+        f"{len(frames)} frames of the {split} split are left out of the evaluation, because their {what} is trained "
+        f"on: {named}{more} ({frames[0].source})."
+    )
 
 
 def training_frames(capture: Capture, mode: FramesMode) -> tuple[Frame, ...]:
@@ -73,6 +93,9 @@ def select_splits(capture: Capture, mode: FramesMode, canonical_timestep: int) -
     * val: held-out cameras (novel view), in mode "single" only those at the canonical timestep, if there are any;
     * test: held-out timesteps (self-reenactment), all listed cameras.
 
+    Held-out frames that are also trained on are left out and listed in ``Splits.seen``: no figure may count them as
+    unseen.
+
     nerfstudio needs both a val and a test split. A capture without val frames borrows test frames (at most 16), one
     without test frames borrows val frames, and one without both borrows training frames. ``Splits.sources`` records it.
     """
@@ -83,7 +106,15 @@ def select_splits(capture: Capture, mode: FramesMode, canonical_timestep: int) -
         # Only the list of all training frames may contain a timestep that the user chose.
         train = _at(train, canonical_timestep) or _at(capture.train_multiframe, canonical_timestep)
         val = _at(val, canonical_timestep) or val
-    found: dict[SplitName, tuple[Frame, ...]] = {"train": train, "val": val, "test": capture.test}
+    seen: dict[SplitName, tuple[Frame, ...]] = {
+        "val": seen_in_training(val, train),
+        "test": seen_in_training(capture.test, train, whole_timesteps=True),
+    }
+    val, test = (
+        tuple(frame for frame in frames if frame not in left_out)
+        for left_out, frames in ((set(seen["val"]), val), (set(seen["test"]), capture.test))
+    )
+    found: dict[SplitName, tuple[Frame, ...]] = {"train": train, "val": val, "test": test}
     order: dict[SplitName, tuple[SplitName, ...]] = {
         "train": ("train",),
         "val": ("val", "test", "train"),
@@ -92,15 +123,39 @@ def select_splits(capture: Capture, mode: FramesMode, canonical_timestep: int) -
     sources: dict[SplitName, SplitName] = {
         split: next(source for source in choices if found[source]) for split, choices in order.items()
     }
-    val = found[sources["val"]] if sources["val"] == "val" else _spread(found[sources["val"]], MAX_BORROWED_VAL)
-    return Splits(train, val, found[sources["test"]], canonical_timestep, sources)
+    val = found[sources["val"]] if sources["val"] == "val" else evenly_spaced(found[sources["val"]], MAX_BORROWED_VAL)
+    return Splits(train, val, found[sources["test"]], canonical_timestep, seen, sources)
+
+
+def seen_in_training(
+    held_out: Sequence[Frame], train: Sequence[Frame], whole_timesteps: bool = False
+) -> tuple[Frame, ...]:
+    """Return the held-out frames that are also trained on: same timestep and camera, or same picture file.
+
+    Args:
+        held_out: frames of the val or test split.
+        train: frames that are trained on.
+        whole_timesteps: also return frames of other cameras at a timestep that is trained on; self-reenactment measures
+            motion that training has not seen.
+    """
+    moments = {(frame.timestep, frame.camera_index) for frame in train}
+    timesteps = {frame.timestep for frame in train} if whole_timesteps else set()
+    pictures = {frame.image_path for frame in train}
+    return tuple(
+        frame
+        for frame in held_out
+        if (frame.timestep, frame.camera_index) in moments
+        or frame.timestep in timesteps
+        or frame.image_path in pictures
+    )
 
 
 def _at(frames: Sequence[Frame], timestep: int) -> tuple[Frame, ...]:
     return tuple(frame for frame in frames if frame.timestep == timestep)
 
 
-def _spread(frames: Sequence[Frame], count: int) -> tuple[Frame, ...]:
+def evenly_spaced(frames: Sequence[Frame], count: int) -> tuple[Frame, ...]:
+    """Return at most ``count`` of the frames, evenly spaced."""
     if len(frames) <= count:
         return tuple(frames)
     return tuple(frames[index * len(frames) // count] for index in range(count))

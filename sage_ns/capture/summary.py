@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from sage_ns.capture.frames import Frame
 from sage_ns.capture.layout import Capture
@@ -37,8 +38,12 @@ class CaptureSummary:
     """Why there is no head model, and what to do."""
 
 
-def summarise(capture: Capture) -> CaptureSummary:
+def summarise(capture: Capture, head_model_file: Path | None = None) -> CaptureSummary:
     """Summarise a capture.
+
+    Args:
+        capture: the capture.
+        head_model_file: head model; None: the one found near the capture.
 
     Raises:
         FlameParamsError: the parameters of the first training picture cannot be read, or do not fit the head model.
@@ -54,7 +59,7 @@ def summarise(capture: Capture) -> CaptureSummary:
     params = FlameParams.load(capture.train_multiframe[0].flame_param_path)
     head_model, problem = None, ""
     try:
-        model = load_head_model(find_head_model(capture_dir=capture.folder))
+        model = load_head_model(find_head_model(head_model_file, capture.folder))
     except SageError as error:
         problem = str(error)
     else:

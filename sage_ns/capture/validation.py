@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from sage_ns.capture.frames import Frame, image_size
+from sage_ns.capture.decode import PictureHeader, read_header
+from sage_ns.capture.frames import Frame
+from sage_ns.capture.images import load_image
 from sage_ns.capture.paths import files_beside
 from sage_ns.errors import CaptureError
 from sage_ns.system.user_files import NO_SUCH_FILE, fault_of_file
@@ -22,6 +24,10 @@ NUM_NAMED = 3
 
 NUM_READERS = 8
 """Threads that open image headers; on network drives most of the time is waiting."""
+
+
+FARTHEST_HEAD = 200.0
+"""Metres from a camera to the head; cameras in millimetres are at hundreds."""
 
 
 def check_parameter_files(paths: Iterable[Path]) -> None:
@@ -41,38 +47,71 @@ def check_images(frames: Sequence[Frame], use_masks: bool = True) -> None:
     """
     stated = {frame.image_path: (frame.width, frame.height) for frame in frames}
     _require("image", stated, "The sequences of a union must be in the folder that contains the union.")
+    masks = {frame.mask_path: (frame.width, frame.height) for frame in frames if frame.mask_path is not None}
     if use_masks:
-        masks = {frame.mask_path: (frame.width, frame.height) for frame in frames if frame.mask_path is not None}
         _require("mask", masks, "Copy fg_masks/ or switch masks off (--use-masks False).")
         stated |= masks
+
+    def header(path: Path) -> PictureHeader:
+        return read_header(path, "mask" if path in masks else "image")
+
     with ThreadPoolExecutor(NUM_READERS) as pool:
-        found = dict(zip(stated, pool.map(image_size, stated), strict=True))
-    wrong = [path for path, size in found.items() if size != stated[path]]
+        found = dict(zip(stated, pool.map(header, stated), strict=True))
+    wrong = [path for path, header in found.items() if header.size != stated[path]]
     if wrong:
         first = wrong[0]
+        turned = found[first].stored_size == stated[first]
+        tag = " after its orientation tag turned it" if turned else ""
+        advice = (
+            "Save it upright, without that tag"
+            if turned
+            else "export again, or correct w, h and the intrinsics. To train on smaller images use --downscale-factor"
+        )
         raise CaptureError(
-            f"{first} is {_pixels(found[first])}, but the transforms state {_pixels(stated[first])}"
-            f"{_of(wrong, stated)}. Images and masks must have the size that the cameras were calibrated for: "
-            "export again, or correct w, h and the intrinsics. To train on smaller images use --downscale-factor."
+            f"{first} is {_pixels(found[first].size)}{tag}, but the transforms state {_pixels(stated[first])}"
+            f"{_of(wrong, stated)}. Images and masks must have the size that the cameras were calibrated for: {advice}."
         )
 
 
+def check_decodable(frames: Sequence[Frame]) -> None:
+    """Check that all pictures can be decoded.
+
+    Raises:
+        CaptureError: a file is truncated or of a kind that is not read.
+    """
+
+    def decode(frame: Frame) -> None:
+        load_image(frame.image_path)
+
+    with ThreadPoolExecutor(NUM_READERS) as pool:
+        for _ in pool.map(decode, frames):
+            pass
+
+
 def check_head_in_front(frames: Sequence[Frame], head_centers: Mapping[int, Float[np.ndarray, "3"]]) -> None:
-    """Check that the tracked head lies in front of every camera (OpenGL: at negative z).
+    """Check that the tracked head lies in front of every camera (OpenGL: at negative z), and not far away.
 
     Args:
         frames: frames whose cameras to check.
         head_centers: tracked head centre in world space by timestep id, metres.
 
     Raises:
-        CaptureError: a camera looks away from the head; names its first frame.
+        CaptureError: a camera looks away from the head, or is too far from it; names its first frame.
     """
-    behind = [frame for frame in frames if _camera_point(frame, head_centers[frame.timestep])[2] >= 0]
+    points = [_camera_point(frame, head_centers[frame.timestep]) for frame in frames]
+    behind = [frame for frame, point in zip(frames, points, strict=True) if point[2] >= 0]
     if behind:
         raise CaptureError(
             f"{behind[0].source}: the tracked head is behind the camera{_of(behind, frames)}. 'transform_matrix' "
             "must be camera-to-world in OpenGL axes (x right, y up, z back); matrices in OpenCV axes (y down, "
             "z forward) need their 2nd and 3rd column negated."
+        )
+    far = [frame for frame, point in zip(frames, points, strict=True) if np.linalg.norm(point) > FARTHEST_HEAD]
+    if far:
+        distance = np.linalg.norm(points[frames.index(far[0])])
+        raise CaptureError(
+            f"{far[0].source}: the tracked head is {distance:.3g} metres from the camera{_of(far, frames)}; expected "
+            f"at most {FARTHEST_HEAD:g}. 'transform_matrix' and the tracking must be in metres, in one world."
         )
 
 

@@ -18,7 +18,8 @@ import torch
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from sage_ns.capture.frames import Frame, camera_to_world
+from sage_ns.capture.camera_checks import camera_to_world, check_intrinsics, check_size
+from sage_ns.capture.frames import Frame
 from sage_ns.capture.layout import ALL_FRAMES, TEST, TRAIN, VAL
 from sage_ns.capture.splits import SplitName
 from sage_ns.capture.validation import check_head_in_front
@@ -161,6 +162,8 @@ def _frame(picture: CameraPicture, params: FlameParams, folder: Path) -> Frame:
             f"{picture.name}: 'intrinsics' is {intrinsics.tolist()}; expected [[fx, 0, cx], [0, fy, cy], [0, 0, 1]] "
             "with positive focal lengths and no skew. Undistort the pictures, or transpose the matrix."
         )
+    cx, cy = float(intrinsics[0, 2]), float(intrinsics[1, 2])
+    check_intrinsics((fx, fy), (cx, cy), check_size(shape[1], shape[0], picture.name), picture.name)
     name = picture_name(picture.timestep, picture.camera_index)
     frame = Frame(
         timestep=picture.timestep,
@@ -172,8 +175,8 @@ def _frame(picture: CameraPicture, params: FlameParams, folder: Path) -> Frame:
         camera_to_world=camera_to_world(picture.camera_to_world, picture.name, "camera_to_world"),
         fx=fx,
         fy=fy,
-        cx=float(intrinsics[0, 2]),
-        cy=float(intrinsics[1, 2]),
+        cx=cx,
+        cy=cy,
         width=shape[1],
         height=shape[0],
         source=picture.name,

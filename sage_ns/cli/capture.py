@@ -42,14 +42,28 @@ class Inspect:
 
     capture: Annotated[Path, tyro.conf.Positional]
     """folder of a VHAP export or of a synthetic capture"""
+    head_model: Path | None = None
+    """head model file that the capture was tracked with; default: the one found near the capture"""
+    background: str = "white"
+    """colour that the stored pictures are blended with: a name or #rrggbb"""
+    cy_origin: Literal["auto", "top", "bottom"] = "auto"
+    """image edge that the transforms measure cy from; auto = as the file states, else bottom"""
+    use_masks: bool = True
+    """check the soft foreground masks, too"""
     sheet: Path | None = None
     """image file to write the contact sheet to; default: CAPTURE/contact_sheet.png"""
 
     def run(self, console: Console) -> None:
-        """Print the summary and write the contact sheet."""
+        """Make the checks of training for the whole capture, print the summary and write the contact sheet."""
+        from sage_ns.capture.checked import CaptureOptions, inspect_capture
         from sage_ns.video.contact_sheet import write_capture_sheet
 
-        capture = _show(console, self.capture)
+        options = CaptureOptions(
+            self.capture, self.head_model, "multi", None, 1, self.background, self.cy_origin, self.use_masks
+        )
+        checked = inspect_capture(options)
+        capture = _show(console, self.capture, self.head_model)
+        print_notes(console, checked.splits.seen_notes())
         sheet = self.sheet or capture.folder / "contact_sheet.png"
         write_capture_sheet(capture, sheet)
         console.print(f"contact sheet  {escape(str(sheet))}", soft_wrap=True)
@@ -130,7 +144,7 @@ class Insta:
         console.print("metrical-tracker uses FLAME 2020: put generic_model.pkl and FLAME_masks.pkl into the folder")
 
 
-def _show(console: Console, folder: Path) -> Capture:
+def _show(console: Console, folder: Path, head_model: Path | None = None) -> Capture:
     """Print the summary of a capture."""
     from rich.table import Table
 
@@ -138,7 +152,7 @@ def _show(console: Console, folder: Path) -> Capture:
     from sage_ns.capture.summary import summarise
 
     capture = read_capture(folder)
-    summary = summarise(capture)
+    summary = summarise(capture, head_model)
     table = Table(title=escape(str(folder)), title_justify="left")
     for name in ("split", "pictures", "timesteps", "cameras"):
         table.add_column(name)

@@ -6,7 +6,7 @@ nerfstudio imports this module while it builds its own table of dataparsers: the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -19,23 +19,15 @@ from nerfstudio.data.dataparsers.base_dataparser import DataParser, DataParserCo
 from nerfstudio.data.scene_box import SceneBox
 from nerfstudio.plugins.registry_dataparser import DataParserSpecification
 from nerfstudio.utils.rich_utils import CONSOLE
+from rich.markup import escape
 from torch import Tensor
 
-from sage_ns.capture.flame_table import Tracking, expression_magnitude, load_tracking, tabulate
+from sage_ns.capture.checked import CaptureOptions, CheckedCapture, load_capture
+from sage_ns.capture.flame_table import Tracking
 from sage_ns.capture.frames import Frame
 from sage_ns.capture.images import background_color, downscaled_size
-from sage_ns.capture.layout import Capture, read_capture
 from sage_ns.capture.record import CaptureRecord
-from sage_ns.capture.splits import (
-    SplitName,
-    Splits,
-    canonical_candidates,
-    check_canonical_timestep,
-    select_splits,
-    training_frames,
-)
-from sage_ns.capture.validation import check_head_in_front, check_images, check_parameter_files
-from sage_ns.rig import FlameParams, HeadModel, concatenate, find_head_model, load_head_model, pose_vertices
+from sage_ns.capture.splits import SplitName
 from sage_ns.system.console import escape
 
 SCENE_BOX_MARGIN = 0.1
@@ -65,17 +57,6 @@ class FlameCaptureDataParserConfig(DataParserConfig):
     """read the soft foreground masks if the capture has them"""
 
 
-@dataclass(frozen=True, eq=False)
-class _Loaded:
-    """A capture that passed all checks, with everything that its splits share."""
-
-    capture: Capture
-    splits: Splits
-    tracking: Tracking
-    head_model: HeadModel
-    canonical_vertices: Float[Tensor, "num_vertices 3"]
-
-
 class FlameCapture(DataParser):
     """Convert a capture to nerfstudio cameras. The world stays FLAME's, in metres; nothing is centred or scaled.
 
@@ -90,40 +71,16 @@ class FlameCapture(DataParser):
     includes_time: bool = True
 
     @cached_property
-    def _loaded(self) -> _Loaded:
+    def _loaded(self) -> CheckedCapture:
         """Read and check the capture, once for all splits.
 
         Raises:
-            CaptureError, FlameParamsError, HeadModelError: the capture cannot be used; names file, field, the value
-                found and what to do.
+            CaptureError, FlameParamsError, HeadModelError: see `load_capture`.
         """
-        config = self.config
-        background_color(config.background)
-        capture = read_capture(config.data, config.cy_origin)
-        check_parameter_files(capture.flame_param_paths.values())
-        head_model = load_head_model(find_head_model(config.head_model, capture.folder))
-        moments = load_tracking(capture.flame_param_paths, head_model)
-        canonical = self._canonical_timestep(capture, moments, head_model)
-        splits = select_splits(capture, config.frames, canonical)
-        tracking = tabulate(moments, canonical)
-        used = (*splits.train, *splits.val, *splits.test)
-        check_images(used, config.use_masks)
-        for frame in used:
-            downscaled_size(frame.width, frame.height, config.downscale_factor)
-        vertices = pose_vertices(head_model, moments[canonical])[0]
-        check_head_in_front(used, _head_centers(tracking, vertices, canonical))
-        loaded = _Loaded(capture, splits, tracking, head_model, vertices)
-        _report(loaded, config)
+        options = CaptureOptions(**{each.name: getattr(self.config, each.name) for each in fields(CaptureOptions)})
+        loaded = load_capture(options)
+        _report(loaded, self.config)
         return loaded
-
-    def _canonical_timestep(self, capture: Capture, moments: dict[int, FlameParams], head_model: HeadModel) -> int:
-        chosen = self.config.canonical_timestep
-        if chosen is not None:
-            check_canonical_timestep(capture, chosen)
-            return chosen
-        candidates = canonical_candidates(training_frames(capture, self.config.frames))
-        params = concatenate([moments[t].with_identity(moments[candidates[0]]) for t in candidates])
-        return candidates[int(expression_magnitude(params, head_model).argmin())]
 
     def _generate_dataparser_outputs(self, split: SplitName = "train", **kwargs: Any) -> DataparserOutputs:
         loaded, config = self._loaded, self.config
@@ -183,19 +140,7 @@ def _timesteps(frames: Sequence[Frame]) -> Tensor:
     return torch.tensor([frame.timestep for frame in frames], dtype=torch.int64)
 
 
-def _head_centers(
-    tracking: Tracking, canonical_vertices: Float[Tensor, "num_vertices 3"], canonical_timestep: int
-) -> dict[int, Float[np.ndarray, "3"]]:
-    """Return the head centre per timestep id: the canonical centre plus the tracked translation.
-
-    Rotations move the centre little and are ignored.
-    """
-    translation = tracking.params.translation
-    center = canonical_vertices.mean(0) - translation[tracking.row_of(canonical_timestep)]
-    return dict(zip(tracking.timesteps.tolist(), (translation + center).double().numpy(), strict=True))
-
-
-def _report(loaded: _Loaded, config: FlameCaptureDataParserConfig) -> None:
+def _report(loaded: CheckedCapture, config: FlameCaptureDataParserConfig) -> None:
     """Print what the training uses, and warnings about the capture."""
     splits, tracking = loaded.splits, loaded.tracking
     CONSOLE.print(
@@ -203,9 +148,12 @@ def _report(loaded: _Loaded, config: FlameCaptureDataParserConfig) -> None:
         f"{len(_timesteps(splits.train).unique())} timestep(s), canonical timestep {splits.canonical_timestep}, "
         f"{len(tracking.timesteps)} tracked timesteps, head model {escape(loaded.head_model.name)}."
     )
+    for note in splits.seen_notes():
+        CONSOLE.print(f"[yellow]{escape(note)}[/yellow]")
     for split, source in splits.sources.items():
         if source != split:
-            CONSOLE.print(f"[yellow]The capture has no {split} images; {source} images are used instead.[/yellow]")
+            kind = f"unseen {split}" if splits.seen.get(split) else split
+            CONSOLE.print(f"[yellow]The capture has no {kind} images; {source} images are used instead.[/yellow]")
     if tracking.num_other_identity:
         CONSOLE.print(
             f"[yellow]{tracking.num_other_identity} timesteps were tracked with another head shape or offset; "

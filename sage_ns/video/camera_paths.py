@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from sage_ns.capture.camera_checks import camera_to_world, check_intrinsics, check_pinhole, check_size
 from sage_ns.capture.frames import Frame, read_json
 from sage_ns.capture.layout import Capture
 from sage_ns.errors import CaptureError
@@ -132,15 +133,12 @@ def read_camera_path(path: Path) -> CameraPath:
     if kind != "perspective":
         raise CaptureError(f"{path}: 'camera_type' is {shown(kind)}; only perspective cameras can be rendered.")
     width, height = (_number(content, name, str(path)) for name in ("render_width", "render_height"))
-    if min(width, height) < 1:
-        raise CaptureError(f"{path}: 'render_width' x 'render_height' is {width:g} x {height:g}; expected pixels >= 1.")
+    size = check_size(width, height, str(path), "'render_width' x 'render_height'")
     entries = content.get("camera_path")
     if not isinstance(entries, list) or not entries or not all(isinstance(entry, Mapping) for entry in entries):
         raise CaptureError(f"{path}: expected a list 'camera_path' of cameras. Is this a camera path of the viewer?")
     sources = [f"{path}, camera {position}" for position in range(len(entries))]
-    cameras = [
-        _path_camera(entry, int(width), int(height), source) for entry, source in zip(entries, sources, strict=True)
-    ]
+    cameras = [_path_camera(entry, *size, source) for entry, source in zip(entries, sources, strict=True)]
     times = None
     if all("render_time" in entry for entry in entries):
         times = tuple(_number(entry, "render_time", source) for entry, source in zip(entries, sources, strict=True))
@@ -153,16 +151,16 @@ def read_camera_path(path: Path) -> CameraPath:
 
 def _path_camera(entry: Mapping[str, Any], width: int, height: int, source: str) -> PinholeCamera:
     try:
-        pose = np.array(entry.get("camera_to_world"), dtype=np.float64).reshape(4, 4)
+        values = np.array(entry.get("camera_to_world"), dtype=np.float64).reshape(4, 4)
     except (TypeError, ValueError, OverflowError) as error:
         raise CaptureError(f"{source}: 'camera_to_world' is not 16 numbers ({error}).") from error
-    rotation = pose[:3, :3]
-    if not np.isfinite(pose).all() or np.abs(rotation.T @ rotation - np.eye(3)).max() > 1e-3:
-        raise CaptureError(f"{source}: 'camera_to_world' holds no rotation and position; write the path again.")
+    pose = camera_to_world(values, source, "camera_to_world")
+    check_pinhole(entry, source)
     fov = _number(entry, "fov", source)
     if not 0 < fov < 180:
         raise CaptureError(f"{source}: 'fov' is {fov:g}; expected degrees between 0 and 180.")
     focal = height / (2 * math.tan(math.radians(fov) / 2))
+    check_intrinsics((focal, focal), (width / 2, height / 2), (width, height), f"{source}, 'fov' {fov:g} as pixels")
     return PinholeCamera.from_opengl(torch.from_numpy(pose).float(), focal, focal, width / 2, height / 2, width, height)
 
 

@@ -9,13 +9,12 @@ from typing import Protocol
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
 
 from sage_ns.capture.frames import Frame, read_frames
+from sage_ns.capture.images import load_image
 from sage_ns.capture.layout import ALL_FRAMES, TEST, TRAIN, TRAIN_MULTIFRAME, VAL
 from sage_ns.capture.paths import IMAGE_SUFFIXES
 from sage_ns.errors import CaptureError
-from sage_ns.system.user_files import check_regular
 from sage_ns.video.ffmpeg import VideoError, inspect_media
 
 _FILMS = (".mp4", ".mov", ".mkv", ".webm", ".avi")
@@ -38,13 +37,8 @@ class PictureFootage:
 
     def at(self, row: float, seconds: float) -> UInt8[np.ndarray, "h w 3"]:
         """Return the picture of the nearest row."""
-        path = self.paths[min(round(row), len(self.paths) - 1)]
-        check_regular(path, VideoError)
-        try:
-            with Image.open(path) as image:
-                return np.asarray(image.convert("RGB"))
-        except (OSError, SyntaxError, ValueError) as error:
-            raise VideoError(f"{path} is not a readable image: {error}. Copy or export it again.") from error
+        picture, _ = load_image(self.paths[min(round(row), len(self.paths) - 1)])
+        return picture.numpy()
 
 
 @dataclass

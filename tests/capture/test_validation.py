@@ -168,12 +168,12 @@ def test_file_that_is_no_image(folder: Path) -> None:
         parse(folder)
 
 
-def test_truncated_image_is_refused_when_it_is_loaded(folder: Path) -> None:
+def test_truncated_image_is_refused_before_training(folder: Path) -> None:
     path = folder / "images" / "00000_01.png"
     path.write_bytes(path.read_bytes()[:-200])
-    parse(folder)
-    with pytest.raises(CaptureError, match=r"00000_01\.png cannot be decoded.*truncated"):
-        load_image(path)
+    for read in (lambda: parse(folder), lambda: load_image(path)):
+        with pytest.raises(CaptureError, match=r"00000_01\.png cannot be decoded.*truncated"):
+            read()
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ import pytest
 from sage_ns.avatar.avatar_file import load_avatar
 from sage_ns.avatar.mouth import load_mouth_prior
 from sage_ns.bench.geometry import Truth
-from sage_ns.capture.frames import image_size, read_frames
+from sage_ns.capture.decode import read_header
+from sage_ns.capture.frames import read_frames
 from sage_ns.capture.images import load_image
 from sage_ns.capture.tracker_checkpoints import load_tracker_checkpoints
 from sage_ns.errors import SageError
@@ -41,7 +42,7 @@ def masks_of_a_picture(path: Path) -> None:
 READERS: dict[str, Callable[[Path], Any]] = {
     "transforms": read_frames,
     "camera path": read_camera_path,
-    "image size": image_size,
+    "image size": read_header,
     "image": load_image,
     "mask": masks_of_a_picture,
     "source picture": lambda path: PictureFootage([path]).at(0, 0),

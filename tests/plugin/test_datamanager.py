@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ from sage_ns.errors import CaptureError
 from sage_ns.plugin import datamanager as module
 from sage_ns.plugin.datamanager import CaptureDatamanager, CaptureDatamanagerConfig
 from sage_ns.plugin.dataparser import FlameCaptureDataParserConfig
-from tests.tiny_capture import write_tiny_capture
+from tests.tiny_capture import write_tiny_capture, write_transforms
+
+SPLITS = ("train", "val", "test")
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +148,19 @@ def test_borrowed_splits_are_not_evaluated(tmp_path: Path) -> None:
     manager = build(capture, test_mode="test")
     assert len(manager.eval_dataset) > 0, "nerfstudio cannot do without"
     assert manager.evaluation_pairs("test") == manager.evaluation_pairs("val") == []
+
+
+def test_pictures_that_are_trained_on_are_not_evaluated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capture = write_tiny_capture(tmp_path / "capture")
+    frames = {name: json.loads((capture / f"transforms_{name}.json").read_text())["frames"] for name in SPLITS}
+    write_transforms(capture / "transforms_val.json", [*frames["val"], frames["train"][0]])
+    write_transforms(capture / "transforms_test.json", [*frames["test"], frames["train"][1]])
+    manager = build(capture, test_mode="test", frames="multi")
+    assert [timesteps(camera) for camera, _ in manager.evaluation_pairs("val")] == [[0], [1], [2]]
+    assert [timesteps(camera) for camera, _ in manager.evaluation_pairs("test")] == [[3]] * 3
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "1 frames of the val split are left out" in printed and "timestep 0 camera 0" in printed
+    assert "1 frames of the test split are left out" in printed and "timestep 0 camera 1" in printed
 
 
 def test_evaluation_pictures_take_turns(capture: Path) -> None:

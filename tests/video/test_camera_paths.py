@@ -139,7 +139,7 @@ def test_times_are_used_only_if_they_differ(tmp_path: Path) -> None:
         ({"camera_path": [{"camera_to_world": [1, 2], "fov": 40}]}, "camera 0: 'camera_to_world' is not 16 numbers"),
         (
             {"camera_path": [{"camera_to_world": [2.0] * 16, "fov": 40}]},
-            "camera 0: 'camera_to_world' holds no rotation",
+            "camera 0: 'camera_to_world' has no rotation",
         ),
         ({"camera_path": [{"camera_to_world": np.eye(4).tolist()}]}, "camera 0: 'fov' is None"),
         ({"camera_path": [{"camera_to_world": np.eye(4).tolist(), "fov": 180}]}, "'fov' is 180; expected degrees"),
