@@ -190,6 +190,25 @@ def test_one_identity_for_all_timesteps(folder: Path, capsys: pytest.CaptureFixt
     assert recorded(folder, "test").flame_params.num_timesteps == 4
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "named"),
+    [
+        ("jaw_pose", 14.0, "these look like degrees: convert to radians"),
+        ("translation", 1e30, "expected at most 100 in metres"),
+        ("expr", 1e30, "expected at most 100 in coefficients"),
+        ("shape", 1e30, "expected at most 100 in coefficients"),
+    ],
+)
+def test_parameters_that_no_head_can_have_are_refused(folder: Path, name: str, value: float, named: str) -> None:
+    path = folder / "flame_param" / "00002.npz"
+    params = FlameParams.load(path)
+    getattr(params, name)[..., 0] = value
+    params.save_vhap(path)
+    with pytest.raises(FlameParamsError) as error:
+        parse(folder)
+    assert f"{path}: timestep 2: '{name}': found" in str(error.value) and named in str(error.value)
+
+
 def test_command_line_options_are_understood() -> None:
     import tyro
 

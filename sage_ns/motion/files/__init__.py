@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
+from sage_ns.motion.files.load import load_driver as load_driver
 from sage_ns.motion.files.load import load_motion as load_motion
 from sage_ns.motion.files.registry import MotionReader as MotionReader
 from sage_ns.motion.files.registry import MotionSplit as MotionSplit
