@@ -56,7 +56,7 @@ def driver(tmp_path: Path) -> Path:
 
 
 def driving(seed: int = 5) -> FlameParams:
-    return tiny_params(MODEL, 4, seed, size=0.1)
+    return tiny_params(MODEL, 4, seed, size=0.03)
 
 
 def render(avatar: Path, output: Path, *flags: object) -> Path:

@@ -63,7 +63,7 @@ def test_render(run, tmp_path: Path, avatar_file: Path) -> None:
 
 def test_animate(run, tmp_path: Path, avatar_file: Path) -> None:
     avatar = Avatar.load(avatar_file)
-    driver = tiny_params(avatar.rig.head_model, 2)
+    driver = tiny_params(avatar.rig.head_model, 2, size=0.03)
     driver.save_vhap(tmp_path / "motion.npz")
     run("01_animate_from_npz.py", "motion.npz", "frames")
     motion = avatar.fit(driver)[1]

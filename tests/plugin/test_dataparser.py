@@ -12,6 +12,7 @@ from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from sage_ns.capture.flame_table import expression_magnitude
 from sage_ns.capture.record import CaptureRecord
 from sage_ns.capture.splits import MAX_BORROWED_VAL
+from sage_ns.errors import FlameParamsError
 from sage_ns.plugin.cameras import pinhole_camera
 from sage_ns.plugin.dataparser import FlameCaptureDataParserConfig
 from sage_ns.rig import FlameParams, load_head_model, pose_vertices
