@@ -66,7 +66,7 @@ def test_eyelids_that_get_lost_are_noted(tmp_path: Path) -> None:
     [
         (checkpoint(0, exp=None), "'flame.exp': found nothing"),
         (checkpoint(0, jaw=np.zeros((1, 3))), "'flame.jaw': found shape [1, 3]"),
-        (checkpoint(0, jaw=np.zeros((1, 6))), "no 6D rotation"),
+        (checkpoint(0, jaw=np.zeros((1, 6))), "not a 6D rotation"),
         (checkpoint(0, eyes=np.full((1, 12), np.inf)), "'flame.eyes': found 12 non-finite"),
         ({"camera": {}}, "'flame': found NoneType"),
     ],
