@@ -1,11 +1,13 @@
 """Drive an avatar live by ARKit's blendshape coefficients and view it in the browser.
 
+    python examples/03_drive_from_arkit.py avatar.npz recording.csv [folder_for_pngs]
     python examples/03_drive_from_arkit.py avatar.npz recording.jsonl [folder_for_pngs]
     python examples/03_drive_from_arkit.py avatar.npz udp:9000
 
-Each line (or packet) is one moment as JSON: {"jawOpen": 0.4, "eyeBlinkLeft": 1.0, ...}; absent coefficients are 0. The
-key "head" rotates the head: [x, y, z], axis times radians. The file name "-" reads standard input. With a folder, the
-script writes pictures instead of showing them.
+A csv file is a recording of Live Link Face, or a table with ARKit's names as header. Otherwise each line (or packet) is
+one moment as JSON: {"jawOpen": 0.4, "eyeBlinkLeft": 1.0, ...}; absent coefficients are 0. The key "head" rotates the
+head: [x, y, z], axis times radians. The file name "-" reads standard input. With a folder, the script writes pictures
+instead of showing them. `sage-render --motion recording.csv` makes a video.
 """
 
 import fileinput
@@ -24,11 +26,11 @@ arkit = sage_ns.ArkitMap.of(avatar.rig.head_model)
 print("without effect on this rig:", ", ".join(arkit.not_representable) or "nothing")
 
 
-def moments():
+def lines():
     """Yield moments as text: the lines of a file, or packets from the network."""
     if not source.startswith("udp:"):
-        with fileinput.input(source) as lines:
-            yield from lines
+        with fileinput.input(source) as file:
+            yield from file
         return
     port = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     # The smallest buffer: packets that arrive while a picture is drawn are dropped instead of being drawn late.
@@ -38,12 +40,22 @@ def moments():
         yield packet
 
 
-def draw(line):
-    """Render one moment."""
-    coefficients = json.loads(line)
-    head = coefficients.pop("head", (0.0, 0.0, 0.0))
-    motion = avatar.fit(arkit.motion(coefficients, head))[0]
-    # The head stays in its place.
+def moments():
+    """Yield motion vectors: of a whole recording, or of one line after the other."""
+    if source.lower().endswith(".csv"):
+        recording = sage_ns.load_motion(source, avatar.rig.head_model)
+        print(*recording.notes, sep="\n")
+        yield from recording.vectors
+        return
+    for line in lines():
+        coefficients = json.loads(line)
+        head = coefficients.pop("head", (0.0, 0.0, 0.0))
+        yield avatar.fit(arkit.motion(coefficients, head))[0]
+
+
+def draw(motion):
+    """Render one moment. The head stays in its place."""
+    motion = motion.clone()
     motion[sage_ns.FlameParams.HEAD] = avatar.neutral().motion_vector()[0, sage_ns.FlameParams.HEAD]
     return avatar.render(motion, camera)
 

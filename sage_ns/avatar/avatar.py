@@ -26,7 +26,7 @@ from sage_ns.errors import FlameParamsError
 from sage_ns.motion.source import MotionSource
 from sage_ns.raster import Buffers, PinholeCamera, Surfels, rasterize
 from sage_ns.raster.supersampling import downsampled, enlarged
-from sage_ns.rig import FlameParams
+from sage_ns.rig import FlameParams, check_plausible
 
 
 class Avatar(nn.Module):
@@ -140,13 +140,15 @@ class Avatar(nn.Module):
         """Render one moment as a picture, 0..1, over ``background`` or the avatar's own; gradients as for :meth:`draw`.
 
         Raises:
-            FlameParamsError: the parameters have several timesteps, or do not fit the rig.
+            FlameParamsError: the parameters have several timesteps, do not fit the rig, or no head can have them.
         """
         if isinstance(params, FlameParams):
             if params.num_timesteps != 1:
                 found = f"{params.num_timesteps} timesteps"
                 raise FlameParamsError(f"render: found {found}, expected one: select it, as in params[0]")
             params = self.fit(params)[0]
+        else:
+            _check_plausible(FlameParams.from_motion_vector(params[None]))
         buffers = self.draw(camera.to(self.device), params.to(self.device))
         return buffers.composite(self.background if background is None else background).clamp(0.0, 1.0)
 
@@ -180,10 +182,15 @@ class Avatar(nn.Module):
     def fit(self, params: FlameParams) -> Float[Tensor, "num_timesteps num_coefficients"]:
         """Convert the motion of any head to motion vectors of this avatar; the identity of that head is dropped.
 
+        Motion that is wrong as a whole is refused. What a living head merely does not reach stays as it is, to allow
+        exaggeration; `sage_ns.motion.limits.within_limits` clamps it.
+
         Raises:
-            FlameParamsError: expression coefficients that the rig does not have are not 0.
+            FlameParamsError: expression coefficients that the rig does not have are not 0, or no head can have the
+                motion (`check_plausible`: angles in degrees, absurd values, values that are not finite).
         """
         without_identity = replace(params, shape=params.shape[:0], static_offset=None)
+        _check_plausible(without_identity)
         return self.motion.fit(without_identity.check_fits(self.rig.head_model).motion_vector().to(self.device))
 
     # ---- correction --------------------------------------------------------------------------------------------
@@ -249,3 +256,7 @@ class Avatar(nn.Module):
         self.invalidate()
         take_sizes(self, ("settled", "interior"), state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def _check_plausible(params: FlameParams) -> None:
+    check_plausible(params, lambda row: f"the given parameters: row {row}")

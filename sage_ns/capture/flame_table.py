@@ -11,7 +11,15 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from sage_ns.errors import CaptureError, FlameParamsError
-from sage_ns.rig import FlameParams, HeadModel, concatenate, identity_vertices, pose_vertices
+from sage_ns.rig import (
+    FlameParams,
+    HeadModel,
+    check_identity,
+    check_plausible,
+    concatenate,
+    identity_vertices,
+    pose_vertices,
+)
 
 IDENTITY_TOLERANCE = 1e-4
 """Shape coefficients (unitless) and static offsets (metres) that differ by less belong to one identity."""
@@ -42,10 +50,11 @@ class Tracking:
 
 
 def load_tracking(flame_param_paths: Mapping[int, Path], model: HeadModel) -> dict[int, FlameParams]:
-    """Load the parameters of every timestep and check that they fit the head model.
+    """Load the parameters of every timestep; check that a head can have them and that they fit the head model.
 
     Raises:
-        FlameParamsError: a file is broken, not finite, or was tracked with another head model; names file and field.
+        FlameParamsError: a file is broken, was tracked with another head model, or has values that no head can have
+            (`check_plausible`); names file, field, timestep and value.
         CaptureError: a file holds a whole sequence instead of one moment.
     """
     moments = {}
@@ -57,6 +66,7 @@ def load_tracking(flame_param_paths: Mapping[int, Path], model: HeadModel) -> di
                 "Export the sequence with VHAP's writer."
             )
         moments[timestep] = params
+    _check_plausible(moments, flame_param_paths)
     return moments
 
 
@@ -93,6 +103,20 @@ def expression_magnitude(params: FlameParams, model: HeadModel, chunk: int = 64)
         parts = [squared.mean(-1), *(squared[:, region].mean(-1) for region in regions if len(region))]
         magnitudes.append(torch.stack(parts).amax(0).sqrt())
     return torch.cat(magnitudes)
+
+
+def _check_plausible(moments: Mapping[int, FlameParams], paths: Mapping[int, Path]) -> None:
+    """Check the motion of all moments together, because only a sequence shows its unit, and every identity alone."""
+    if not moments:
+        return
+    timesteps = list(moments)
+
+    def place(row: int) -> str:
+        return f"{paths[timesteps[row]]}: timestep {timesteps[row]}"
+
+    check_plausible(concatenate(list(moments.values())), place)
+    for row, timestep in enumerate(timesteps):
+        check_identity(moments[timestep], place(row))
 
 
 def _fitting(params: FlameParams, model: HeadModel, path: Path) -> FlameParams:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
@@ -47,13 +48,18 @@ class ExportGaussianAvatars:
         from sage_ns.system.files import refuse_existing
 
         require_avatar(self.load_config)
-        moments = choose_moments(self.timesteps, self.motion)
+        load = cache(lambda: open_avatar(self.load_config))
+        moments = choose_moments(self.timesteps, self.motion, rig=lambda: load().rig.head_model)
         print_notes(console, moments.notes)
         paths = [self.output_dir / name for name in (POINT_CLOUD, FLAME_PARAM)]
         refuse_existing(paths, self.overwrite)
         head_model = load_head_model(find_head_model(self.head_model))
-        avatar = open_avatar(self.load_config)
-        motion = moments.motion(avatar) if moments.chosen else avatar.motion.motion
+        avatar = load()
+        motion = (
+            moments.motion(avatar, lambda note: print_notes(console, [note]))
+            if moments.chosen
+            else avatar.motion.motion
+        )
         save_gaussian_avatar(avatar, head_model, motion, self.output_dir)
         console.print(f"{avatar.surfels.num_surfels:,} splats  {escape(str(paths[0]))}", soft_wrap=True)
         console.print(f"{len(motion) + 1} timesteps  {escape(str(paths[1]))}", soft_wrap=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -48,13 +49,14 @@ class ExportMesh:
         from sage_ns.system.files import refuse_existing
 
         self._check()
-        moments = choose_moments(self.timesteps, self.motion, self.flame_params)
+        load = cache(lambda: load_model(self.load_config))
+        moments = choose_moments(self.timesteps, self.motion, self.flame_params, lambda: load().avatar.rig.head_model)
         print_notes(console, moments.notes)
         canonical_path, posed_paths = self._path("canonical"), [self._path(f"posed_{m:05d}") for m in moments.chosen]
         refuse_existing([canonical_path, *posed_paths], self.overwrite)
-        model = load_model(self.load_config)
+        model = load()
         avatar = model.avatar
-        poses = moments.motion(avatar)
+        poses = moments.motion(avatar, lambda note: print_notes(console, [note]))
         mesh = canonical_surface(model.canonical, str(self.load_config), self.cell_size)
         write_mesh(mesh, canonical_path)
         write_posed_meshes(mesh, avatar.rig, avatar.motion.canonical(), poses, posed_paths)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -52,13 +53,18 @@ class ExportSplats:
         from sage_ns.system.files import refuse_existing
 
         require_avatar(self.load_config)
-        moments = choose_moments(self.timesteps, self.motion)
+        load = cache(lambda: open_avatar(self.load_config))
+        moments = choose_moments(self.timesteps, self.motion, rig=lambda: load().rig.head_model)
         print_notes(console, moments.notes)
         names = [f"posed_{moment:05d}" for moment in moments.chosen] or ["canonical"]
         paths = [self.output_dir / f"{name}{writer_of(self.format).suffix}" for name in names]
         refuse_existing(paths, self.overwrite)
-        avatar = open_avatar(self.load_config)
-        poses = moments.motion(avatar) if moments.chosen else avatar.motion.canonical()[None]
+        avatar = load()
+        poses = (
+            moments.motion(avatar, lambda note: print_notes(console, [note]))
+            if moments.chosen
+            else avatar.motion.canonical()[None]
+        )
         count = export_splats(avatar, poses, paths, self.format, self.axes)
         console.print(f"{count:,} splats ({self.format})  {escape(str(paths[0]))}", soft_wrap=True)
         if len(paths) > 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -54,14 +55,15 @@ class ExportWeb:
         from sage_ns.exchange.web.content import web_content
         from sage_ns.exchange.web.folder import check_target, licence_note, write_folder
         from sage_ns.exchange.web.library import Library, find_library
-        from sage_ns.motion.files import load_motion
+        from sage_ns.motion.files import load_driver
         from sage_ns.plugin.runs import open_avatar
 
         self._check()
         check_target(self.out, self.overwrite)
-        driving = None if self.motion is None else load_motion(self.motion)
+        load = cache(lambda: open_avatar(self.load_config))
+        driving = None if self.motion is None else load_driver(self.motion, lambda: load().rig.head_model)
         library = Library(None) if self.cdn else find_library(self.library, self.out)
-        avatar = open_avatar(self.load_config)
+        avatar = load()
         clip = clip_of(avatar, driving, self.fps)
         self._print_clip(console, clip, driving or avatar.motion.recorded())
         degree = min(self.sh_degree, avatar.surfels.sh_degree)
@@ -96,6 +98,6 @@ class ExportWeb:
         require_avatar(self.load_config)
 
     def _print_clip(self, console: Console, clip: Motion | None, motion: Motion) -> None:
-        print_notes(console, (f"{motion.source}: {note}" for note in motion.notes))
+        print_notes(console, (f"{motion.source}: {note}" for note in (clip or motion).notes))
         if clip is not None and clip.num_rows < motion.num_rows:
             console.print(f"the clip keeps {clip.num_rows} of {motion.num_rows} frames", soft_wrap=True)

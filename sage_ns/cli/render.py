@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -75,16 +76,17 @@ class Render:
 
     def run(self, console: Console) -> None:
         """Find the files and cameras that the options name, render, and print a summary."""
-        from sage_ns.motion.files import load_motion
+        from sage_ns.motion.files import load_driver
         from sage_ns.plugin.runs import find_view_of, open_avatar, require_avatar
         from sage_ns.video.reenact import reenact
 
         self._check_options()
         require_avatar(self.avatar)
         view = find_view_of(self.avatar, self.camera, self.capture)
-        motion = None if self.motion is None else load_motion(self.motion)
+        load = cache(lambda: open_avatar(self.avatar))
+        motion = None if self.motion is None else load_driver(self.motion, lambda: load().rig.head_model)
         made = reenact(
-            lambda: open_avatar(self.avatar),
+            load,
             motion,
             view,
             self.output,

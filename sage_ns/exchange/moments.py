@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,8 +11,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sage_ns.errors import FlameParamsError, OptionError, SageError
-from sage_ns.motion.files import load_motion
-from sage_ns.rig import FlameParams, concatenate
+from sage_ns.motion.files import load_driver, load_motion
+from sage_ns.motion.limits import within_limits
+from sage_ns.rig import FlameParams, HeadModel, check_plausible, concatenate
 
 if TYPE_CHECKING:
     from sage_ns.avatar.avatar import Avatar
@@ -29,8 +30,14 @@ class Moments:
     notes: tuple[str, ...] = ()
     """Notes of the reader for the user."""
 
-    def motion(self, avatar: Avatar) -> Float[Tensor, "num_moments num_coefficients"]:
-        """Return the motion vectors of the moments, for the avatar's rig.
+    def motion(
+        self, avatar: Avatar, on_note: Callable[[str], object] = lambda note: None
+    ) -> Float[Tensor, "num_moments num_coefficients"]:
+        """Return the motion vectors of the moments, for the avatar's rig and within its limits.
+
+        Args:
+            avatar: The avatar.
+            on_note: Called with a note for the user on every part of the given motion that was clamped.
 
         Raises:
             FlameParamsError: The given motion is of another rig.
@@ -49,33 +56,46 @@ class Moments:
             try:
                 # The driver's shape is dropped. Unlike in `Avatar.fit`, the static offset stays: an offset of another
                 # mesh reveals that the expressions belong to another rig, too.
-                fitting.append(replace(params, shape=params.shape[:0]).check_fits(avatar.rig.head_model))
+                fitted = replace(params, shape=params.shape[:0]).check_fits(avatar.rig.head_model)
             except FlameParamsError as error:
                 raise FlameParamsError(f"{name}: {error}") from error
+            clamped, notes = within_limits(fitted, avatar.rig.head_model)
+            fitting.append(clamped)
+            for note in notes:
+                on_note(f"{name}: {note}")
         return own.fit(concatenate(fitting).motion_vector().to(own.motion))[list(self.chosen)]
 
 
-def choose_moments(timesteps: Sequence[int], motion: Path | None, flame_params: Sequence[Path] = ()) -> Moments:
+def choose_moments(
+    timesteps: Sequence[int],
+    motion: Path | None,
+    flame_params: Sequence[Path] = (),
+    rig: Callable[[], HeadModel] | None = None,
+) -> Moments:
     """Read the given motion and check the requested moments.
 
     Args:
         timesteps: rows of the given motion (empty: all of them), or timesteps of the avatar's own capture.
         motion: file or folder that `sage_ns.motion.files.load_motion` reads.
         flame_params: npz files or folders of them; their rows are concatenated.
+        rig: returns the avatar's head model; called only for motion whose format depends on it.
 
     Raises:
-        SageError: Both kinds of motion are given, a file cannot be read, or the motion does not have these rows.
+        SageError: Both kinds of motion are given, a file cannot be read, no head can make the motion, or the motion
+            does not have these rows.
     """
     chosen = tuple(sorted(set(timesteps)))
     notes: tuple[str, ...] = ()
     if motion is not None and flame_params:
         raise SageError("--motion and --flame-params exclude each other: give one of them")
     if motion is not None:
-        driving = load_motion(motion)
+        driving = load_motion(motion) if rig is None else load_driver(motion, rig)
         given = ((str(motion), driving.params),)
         notes = tuple(f"{motion}: {note}" for note in driving.notes)
     else:
-        given = tuple((str(path), FlameParams.load(path)) for path in flame_params)
+        given = tuple((str(path), FlameParams.load(path, identity=("static_offset",))) for path in flame_params)
+        for path, params in given:
+            check_plausible(params, lambda row, path=path: f"{path}: moment {row}")
     if not given:
         return Moments(chosen, ())
     num_rows = sum(params.num_timesteps for _, params in given)

@@ -19,7 +19,7 @@ from sage_ns.errors import CaptureError
 from sage_ns.motion.expression_walk import GENERATED, expression_walk
 from sage_ns.motion.face.moves import face_moves
 from sage_ns.motion.files import MotionSplit, load_motion
-from sage_ns.motion.limits import MotionLimits
+from sage_ns.motion.limits import MotionLimits, bounded
 from sage_ns.motion.motion import Motion, joined
 from sage_ns.rig import FlameParams
 from sage_ns.system.console import console, escape
@@ -195,14 +195,13 @@ def _assembled(
     motions: Sequence[Motion], canonical: Float[Tensor, "num_coefficients"], model: HeadModel
 ) -> DrivingBank:
     """Join motions: clamp them, set the canonical moment's translation and rotation, number the sequences anew."""
-    limits = MotionLimits.of(model)
     canonical = canonical.detach().cpu()
-    bounded: list[Motion] = []
+    moments: list[Motion] = []
     sources: list[str] = []
-    for motion in motions:
-        vectors, clamped = limits.clamp(motion.vectors.cpu())
+    for motion in (bounded(motion, model) for motion in motions):
+        vectors = motion.params.motion_vector().cpu()
         vectors[:, FlameParams.HEAD] = canonical[FlameParams.HEAD]
-        notes = (*motion.notes, *(f"clamped {note}" for note in clamped))
-        bounded.append(replace(motion, params=FlameParams.from_motion_vector(vectors), notes=notes))
+        moments.append(replace(motion, params=FlameParams.from_motion_vector(vectors)))
         sources += [str(motion.source)] * len(motion.sequences.unique())
-    return DrivingBank(joined(bounded, ", ".join(dict.fromkeys(sources))), tuple(sources), limits)
+    whole = joined(moments, ", ".join(dict.fromkeys(sources)))
+    return DrivingBank(whole, tuple(sources), MotionLimits.of(model))

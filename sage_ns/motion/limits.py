@@ -1,21 +1,23 @@
 """Limits of FLAME's pose and expression parameters for a living head.
 
 Driving motion comes from trackers, which sometimes lose the face. Beyond these limits the parameters are wrong, and the
-mesh folds over itself.
+mesh folds over itself. `bounded` is for every road by which motion reaches an avatar: it refuses motion that is wrong
+as a whole (degrees instead of radians, values that are not finite), and clamps single values with a note.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sage_ns.rig import FlameParams
+from sage_ns.rig import FlameParams, check_plausible
 
 if TYPE_CHECKING:
+    from sage_ns.motion.motion import Motion
     from sage_ns.rig import HeadModel
 
 JAW_LIMITS = ((-0.1, 0.6), (-0.15, 0.15), (-0.15, 0.15))
@@ -67,6 +69,39 @@ class MotionLimits:
                     f"(found {float(worst):.3g}, limits {low:.3g}..{high:.3g})"
                 )
         return cut, notes
+
+
+def within_limits(params: FlameParams, model: HeadModel) -> tuple[FlameParams, list[str]]:
+    """Return motion clamped to the limits of a living head, and a note for each part that exceeded them.
+
+    Args:
+        params: Motion that fits the model; a sum of two motions can exceed the limits even if neither of them does.
+        model: The head model that the motion moves.
+    """
+    clamped, notes = MotionLimits.of(model).clamp(params.motion_vector().cpu())
+    notes = [f"Clamped {note}" for note in notes]
+    return FlameParams.from_motion_vector(clamped.to(params.expr), like=params), notes
+
+
+def check_motion(motion: Motion) -> None:
+    """Check that a head can make the motion, see `check_plausible`.
+
+    Raises:
+        FlameParamsError: It cannot; names the motion's source, the timestep, the field and the value.
+    """
+    check_plausible(motion.params, lambda row: f"{motion.source}: timestep {int(motion.timesteps[row])}")
+
+
+def bounded(motion: Motion, model: HeadModel) -> Motion:
+    """Return the motion for a head model, clamped to the limits of a living head, with a note for what was clamped.
+
+    Raises:
+        FlameParamsError: No head can make the motion, or it uses more expression coefficients than the model has.
+    """
+    check_motion(motion)
+    fitted = motion.fitted(model)
+    params, clamped = within_limits(fitted.params, model)
+    return replace(fitted, params=params, notes=(*fitted.notes, *clamped)) if clamped else fitted
 
 
 _LIMITED = {

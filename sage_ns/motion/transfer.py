@@ -21,7 +21,6 @@ from sage_ns.geometry.rotations import (
     quaternion_multiply,
     quaternion_to_axis_angle,
 )
-from sage_ns.motion.limits import MotionLimits
 from sage_ns.rig import FlameParams, HeadModel
 
 
@@ -115,15 +114,6 @@ def most_neutral_row(driver: FlameParams, model: HeadModel) -> int:
     """
     mean_head = replace(driver, shape=driver.shape.new_zeros(model.num_shape), static_offset=None)
     return int(expression_magnitude(mean_head, model).argmin())
-
-
-def within_limits(params: FlameParams, model: HeadModel) -> tuple[FlameParams, list[str]]:
-    """Return the motion clamped to the limits of a living head, and a note for each part that exceeded them.
-
-    A sum of two motions can exceed the limits even if each of them does not.
-    """
-    clamped, notes = MotionLimits.of(model).clamp(params.motion_vector().cpu())
-    return FlameParams.from_motion_vector(clamped.to(params.expr), like=params), notes
 
 
 def playback_positions(

@@ -17,6 +17,8 @@ from sage_ns.rig.head_model import find_head_model as find_head_model
 from sage_ns.rig.head_model import load_head_model as load_head_model
 from sage_ns.rig.head_model import load_masks as load_masks
 from sage_ns.rig.head_model import save_head_model as save_head_model
+from sage_ns.rig.plausible import check_identity as check_identity
+from sage_ns.rig.plausible import check_plausible as check_plausible
 from sage_ns.rig.regions import Regions as Regions
 from sage_ns.rig.skinning import identity_vertices as identity_vertices
 from sage_ns.rig.skinning import joints as joints

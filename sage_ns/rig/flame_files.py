@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -20,17 +20,21 @@ MOTION_SHAPES = {
     "translation": "num_timesteps 3",
 }
 """Fields with one row per timestep. The first defines the number of timesteps that the others must have."""
-_IDENTITY_SHAPES = {"shape": "num_shape", "static_offset": "num_vertices 3"}
+IDENTITY_SHAPES = {"shape": "num_shape", "static_offset": "num_vertices 3"}
 EXPORT_AGAIN = "Export the sequence again with its tracker."
 
 
-def read_fields(path: Path) -> dict[str, Tensor]:
+def read_fields(path: Path, identity: Collection[str] = tuple(IDENTITY_SHAPES)) -> dict[str, Tensor]:
     """Load the fields of `FlameParams` from an npz file; `static_offset` only if the file has one.
+
+    Args:
+        path: The npz file.
+        identity: Fields of `IDENTITY_SHAPES` to load. The others may be absent or have any shape.
 
     Raises:
         FlameParamsError: The file is missing or broken, or a field is missing, misshapen or not finite.
     """
-    shapes = {**MOTION_SHAPES, **_IDENTITY_SHAPES}
+    shapes = {**MOTION_SHAPES, **{name: IDENTITY_SHAPES[name] for name in identity}}
     arrays = read_npz(path, FlameParamsError, shapes)
     arrays = {name: _with_usual_dimensions(name, array) for name, array in arrays.items()}
     read = ArrayFields(str(path), arrays, FlameParamsError, EXPORT_AGAIN)

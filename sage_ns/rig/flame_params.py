@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sage_ns.errors import FlameParamsError
 from sage_ns.geometry.rotations import axis_angle_to_quaternion, quaternion_slerp, quaternion_to_axis_angle
-from sage_ns.rig.flame_files import EXPORT_AGAIN, MOTION_SHAPES, in_time_order, read_fields
+from sage_ns.rig.flame_files import EXPORT_AGAIN, IDENTITY_SHAPES, MOTION_SHAPES, in_time_order, read_fields
 from sage_ns.rig.head_model import HeadModel
 from sage_ns.system.array_fields import write_npz
 
@@ -187,24 +187,33 @@ class FlameParams:
         )
 
     @classmethod
-    def load(cls, path: Path | str) -> FlameParams:
+    def load(cls, path: Path | str, identity: Collection[str] = tuple(IDENTITY_SHAPES)) -> FlameParams:
         """Load parameters from an npz file, or from a folder with one file per timestep (see `load_folder`).
 
         Supported are the files that VHAP exports per frame, its `canonical_flame_param.npz` and
         `tracked_flame_params_*.npz`, the `flame_param.npz` of GaussianAvatars, and sequences with the same fields.
         `static_offset` may be absent; a `dynamic_offset` is ignored, as in GaussianAvatars.
 
+        Args:
+            path: The file or folder.
+            identity: Which of `shape` and `static_offset` to load. A driver's are not needed: a field that is not
+                loaded may be absent, or have one row per timestep.
+
         Raises:
             FlameParamsError: The file is missing or broken, or a field is missing, misshapen or not finite.
         """
         path = Path(path)
         if path.is_dir():
-            return cls.load_folder(path)
-        return cls(**read_fields(path))
+            return cls.load_folder(path, identity)
+        return cls._of_file(path, identity)
 
     @classmethod
-    def load_folder(cls, folder: Path | str) -> FlameParams:
+    def load_folder(cls, folder: Path | str, identity: Collection[str] = tuple(IDENTITY_SHAPES)) -> FlameParams:
         """Load a folder of npz files, one timestep each, in the order of their names; identity from the first.
+
+        Args:
+            folder: The folder.
+            identity: Which of `shape` and `static_offset` to load, see `load`.
 
         Raises:
             FlameParamsError: There are no npz files, or one of them cannot be read.
@@ -212,7 +221,12 @@ class FlameParams:
         paths = in_time_order(Path(folder).glob("*.npz"))
         if not paths:
             raise FlameParamsError(f"{folder}: found no npz files, expected one per timestep. {EXPORT_AGAIN}")
-        return concatenate([cls(**read_fields(path)) for path in paths])
+        return concatenate([cls._of_file(path, identity) for path in paths])
+
+    @classmethod
+    def _of_file(cls, path: Path, identity: Collection[str]) -> FlameParams:
+        fields = read_fields(path, identity)
+        return cls(**{"shape": fields["expr"].new_zeros(0), **fields})
 
     def save_vhap(self, path: Path | str) -> None:
         """Write VHAP's format: one file if the path ends in .npz, else a folder of `{timestep:05d}.npz` files."""

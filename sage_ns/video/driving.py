@@ -2,34 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from sage_ns.errors import FlameParamsError, OptionError
-from sage_ns.motion.files import load_motion
+from sage_ns.motion.files import load_driver, load_motion
+from sage_ns.motion.limits import check_motion, within_limits
 from sage_ns.motion.motion import USUAL_FPS, Motion
-from sage_ns.motion.transfer import absolute_transfer, most_neutral_row, relative_transfer, within_limits
+from sage_ns.motion.source import RECORDED
+from sage_ns.motion.transfer import absolute_transfer, most_neutral_row, relative_transfer
 from sage_ns.rig import FlameParams
 from sage_ns.video.footage import find_frame_rate
 
 if TYPE_CHECKING:
     from sage_ns.avatar.avatar import Avatar
+    from sage_ns.rig import HeadModel
 
 AnyMotion: TypeAlias = "Motion | FlameParams | Path | str"
 
 
-def as_motion(motion: AnyMotion) -> Motion:
+def as_motion(motion: AnyMotion, rig: Callable[[], HeadModel] | None = None) -> Motion:
     """Return motion: the given one, or made from parameters, or loaded from a file or folder by `load_motion`.
 
+    Args:
+        motion: the motion, parameters or a path.
+        rig: returns the avatar's head model; called only for files whose format depends on it.
+
     Raises:
-        CaptureError: there is no motion at the given path.
-        FlameParamsError: a file of the motion is broken.
+        CaptureError: there is no motion at the given path, or its format needs ``rig``.
+        FlameParamsError: a file of the motion is broken, or no head can make the motion (`check_motion`).
     """
-    if isinstance(motion, Motion):
-        return motion
+    if isinstance(motion, (str, Path)):
+        return load_motion(motion) if rig is None else load_driver(motion, rig)
     if isinstance(motion, FlameParams):
-        return Motion.of(motion, "the given parameters")
-    return load_motion(motion)
+        motion = Motion.of(motion, "the given parameters")
+    check_motion(motion)
+    return motion
 
 
 def frame_rate(motion: AnyMotion | None) -> float:
@@ -78,12 +87,14 @@ def transferred(
 ) -> tuple[FlameParams, list[str]]:
     """Transfer the shown moments of a motion to the avatar; return its parameters, and notes for the user.
 
+    The result is within the limits of the avatar's rig. The motion that the avatar was captured with is shown as it is.
+
     Args:
         avatar: the avatar; its identity does not change.
         motion: motion of the driver.
         shown: rows of the motion.
         follow_head: also transfer the driver's head rotation, and its movement since the first moment shown.
-        relative: transfer the difference to a neutral moment of the driver, within the limits of the avatar's rig.
+        relative: transfer the difference to a neutral moment of the driver.
         neutral_frame: row of the neutral moment; None: the row with the least expression.
 
     Raises:
@@ -93,15 +104,16 @@ def transferred(
         params = FlameParams.from_motion_vector(avatar.fit(motion.params).cpu())
     except FlameParamsError as error:
         raise FlameParamsError(f"{motion.source}: {error}") from error
+    model = avatar.rig.head_model.to("cpu")
     if not relative:
         canonical = FlameParams.from_motion_vector(avatar.motion.canonical()[None].cpu())
-        return absolute_transfer(params[shown], canonical, follow_head), []
-    model = avatar.rig.head_model.to("cpu")
+        moved = absolute_transfer(params[shown], canonical, follow_head)
+        return (moved, []) if motion.source == RECORDED else within_limits(moved, model)
     row = most_neutral_row(params, model) if neutral_frame is None else neutral_frame
     moved = relative_transfer(params[shown], params[row], avatar.neutral().to("cpu"), follow_head)
-    moved, cut = within_limits(moved, model)
+    moved, clamped = within_limits(moved, model)
     notes = [f"Neutral moment of the driver: {row}"] if neutral_frame is None else []
-    return moved, notes + [f"Clamped {each}" for each in cut]
+    return moved, notes + clamped
 
 
 def _rows_of(motion: Motion) -> str:

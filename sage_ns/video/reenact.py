@@ -115,7 +115,7 @@ def reenact(
     check_picture(picture)
     view = find_view(view) if isinstance(view, str) else view
     load = cache(lambda: avatar if isinstance(avatar, Avatar) else avatar())
-    driver = load().motion.recorded() if motion is None else as_motion(motion)
+    driver = load().motion.recorded() if motion is None else as_motion(motion, lambda: load().rig.head_model)
     shown = shown_rows(driver, start, end)
     check_neutral_frame(driver, neutral_frame, relative)
     pictures = given_footage(footage, driver.params.num_timesteps) if isinstance(footage, Path) else footage

@@ -78,6 +78,17 @@ def test_the_motion_of_another_person_drives_without_its_identity(avatar: Avatar
         avatar.render(driver, avatar.front_camera(16, 16))
 
 
+@pytest.mark.parametrize("value", [14.0, 1e30, float("nan"), float("inf")])
+def test_motion_that_no_head_can_make_is_refused(avatar: Avatar, value: float) -> None:
+    params, camera = avatar.neutral(), avatar.front_camera(16, 16)
+    params.jaw_pose[0, 0] = value
+    for refused in (lambda: avatar.fit(params), lambda: avatar.render(params, camera)):
+        with pytest.raises(FlameParamsError, match="the given parameters: row 0: 'jaw_pose': found"):
+            refused()
+    with pytest.raises(FlameParamsError, match="'jaw_pose': found"):
+        avatar.render(params.motion_vector()[0], camera)
+
+
 def test_the_front_camera_holds_the_whole_head(avatar: Avatar) -> None:
     for width, height in ((60, 90), (90, 60), (30, 90)):
         camera = avatar.front_camera(width, height)

@@ -17,12 +17,14 @@ from torch import Tensor
 from sage_ns.avatar.avatar import Avatar
 from sage_ns.capture.layout import read_capture
 from sage_ns.cli.render import main
+from sage_ns.motion.files import load_motion
 from sage_ns.raster.cameras import orbit
 from sage_ns.rig import FlameParams
 from sage_ns.system.array_fields import write_npz
 from sage_ns.video.camera_paths import capture_camera, resized
 from sage_ns.video.ffmpeg import inspect_media
 from sage_ns.video.writer import to_pixels
+from tests.motion.files.written import live_link_face
 from tests.tiny import tiny_head_model, tiny_params
 from tests.tiny_avatar import tiny_avatar
 from tests.tiny_capture import tiny_motion, write_tiny_capture
@@ -54,7 +56,7 @@ def driver(tmp_path: Path) -> Path:
 
 
 def driving(seed: int = 5) -> FlameParams:
-    return tiny_params(MODEL, 4, seed, size=0.1)
+    return tiny_params(MODEL, 4, seed, size=0.03)
 
 
 def render(avatar: Path, output: Path, *flags: object) -> Path:
@@ -135,6 +137,66 @@ def test_relative_motion_is_clamped_to_limits(file: Path, tmp_path: Path, capsys
     wide.save_vhap(tmp_path / "wide.npz")
     render(file, tmp_path / "out", "--motion", tmp_path / "wide.npz", "--relative", "--neutral-frame", 0)
     assert "Clamped jaw_pose of 2 of 4 moments" in capsys.readouterr().out
+
+
+def test_motion_is_clamped_to_limits_without_relative_too(
+    file: Path, avatar: Avatar, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wide = replace(driving(), jaw_pose=torch.tensor([[0.0, 0, 0], [1.5, 0, 0]]).repeat(2, 1))
+    wide.save_vhap(tmp_path / "wide.npz")
+    shown = frames(render(file, tmp_path / "out", "--motion", tmp_path / "wide.npz"))
+    assert "Clamped jaw_pose of 2 of 4 moments (found 1.5, limits -0.1..0.6)" in capsys.readouterr().out
+    wide.jaw_pose[1, 0] = 0.6
+    assert np.array_equal(shown[1], expected(avatar, wide, 1))
+
+
+@pytest.mark.parametrize("flags", [(), ("--relative",), ("--start", 2, "--end", 3)])
+def test_degrees_are_refused(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: tuple[object, ...]
+) -> None:
+    arrays = driving().arrays()
+    write_npz(tmp_path / "degrees.npz", {**arrays, "jaw_pose": np.degrees(arrays["jaw_pose"])})
+    message = refused(capsys, file, tmp_path / "out", "--motion", tmp_path / "degrees.npz", *flags)
+    assert "'jaw_pose': found" in message and "these look like degrees: convert to radians" in message
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_recording_of_live_link_face_drives(
+    file: Path, avatar: Avatar, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recording = live_link_face(tmp_path / "take.csv", [{}, {"jawOpen": 1.0, "eyeLookUpLeft": 0.4}, None])
+    shown = frames(render(file, tmp_path / "out", "--motion", recording))
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "3 frames (0.1 s at 60 per second)" in printed and "HeadYaw, HeadPitch, HeadRoll" in printed
+    assert "1 of 3 moments have no scores (the face was lost): they hold the last pose" in printed
+    assert not np.array_equal(shown[0], shown[1]) and np.array_equal(shown[1], shown[2])
+    motion = load_motion(recording, avatar.rig.head_model).params
+    assert np.array_equal(shown[1], expected(avatar, motion, 1))
+
+
+@pytest.mark.parametrize(
+    ("case", "arguments", "named"),
+    [
+        ("13-driver-in-degrees", (), "these look like degrees"),
+        ("15-driver-without-shape", ("none",), None),
+        ("15-driver-without-shape", ("per-moment",), None),
+    ],
+)
+def test_shared_cases(
+    file: Path, tmp_path: Path, shared: Path, capsys: pytest.CaptureFixture[str], case: str,
+    arguments: tuple[str, ...], named: str | None,
+) -> None:  # fmt: skip
+    script = shared / "cases" / case / "make.py"
+    if not script.is_file():
+        pytest.skip(f"no {script}")
+    source, made = tmp_path / "sequence.npz", tmp_path / "made.npz"
+    write_npz(source, driving().arrays())
+    subprocess.run([sys.executable, script, source, made, *arguments], check=True)
+    if named is not None:
+        assert named in refused(capsys, file, tmp_path / "out", "--motion", made)
+        return
+    one = frames(render(file, tmp_path / "one", "--motion", source))
+    assert np.array_equal(one, frames(render(file, tmp_path / "out", "--motion", made)))
 
 
 def test_without_a_driver_the_avatars_own_motion_is_shown(file: Path, avatar: Avatar, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from sage_ns.cli.capture import main as sage_capture
 from sage_ns.plugin.dataparser import FlameCaptureDataParserConfig
 from sage_ns.rig import FlameParams
 from tests.integration.conftest import free_port
+from tests.motion.files.written import live_link_face
 from tests.tiny import tiny_params
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -62,7 +63,7 @@ def test_render(run, tmp_path: Path, avatar_file: Path) -> None:
 
 def test_animate(run, tmp_path: Path, avatar_file: Path) -> None:
     avatar = Avatar.load(avatar_file)
-    driver = tiny_params(avatar.rig.head_model, 2)
+    driver = tiny_params(avatar.rig.head_model, 2, size=0.03)
     driver.save_vhap(tmp_path / "motion.npz")
     run("01_animate_from_npz.py", "motion.npz", "frames")
     motion = avatar.fit(driver)[1]
@@ -101,6 +102,17 @@ def test_drive_from_a_recording(run, tmp_path: Path, avatar_file: Path) -> None:
     assert len(pictures) == 3
     np.testing.assert_allclose(pictures[2], expected(avatar_file, neutral, 640, 400), atol=0.003)
     assert all(np.abs(picture - pictures[2]).max() > 0.2 for picture in pictures[:2])
+
+
+def test_drive_from_live_link_face(run, tmp_path: Path, avatar_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    live_link_face(tmp_path / "take.csv", [{"jawOpen": 1.0}, None, {}])
+    run("03_drive_from_arkit.py", "take.csv", "frames")
+    pictures = [pixels(path) for path in sorted((tmp_path / "frames").iterdir())]
+    neutral = Avatar.load(avatar_file).neutral().motion_vector()[0]
+    assert len(pictures) == 3 and np.array_equal(pictures[0], pictures[1])
+    np.testing.assert_allclose(pictures[2], expected(avatar_file, neutral, 640, 400), atol=0.003)
+    assert np.abs(pictures[0] - pictures[2]).max() > 0.2
+    assert "1 of 3 moments have no scores" in capsys.readouterr().out
 
 
 def test_drive_from_the_network(run, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def small_avatar(head: HeadModel, sh_degree: int = 1, mouth: bool = False, num_s
 
 def some_motion(head: HeadModel, num_timesteps: int) -> FlameParams:
     """Motion of a driver."""
-    return tiny_params(head, num_timesteps, seed=7, size=0.1)
+    return tiny_params(head, num_timesteps, seed=7, size=0.03)
 
 
 @torch.no_grad()

@@ -67,7 +67,7 @@ def test_motion_beyond_the_limits_is_clamped_with_a_note(tmp_path: Path) -> None
     found = (clamped.jaw_pose[2, 0], clamped.expr[1, 3], clamped.neck_pose[0, 1], clamped.eyes_pose[4, 3])
     assert [round(float(value), 4) for value in found] == [0.6, -6.0, 1.05, -0.8]
     assert len(bank.motion.notes) == 4
-    assert "wild.npz: clamped jaw_pose of 1 of 5 moments (found 2, limits -0.1..0.6)" in " ".join(bank.motion.notes)
+    assert "wild.npz: Clamped jaw_pose of 1 of 5 moments (found 2, limits -0.1..0.6)" in " ".join(bank.motion.notes)
 
 
 def test_named_expressions_have_narrower_limits() -> None:

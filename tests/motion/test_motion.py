@@ -27,6 +27,7 @@ def test_identity_is_dropped_and_ids_have_defaults() -> None:
     assert torch.equal(motion.vectors, PARAMS.motion_vector())
 
 
+@pytest.mark.usefixtures("shapes_unchecked")
 @pytest.mark.parametrize("name", ["timesteps", "sequences"])
 def test_ids_are_one_per_row(name: str) -> None:
     with pytest.raises(FlameParamsError, match=rf"made up: '{name}': found shape \[3\], expected \[5\]"):

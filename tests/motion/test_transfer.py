@@ -16,7 +16,6 @@ from sage_ns.motion.transfer import (
     most_neutral_row,
     playback_positions,
     relative_transfer,
-    within_limits,
 )
 from sage_ns.rig import FlameParams
 from tests.tiny import tiny_head_model, tiny_params
@@ -129,18 +128,6 @@ def test_the_most_neutral_moment_does_not_depend_on_head_pose() -> None:
     assert most_neutral_row(shuffled, MODEL) == 2
     turned = replace(shuffled, rotation=torch.randn(5, 3), neck_pose=torch.randn(5, 3), eyes_pose=torch.randn(5, 6))
     assert most_neutral_row(turned, MODEL) == 2
-
-
-def test_motion_is_clamped_to_the_limits() -> None:
-    motion = replace(params(0), jaw_pose=torch.tensor([[1.4, 0.0, 0.0]]).expand(4, 3))
-    bounded, notes = within_limits(motion, MODEL)
-    assert float(bounded.jaw_pose[:, 0].max()) == pytest.approx(0.6)
-    for name in ("translation", "rotation", "expr"):
-        assert torch.equal(getattr(bounded, name), getattr(motion, name))
-    assert any("jaw_pose of 4 of 4 moments" in note for note in notes)
-    small = tiny_params(MODEL, 4, size=0.02)
-    unchanged, notes = within_limits(small, MODEL)
-    assert not notes and torch.equal(unchanged.motion_vector(), small.motion_vector())
 
 
 def test_as_many_frames_as_rows_at_the_same_rate() -> None:

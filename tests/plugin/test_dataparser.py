@@ -12,6 +12,7 @@ from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from sage_ns.capture.flame_table import expression_magnitude
 from sage_ns.capture.record import CaptureRecord
 from sage_ns.capture.splits import MAX_BORROWED_VAL
+from sage_ns.errors import FlameParamsError
 from sage_ns.plugin.cameras import pinhole_camera
 from sage_ns.plugin.dataparser import FlameCaptureDataParserConfig
 from sage_ns.rig import FlameParams, load_head_model, pose_vertices
@@ -188,6 +189,25 @@ def test_one_identity_for_all_timesteps(folder: Path, capsys: pytest.CaptureFixt
     assert recorded(folder).flame_params.shape[0] == 0.0
     assert "1 timesteps were tracked with another head shape" in capsys.readouterr().out
     assert recorded(folder, "test").flame_params.num_timesteps == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "named"),
+    [
+        ("jaw_pose", 14.0, "these look like degrees: convert to radians"),
+        ("translation", 1e30, "expected at most 100 in metres"),
+        ("expr", 1e30, "expected at most 100 in coefficients"),
+        ("shape", 1e30, "expected at most 100 in coefficients"),
+    ],
+)
+def test_parameters_that_no_head_can_have_are_refused(folder: Path, name: str, value: float, named: str) -> None:
+    path = folder / "flame_param" / "00002.npz"
+    params = FlameParams.load(path)
+    getattr(params, name)[..., 0] = value
+    params.save_vhap(path)
+    with pytest.raises(FlameParamsError) as error:
+        parse(folder)
+    assert f"{path}: timestep 2: '{name}': found" in str(error.value) and named in str(error.value)
 
 
 def test_command_line_options_are_understood() -> None:

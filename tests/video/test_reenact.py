@@ -37,7 +37,7 @@ def avatar() -> Avatar:
 
 
 def driving(num: int = 4) -> FlameParams:
-    return tiny_params(MODEL, num, 5, size=0.1)
+    return tiny_params(MODEL, num, 5, size=0.03)
 
 
 def still(avatar: Avatar, params: FlameParams, row: int) -> FlameParams:

@@ -143,7 +143,7 @@ def test_a_wrong_motion_file_is_named_and_not_played(panel: PuppetPanel, avatar:
         assert panel.puppet.playback.driver is before and panel.puppet.source == "capture"
         said = panel.sequence._message.content
         assert "Cannot be used" in said and str(before.source) in said and path in said
-    good = tiny_params(avatar.rig.head_model, 7)
+    good = tiny_params(avatar.rig.head_model, 7, size=0.03)
     good.save_vhap(capture / "good.npz")
     panel.sequence.load(f"  {capture / 'good.npz'} ")
     assert panel.puppet.playback.driver.num_rows == 7 and panel.puppet.source == "sequence"

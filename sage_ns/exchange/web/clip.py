@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from jaxtyping import Float
 from torch import Tensor
 
+from sage_ns.motion.limits import bounded
 from sage_ns.motion.motion import USUAL_FPS, Motion
 from sage_ns.rig import FlameParams
 
@@ -41,13 +42,15 @@ def clip_of(avatar: Avatar, driving: Motion | None, fps: float) -> Motion | None
 
     Args:
         avatar: the avatar that moves.
-        driving: the motion of a driver, translated to the place of the avatar's head; None: the avatar's own motion.
+        driving: the motion of a driver, translated to the place of the avatar's head and clamped to the limits of its
+            rig, with notes; None: the avatar's own motion.
         fps: rows of the motion per second.
 
     Raises:
-        FlameParamsError: the motion uses more expression coefficients than the avatar's rig has.
+        FlameParamsError: no head can make the motion, or it uses more expression coefficients than the avatar's rig
+            has.
     """
     if driving is None:
         return make_clip(replace(avatar.motion.recorded(), fps=fps))
     center = avatar.motion.canonical()[FlameParams.TRANSLATION]
-    return make_clip(replace(driving.fitted(avatar.rig.head_model), fps=fps), center)
+    return make_clip(replace(bounded(driving, avatar.rig.head_model), fps=fps), center)

@@ -21,6 +21,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sage_ns.errors import SageError
+from sage_ns.motion.face.arkit_names import ARKIT_NAMES as ARKIT_NAMES
+from sage_ns.motion.face.arkit_names import NAMES_BY_KEY, SIDES, name_key
 from sage_ns.motion.face.moves import FaceMoves, face_moves
 from sage_ns.motion.limits import MotionLimits
 from sage_ns.rig import NUM_POSE, FlameParams, HeadModel
@@ -29,20 +31,6 @@ from sage_ns.rig import NUM_POSE, FlameParams, HeadModel
 class ArkitError(SageError):
     """Blendshape coefficients have unknown names, are out of range or not finite."""
 
-
-_SIDES = ("Left", "Right")
-ARKIT_NAMES: tuple[str, ...] = (
-    *(f"eye{move}{side}" for side in _SIDES
-      for move in ("Blink", "LookDown", "LookIn", "LookOut", "LookUp", "Squint", "Wide")),
-    "jawForward", "jawLeft", "jawRight", "jawOpen",
-    "mouthClose", "mouthFunnel", "mouthPucker", "mouthLeft", "mouthRight",
-    *(f"mouth{move}{side}" for move in ("Smile", "Frown", "Dimple", "Stretch") for side in _SIDES),
-    "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper",
-    *(f"mouth{move}{side}" for move in ("Press", "LowerDown", "UpperUp") for side in _SIDES),
-    "browDownLeft", "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight",
-    "cheekPuff", "cheekSquintLeft", "cheekSquintRight", "noseSneerLeft", "noseSneerRight", "tongueOut",
-)  # fmt: skip
-"""ARKit's 52 names."""
 
 JAW_OPEN = 0.44
 """Rotation of the jaw's joint at jawOpen 1, radians: it opens ICT-FaceKit's jaw as far as the shape jawOpen does."""
@@ -55,7 +43,7 @@ Weights = Mapping[str, float]
 
 
 def _sided(arkit: str, move: str, weight: float = 1.0) -> dict[str, Weights]:
-    return {f"{arkit}{side}": {f"{move}_{side.lower()}": weight} for side in _SIDES}
+    return {f"{arkit}{side}": {f"{move}_{side.lower()}": weight} for side in SIDES}
 
 
 _BY_NAME: Mapping[str, Weights] = {
@@ -103,6 +91,7 @@ the rig made from it (least squares over all vertices; at most 1.5, to keep coef
 
 _JAW, _LEFT_EYE, _RIGHT_EYE = (part.start for part in (FlameParams.JAW, FlameParams.LEFT_EYE, FlameParams.RIGHT_EYE))
 """First entry of each joint in a motion vector."""
+_COLUMNS = {name: column for column, name in enumerate(ARKIT_NAMES)}
 _TURNS: Mapping[str, tuple[int, float]] = {
     "jawOpen": (_JAW, JAW_OPEN),
     # The chin lies along +z and the face's left is +x: a rotation about +y moves the chin to the left.
@@ -160,17 +149,33 @@ class ArkitMap:
     def motion(self, coefficients: Mapping[str, float], head: Sequence[float] = (0.0, 0.0, 0.0)) -> FlameParams:
         """Convert one moment; see `arkit_motion`."""
         given = _checked(coefficients)
-        if "mouthClose" not in self.own:
-            given["jawOpen"] = max(given["jawOpen"] - given["mouthClose"], 0.0)
-        for side in _SIDES:
-            if f"eyeBlink{side}" not in self.own:
-                for name in (f"eyeSquint{side}", f"eyeWide{side}"):
-                    given[name] *= 1.0 - given[f"eyeBlink{side}"]
-        vector = torch.tensor([given[name] for name in ARKIT_NAMES]) @ self.directions
-        vector[FlameParams.NECK] = _checked_turn(head)
-        clamped, _ = MotionLimits.of(self.model).clamp(vector[None])
+        scores = torch.tensor([[given[name] for name in ARKIT_NAMES]])
+        moved = self.sequence(scores, _checked_turn(head)[None])
+        clamped, _ = MotionLimits.of(self.model).clamp(moved.motion_vector())
         clamped = clamped.to(self.model.v_template.device)
         return FlameParams.from_motion_vector(clamped, FlameParams.neutral(self.model))
+
+    def sequence(
+        self, scores: Float[Tensor, "num_moments 52"], head: Float[Tensor, "num_moments 3"] | None = None
+    ) -> FlameParams:
+        """Convert a recording to motion on the CPU, without an identity and not yet clamped to the rig's limits.
+
+        Args:
+            scores: 0..1, in the order of `ARKIT_NAMES`.
+            head: Rotation of the head, see `arkit_motion`; None: the head does not turn.
+        """
+        at = _COLUMNS
+        given = scores.clone()
+        if "mouthClose" not in self.own:
+            given[:, at["jawOpen"]] = (given[:, at["jawOpen"]] - given[:, at["mouthClose"]]).clamp_min(0.0)
+        for side in SIDES:
+            if f"eyeBlink{side}" not in self.own:
+                for name in (f"eyeSquint{side}", f"eyeWide{side}"):
+                    given[:, at[name]] *= 1.0 - given[:, at[f"eyeBlink{side}"]]
+        vectors = given @ self.directions
+        if head is not None:
+            vectors[:, FlameParams.NECK] = head
+        return FlameParams.from_motion_vector(vectors)
 
 
 def arkit_motion(
@@ -196,27 +201,16 @@ def _map_of(model: HeadModel) -> ArkitMap:
     return ArkitMap.of(model)
 
 
-def _key(name: str) -> str:
-    """Return the same key for `mouthSmileLeft`, `mouthSmile_L` and `mouth_smile_left`."""
-    for short, side in (("_L", "Left"), ("_R", "Right")):
-        if name.endswith(short):
-            name = name[: -len(short)] + side
-    return name.replace("_", "").lower()
-
-
-_NAMES_BY_KEY = {_key(name): name for name in ARKIT_NAMES}
-
-
 def _own_shapes(name: str, face: FaceMoves) -> list[np.ndarray]:
     """Return the rig's expression of that name, or its left and right half (ICT-FaceKit splits browInnerUp)."""
     if not face.is_named:
         return []
-    moves = {_key(move): row for move, row in face.moves.items()}
-    key = _key(name)
+    moves = {name_key(move): row for move, row in face.moves.items()}
+    key = name_key(name)
     if key in moves:
         return [moves[key]]
-    halves = [moves[key + side.lower()] for side in _SIDES if key + side.lower() in moves]
-    return halves if len(halves) == len(_SIDES) else []
+    halves = [moves[key + side.lower()] for side in SIDES if key + side.lower() in moves]
+    return halves if len(halves) == len(SIDES) else []
 
 
 def _stand_in(name: str, face: FaceMoves) -> np.ndarray | None:
@@ -231,16 +225,16 @@ def _checked(coefficients: Mapping[str, float]) -> dict[str, float]:
     """Check coefficients and return all 52 by ARKit's own names."""
     given = dict.fromkeys(ARKIT_NAMES, 0.0)
     for spelled, value in coefficients.items():
-        key = _key(spelled)
+        key = name_key(spelled)
         if key == "neutral":
             continue
-        if key not in _NAMES_BY_KEY:
-            near = difflib.get_close_matches(key, _NAMES_BY_KEY, n=1)
-            hint = f" Did you mean '{_NAMES_BY_KEY[near[0]]}'?" if near else ""
+        if key not in NAMES_BY_KEY:
+            near = difflib.get_close_matches(key, NAMES_BY_KEY, n=1)
+            hint = f" Did you mean '{NAMES_BY_KEY[near[0]]}'?" if near else ""
             raise ArkitError(f"'{spelled}' is not one of ARKit's 52 blendshapes.{hint}")
         if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 <= value <= 1:
             raise ArkitError(f"'{spelled}' is {value!r}; expected a number in 0..1")
-        given[_NAMES_BY_KEY[key]] = float(value)
+        given[NAMES_BY_KEY[key]] = float(value)
     return given
 
 

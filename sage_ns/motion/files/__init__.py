@@ -6,6 +6,7 @@ registry before they load torch; modules of readers therefore import heavy packa
 
 from __future__ import annotations
 
+from sage_ns.motion.files.load import load_driver as load_driver
 from sage_ns.motion.files.load import load_motion as load_motion
 from sage_ns.motion.files.registry import MotionReader as MotionReader
 from sage_ns.motion.files.registry import MotionSplit as MotionSplit

@@ -31,7 +31,7 @@ def read_moment_files(source: Path, paths: Sequence[Path], timesteps: Sequence[i
 
     rows: list[FlameParams] = []
     for path in paths:
-        params = FlameParams.load(path)
+        params = FlameParams.load(path, identity=())
         if params.num_timesteps != 1:
             raise CaptureError(
                 f"{path}: holds {params.num_timesteps} timesteps, expected one per file of a folder. To load a whole "

@@ -41,7 +41,7 @@ class NpzSequence(MotionReader):
         from sage_ns.system.array_fields import ArrayFields, read_npz
 
         path = path / _INSIDE if path.is_dir() else path
-        params = FlameParams.load(path)
+        params = FlameParams.load(path, identity=())
         arrays = read_npz(path, FlameParamsError, ("sequences", "timesteps"))
         read = ArrayFields(str(path), arrays, FlameParamsError, "Write the bank again.")
         read.sizes["num_timesteps"] = params.num_timesteps

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -14,6 +15,7 @@ from sage_ns.system.user_files import check_regular
 
 if TYPE_CHECKING:
     from sage_ns.motion.motion import Motion
+    from sage_ns.rig import HeadModel
 
 MotionSplit = Literal["all", "train"]
 
@@ -49,6 +51,22 @@ class MotionReader(ABC):
             CaptureError: A file is broken, or of another kind.
             FlameParamsError: A field is missing, misshapen or not finite.
         """
+
+    def read_for(self, path: Path, split: MotionSplit, rig: Callable[[], HeadModel]) -> Motion:
+        """Read the motion of a file or folder for the rig of an avatar.
+
+        Formats that hold FLAME parameters do not depend on the rig. Formats that do, override this method, and let
+        `read` refuse.
+
+        Args:
+            path: A file or folder that this reader recognises.
+            split: As for `read`.
+            rig: Returns the head model of the avatar. It may load the avatar: call it after the file is checked.
+
+        Raises:
+            CaptureError, FlameParamsError: As for `read`.
+        """
+        return self.read(path, split)
 
 
 _REGISTRY: Registry[MotionReader] = Registry("motion reader", CaptureError)

@@ -44,7 +44,7 @@ class VhapTracker(MotionReader):
         from sage_ns.system.array_fields import ArrayFields, read_npz
 
         path = in_time_order(path.glob(f"{_FILE}*.npz"))[-1] if path.is_dir() else path
-        params = FlameParams.load(path)
+        params = FlameParams.load(path, identity=())
         arrays = read_npz(path, FlameParamsError, ("n_processed_frames",))
         notes = ()
         if "n_processed_frames" in arrays:

@@ -102,7 +102,7 @@ def test_a_clip_is_thinned_out_and_its_head_brought_to_the_avatars_place() -> No
 
 
 def test_a_page_with_the_motion_of_a_driver(avatar: Avatar, tmp_path: Path) -> None:
-    params = tiny_params(avatar.rig.head_model, num_timesteps=5, seed=3)
+    params = tiny_params(avatar.rig.head_model, num_timesteps=5, seed=3, size=0.03)
     replace(params, translation=params.translation + 7.0).save_vhap(tmp_path / "driver.npz")
     out, _ = export(tmp_path, motion=tmp_path / "driver.npz", fps=12.0)
     header, arrays = read_arrays((out / "avatar.bin").read_bytes())

@@ -10,6 +10,7 @@ import pytest
 
 from sage_ns.errors import CaptureError, FlameParamsError
 from sage_ns.motion.files import load_motion
+from sage_ns.rig import HeadModel
 from tests.motion.files.written import MODEL, PARAMS, arrays, assert_same_motion, write_npz
 
 
@@ -54,6 +55,32 @@ def test_broken_fields_are_named(tmp_path: Path, changes: dict[str, Any], named:
     with pytest.raises(FlameParamsError) as error:
         load_motion(path, MODEL)
     assert str(path) in str(error.value) and named in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "identity", [{"shape": None}, {"shape": np.ones((4, 300))}, {"static_offset": np.ones((4, 7, 3))}]
+)
+def test_a_driver_needs_no_identity_and_may_have_one_per_moment(tmp_path: Path, identity: dict[str, Any]) -> None:
+    """Also random shapes per moment: `shape` of a driver is never used."""
+    if identity.get("shape") is not None:
+        identity = {"shape": np.random.default_rng(0).normal(size=(4, 300))}
+    path = write_npz(tmp_path / "driver.npz", **arrays(**identity))
+    assert_same_motion(load_motion(path).params, PARAMS)
+    assert_same_motion(load_motion(path, MODEL).params, PARAMS)
+
+
+@pytest.mark.parametrize("model", [MODEL, None])
+def test_degrees_are_refused_and_single_moments_clamped(tmp_path: Path, model: HeadModel | None) -> None:
+    path = write_npz(
+        tmp_path / "driver.npz", **arrays(jaw_pose=np.degrees(np.full((4, 3), 0.1))), timesteps=[3, 4, 5, 6]
+    )
+    with pytest.raises(FlameParamsError, match=r"driver\.npz: timestep 3: 'jaw_pose': found 5\.73 rad; .*degrees"):
+        load_motion(path, model)
+    lost = 0.1 * np.ones((4, 3))
+    lost[1, 0] = 2.0
+    motion = load_motion(write_npz(tmp_path / "lost.npz", **arrays(jaw_pose=lost)), model)
+    assert float(motion.params.jaw_pose[1, 0]) == pytest.approx(2.0 if model is None else 0.6)
+    assert any("Clamped jaw_pose of 1 of 4" in note for note in motion.notes) == (model is not None)
 
 
 def test_an_npz_of_something_else_is_refused_with_what_it_holds(tmp_path: Path) -> None:

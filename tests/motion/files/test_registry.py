@@ -107,7 +107,8 @@ def test_the_content_of_a_folder_chooses_the_reader(tmp_path: Path) -> None:
     for name, write in written:
         write()
         assert registry.reader_for(folder).name == name
-    assert sorted(reader.name for reader in registry.readers()) == sorted(name for name, _ in written)
+    single_files = ["Live Link Face", "MediaPipe scores"]
+    assert sorted(reader.name for reader in registry.readers()) == sorted([name for name, _ in written] + single_files)
 
 
 def test_paths_without_motion_are_refused(tmp_path: Path) -> None:
