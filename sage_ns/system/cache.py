@@ -8,6 +8,7 @@ import shutil
 import stat
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from sage_ns.errors import SageError
@@ -67,7 +68,8 @@ def _temporary() -> Path:
     """Return a temporary folder that only this user can write: compiled kernels in it are run."""
     try:
         folder = Path(tempfile.gettempdir()) / f"sage_ns-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
-        folder.mkdir(mode=0o700, exist_ok=True)
+        with suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
         if _is_private(folder):
             _require_writable(folder)
             return folder

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 from sage_ns.errors import SageError, WriteError
@@ -72,14 +73,16 @@ def _lock(file: int) -> bool:
 @contextmanager
 def children_ignore_interrupts() -> Iterator[None]:
     """Start processes that Ctrl-C does not reach: this process alone ends them, without a stack trace from each."""
-    if threading.current_thread() is not threading.main_thread():
+    if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    usual = signal.signal(signal.SIGINT, signal.SIG_IGN)  # processes inherit it
+    resource_tracker.ensure_running()  # its start would end the block
+    # Processes inherit the block. In this process, Ctrl-C waits for the end of the block.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler if usual is None else usual)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def die_with(parent: int) -> None:

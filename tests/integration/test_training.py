@@ -124,11 +124,13 @@ def test_a_kill_while_saving_leaves_the_last_checkpoint_whole(
             raise KeyboardInterrupt  # what ns-train lets through at any place
 
     monkeypatch.setattr(torch, "save", save_half_of_the_second)
-    run_here(
-        *("ns-train", "surfels", "--data", tiny_run.capture, "--output-dir", tmp_path, "--experiment-name", "e"),
-        *("--timestamp", "t", "--max-num-iterations", 9, "--pipeline.model.num-surfels", 50),
-        *("--steps-per-save", 2, "--vis", "tensorboard"),
-    )
+    with pytest.raises(SystemExit) as stopped:
+        run_here(
+            *("ns-train", "surfels", "--data", tiny_run.capture, "--output-dir", tmp_path, "--experiment-name", "e"),
+            *("--timestamp", "t", "--max-num-iterations", 9, "--pipeline.model.num-surfels", 50),
+            *("--steps-per-save", 2, "--vis", "tensorboard"),
+        )
+    assert stopped.value.code == 130
     assert _checkpoint(tmp_path / "e" / "surfels" / "t")["step"] == 2
 
 
