@@ -46,7 +46,9 @@ WRITERS = {
     "text": lambda folder: write_text(folder / "a.txt", "x" * 100_000),
     "json": lambda folder: write_json(folder / "a.json", ["x" * 100_000]),
     "npz": lambda folder: write_npz(folder / "a.npz", {"x": np.zeros(100_000)}),
-    "compressed npz": lambda folder: write_npz(folder / "a.npz", {"x": np.random.rand(100_000)}, compress=True),
+    "compressed npz": lambda folder: write_npz(
+        folder / "a.npz", {"x": np.random.default_rng(0).random(100_000)}, compress=True
+    ),
     "checkpoint": lambda folder: _write_torch(folder / "step-000000002.ckpt"),
 }
 

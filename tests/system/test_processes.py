@@ -29,9 +29,9 @@ def test_a_lock_holds_until_its_process_is_killed(tmp_path: Path) -> None:
     )
     holder = start(script, tmp_path / "new")
     assert holder.stdout is not None and holder.stdout.readline() == "locked\n"
-    with pytest.raises(SageError, match=rf"new is in use by another test \(process {holder.pid}\)"):
-        with locked_folder(tmp_path / "new", "test"):
-            raise AssertionError
+    message = rf"new is in use by another test \(process {holder.pid}\)"
+    with pytest.raises(SageError, match=message), locked_folder(tmp_path / "new", "test"):
+        raise AssertionError
     holder.kill()
     holder.wait()
     for _ in range(2):
