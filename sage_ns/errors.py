@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+INTERRUPTED = 130
+"""Exit code of a command that the user stopped with Ctrl-C, as shells report it."""
 
 
 def printable(text: object) -> str:
@@ -67,10 +73,62 @@ class FieldError(SageError):
     """A signed distance field cannot be used: its checkpoint has another grid, or its backend is not available."""
 
 
-def show_as_panels() -> None:
-    """Show every uncaught :class:`SageError` of this process as a panel instead of a stack trace, from now on.
+class WriteError(SageError):
+    """A file or folder cannot be written: no space left, no permission, a read-only disk.
 
-    nerfstudio's commands do not catch errors; the exit code stays 1, and other errors are shown as before.
+    Args:
+        path: what could not be written; None if the system does not name it.
+        cause: the system's error.
+    """
+
+    def __init__(self, path: Path | str | None, cause: OSError) -> None:
+        self.path = path
+        self.cause = cause
+        reason = os.strerror(cause.errno) if cause.errno else str(cause)
+        advice = _ADVICE.get(cause.errno or 0, "Give another place to write to.")
+        super().__init__(f"{'A file' if path is None else path} cannot be written: {reason}. {advice}")
+
+
+_FREE = "Free some space, or write to another disk."
+_ALLOWED = "Give a place that you may write to."
+_ADVICE = {
+    errno.ENOSPC: _FREE,
+    errno.EDQUOT: "Your quota is used up. " + _FREE,
+    errno.EROFS: _ALLOWED,
+    errno.EACCES: _ALLOWED,
+    errno.EPERM: _ALLOWED,
+}
+_NO_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+def no_place_to_write(error: BaseException) -> OSError | None:
+    """Return the system's error if a full or read-only disk is the cause of ``error``, also indirectly; else None.
+
+    Libraries report a full disk as other errors, e.g. torch as a RuntimeError while it handles the system's error.
+    """
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        if isinstance(current, OSError) and current.errno in _NO_PLACE:
+            return current
+        seen.add(id(current))
+        current = current.__cause__ or current.__context__
+    return None
+
+
+def explainable(error: BaseException) -> SageError | None:
+    """Return the error to show the user without a stack trace; None if ``error`` is a fault of the program."""
+    if isinstance(error, SageError):
+        return error
+    cause = no_place_to_write(error)
+    return None if cause is None else WriteError(cause.filename2 or cause.filename, cause)
+
+
+def show_as_panels() -> None:
+    """Show every uncaught :class:`SageError` and full disk of this process as a panel instead of a stack trace.
+
+    nerfstudio's commands do not catch errors; the exit code stays 1. Ctrl-C is one line. Other errors are shown as
+    before.
     """
     if getattr(sys.excepthook, "func", None) is not _show:
         sys.excepthook = partial(_show, sys.excepthook)
@@ -82,11 +140,16 @@ def _show(
     error: BaseException,
     trace: TracebackType | None,
 ) -> None:
-    if not isinstance(error, SageError):
+    if issubclass(kind, KeyboardInterrupt):
+        sys.stderr.write("Interrupted.\n")
+        return
+    explained = explainable(error)
+    if explained is None:
         others(kind, error, trace)
         return
     from rich.console import Console
     from rich.markup import escape
     from rich.panel import Panel
 
-    Console(stderr=True).print(Panel(escape(str(error)), title=f"[red]{kind.__name__}[/red]", expand=False))
+    title = f"[red]{type(explained).__name__}[/red]"
+    Console(stderr=True).print(Panel(escape(str(explained)), title=title, expand=False))

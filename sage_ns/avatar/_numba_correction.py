@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
 from sage_ns.geometry._numba_rotations import matrix_quaternion
+from sage_ns.system.compiled import njit
 
 ZERO, HALF, ONE, TWO = np.float32(0.0), np.float32(0.5), np.float32(1.0), np.float32(2.0)
 TINY = np.float32(1e-30)

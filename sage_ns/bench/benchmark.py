@@ -69,7 +69,28 @@ def run_benchmark(
     planner = Planner(folder.path, settings)
     jobs = planner.plan(captures, rows, seeds)
     settings = replace(settings, preset=settled(jobs[0].training_config()).preset)
-    folder.claim(captures, settings)
+    with folder.claimed(captures, settings):
+        done, failed = _run_unfinished(planner, folder, captures, jobs, settings, console)
+        comparisons = [path for capture in captures if (path := _compare(folder, capture, seeds[0], done)) is not None]
+    return Outcome(
+        results=tuple(result for _, result in done),
+        failed=tuple(failed),
+        settings=settings,
+        table=folder.path / TABLE_FILE,
+        figures=folder.path / FIGURES_FILE,
+        comparisons=tuple(comparisons),
+    )
+
+
+def _run_unfinished(
+    planner: Planner,
+    folder: BenchmarkFolder,
+    captures: Sequence[Path],
+    jobs: Sequence[Job],
+    settings: Settings,
+    console: Console,
+) -> tuple[list[tuple[Job, Result]], list[Job]]:
+    """Run the jobs that have no result; return all results, those of earlier runs included, and the failed jobs."""
     done = _earlier_results(planner, folder.path, captures, jobs)
     failed: list[Job] = []
     with Display(console, len(jobs)) as display:
@@ -85,15 +106,7 @@ def run_benchmark(
                 done.append((job, result))
                 _write_tables(folder.path, [each for _, each in done], settings)
             display.advance()
-    comparisons = [path for capture in captures if (path := _compare(folder, capture, seeds[0], done)) is not None]
-    return Outcome(
-        results=tuple(result for _, result in done),
-        failed=tuple(failed),
-        settings=settings,
-        table=folder.path / TABLE_FILE,
-        figures=folder.path / FIGURES_FILE,
-        comparisons=tuple(comparisons),
-    )
+    return done, failed
 
 
 def finished(job: Job) -> Result | None:

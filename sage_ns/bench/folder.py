@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 from sage_ns.bench.job import Settings
 from sage_ns.errors import SageError
 from sage_ns.system.files import read_json, write_json
+from sage_ns.system.leftovers import is_unfinished
+from sage_ns.system.processes import LOCK_FILE, locked_folder
 
 BENCHMARK_FILE = "benchmark.json"
 
@@ -35,22 +38,31 @@ class BenchmarkFolder:
                 f"Two captures are called '{twice[0]}'. Rename one, or run them with an --out of their own."
             )
 
-    def claim(self, captures: Sequence[Path], settings: Settings) -> None:
-        """Reserve the folder for a benchmark with these settings.
+    @contextmanager
+    def claimed(self, captures: Sequence[Path], settings: Settings) -> Iterator[None]:
+        """Reserve the folder for a benchmark with these settings, and lock it against other processes.
 
         Args:
             captures: absolute folders.
             settings: settings with the chosen preset instead of auto.
 
         Raises:
-            SageError: the folder has other content or belongs to another benchmark; nothing has been written.
+            SageError: the folder has other content, belongs to another benchmark or is in use; nothing has been
+                written.
         """
+        self._claim(captures, settings)
+        with locked_folder(self.path, "sage-bench"):
+            self._write(self._claim(captures, settings))  # again: another process may have written since
+            yield
+
+    def _claim(self, captures: Sequence[Path], settings: Settings) -> dict[str, Any]:
+        """Return the content of the folder's file with these captures; writes nothing."""
         if self.path.exists() and not self.path.is_dir():
             raise SageError(f"--out {self.path} is a file. Name a folder.")
         mine = {name: getattr(settings, name) for name in ("preset", "steps", "downscale_factor")}
         content = read_json(self.path / BENCHMARK_FILE)
         if content is None:
-            if self.path.is_dir() and any(self.path.iterdir()):
+            if self.path.is_dir() and any(not _is_own(path) for path in self.path.iterdir()):
                 raise SageError(f"--out {self.path} is not empty and not a folder of sage-bench. Name another folder.")
             content = {"settings": mine, "captures": {}, "comparisons": {}}
         different = [
@@ -71,7 +83,7 @@ class BenchmarkFolder:
                     "Name another folder."
                 )
             content["captures"][capture.name] = str(capture)
-        self._write(content)
+        return content
 
     def comparison_key(self, capture: Path) -> str | None:
         """Return the fingerprint of the results in the capture's comparison; None if there is no comparison."""
@@ -88,3 +100,8 @@ class BenchmarkFolder:
 
     def _write(self, content: dict[str, Any]) -> None:
         write_json(self.path / BENCHMARK_FILE, content)
+
+
+def _is_own(path: Path) -> bool:
+    """Return whether a benchmark that was killed at its start has left this file."""
+    return path.name == LOCK_FILE or is_unfinished(path)

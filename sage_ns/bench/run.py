@@ -23,6 +23,7 @@ from sage_ns.bench.result import Result
 from sage_ns.errors import SageError
 from sage_ns.plugin.pipeline import SagePipeline
 from sage_ns.system.files import read_json, write_json
+from sage_ns.system.processes import die_with, locked_folder
 
 TRAINING_FILE = "training.json"
 """File with the key of the training in a folder, written when the training starts."""
@@ -81,16 +82,22 @@ def trained_pipeline(job: Job) -> SagePipeline:
     return load_run(job.run_folder / "config.yml", "test", job.drawing_config()).pipeline
 
 
-def main(folder: Annotated[Path, tyro.conf.Positional]) -> None:
+def main(folder: Annotated[Path, tyro.conf.Positional], parent: int | None = None) -> None:
     """Run the job of a folder.
 
     Args:
         folder: folder with ``job.json``.
+        parent: number of the process that started this one, and with which this one ends; default: go on without it.
     """
+    if parent is not None:
+        die_with(parent)
     # Deprecations inside nerfstudio, and its logging of losses with gradients: a user cannot fix these.
     warnings.filterwarnings("ignore", category=FutureWarning)
     warnings.filterwarnings("ignore", message="Converting a tensor with requires_grad")
-    run_job(Job.load(folder))
+    job = Job.load(folder)
+    # Also without the lock of sage-bench's own folder, two processes never train in one folder.
+    with locked_folder(job.training_folder, "training"):
+        run_job(job)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -20,6 +21,8 @@ LOG_FILE = "log.txt"
 
 _POLL_SECONDS = 0.3
 _LINES_OF_LOG = 15
+_SECONDS_TO_STOP = 60
+"""Enough for a step of the largest training and its checkpoint."""
 
 
 class Display:
@@ -84,26 +87,37 @@ def run_apart(job: Job, display: Display) -> bool:
     display.begin(job)
     with log.open("a", encoding="utf-8") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "sage_ns.bench.run", str(job.folder)],
+            [sys.executable, "-m", "sage_ns.bench.run", str(job.folder), "--parent", str(os.getpid())],
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
             env={**os.environ, "COLUMNS": "120", "NO_COLOR": "1"},
+            start_new_session=True,  # Ctrl-C reaches this process only, which then passes it on once
         )
         try:
             while process.poll() is None:
                 display.show(job)
                 time.sleep(_POLL_SECONDS)
         finally:
-            if process.poll() is None:  # this process was interrupted; the next run continues from the checkpoint
-                process.terminate()
-                process.wait()
+            _stop(process)
     if process.returncode == 0:
         display.print_line(job, f"{time.perf_counter() - start:.0f} s")
         return True
     failure = f"[red]failed[/red] (exit code {process.returncode}); the end of {escape(str(log))}:\n{_end(log)}"
     display.print_line(job, failure)
     return False
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Interrupt a process that still runs: a training writes a checkpoint, from which the next run continues."""
+    if process.poll() is not None:
+        return
+    try:
+        process.send_signal(signal.SIGINT)
+        process.wait(_SECONDS_TO_STOP)
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):  # a second Ctrl-C
+        process.kill()
+        process.wait()
 
 
 def _end(log: Path) -> str:

@@ -26,7 +26,7 @@ from sage_ns.capture.validation import check_head_in_front
 from sage_ns.errors import CaptureError, FlameParamsError
 from sage_ns.rig import FlameParams
 from sage_ns.system.array_fields import ArrayFields
-from sage_ns.system.files import whole_folder
+from sage_ns.system.files import refuse_unwritable, whole_folder
 
 CANONICAL_JAW = 0.3
 """Opening of the jaw in `canonical_flame_param.npz`, in radians; VHAP writes the same value."""
@@ -128,7 +128,9 @@ def refuse_used_folder(out: Path, overwrite: bool) -> None:
 
     Raises:
         CaptureError: `out` is a file, or a folder that is not empty and `overwrite` is False.
+        WriteError: this user may not write there.
     """
+    refuse_unwritable(out)
     if out.exists() and not out.is_dir():
         raise CaptureError(f"{out} is a file; give a folder to write the capture to")
     if out.is_dir() and any(out.iterdir()) and not overwrite:

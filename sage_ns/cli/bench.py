@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -63,8 +62,5 @@ class Bench:
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of ``sage-bench``."""
     bench = tyro.cli(Bench, args=arguments)
-    with explained(Console()):
-        try:
-            bench.run()
-        except KeyboardInterrupt:
-            sys.exit("Interrupted. The same command resumes here.")
+    with explained(Console(), interrupted="Interrupted. The same command resumes here."):
+        bench.run()

@@ -9,21 +9,31 @@ from contextlib import contextmanager
 
 from rich.console import Console
 
-from sage_ns.errors import OptionError, SageError
+from sage_ns.errors import INTERRUPTED, OptionError, explainable
 from sage_ns.system.console import escape
 
 
 @contextmanager
-def explained(console: Console) -> Iterator[None]:
-    """Run a command; print a :class:`SageError` and end the program with exit code 1.
+def explained(console: Console, interrupted: str = "Interrupted.") -> Iterator[None]:
+    """Run a command; end the program with exit code 1 and the message of a :class:`SageError` or of a full disk.
 
-    The message of an :class:`OptionError` names the flags of the command.
+    The message of an :class:`OptionError` names the flags of the command. Ctrl-C ends the program with exit code 130.
+
+    Args:
+        console: console for messages.
+        interrupted: line that Ctrl-C prints.
     """
     # Deprecations inside nerfstudio; users cannot change them.
     warnings.filterwarnings("ignore", category=FutureWarning)
     try:
         yield
-    except SageError as error:
-        message = error.as_flags() if isinstance(error, OptionError) else str(error)
-        console.print(f"[red]{type(error).__name__}:[/red] {escape(message)}", soft_wrap=True)
+    except KeyboardInterrupt:
+        console.print(escape(interrupted), soft_wrap=True)
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        known = explainable(error)
+        if known is None:
+            raise
+        message = known.as_flags() if isinstance(known, OptionError) else str(known)
+        console.print(f"[red]{type(known).__name__}:[/red] {escape(message)}", soft_wrap=True)
         sys.exit(1)

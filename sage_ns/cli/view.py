@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -46,9 +44,10 @@ class View:
 
         avatar = Avatar.load(self.avatar)
         from sage_ns.plugin.playback_run import write_playback_run
+        from sage_ns.system.files import temporary_folder
 
-        with tempfile.TemporaryDirectory(prefix="sage_view_") as folder:
-            run = write_playback_run(avatar, Path(folder) / "runs" / self.avatar.stem / "surfels" / "view")
+        with temporary_folder("view") as folder:
+            run = write_playback_run(avatar, folder / "runs" / self.avatar.stem / "surfels" / "view")
             # The run's only camera is where the page's own camera is; its image would hide the face.
             self._view(run, num_cameras=0)
 
@@ -88,5 +87,5 @@ def _expanded(path: Path) -> Path:
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of ``sage-view``."""
     command = tyro.cli(View, args=arguments, description=__doc__)
-    with explained(Console()), suppress(KeyboardInterrupt):
+    with explained(Console(), interrupted="The viewer has ended."):
         command.run()

@@ -8,7 +8,8 @@ of the open levels with columns LEVEL, RESOLUTION, SIZE, FIRST (entry), HASHED; 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from sage_ns.system.compiled import njit
 
 BLOCK = 256
 LEVEL, RESOLUTION, SIZE, FIRST, HASHED = range(5)

@@ -9,7 +9,8 @@ order.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from sage_ns.system.compiled import njit
 
 BLOCK = 256
 PIECE = 1024

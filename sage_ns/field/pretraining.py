@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,11 +13,12 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sage_ns.errors import FieldError
+from sage_ns.errors import FieldError, WriteError
 from sage_ns.field.sdf import SignedDistanceField
 from sage_ns.geometry import sample_triangles, triangle_areas, triangle_normals
 from sage_ns.geometry.signed_distance import Solid
-from sage_ns.system.files import cache_dir
+from sage_ns.system.cache import cache_dir
+from sage_ns.system.files import whole_file
 from sage_ns.system.parallel import cores_for_kernels
 from sage_ns.system.progress import tracked
 from sage_ns.system.user_files import check_regular
@@ -187,13 +186,5 @@ def _check_fits(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> 
 def _write(path: Path, field: SignedDistanceField, error: float) -> None:
     """Cache the result for later runs; skip this if the file cannot be written."""
     saved = {"error": error, "field": field.state_dict()}
-    unfinished: Path | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.stem, suffix=".part", delete=False) as file:
-            unfinished = Path(file.name)
-            torch.save(saved, file)
-        os.replace(unfinished, path)
-    except (OSError, RuntimeError):  # RuntimeError: torch's zip writer on a full disk
-        if unfinished is not None:
-            unfinished.unlink(missing_ok=True)
+    with suppress(WriteError), whole_file(path) as unfinished, unfinished.open("wb") as file:
+        torch.save(saved, file)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
+
+from sage_ns.system.compiled import njit
 
 C0 = np.float32(0.28209479177387814)
 C1 = np.float32(0.4886025119029199)

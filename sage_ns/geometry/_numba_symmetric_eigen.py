@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
 from sage_ns.geometry._numba_rotations import matrix_quaternion
+from sage_ns.system.compiled import njit
 
 HALF, TWO = np.float32(0.5), np.float32(2.0)
 ROOT_3 = math.sqrt(3.0)

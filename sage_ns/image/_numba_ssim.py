@@ -7,7 +7,8 @@ Blurred planes have `PAD` zero rows above and below, which are the zero padding 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from sage_ns.system.compiled import njit
 
 PAD = 5
 TAPS = 11

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -14,6 +13,7 @@ from nerfstudio.engine.trainer import TrainerConfig
 
 from sage_ns.errors import SageError
 from sage_ns.plugin.checkpoint_checks import check_content, read_content
+from sage_ns.system.files import whole_file
 from sage_ns.system.user_files import check_regular
 from sage_ns.training.schedule import PhaseSteps
 
@@ -87,6 +87,11 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise CheckpointError(f"{error} {_fallback(path)}") from error
 
 
+def checkpoint_path(folder: Path, step: int) -> Path:
+    """Return the path of the checkpoint after ``step``, the index of a training step."""
+    return folder / f"step-{step:09d}.ckpt"
+
+
 def write_checkpoint(folder: Path, header: CheckpointHeader, content: Mapping[str, Any]) -> Path:
     """Write a checkpoint under a temporary name, then rename it: a killed training keeps its last checkpoint intact.
 
@@ -97,12 +102,15 @@ def write_checkpoint(folder: Path, header: CheckpointHeader, content: Mapping[st
 
     Returns:
         The path of the checkpoint.
+
+    Raises:
+        WriteError: the file cannot be written, e.g. on a full disk; older checkpoints stay.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"step-{header.step:09d}.ckpt"
-    unfinished = folder.parent / f".{path.name}.{os.getpid()}"
-    torch.save({"step": header.step, "phases": dict(header.phases), **content}, unfinished)
-    os.replace(unfinished, path)
+    path = checkpoint_path(folder, header.step)
+    # nerfstudio takes every file in `folder` for a checkpoint. A file object: torch hides the system's error if it
+    # opens the file itself.
+    with whole_file(path, folder.parent) as unfinished, unfinished.open("wb") as file:
+        torch.save({"step": header.step, "phases": dict(header.phases), **content}, file)
     return path
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from sage_ns.avatar.avatar import Avatar
 from sage_ns.capture.record import CaptureRecord
+from sage_ns.plugin.checkpoints import CheckpointHeader, write_checkpoint
 from sage_ns.plugin.methods import configured
 from sage_ns.plugin.snapshot import SnapshotDataParserConfig, save_snapshot, snapshot_path
 from sage_ns.plugin.trainer import SageTrainerConfig
@@ -41,12 +42,9 @@ def write_playback_run(avatar: Avatar, run_dir: Path) -> Path:
     config = _config(avatar, run_dir)
     pipeline: Any = config.pipeline.setup(device="cpu", test_mode="inference")
     pipeline.model.avatar.load_state_dict(avatar.state_dict())
-    checkpoints = config.get_checkpoint_dir()
-    checkpoints.mkdir(parents=True, exist_ok=True)
-    content = {"step": 0, "phases": {"reconstruct": 1}, "pipeline": pipeline.state_dict()}
-    torch.save(content, checkpoints / "step-000000000.ckpt")
-    super(SageTrainerConfig, config).save_config()
-    return run_dir / "config.yml"
+    header = CheckpointHeader(0, {"reconstruct": 1})
+    write_checkpoint(config.get_checkpoint_dir(), header, {"pipeline": pipeline.state_dict()})
+    return config.write()
 
 
 def _config(avatar: Avatar, run_dir: Path) -> SageTrainerConfig:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
+import yaml
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackLocation
 from nerfstudio.engine.optimizers import Optimizers
 from nerfstudio.engine.trainer import Trainer, TrainerConfig
@@ -22,12 +23,15 @@ from sage_ns.plugin.checkpoints import (
     Checkpoint,
     CheckpointError,
     CheckpointHeader,
+    checkpoint_path,
     checkpoint_to_resume,
     load_checkpoint,
     write_checkpoint,
 )
+from sage_ns.plugin.interruption import StopRequest, one_line
 from sage_ns.plugin.presets import Preset, apply_preset, changed_settings, find_preset
 from sage_ns.system.console import escape
+from sage_ns.system.files import disk_errors_of, refuse_unwritable, write_text
 from sage_ns.system.parallel import cores_for_kernels
 from sage_ns.training.schedule import PhaseSteps, settle_steps
 
@@ -135,6 +139,16 @@ class SageTrainerConfig(TrainerConfig):
     def save_config(self) -> None:
         """Do nothing. The trainer saves the config after it has read the capture: a failed start leaves no folder."""
 
+    def write(self) -> Path:
+        """Write ``config.yml`` into the run's folder, as nerfstudio does but complete or not at all; return its path.
+
+        Raises:
+            WriteError: the file cannot be written.
+        """
+        path = self.get_base_dir() / "config.yml"
+        write_text(path, yaml.dump(self))
+        return path
+
 
 class SageTrainer(Trainer):
     """nerfstudio's trainer with atomic checkpoints and a total number of steps."""
@@ -155,7 +169,9 @@ class SageTrainer(Trainer):
         If the checkpoint to resume already has all steps, nothing is done or written.
 
         Raises:
-            SageError: the capture or another input cannot be used. Nothing has been written then.
+            SageError: the capture or another input cannot be used, or the run's folder cannot be written. Nothing has
+                been written then.
+            SystemExit: the user has pressed Ctrl-C.
         """
         self.callbacks = []
         path = checkpoint_to_resume(self.config)
@@ -163,9 +179,11 @@ class SageTrainer(Trainer):
         self._start_step = 0 if self._resumed is None else self._resumed.header.step + 1
         if self._start_step >= self.num_steps:
             return
-        super().setup(test_mode)
-        self._print_preset()
-        self.pipeline.datamanager.keep(self.base_dir)  # type: ignore[operator]
+        refuse_unwritable(self.base_dir)
+        with one_line(lambda: "Interrupted before the first step."), disk_errors_of(self.base_dir):
+            super().setup(test_mode)
+            self._print_preset()
+            self.pipeline.datamanager.keep(self.base_dir)  # type: ignore[operator]
         self.callbacks.append(TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN_ITERATION], self._after_iteration))
 
     def _print_preset(self) -> None:
@@ -174,19 +192,28 @@ class SageTrainer(Trainer):
 
     def setup_optimizers(self) -> Optimizers:
         """Save the config, then build nerfstudio's optimisers. The capture has passed all checks by then."""
-        super(SageTrainerConfig, self.config).save_config()
+        CONSOLE.log(f"Saving config to: {escape(str(self.config.write()))}")
         return super().setup_optimizers()
 
     def train(self) -> None:
-        """Train up to ``max_num_iterations`` steps in total, counting those of a loaded checkpoint."""
+        """Train up to ``max_num_iterations`` steps in total, counting those of a loaded checkpoint.
+
+        Ctrl-C ends the training after the current step, with a checkpoint; a second Ctrl-C ends it at once.
+
+        Raises:
+            SystemExit: the user has pressed Ctrl-C before the last step.
+            WriteError: the disk is full.
+        """
         total = self.num_steps
         if self._start_step >= total:
             CONSOLE.print(f"The checkpoint already has {self._start_step} of {total} steps: nothing left to train.")
             return
         self.config.max_num_iterations = total - self._start_step
+        self._stop = StopRequest(lambda: self.training_state == "training")
         try:
-            with cores_for_kernels() if self.device == "cpu" else nullcontext():
-                super().train()
+            cores = cores_for_kernels() if self.device == "cpu" else nullcontext()
+            with one_line(self._how_to_go_on), self._stop.watched(), disk_errors_of(self.base_dir), cores:
+                self._train()
         finally:
             self.config.max_num_iterations = total
 
@@ -226,9 +253,28 @@ class SageTrainer(Trainer):
         except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
             raise CheckpointError(f"{source}: the state of the optimisers cannot be used ({error}).") from error
 
+    def _train(self) -> None:
+        try:
+            super().train()
+        except KeyboardInterrupt:
+            saved = checkpoint_path(self.checkpoint_dir, self.step).is_file()
+            if self.training_state == "completed" and saved:  # the viewer shows the finished avatar until Ctrl-C
+                return
+            if self.training_state == "paused":
+                self.save_checkpoint(self.step - 1)
+            raise
+
+    def _how_to_go_on(self) -> str:
+        if not any(self.checkpoint_dir.glob("*.ckpt")):
+            return "Interrupted before the first checkpoint."
+        return f"Interrupted. Repeat the command with --load-dir {self.checkpoint_dir} to go on."
+
     def _after_iteration(self, step: int) -> None:
         schedule = cast(Any, self.pipeline).schedule
         schedule.after_step(step, self.optimizers.optimizers)
+        if self._stop.made:
+            self.save_checkpoint(step)
+            raise KeyboardInterrupt
 
     def save_checkpoint(self, step: int) -> None:
         """Write the checkpoint atomically."""

@@ -9,7 +9,8 @@ All constants here are literal copies of `sage_ns.raster.constants`: numba's cac
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from sage_ns.system.compiled import njit
 
 RECORD = 20
 SUMS = 21

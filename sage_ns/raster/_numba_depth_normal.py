@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
+
+from sage_ns.system.compiled import njit
 
 ZERO = np.float32(0.0)
 HALF = np.float32(0.5)

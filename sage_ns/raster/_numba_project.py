@@ -14,7 +14,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
+
+from sage_ns.system.compiled import njit
 
 CENTER_X, CENTER_Y, U_X, U_Y, V_X, V_Y, G_X, G_Y, DISC_X, DISC_Y = range(10)
 OPACITY, RED, GREEN, BLUE, NORMAL_X, NORMAL_Y, NORMAL_Z, INVERSE_DEPTH, INVERSE_SLOPE, DEPTH = range(10, 20)

@@ -15,6 +15,7 @@ from PIL import Image
 
 from sage_ns.capture.writer import picture_name
 from sage_ns.synthetic.render import Person, StudioCamera, build_scene, render
+from sage_ns.system.processes import children_ignore_interrupts, die_with
 
 MAX_WORKERS = 8
 
@@ -42,9 +43,10 @@ def _film_moment(folder: Path, person: Person, job: Job) -> tuple[int, Float[np.
 _WORKER: dict[str, tuple[Path, Person]] = {}
 
 
-def _begin(folder: Path, person: Person) -> None:
+def _begin(folder: Path, person: Person, parent: int) -> None:
     import torch
 
+    die_with(parent)  # a worker would wait for its next moment forever
     torch.set_num_threads(1)
     _WORKER["task"] = (folder, person)
 
@@ -83,11 +85,17 @@ def film(
             progress(done, total)
         return [surfaces[job.timestep] for job in jobs]
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(folder, person)) as pool:
-        waiting = {pool.submit(_run, job): job for job in jobs}
-        for future in as_completed(waiting):
-            timestep, surface = future.result()
-            surfaces[timestep] = surface
-            done += len(waiting[future].cameras)
-            progress(done, total)
+    begin = (folder, person, os.getpid())
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=begin) as pool:
+        with children_ignore_interrupts():
+            waiting = {pool.submit(_run, job): job for job in jobs}
+        try:
+            for future in as_completed(waiting):
+                timestep, surface = future.result()
+                surfaces[timestep] = surface
+                done += len(waiting[future].cameras)
+                progress(done, total)
+        except BaseException:  # Ctrl-C too; moments in progress end, no others begin
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     return [surfaces[job.timestep] for job in jobs]

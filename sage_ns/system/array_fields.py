@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
-import tempfile
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from scipy import sparse
 from torch import Tensor
 
 from sage_ns.errors import SageError
+from sage_ns.system.files import whole_file
 from sage_ns.system.npz_reader import MAX_ARRAY_BYTES
 from sage_ns.system.npz_reader import read_npz as read_npz
 from sage_ns.system.user_files import in_bytes
@@ -172,16 +172,14 @@ def encode_texts(texts: tuple[str, ...]) -> Tensor:
 
 
 def write_npz(path: Path, arrays: Mapping[str, np.ndarray], compress: bool = False) -> None:
-    """Write an npz file atomically: readers find either the old file or the complete new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            (np.savez_compressed if compress else np.savez)(file, **arrays)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes files that only their owner can read
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    """Write an npz file atomically: readers find either the old file or the complete new one.
+
+    Raises:
+        WriteError: the file cannot be written, e.g. on a full disk.
+    """
+    # np.savez leaves its archive open after an error: Python then prints a second, misleading error on a full disk.
+    method = zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
+    with whole_file(path) as unfinished, zipfile.ZipFile(unfinished, "w", method, allowZip64=True) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, np.asanyarray(array), allow_pickle=False)

@@ -8,23 +8,22 @@ import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
+from pathlib import Path
 from types import ModuleType
 
 import torch
 
-from sage_ns.system.files import cache_dir
+from sage_ns.system.cache import cache_dir, is_writable
 
 _NO_DRIVER = "Warp CUDA warning: Could not find or load the NVIDIA CUDA driver"
 _lock = threading.RLock()
 _ready: set[tuple[str, str]] = set()
-_temporary: list[tempfile.TemporaryDirectory[str]] = []
 
 
 def prepare(kernels: ModuleType, device: torch.device) -> None:
     """Start Warp and compile or load a module's kernels for a device; later calls return at once.
 
-    Warp keeps compiled kernels in the folder WARP_CACHE_PATH; if it is not set, in `warp` inside :func:`cache_dir`; if
-    that is not writable, in a temporary folder that is deleted when this process ends.
+    Warp keeps compiled kernels in the folder WARP_CACHE_PATH, or else in `warp` inside :func:`cache_dir`.
     """
     import warp as wp
 
@@ -62,23 +61,12 @@ def _start() -> int:
     """Initialise Warp once; returns the number of CUDA devices that it finds."""
     import warp as wp
 
-    if wp.config.kernel_cache_dir is None and "WARP_CACHE_PATH" not in os.environ:
-        wp.config.kernel_cache_dir = _kernel_folder()
+    given = os.environ.get("WARP_CACHE_PATH")
+    if wp.config.kernel_cache_dir is None and not (given and is_writable(Path(given))):
+        wp.config.kernel_cache_dir = str(cache_dir() / "warp")
     with _without_driver_warning():
         wp.init()
     return wp.get_cuda_device_count()
-
-
-def _kernel_folder() -> str:
-    try:
-        folder = cache_dir() / "warp"
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return str(folder)
-    except (OSError, RuntimeError):  # RuntimeError: there is no home folder
-        _temporary.append(tempfile.TemporaryDirectory(prefix="sage-warp-"))
-        os.environ["WARP_CACHE_PATH"] = _temporary[-1].name  # also for the processes that this one starts
-        return _temporary[-1].name
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from sage_ns.capture.images import load_image
 from sage_ns.capture.layout import Capture
+from sage_ns.system.files import whole_file
 from sage_ns.video.writer import to_pixels
 
 CAPTURE_COLUMNS = 5
@@ -78,10 +78,8 @@ def write_contact_sheet(
         for left, picture in zip(lefts, pictures, strict=True):
             sheet.paste(picture, (left, top))
         draw.text((MARGIN, top + height + 3), row.title, fill=(90, 90, 90), font=font)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    sheet.save(unfinished, format="PNG", optimize=True)
-    os.replace(unfinished, path)
+    with whole_file(path) as unfinished:
+        sheet.save(unfinished, format="PNG", optimize=True)
 
 
 def write_capture_sheet(capture: Capture, path: Path) -> None:

@@ -11,6 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from sage_ns.errors import SageError
+from sage_ns.system.cache import cache_dir
+from sage_ns.system.leftovers import unfinished_name
 from sage_ns.system.user_files import check_regular
 
 
@@ -21,19 +23,27 @@ class VideoError(SageError):
 def put_ffmpeg_on_path() -> None:
     """Put ``ffmpeg`` on PATH: the system's program, or else a link to the binary that imageio-ffmpeg ships.
 
-    nerfstudio and mediapy look for a program of exactly that name.
+    nerfstudio and mediapy look for a program of exactly that name. Without one, ns-render reports it; everything else,
+    training above all, goes on.
     """
     if shutil.which("ffmpeg") is not None:
         return
-    folder = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "sage_ns" / "bin"
-    folder.mkdir(parents=True, exist_ok=True)
-    link = folder / "ffmpeg"
-    target = Path(ffmpeg_program())
-    if not link.exists():
-        fresh = folder / f"ffmpeg.{os.getpid()}"
-        fresh.symlink_to(target)
-        os.replace(fresh, link)  # atomic; also replaces a link into an environment that no longer exists
+    try:
+        link = _linked(Path(ffmpeg_program()), cache_dir() / "bin" / "ffmpeg")
+    except (OSError, RuntimeError, SageError):  # RuntimeError: imageio-ffmpeg ships no binary for this machine
+        return
+    folder = link.parent
     os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ.get('PATH', '')}"
+
+
+def _linked(target: Path, link: Path) -> Path:
+    """Return ``link`` after making it a link to ``target``, unless it leads to a program already."""
+    if not link.exists():  # also a link into an environment that no longer exists
+        link.parent.mkdir(parents=True, exist_ok=True)
+        fresh = link.with_name(unfinished_name(link.name))
+        fresh.symlink_to(target)
+        os.replace(fresh, link)
+    return link
 
 
 def ffmpeg_program() -> str:

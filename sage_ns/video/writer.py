@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import tempfile
@@ -18,7 +17,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-from sage_ns.system.files import whole_folder
+from sage_ns.system.files import refuse_unwritable, whole_file, whole_folder
 from sage_ns.video.ffmpeg import VideoError, ffmpeg_program, has_encoder
 
 _PNG_NAME = re.compile(r"\d{5,}\.png")
@@ -103,7 +102,9 @@ def check_writable(path: Path, alpha: bool, overwrite: bool) -> None:
     Raises:
         VideoError: the suffix is unknown or has no alpha, ffmpeg lacks the encoder, the path exists and ``overwrite``
             is False, or the folder to replace contains more than numbered PNGs.
+        WriteError: this user may not write there.
     """
+    refuse_unwritable(path)
     if is_folder_name(path):
         others = [each.name for each in path.iterdir() if not _PNG_NAME.fullmatch(each.name)] if path.is_dir() else []
         if others:
@@ -129,6 +130,7 @@ def write_pictures(
 
     Raises:
         VideoError: ffmpeg cannot write the file; names it and quotes ffmpeg's message.
+        WriteError: the disk is full, or the folder cannot be written.
     """
     path, pixels = Path(path), map(to_pixels, pictures)
     if is_folder_name(path):
@@ -136,13 +138,8 @@ def write_pictures(
             for index, each in enumerate(pixels):
                 Image.fromarray(each).save(folder / f"{index:05d}.png", compress_level=4)
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
+    with whole_file(path) as unfinished:
         _encode(path, unfinished, pixels, fps, sound)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def to_pixels(picture: Float[Tensor, "h w channels"]) -> UInt8[np.ndarray, "h w channels"]:

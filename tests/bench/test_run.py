@@ -79,8 +79,9 @@ def test_an_interrupted_training_goes_on(
 
     with monkeypatch.context() as patch:
         patch.setattr(Clock, "add", stop)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(SystemExit) as stopped:
             run_job(job)
+    assert stopped.value.code == 130
     assert finished(job) is None
     steps = []
     add = Clock.add

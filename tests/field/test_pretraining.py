@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from sage_ns.field.pretraining import distance_samples, pretrain
 from sage_ns.field.sdf import FieldConfig, SignedDistanceField
 from sage_ns.synthetic.head import builtin_head
-from sage_ns.system.files import cache_dir
+from sage_ns.system.cache import cache_dir
 from tests.tiny import tiny_head_model
 
 HALF_SIZE = 0.17
@@ -172,6 +172,7 @@ def test_pretraining_works_without_a_writable_folder(obstacle: str, cache: Path)
 def test_the_folder_is_the_environments_or_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert cache_dir() == tmp_path / "cache"
     monkeypatch.delenv("SAGE_CACHE")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     assert cache_dir() == tmp_path / ".cache" / "sage_ns"
 

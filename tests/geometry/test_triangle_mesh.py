@@ -148,9 +148,10 @@ def test_threads_and_processes_get_the_same_results() -> None:
 
 
 @pytest.mark.parametrize("home", ["unset", "read-only", "missing"])
-def test_it_starts_silently_without_a_home_folder_to_write_to(home: str, tmp_path: Path) -> None:
+def test_without_a_home_folder_to_write_to_one_line_names_the_variables(home: str, tmp_path: Path) -> None:
     removed = "HOME", "SAGE_CACHE", "WARP_CACHE_PATH", "XDG_CACHE_HOME"
     environment = {name: value for name, value in os.environ.items() if name not in removed}
+    environment["TMPDIR"] = str(tmp_path)
     if home == "read-only":
         (tmp_path / "file").touch()  # a folder's permissions do not stop the root user, a file does
         environment["HOME"] = str(tmp_path / "file")
@@ -165,4 +166,10 @@ def test_it_starts_silently_without_a_home_folder_to_write_to(home: str, tmp_pat
     )
     command = [sys.executable, "-W", "ignore", "-c", script]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    assert (done.stdout, done.stderr) == ("0\n", "")
+    assert done.stdout == "0\n"
+    if home == "unset":
+        assert done.stderr == ""
+    else:
+        assert done.stderr.count("\n") == 1 and "SAGE_CACHE" in done.stderr and "NUMBA_CACHE_DIR" in done.stderr
+        folder = next(tmp_path.glob("sage_ns-*"))
+        assert folder.stat().st_mode & 0o777 == 0o700 and (folder / "warp").is_dir()

@@ -3,7 +3,7 @@ from __future__ import annotations
 import signal
 import time
 from pathlib import Path
-from typing import Literal, cast
+from typing import BinaryIO, Literal, cast
 
 import pytest
 import torch
@@ -117,18 +117,20 @@ def test_a_kill_while_saving_leaves_the_last_checkpoint_whole(
 ) -> None:
     save = torch.save
 
-    def save_half_of_the_second(content: dict, path: Path) -> None:
-        save(content, path)
+    def save_half_of_the_second(content: dict, file: BinaryIO) -> None:
+        save(content, file)
         if content["step"] > 2:
-            path.write_bytes(path.read_bytes()[:1000])
+            file.truncate(1000)
             raise KeyboardInterrupt  # what ns-train lets through at any place
 
     monkeypatch.setattr(torch, "save", save_half_of_the_second)
-    run_here(
-        *("ns-train", "surfels", "--data", tiny_run.capture, "--output-dir", tmp_path, "--experiment-name", "e"),
-        *("--timestamp", "t", "--max-num-iterations", 9, "--pipeline.model.num-surfels", 50),
-        *("--steps-per-save", 2, "--vis", "tensorboard"),
-    )
+    with pytest.raises(SystemExit) as stopped:
+        run_here(
+            *("ns-train", "surfels", "--data", tiny_run.capture, "--output-dir", tmp_path, "--experiment-name", "e"),
+            *("--timestamp", "t", "--max-num-iterations", 9, "--pipeline.model.num-surfels", 50),
+            *("--steps-per-save", 2, "--vis", "tensorboard"),
+        )
+    assert stopped.value.code == 130
     assert _checkpoint(tmp_path / "e" / "surfels" / "t")["step"] == 2
 
 

@@ -43,7 +43,12 @@ def licence_note(content: WebContent) -> str:
 def write_folder(folder: Path, content: WebContent, library: Library) -> int:
     """Write page, data and libraries, replacing ``folder`` (see `check_target`), and return the size in bytes."""
     with whole_folder(folder.absolute()) as unfinished:
-        shutil.copytree(PAGE, unfinished, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
+        # shutil.copytree reports a full disk as a text inside of another error.
+        for source in PAGE.rglob("*"):
+            if source.is_file() and "__pycache__" not in source.parts:
+                copy = unfinished / source.relative_to(PAGE)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, copy)
         index = unfinished / "index.html"
         text = index.read_text(encoding="utf-8").replace(_IMPORT_MAP, library.import_map)
         index.write_text(text.replace(_LICENCE, html.escape(licence_note(content))), encoding="utf-8")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sage_ns.errors import SageError
+from sage_ns.system.cache import cache_dir
 from sage_ns.system.json_files import load_json
 
 SPARK, THREE = "@sparkjsdev/spark", "three"
@@ -31,7 +32,6 @@ FILES = {
 }
 """Paths of files in node_modules, and their paths in the exported folder's `lib`."""
 _CDN = "https://cdn.jsdelivr.net/npm"
-_CACHE = Path("~/.cache/sage_ns/web")
 _SECONDS = 300
 _HINT = (
     f"Install them (npm install {' '.join(f'{name}@{version}' for name, version in PINNED.items())}) and give "
@@ -93,7 +93,7 @@ def find_library(given: Path | None, near: Path) -> Library:
         if problem := _problem(folder):
             raise WebLibraryError(f"{given}: {problem}. {_HINT}")
         return Library(folder)
-    cache = _CACHE.expanduser()
+    cache = cache_dir() / "web"
     here = Path.cwd()
     around = [*(folder / "node_modules" for folder in (here, *here.parents, *near.absolute().parents))]
     for folder in dict.fromkeys((*around, cache / "node_modules")):
