@@ -26,8 +26,9 @@ MOST_CHECKED = 64
 
 LEAST_COVERED = 0.5
 """Share of the points on the head on opaque pixels. Right mattes have 0.95 and more, inverted ones 0.05 and less."""
-LEAST_OPACITY = 230
-"""Median value of the matte at the points on the head; right mattes have 255."""
+LEAST_OPACITY = 160
+"""Median value of the matte at the points on the head. Mattes of cameras have 255, and renderings of thin avatars 220
+and more; masks of 0..1, percent or 7 bits have 127 at most."""
 MOST_OUTSIDE = 0.03
 """Pixels of other colours than the background outside of the matte, relative to the area of the matte. Right mattes
 have 0; those of the next camera, 0.06 on average."""

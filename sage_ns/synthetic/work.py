@@ -87,15 +87,24 @@ def film(
     context = multiprocessing.get_context("spawn")
     begin = (folder, person, os.getpid())
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=begin) as pool:
-        with children_ignore_interrupts():
-            waiting = {pool.submit(_run, job): job for job in jobs}
         try:
+            with children_ignore_interrupts():  # which raises at its end what came in its middle
+                waiting = {pool.submit(_run, job): job for job in jobs}
             for future in as_completed(waiting):
                 timestep, surface = future.result()
                 surfaces[timestep] = surface
                 done += len(waiting[future].cameras)
                 progress(done, total)
-        except BaseException:  # Ctrl-C too; moments in progress end, no others begin
-            pool.shutdown(wait=False, cancel_futures=True)
+        except BaseException:  # Ctrl-C too
+            _stop(pool)
             raise
     return [surfaces[job.timestep] for job in jobs]
+
+
+def _stop(pool: ProcessPoolExecutor) -> None:
+    """End the processes of a pool at once; what they were writing lies in a folder that is thrown away.
+
+    ``shutdown`` alone lets them finish, and in Python 3.11 can wait for ever for one that never hears of it.
+    """
+    for process in list((pool._processes or {}).values()):
+        process.kill()

@@ -145,7 +145,7 @@ def test_options_of_a_look_change_the_picture(avatar: Avatar) -> None:
         ("surfels.log_scales", "large", "'surfels.log_scales': found numbers up to"),
         ("surfels.sh_rest", "short", "'surfels.sh_rest': found shape"),
         ("surfels.sh_rest", np.zeros((400, 5, 3), dtype=np.float32), "'surfels.sh_rest': found 5 coefficients"),
-        ("rig.region_names", np.full(9, 255, dtype=np.uint8), "'region_names': found bytes that are no text"),
+        ("rig.region_names", np.full(9, 255, dtype=np.uint8), "'region_names': found bytes that are no UTF-8"),
         ("rig.triangles", "large", "rig: 'triangles': found values"),
         ("rig.v_template", "large", "'rig.v_template': found numbers up to"),
         ("motion.motion", "short", "motion"),

@@ -201,7 +201,7 @@ def test_missing_files_are_named_as_what_they_are(damage: Callable[[Path], None]
         ({"timestep_index": 10**400}, r"'timestep_index' is 10+\.\.\. \(401 characters\); expected a finite number"),
         ({"fl_x": 10**400}, r"'fl_x' is 10+\.\.\. \(401 characters\); expected a finite number"),
         ({"w": float("nan")}, r"'w' is nan; expected a finite number"),
-        ({"w": 32.01}, r"image size 'w' x 'h' is 32\.01 x 40\.0; expected whole pixels"),
+        ({"w": 32.01}, r"image size 'w' x 'h' is 32\.01 x 40; expected whole pixels"),
         ({"transform_matrix": lambda m: [[10**400] * 4] * 4}, "'transform_matrix' is not a 4x4 matrix"),
         ({"camera_index": -(2**70)}, "'camera_index' is -1180591620717411303424; expected a whole number"),
     ],

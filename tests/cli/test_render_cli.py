@@ -427,8 +427,9 @@ def test_an_interrupted_rendering_leaves_nothing(
         return draw(self, *given)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Avatar, "draw", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(SystemExit) as stopped:
         render(file, tmp_path / name)
+    assert stopped.value.code == 130
     assert not list(tmp_path.iterdir())
 
 

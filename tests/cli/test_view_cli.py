@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
-from nerfstudio.scripts.viewer.run_viewer import RunViewer
 
 from sage_ns.cli import view
 from sage_ns.viewer.access import Access, granted
@@ -36,10 +37,14 @@ def test_paths_of_options_must_exist(option: str, tmp_path: Path, capsys: pytest
 def test_the_panel_learns_what_the_command_line_allows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[Access, str]] = []
 
-    def start(self: RunViewer) -> None:
-        seen.append((granted(), self.viewer.websocket_host))
+    def start(config: Any, pipeline: Any, step: int) -> None:
+        seen.append((granted(), config.viewer.websocket_host))
 
-    monkeypatch.setattr(RunViewer, "main", start)
+    loaded = SimpleNamespace(
+        config=SimpleNamespace(viewer=SimpleNamespace(num_rays_per_chunk=1)), pipeline=None, step=0
+    )
+    monkeypatch.setattr("sage_ns.plugin.run_setup.load_run", lambda *_: loaded)
+    monkeypatch.setattr("nerfstudio.scripts.viewer.run_viewer._start_viewer", start)
     run = tmp_path / "config.yml"
     run.touch()
     view.main([str(run), "--allow", str(tmp_path), "--motion", str(run)])

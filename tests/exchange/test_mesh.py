@@ -13,7 +13,7 @@ import trimesh
 
 from sage_ns.avatar.field_surface import SurfaceMesh, extract_surface
 from sage_ns.avatar.personal_rig import PersonalRig
-from sage_ns.errors import SageError
+from sage_ns.errors import SageError, WriteError
 from sage_ns.exchange.mesh import canonical_surface, write_mesh, write_posed_meshes
 from sage_ns.rig import FlameParams
 from tests.avatar.sphere_field import SphereField, reddish_above
@@ -53,7 +53,7 @@ def test_keeps_the_old_file_when_writing_fails(tmp_path: Path, monkeypatch: pyte
         raise OSError("disk full")
 
     monkeypatch.setattr("os.replace", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(WriteError, match=r"head\.ply cannot be written: disk full"):
         write_mesh(sphere(), path)
     assert path.read_text() == "before"
     assert list(tmp_path.iterdir()) == [path]

@@ -72,7 +72,7 @@ def test_a_good_checkpoint_is_loaded_and_the_newest_is_found(checkpoint: Path) -
 def test_a_truncated_checkpoint_names_the_newest_good_one(checkpoint: Path, keep: float) -> None:
     content = checkpoint.read_bytes()
     checkpoint.write_bytes(content[: int(keep if keep > 1 else keep * len(content))])
-    with pytest.raises(CheckpointError, match=r"step-000000005\.ckpt is not a checkpoint") as raised:
+    with pytest.raises(CheckpointError, match=r"step-000000005\.ckpt: not a checkpoint") as raised:
         load_checkpoint(checkpoint)
     assert "newest good checkpoint beside it is step-000000003.ckpt" in str(raised.value)
     assert "--load-step 3" in str(raised.value)
@@ -154,7 +154,7 @@ def test_compressed_checkpoints_are_refused(checkpoint: Path, tmp_path: Path) ->
 def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "step-000000001.ckpt")
     for path in (tmp_path / "step-000000001.ckpt", tmp_path):
-        with pytest.raises(CheckpointError, match="no such file"):
+        with pytest.raises(CheckpointError, match=r"no such file|expected a file"):
             load_checkpoint(path)
 
 
@@ -180,7 +180,7 @@ def test_commands_refuse_runs_with_a_broken_checkpoint_or_a_payload(run: Path) -
     good, config = run / "nerfstudio_models" / "step-000000000.ckpt", run / "config.yml"
     broken = good.with_name("step-000000007.ckpt")
     broken.write_bytes(good.read_bytes()[:-1000])
-    with pytest.raises(CheckpointError, match=r"step-000000007\.ckpt is not .* step-000000000\.ckpt"):
+    with pytest.raises(CheckpointError, match=r"step-000000007\.ckpt: not .* step-000000000\.ckpt"):
         load_model(config)
     broken.unlink()
     text = config.read_text()
