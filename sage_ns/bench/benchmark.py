@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from sage_ns.bench import table
+from sage_ns.bench.across_table import across_sheets
 from sage_ns.bench.comparison import COMPARED, write_comparison
 from sage_ns.bench.fingerprint import fingerprint
 from sage_ns.bench.folder import BenchmarkFolder
@@ -17,6 +18,7 @@ from sage_ns.bench.plan import Planner
 from sage_ns.bench.provenance import provenance
 from sage_ns.bench.result import RESULT_FILE, Result
 from sage_ns.bench.rows import ROWS
+from sage_ns.bench.sheet import as_rich
 from sage_ns.bench.worker import Display, run_apart
 from sage_ns.errors import SageError
 from sage_ns.system.console import escape
@@ -154,9 +156,12 @@ def show(console: Console, outcome: Outcome) -> None:
     Raises:
         SageError: rows have failed.
     """
-    for capture in dict.fromkeys(each.capture for each in outcome.results):
+    captures = dict.fromkeys(each.capture for each in outcome.results)
+    for capture in captures:
         for sheet in table.sheets(capture, [each for each in outcome.results if each.capture == capture]):
-            console.print(table.as_rich(sheet))
+            console.print(as_rich(sheet))
+    for sheet in across_sheets(outcome.results):
+        console.print(as_rich(sheet))
     if outcome.results:
         console.print(escape(table.origin(outcome.results, outcome.settings)), soft_wrap=True)
         places = (("table   ", outcome.table), ("figures ", outcome.figures))

@@ -15,6 +15,8 @@ from sage_ns.system.leftovers import is_unfinished
 from sage_ns.system.processes import LOCK_FILE, locked_folder
 
 BENCHMARK_FILE = "benchmark.json"
+PEOPLE_FOLDER = "people"
+"""Folder of the captures of a panel, inside that of the benchmark."""
 
 
 @dataclass(frozen=True)
@@ -103,5 +105,5 @@ class BenchmarkFolder:
 
 
 def _is_own(path: Path) -> bool:
-    """Return whether a benchmark that was killed at its start has left this file."""
-    return path.name == LOCK_FILE or is_unfinished(path)
+    """Return whether a benchmark that was killed at its start, or while it drew a panel, has left this file."""
+    return path.name in (LOCK_FILE, PEOPLE_FOLDER) or is_unfinished(path)

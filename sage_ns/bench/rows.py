@@ -41,6 +41,9 @@ ROWS: Mapping[str, Row] = {
 }
 """Rows in the order of the table. One of the two rows about networks equals ``sage``; the preset determines which."""
 
+BASELINES: Mapping[str, tuple[str, str]] = {"surfels": (SINGLE, MULTI)}
+"""Baselines by name: the row that is trained on one moment and the row that is trained on all."""
+
 
 def check_rows(names: Sequence[str]) -> None:
     """Check that all names are rows.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import Any
 
+from sage_ns.bench.across_table import across_json, across_sheets
 from sage_ns.bench.job import Settings
 from sage_ns.bench.result import Result, View
 from sage_ns.bench.rows import ROWS, SAGE
+from sage_ns.bench.sheet import Sheet, as_markdown
 from sage_ns.bench.summary import (
     FIGURES,
     PAPER_ABLATIONS,
@@ -19,20 +21,8 @@ from sage_ns.bench.summary import (
     summarise,
 )
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
 _NAMES = {"psnr": "PSNR", "ssim": "SSIM", "lpips": "LPIPS"}
 _DIGITS = {"psnr": 2, "ssim": 3, "lpips": 3}
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """A table of plain text; the first column is aligned left, all others right."""
-
-    title: str
-    headings: Sequence[str]
-    rows: Sequence[Sequence[str]]
 
 
 def sheets(capture: str, results: Sequence[Result]) -> list[Sheet]:
@@ -127,28 +117,6 @@ def _cell(figure: Figure | None, digits: int) -> str:
     return f"{figure.mean:.{digits}f}{spread}"
 
 
-def as_rich(sheet: Sheet) -> Table:
-    """Convert a table for the console."""
-    from rich.table import Table
-
-    from sage_ns.system.console import escape
-
-    table = Table(title=escape(sheet.title), title_justify="left")
-    for index, heading in enumerate(sheet.headings):
-        table.add_column(heading, justify="right" if index else "left")
-    for row in sheet.rows:
-        table.add_row(*map(escape, row))
-    return table
-
-
-def as_markdown(sheet: Sheet) -> str:
-    """Return the title and the table in GitHub's Markdown."""
-    lines = [tuple(cell.replace("|", "\\|") for cell in row) for row in (sheet.headings, *sheet.rows)]
-    border = ("---", *["---:"] * (len(sheet.headings) - 1))
-    body = "\n".join("| " + " | ".join(line) + " |" for line in (lines[0], border, *lines[1:]))
-    return f"{sheet.title}\n\n{body}\n"
-
-
 def origin(results: Sequence[Result], settings: Settings) -> str:
     """Return one line with the settings, and the machines, versions and days of the figures."""
     made = [each.made_by for each in results]
@@ -165,7 +133,7 @@ def origin(results: Sequence[Result], settings: Settings) -> str:
 
 def markdown(results: Sequence[Result], settings: Settings) -> str:
     """Return all tables of all captures as one Markdown file."""
-    parts = ["# sage-bench\n", origin(results, settings) + "\n"]
+    parts = ["# sage-bench\n", origin(results, settings) + "\n", *map(as_markdown, across_sheets(results))]
     for capture in dict.fromkeys(each.capture for each in results):
         parts += [as_markdown(sheet) for sheet in sheets(capture, [r for r in results if r.capture == capture])]
     titles = ["row | description", "--- | ---", *(f"{name} | {ROWS[name].title}" for name in _rows(results))]
@@ -193,6 +161,7 @@ def as_json(results: Sequence[Result], settings: Settings, provenance: Mapping[s
         **provenance,
         "settings": asdict(settings) | {"head_model": settings.head_model and str(settings.head_model)},
         "captures": captures,
+        "over_captures": across_json(results),
     }
 
 

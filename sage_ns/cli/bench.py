@@ -22,8 +22,13 @@ class Bench:
     interrupted trainings.
     """
 
-    captures: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """capture folders"""
+    captures: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
+    """capture folders; several get a summary: mean, spread and worst of each row"""
+    panel: Literal["none", "facekit", "builtin"] = "none"
+    """add people that nobody tuned on, drawn into OUT/people, each tracked with noise and without: facekit needs the
+    environment variable SAGE_SHARED, builtin needs nothing"""
+    people: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7, 8)
+    """numbers of the panel's people"""
     out: Path = Path("outputs/bench")
     """folder to write; rows, captures and seeds can be added to a benchmark with the same settings"""
     rows: tuple[str, ...] = ()
@@ -48,14 +53,23 @@ class Bench:
         from nerfstudio.utils.rich_utils import CONSOLE
 
         from sage_ns.bench.benchmark import run_benchmark, show
+        from sage_ns.bench.folder import PEOPLE_FOLDER
         from sage_ns.bench.job import Settings
+        from sage_ns.bench.panel import draw_panel
+        from sage_ns.bench.rows import check_rows
 
         if not self.seeds or min(self.seeds) < 0:
             raise SageError(f"--seeds is {list(self.seeds)}; give one or more whole numbers >= 0.")
         head_model = None if self.head_model is None else self.head_model.expanduser().absolute()
-        settings = Settings(self.preset, self.steps, self.downscale_factor, head_model)
+        captures = self.captures
         seeds, rows = tuple(dict.fromkeys(self.seeds)), tuple(dict.fromkeys(self.rows))
-        outcome = run_benchmark(self.out, self.captures, rows, seeds, settings, CONSOLE)
+        check_rows(rows)
+        if self.panel != "none":
+            out = self.out.expanduser().absolute()
+            panel = draw_panel(self.panel, out / PEOPLE_FOLDER, tuple(dict.fromkeys(self.people)), head_model)
+            captures, head_model = (*captures, *panel.captures), panel.head_model
+        settings = Settings(self.preset, self.steps, self.downscale_factor, head_model)
+        outcome = run_benchmark(self.out, captures, rows, seeds, settings, CONSOLE)
         show(CONSOLE, outcome)
 
 

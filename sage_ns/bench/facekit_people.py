@@ -1,0 +1,127 @@
+"""Draw one FaceKit person by number, tracked with noise and without; sage-bench runs this module in its own process.
+
+    python -m sage_ns.bench.facekit_people FACEKIT OUT NUMBER
+
+FACEKIT is a folder with ``ict_facekit.npz``, ``head_model.pkl`` and the scripts ``people/``, which draw random people
+of the MIT-licensed ICT-FaceKit. OUT gets the captures ``pNNN`` and ``pNNN_exact``: the same pictures with the
+parameters that a tracker with noise finds, and with those that fit the true vertices best.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from sage_ns.errors import CaptureError
+from sage_ns.system.files import read_json, write_json
+from sage_ns.system.processes import die_with
+
+EXACT = "_exact"
+"""End of the name of a capture that is tracked without noise."""
+
+DONE_FILE = "drawn.json"
+
+SCALE, SUPERSAMPLING, TEXTURE, BANK_FRAMES = 0.25, 6, 1024, 240
+"""Size of the pictures relative to 550x802 pixels, samples per pixel along each side, pixels along the skin's texture,
+frames of the driving motion."""
+
+SCRIPTS = ("people/people.py", "people/capture.py", "ict_facekit.npz", "head_model.pkl")
+
+
+def person_name(number: int) -> str:
+    """Return the name of the capture of a person that is tracked with noise."""
+    return f"p{number:03d}"
+
+
+def settings() -> dict[str, Any]:
+    """Return everything that determines the pictures apart from the number."""
+    return {"scale": SCALE, "supersampling": SUPERSAMPLING, "texture": TEXTURE, "bank_frames": BANK_FRAMES}
+
+
+def is_drawn(folder: Path) -> bool:
+    """Return whether a capture's folder is complete and was drawn with the current settings."""
+    return read_json(folder / DONE_FILE) == settings()
+
+
+def draw_person(facekit: Path, out: Path, number: int) -> None:
+    """Draw a person; pictures that exist are not drawn again.
+
+    Args:
+        facekit: folder with the scripts and their data.
+        out: folder that gets both captures.
+        number: number of the person.
+
+    Raises:
+        CaptureError: the folder lacks a script or its data.
+    """
+    missing = [name for name in SCRIPTS if not (facekit / name).is_file()]
+    if missing:
+        raise CaptureError(f"{facekit}: found no {missing[0]}; expected the scripts and data of FaceKit's people")
+    sys.path.insert(0, str(facekit / "people"))
+    sys.dont_write_bytecode = True
+    import capture as tool  # pyright: ignore[reportMissingImports]
+    import people  # pyright: ignore[reportMissingImports]
+
+    name = people.register(number)
+    # Heads that only turn are for other methods than those of the panel: the least number that the scripts can draw.
+    options = ["--scale", SCALE, "--ss", SUPERSAMPLING, "--texture", TEXTURE, "--bank-frames", BANK_FRAMES]
+    data = [facekit / "ict_facekit.npz", facekit / "head_model.pkl"]
+    sys.argv = list(map(str, ["capture.py", *data, out, name, *options, "--mono-frames", 1]))
+    tool.main()
+    _write_exact(tool, data, out, name)
+    for each in (name, name + EXACT):
+        write_json(out / each / DONE_FILE, settings())
+
+
+def _write_exact(tool: Any, data: list[Path], out: Path, name: str) -> None:
+    """Write the capture without noise; its transforms refer to the pictures of the other one."""
+    import numpy as np
+
+    fk, model = tool.FaceKit(data[0]), tool.HeadModel(data[1])
+    jobs = [job for job in tool.plan(fk, name, 1) if not job[3]]
+    shape = tool.SubjectShape(fk, tool.SEEDS[name])
+
+    class Subject:
+        vertices = staticmethod(shape.vertices)
+
+    params, fitted, _ = tool.track(fk, model, Subject, jobs, np.random.default_rng(0), noise=False)
+    folder = out / (name + EXACT)
+    for timestep, values in params.items():
+        tool.save_npz(folder / f"flame_param/{timestep:05d}.npz", values, model)
+    canonical = tool.T.blank(model)
+    canonical["shape"], canonical["jaw_pose"] = params[0]["shape"], np.array([0.3, 0.0, 0.0])
+    tool.save_npz(folder / "canonical_flame_param.npz", canonical, model)
+    for path in sorted((out / name).glob("transforms*.json")):
+        content = read_json(path)
+        for frame in content["frames"]:
+            for key in ("file_path", "fg_mask_path"):
+                frame[key] = f"../{name}/{frame[key]}"
+        write_json(folder / path.name, content)
+    (folder / "expressions.npz").write_bytes((out / name / "expressions.npz").read_bytes())
+    write_json(folder / "tracking_report.json", {"unit": "mm: mean, rms, p95", "fit": fitted.mean(0).tolist()})
+
+
+def main(
+    facekit: Annotated[Path, tyro.conf.Positional],
+    out: Annotated[Path, tyro.conf.Positional],
+    number: Annotated[int, tyro.conf.Positional],
+    parent: int | None = None,
+) -> None:
+    """Draw one person.
+
+    Args:
+        facekit: folder with the scripts and data of FaceKit's people.
+        out: folder that gets the captures.
+        number: number of the person.
+        parent: number of the process that started this one, and with which this one ends.
+    """
+    if parent is not None:
+        die_with(parent)
+    draw_person(facekit, out, number)
+
+
+if __name__ == "__main__":
+    tyro.cli(main)

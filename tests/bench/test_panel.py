@@ -1,0 +1,76 @@
+"""Panels of people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sage_ns.bench.facekit_people import is_drawn, settings
+from sage_ns.bench.panel import draw_panel, find_facekit
+from sage_ns.errors import SageError
+from sage_ns.synthetic.studio import SyntheticCapture
+from sage_ns.system.files import write_json
+
+
+def test_bad_panels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SAGE_SHARED", raising=False)
+    with pytest.raises(SageError, match=r"no panel 'x'\. Panels: facekit, builtin"):
+        draw_panel("x", tmp_path, [1])
+    with pytest.raises(SageError, match=r"--people is \[\]"):
+        draw_panel("builtin", tmp_path, [])
+    with pytest.raises(SageError, match="set SAGE_SHARED to the folder that contains facekit/"):
+        draw_panel("facekit", tmp_path, [1])
+    monkeypatch.setenv("SAGE_SHARED", str(tmp_path))
+    with pytest.raises(SageError, match=r"facekit has no people/people.py. Set SAGE_SHARED"):
+        find_facekit()
+
+
+def test_people_that_are_kept_for_checks_are_refused(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAGE_SHARED", str(shared))
+    with pytest.raises(SageError, match="100 to 199, which are kept for checks"):
+        draw_panel("facekit", tmp_path, [5, 150])
+
+
+def test_people_that_are_there_are_not_drawn_again(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAGE_SHARED", str(shared))
+    for name in ("p007", "p007_exact"):
+        write_json(tmp_path / name / "drawn.json", settings())
+    assert is_drawn(tmp_path / "p007")
+    monkeypatch.setattr("sage_ns.bench.panel._draw_apart", lambda *_: pytest.fail("drawn again"))
+    panel = draw_panel("facekit", tmp_path, [7])
+    assert [each.name for each in panel.captures] == ["p007", "p007_exact"]
+    assert panel.head_model is not None and panel.head_model.is_file()
+
+
+def test_built_in_people_with_and_without_tracking_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[SyntheticCapture] = []
+
+    def draw(folder: Path, settings: SyntheticCapture) -> None:
+        drawn.append(settings)
+        folder.mkdir(exist_ok=True)
+
+    monkeypatch.setattr("sage_ns.bench.panel.synthesize_capture", draw)
+    panel = draw_panel("builtin", tmp_path, [1, 2])
+    assert [each.name for each in panel.captures] == ["b001", "b002", "b001_exact", "b002_exact"]
+    assert [(each.seed, each.hair, each.tracking_error) for each in drawn] == [
+        *((1, "long", 1.0), (2, "short", 1.0)),
+        *((1, "long", 0.0), (2, "short", 0.0)),
+    ]
+    draw_panel("builtin", tmp_path, [1, 2, 3])
+    assert [each.seed for each in drawn[4:]] == [3, 3]
+
+
+@pytest.mark.slow
+def test_a_facekit_person(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sage_ns.capture import read_capture
+
+    monkeypatch.setenv("SAGE_SHARED", str(shared))
+    panel = draw_panel("facekit", tmp_path, [1])
+    noisy, exact = (read_capture(each) for each in panel.captures)
+    for split in ("train", "val", "test"):
+        assert len(getattr(noisy, split)) == len(getattr(exact, split))
