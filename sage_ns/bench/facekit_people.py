@@ -24,7 +24,7 @@ EXACT = "_exact"
 
 DONE_FILE = "drawn.json"
 
-SCALE, SUPERSAMPLING, TEXTURE, BANK_FRAMES = 0.25, 6, 1024, 240
+SCALE, SUPERSAMPLING, TEXTURE, BANK_FRAMES = 0.25, 3, 512, 120
 """Size of the pictures relative to 550x802 pixels, samples per pixel along each side, pixels along the skin's texture,
 frames of the driving motion."""
 
