@@ -77,7 +77,7 @@ def plain(value: Any) -> Any:
 
 def read_settings(kind: type[SomeSettings], content: Mapping[str, Any]) -> SomeSettings:
     """Return settings from their JSON."""
-    values = {name: tuple(each) if isinstance(each, list) else each for name, each in content.items()}
+    values: dict[str, Any] = {name: tuple(each) if isinstance(each, list) else each for name, each in content.items()}
     head_model = values.pop("head_model")
     return kind(**values, head_model=None if head_model is None else Path(head_model))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import os
 import re
 import socket
@@ -51,11 +51,18 @@ def open_workplace(cluster: str, cores: int | None, console: Console) -> Iterato
     if cluster == NONE:
         yield ThisMachine(cores)
         return
+    address = os.environ.get("RAY_ADDRESS") or LOCAL if cluster == AUTO else cluster
+    # Before Ray is loaded, which takes seconds.
+    parts = _parts_of(address) if address not in (LOCAL, AUTO) else None
+    if importlib.util.find_spec("ray") is None:
+        raise SageError(f"--cluster needs Ray, which is not installed. Run: {_INSTALL}")
+    if parts is not None:
+        _check_listens(address, *parts)
     from sage_ns.jobs.ray_cluster import RayCluster
 
     with light_ray() as ray:
         try:
-            _connect(ray, os.environ.get("RAY_ADDRESS") or LOCAL if cluster == AUTO else cluster)
+            _connect(ray, address)
             workplace = RayCluster(ray, cores)
             console.print(f"Ray: {escape(workplace.describe())}", soft_wrap=True)
             yield workplace
@@ -70,9 +77,6 @@ def light_ray() -> Iterator[Any]:
     Ray needs jsonschema, which takes all packages for checking formats that it finds. One of them, rfc3987_syntax,
     compiles a grammar for five seconds in every process; nerfstudio's notebooks install it, and Ray does not need it.
     In these processes its import fails, and jsonschema goes on without it.
-
-    Raises:
-        SageError: Ray is not installed.
     """
     before = {name: os.environ.get(name) for name in (*_SETTINGS, "PYTHONPATH")}
     with temporary_folder("ray") as folder:
@@ -82,10 +86,6 @@ def light_ray() -> Iterator[Any]:
         sys.modules.setdefault(_SLOW, None)  # type: ignore[arg-type]  # its import fails in this process, too
         try:
             yield importlib.import_module("ray")
-        except ModuleNotFoundError as error:
-            if error.name != "ray":
-                raise
-            raise SageError(f"--cluster needs Ray, which is not installed. Run: {_INSTALL}") from error
         finally:
             if sys.modules.get(_SLOW, ...) is None:
                 del sys.modules[_SLOW]
@@ -105,8 +105,6 @@ def _connect(ray: Any, address: str) -> None:
     options: dict[str, Any] = {"logging_level": "error", "log_to_driver": False, "configure_logging": False}
     if address == LOCAL:
         options |= _of_local_ray()
-    elif address != AUTO:
-        _check_address(address)
     for trial in range(1, _TRIES_TO_START + 1):
         try:
             ray.init(address, **options)
@@ -138,11 +136,11 @@ def _of_local_ray() -> dict[str, Any]:
     }
 
 
-def _check_address(address: str) -> None:
-    """Refuse an address that is none, or where nobody listens: Ray itself would try for minutes.
+def _parts_of(address: str) -> tuple[str, int]:
+    """Return host and port of an address.
 
     Raises:
-        SageError: names the address and what to give.
+        SageError: it is none; says what to give.
     """
     parts = re.fullmatch(r"\[?(?P<host>[^\s/]+?)\]?:(?P<port>\d{1,5})", address)
     if parts is None or int(parts["port"]) > 65535:
@@ -150,8 +148,17 @@ def _check_address(address: str) -> None:
             f"--cluster {address}: expected none, auto or HOST:PORT, as 'ray start --head' prints it (ray:// addresses "
             "are not supported: run this command on a machine of the cluster)."
         )
+    return parts["host"], int(parts["port"])
+
+
+def _check_listens(address: str, host: str, port: int) -> None:
+    """Refuse an address where nobody listens: Ray itself would try for minutes.
+
+    Raises:
+        SageError: names the address.
+    """
     try:
-        socket.create_connection((parts["host"], int(parts["port"])), _SECONDS_TO_CONNECT).close()
+        socket.create_connection((host, port), _SECONDS_TO_CONNECT).close()
     except OSError as error:
         raise SageError(
             f"--cluster {address}: nobody answers there ({error.strerror or error}). Start it: ray start --head"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 from sage_ns.jobs.display import Display
@@ -82,8 +82,8 @@ def reason_of(end: Exit, tries: int = 1) -> str:
     return f"{reason}, {tries} times" if tries > 1 else reason
 
 
-def run_all(tasks: Sequence[Task], workplace: Workplace, display: Display) -> Iterator[Ended]:
-    """Run all tasks; yields each outcome as soon as it is known. Closing the iterator stops the running tasks.
+def run_all(tasks: Sequence[Task], workplace: Workplace, display: Display) -> Generator[Ended, None, None]:
+    """Run all tasks; yields each outcome as soon as it is known. Closing the generator stops the running tasks.
 
     Raises:
         SageError: no machine is left.

@@ -103,7 +103,7 @@ def test_an_error_stops_what_runs(tmp_path: Path) -> None:
     tasks = tasks_of("abc", tmp_path)
     outcomes = run_all(tasks, place, Display(Console(file=io.StringIO()), "row", ("row", "of"), tasks))
     assert next(outcomes).task is tasks[0] and not place.stopped
-    outcomes.close()  # type: ignore[attr-defined]
+    outcomes.close()
     assert place.stopped and "+c" not in place.told
 
 
