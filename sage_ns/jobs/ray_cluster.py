@@ -25,6 +25,10 @@ from sage_ns.system.leftovers import unfinished_name
 _SECONDS_TO_LOOK = 120
 """Time that machines have to start a worker and look at the files."""
 _SECONDS_PER_REFRESH = 1.0
+_SECONDS_AFTER_LOSS = 30.0
+"""Time that a machine gets no task after it has lost one: for some seconds Ray takes a dead machine for alive, and the
+task would be lost there again."""
+_SECONDS_TO_CANCEL = SECONDS_TO_STOP + 15
 _SECONDS_WITHOUT_MACHINES = 120.0
 """Time that a cluster has to come back after its last machine is gone."""
 
@@ -93,6 +97,7 @@ class RayCluster:
         self._machines = machines_of(nodes, self.device, cores)
         self._read = self._had_machines = time.monotonic()
         self._looked: dict[str, str] = {}
+        self._lost: dict[str, float] = {}
         self._files: tuple[Path, tuple[Path, ...]] | None = None
         self._running: dict[Any, tuple[Task, Machine]] = {}
         if not self._machines:
@@ -129,7 +134,9 @@ class RayCluster:
         """
         self._refresh()
         taken = [machine.node for _, machine in self._running.values()]
-        free = [machine for machine in self._machines if taken.count(machine.node) < machine.num_places]
+        soon = time.monotonic() - _SECONDS_AFTER_LOSS
+        usable = [each for each in self._machines if self._lost.get(each.node, soon) <= soon]
+        free = [each for each in usable if taken.count(each.node) < each.num_places]
         if not free:
             return None
         machine = min(free, key=lambda each: taken.count(each.node))
@@ -154,7 +161,7 @@ class RayCluster:
         try:
             for each in running:
                 self._ray.cancel(each)
-            left = self._ray.wait(running, num_returns=len(running), timeout=SECONDS_TO_STOP)[1] if running else []
+            left = self._ray.wait(running, num_returns=len(running), timeout=_SECONDS_TO_CANCEL)[1] if running else []
         except KeyboardInterrupt:
             left = running
         for each in left:
@@ -168,9 +175,11 @@ class RayCluster:
         except errors.RayTaskError as error:  # an error of this module on the other machine: a full disk, no folder
             return Exit(task, 1, failure_of(task.folder) or f"{machine.name}: {error.cause or error}")
         except errors.OutOfMemoryError:
-            return Exit(task, None, f"the memory of {machine.name} was full")
+            reason = f"the memory of {machine.name} was full"
         except errors.RayError as error:
-            return Exit(task, None, f"its worker on {machine.name} is gone ({type(error).__name__})")
+            reason = f"its worker on {machine.name} is gone ({type(error).__name__})"
+        self._lost[machine.node] = time.monotonic()
+        return Exit(task, None, reason)
 
     def _refresh(self) -> None:
         """Read again, once a second, which machines there are; new ones must see the files, too."""

@@ -8,7 +8,7 @@ import re
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from rich.console import Console
@@ -19,7 +19,7 @@ from sage_ns.jobs import ray_cluster
 from sage_ns.jobs.cluster import light_ray
 from sage_ns.jobs.display import Display
 from sage_ns.jobs.queue import run_all
-from sage_ns.jobs.ray_cluster import RayCluster, machines_of
+from sage_ns.jobs.ray_cluster import Machine, RayCluster, machines_of
 from sage_ns.jobs.task import Task
 from tests.jobs.fake import fake_task, starts_of, state_of
 
@@ -59,6 +59,61 @@ def test_nodes_of_one_host_have_names_of_their_own() -> None:
     assert names == ["a#node1n", "a#node2n", "host3"]
 
 
+class Watched(Display):
+    """A display that also looks at something whenever it may draw."""
+
+    def __init__(self, tasks: list[Task], look: Callable[[], object]) -> None:
+        self.text = io.StringIO()
+        super().__init__(Console(file=self.text, width=200), "row", ("row", "of"), tasks)
+        self._look = look
+
+    def update(self, now: bool = False) -> None:
+        super().update(now)
+        self._look()
+
+
+class NoRay:
+    """As much of Ray as tells where tasks go: the first one is lost, and its dead machine still counts as alive."""
+
+    class exceptions:  # noqa: N801
+        class RayError(Exception): ...
+
+        class RayTaskError(RayError): ...
+
+        class OutOfMemoryError(RayError): ...
+
+    def nodes(self) -> list[dict[str, Any]]:
+        return [node(1), node(2)]
+
+    def wait(self, references: list[str], **_: object) -> tuple[list[str], list[str]]:
+        return references[:1], references[1:]
+
+    def get(self, reference: str) -> int:
+        if reference == "1 on host1":
+            raise self.exceptions.RayError
+        return 0
+
+
+def test_a_lost_task_goes_to_another_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[str] = []
+
+    class Bound:
+        def __init__(self, machine: Machine) -> None:
+            self.machine = machine
+
+        def remote(self, *_: object) -> str:
+            started.append(f"{len(started) + 1} on {self.machine.name}")
+            return started[-1]
+
+    monkeypatch.setattr(RayCluster, "_bound", lambda _self, _work, machine, **_options: Bound(machine))
+    tasks = [Task((name, "one"), "none", tmp_path / name, "all") for name in "ab"]
+    display = Watched(tasks, lambda: None)
+    ended = list(run_all(tasks, RayCluster(cast(Any, NoRay()), None), display))
+    assert [each.reason for each in ended] == ["", ""]
+    assert started == ["1 on host1", "2 on host2", "3 on host2"]
+    assert "a, one: lost on host1 (its worker on host1 is gone (RayError)); it starts again" in display.text.getvalue()
+
+
 class TwoNodes:
     """Two nodes of one core each, and the workplace that they make."""
 
@@ -87,19 +142,6 @@ def cluster() -> Iterator[TwoNodes]:
             yield nodes
         finally:
             nodes.close()
-
-
-class Watched(Display):
-    """A display that also looks at something whenever it may draw."""
-
-    def __init__(self, tasks: list[Task], look: Callable[[], object]) -> None:
-        self.text = io.StringIO()
-        super().__init__(Console(file=self.text, width=200), "row", ("row", "of"), tasks)
-        self._look = look
-
-    def update(self, now: bool = False) -> None:
-        super().update(now)
-        self._look()
 
 
 def step_of(task: Task) -> int:
