@@ -15,7 +15,9 @@ PACKAGE = Path(sage_ns.__file__).parent
 
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("cli",),
+    ("batch",),
     ("bench",),
+    ("jobs",),
     ("plugin",),
     ("viewer",),
     ("tracking",),

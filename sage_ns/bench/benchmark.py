@@ -1,9 +1,11 @@
-"""Run of a benchmark, each row in a process of its own, with tables that are updated after every row."""
+"""Run of a benchmark, each row a job of its own, with tables that are updated after every row."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -13,14 +15,18 @@ from sage_ns.bench.across_table import across_sheets
 from sage_ns.bench.comparison import COMPARED, write_comparison
 from sage_ns.bench.fingerprint import fingerprint
 from sage_ns.bench.folder import BenchmarkFolder
-from sage_ns.bench.job import Job, Settings, settled
+from sage_ns.bench.job import Job, Settings, on_device, settled
 from sage_ns.bench.plan import Planner
 from sage_ns.bench.provenance import provenance
 from sage_ns.bench.result import RESULT_FILE, Result
 from sage_ns.bench.rows import ROWS
 from sage_ns.bench.sheet import as_rich
-from sage_ns.bench.worker import Display, run_apart
+from sage_ns.bench.training import progress_of
 from sage_ns.errors import SageError
+from sage_ns.jobs.display import Display
+from sage_ns.jobs.queue import run_all
+from sage_ns.jobs.task import Task
+from sage_ns.jobs.workplace import ThisMachine, Workplace
 from sage_ns.system.console import escape
 from sage_ns.system.files import write_json, write_text
 
@@ -49,10 +55,11 @@ def run_benchmark(
     seeds: Sequence[int],
     settings: Settings,
     console: Console,
+    workplace: Workplace | None = None,
 ) -> Outcome:
     """Train and evaluate unfinished rows; write table.md, results.json and a comparison for each capture.
 
-    A row that fails is reported, and the next one starts.
+    A row that fails is reported, and the others go on.
 
     Args:
         out: folder of the benchmark: a new one, or that of an earlier run with the same settings.
@@ -61,6 +68,7 @@ def run_benchmark(
         seeds: seeds; every row is trained once with each.
         settings: settings of all rows.
         console: console for progress.
+        workplace: where the rows run; None = on this machine, one after the other.
 
     Raises:
         SageError: a folder, capture, row or setting cannot be used; nothing has been trained or written.
@@ -68,11 +76,13 @@ def run_benchmark(
     captures = [capture.expanduser().absolute() for capture in captures]
     folder = BenchmarkFolder(out.expanduser().absolute())
     folder.check_captures(captures)
+    workplace = ThisMachine() if workplace is None else workplace
+    settings = on_device(settings, workplace.device)
     planner = Planner(folder.path, settings)
     jobs = planner.plan(captures, rows, seeds)
     settings = replace(settings, preset=settled(jobs[0].training_config()).preset)
     with folder.claimed(captures, settings):
-        done, failed = _run_unfinished(planner, folder, captures, jobs, settings, console)
+        done, failed = _run_unfinished(planner, folder, captures, jobs, settings, console, workplace)
         comparisons = [path for capture in captures if (path := _compare(folder, capture, seeds[0], done)) is not None]
     return Outcome(
         results=tuple(result for _, result in done),
@@ -91,24 +101,52 @@ def _run_unfinished(
     jobs: Sequence[Job],
     settings: Settings,
     console: Console,
+    workplace: Workplace,
 ) -> tuple[list[tuple[Job, Result]], list[Job]]:
     """Run the jobs that have no result; return all results, those of earlier runs included, and the failed jobs."""
     done = _earlier_results(planner, folder.path, captures, jobs)
+    order = {job.folder: number for number, job in enumerate([*(job for job, _ in done), *jobs])}
+    tasks = {_task(job): job for job in jobs}
     failed: list[Job] = []
-    with Display(console, len(jobs)) as display:
-        for job in jobs:
+    with Display(console, "row", ("row", "capture", "seed"), list(tasks)) as display:
+
+        def keep(task: Task, result: Result, line: str) -> None:
+            done.append((tasks[task], result))
+            done.sort(key=lambda each: order[each[0].folder])
+            _write_tables(folder.path, [each for _, each in done], settings)
+            display.succeeded(task, line)
+
+        waiting = []
+        for task, job in tasks.items():
             result = finished(job)
             if result is None:
-                result = finished(job) if run_apart(job, display) else None
+                waiting.append(task)
             else:
-                display.print_line(job, "done before")
-            if result is None:
-                failed.append(job)
-            else:
-                done.append((job, result))
-                _write_tables(folder.path, [each for _, each in done], settings)
-            display.advance()
+                keep(task, result, "done before")
+        if waiting:
+            workplace.check(folder.path, [*captures, *filter(None, [settings.head_model])])
+        for task in waiting:
+            tasks[task].save()
+        with closing(run_all(waiting, workplace, display)) as outcomes:
+            for outcome in outcomes:
+                result = finished(tasks[outcome.task]) if outcome.succeeded else None
+                if result is None:
+                    failed.append(tasks[outcome.task])
+                    display.failed(outcome.task, outcome.reason)
+                else:
+                    keep(outcome.task, result, f"{outcome.seconds:.0f} s")
     return done, failed
+
+
+def _task(job: Job) -> Task:
+    """Return what runs a job; jobs that share a training share a group, and the first of them trains."""
+    return Task(
+        cells=(job.row, job.capture.name, f"seed {job.seed}"),
+        module="sage_ns.bench.run",
+        folder=job.folder,
+        group=str(job.training_folder),
+        progress=partial(progress_of, job.training_folder, "evaluating"),
+    )
 
 
 def finished(job: Job) -> Result | None:

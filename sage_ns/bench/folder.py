@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,14 +31,7 @@ class BenchmarkFolder:
         Raises:
             SageError: there are no captures, or two have the same name.
         """
-        if not captures:
-            raise SageError("There is no capture to run on. Name at least one folder.")
-        names = [capture.name for capture in captures]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise SageError(
-                f"Two captures are called '{twice[0]}'. Rename one, or run them with an --out of their own."
-            )
+        check_names(captures, "--out")
 
     @contextmanager
     def claimed(self, captures: Sequence[Path], settings: Settings) -> Iterator[None]:
@@ -64,26 +57,12 @@ class BenchmarkFolder:
         mine = {name: getattr(settings, name) for name in ("preset", "steps", "downscale_factor")}
         content = read_json(self.path / BENCHMARK_FILE)
         if content is None:
-            if self.path.is_dir() and any(not _is_own(path) for path in self.path.iterdir()):
+            if self.path.is_dir() and any(not is_own(path) for path in self.path.iterdir()):
                 raise SageError(f"--out {self.path} is not empty and not a folder of sage-bench. Name another folder.")
             content = {"settings": mine, "captures": {}, "comparisons": {}}
-        different = [
-            f"{name} {content['settings'][name]}, not {mine[name]}"
-            for name in mine
-            if content["settings"][name] != mine[name]
-        ]
-        if different:
-            raise SageError(
-                f"--out {self.path} belongs to another benchmark: {'; '.join(different)}. "
-                "Give the same settings to continue it, or another folder."
-            )
+        refuse_other_settings(f"--out {self.path} belongs to another benchmark", content["settings"], mine, tuple(mine))
         for capture in captures:
-            known = Path(content["captures"].get(capture.name, capture))
-            if known != capture and known.is_dir():
-                raise SageError(
-                    f"--out {self.path} already has a capture '{capture.name}', from {known}, not {capture}. "
-                    "Name another folder."
-                )
+            refuse_other_capture(f"--out {self.path}", Path(content["captures"].get(capture.name, capture)), capture)
             content["captures"][capture.name] = str(capture)
         return content
 
@@ -104,6 +83,56 @@ class BenchmarkFolder:
         write_json(self.path / BENCHMARK_FILE, content)
 
 
-def _is_own(path: Path) -> bool:
-    """Return whether a benchmark that was killed at its start, or while it drew a panel, has left this file."""
+def check_names(captures: Sequence[Path], option: str) -> None:
+    """Check that there are captures and that their names, and so their folders, differ.
+
+    Args:
+        captures: folders of captures.
+        option: option that names the folder of outputs, for the message.
+
+    Raises:
+        SageError: there are no captures, or two have the same name.
+    """
+    if not captures:
+        raise SageError("There is no capture to run on. Name at least one folder.")
+    names = [capture.name for capture in captures]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise SageError(f"Two captures are called '{twice[0]}'. Rename one, or run them with an {option} of their own.")
+
+
+def refuse_other_settings(
+    problem: str, known: Mapping[str, Any], mine: Mapping[str, Any], names: Sequence[str]
+) -> None:
+    """Refuse settings that differ from those of a folder's earlier run.
+
+    Args:
+        problem: begin of the message.
+        known: settings of the earlier run.
+        mine: settings of this run.
+        names: settings to compare.
+
+    Raises:
+        SageError: settings differ; names them.
+    """
+    different = [f"{name} {known.get(name)}, not {mine[name]}" for name in names if known.get(name) != mine[name]]
+    if different:
+        advice = "Give the same settings to continue it, or another folder."
+        raise SageError(f"{problem}: {'; '.join(different)}. {advice}")
+
+
+def refuse_other_capture(folder: str, known: Path, capture: Path) -> None:
+    """Refuse a capture that has the name of another one in a folder, unless that one has moved.
+
+    Raises:
+        SageError: the other one is still there.
+    """
+    if known != capture and known.is_dir():
+        raise SageError(
+            f"{folder} already has a capture '{capture.name}', from {known}, not {capture}. Name another folder."
+        )
+
+
+def is_own(path: Path) -> bool:
+    """Return whether a benchmark or a batch that was killed at its start, or while it drew a panel, has left this."""
     return path.name in (LOCK_FILE, PEOPLE_FOLDER) or is_unfinished(path)

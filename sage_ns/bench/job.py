@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from sage_ns.bench.rows import ROWS
 from sage_ns.errors import SageError
+from sage_ns.jobs.workplace import Device
 from sage_ns.plugin.methods import configured
 from sage_ns.plugin.trainer import SageTrainerConfig
 from sage_ns.system.files import read_json, write_json
@@ -34,6 +36,50 @@ class Settings:
     """shrink the pictures by this factor"""
     head_model: Path | None = None
     """head model file; None = search near each capture"""
+    device: Device | None = None
+    """device of all jobs; None = the one that torch finds where they run"""
+
+    def check_device(self) -> None:
+        """Check, where a job runs, that its device is there.
+
+        Raises:
+            SageError: torch finds another one.
+        """
+        found = "cuda" if torch.cuda.is_available() else "cpu"
+        if self.device not in (None, found):
+            raise SageError(
+                f"The job needs the device {self.device}, but torch finds {found} on {platform.node()}. Install a "
+                "torch for its GPU there, or start Ray there with --num-gpus 0."
+            )
+
+
+SomeSettings = TypeVar("SomeSettings", bound=Settings)
+
+
+def on_device(settings: SomeSettings, device: Device | None) -> SomeSettings:
+    """Return settings for a device: it chooses the preset if that is auto, not the machine that plans."""
+    if device is None:
+        return settings
+    preset = ("paper" if device == "cuda" else "small") if settings.preset == "auto" else settings.preset
+    return replace(settings, device=device, preset=preset)
+
+
+def plain(value: Any) -> Any:
+    """Return a dataclass, a mapping or a sequence as JSON has it, with paths as strings."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
+    if isinstance(value, Mapping):
+        return {name: plain(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(each) for each in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def read_settings(kind: type[SomeSettings], content: Mapping[str, Any]) -> SomeSettings:
+    """Return settings from their JSON."""
+    values: dict[str, Any] = {name: tuple(each) if isinstance(each, list) else each for name, each in content.items()}
+    head_model = values.pop("head_model")
+    return kind(**values, head_model=None if head_model is None else Path(head_model))
 
 
 @dataclass(frozen=True)
@@ -87,32 +133,17 @@ class Job:
 
     def _config(self, of_row: Mapping[str, Any]) -> SageTrainerConfig:
         row = ROWS[self.row]
-        overrides = {
-            "output_dir": self.training_folder.parent,
-            "experiment_name": self.training_folder.name,
-            "timestamp": RUN_NAME,
-            "vis": "tensorboard",
-            "machine.seed": self.seed,
-            "machine.device_type": "cuda" if torch.cuda.is_available() else "cpu",
-            "max_num_iterations": self.settings.steps,
-            "steps_per_eval_image": 0,
-            "pipeline.datamanager.dataparser.downscale_factor": self.settings.downscale_factor,
-            "pipeline.datamanager.dataparser.frames": row.frames,
-        }
+        overrides = {"pipeline.datamanager.dataparser.frames": row.frames, **of_row}
         try:
-            return configured(
-                row.method, self.capture, self.settings.head_model, self.settings.preset, {**overrides, **of_row}
+            return config_of_training(
+                row.method, self.capture, self.training_folder, self.seed, self.settings, overrides
             )
         except SageError as error:
             raise SageError(f"The row '{self.row}' cannot be set up: {error}") from error
 
     def save(self) -> None:
         """Write the job into its folder, for the process that runs it."""
-        content: dict[str, Any] = asdict(self)
-        content |= {"out": str(self.out), "capture": str(self.capture)}
-        if self.settings.head_model is not None:
-            content["settings"]["head_model"] = str(self.settings.head_model)
-        write_json(self.folder / JOB_FILE, content)
+        write_json(self.folder / JOB_FILE, plain(self))
 
     @classmethod
     def load(cls, folder: Path) -> Job:
@@ -124,14 +155,38 @@ class Job:
         content = read_json(folder / JOB_FILE)
         if content is None:
             raise SageError(f"{folder / JOB_FILE} is not a job of a benchmark; sage-bench writes and starts jobs.")
-        settings = content.pop("settings")
-        head_model = settings.pop("head_model")
-        return cls(
-            out=Path(content.pop("out")),
-            capture=Path(content.pop("capture")),
-            settings=Settings(**settings, head_model=None if head_model is None else Path(head_model)),
-            **content,
-        )
+        settings = read_settings(Settings, content.pop("settings"))
+        return cls(Path(content.pop("out")), Path(content.pop("capture")), settings=settings, **content)
+
+
+def config_of_training(
+    method: str, capture: Path, folder: Path, seed: int, settings: Settings, overrides: Mapping[str, Any]
+) -> SageTrainerConfig:
+    """Return the config of a training whose run is ``folder/METHOD/training``.
+
+    Args:
+        method: name of a method of ns-train.
+        capture: absolute folder of the capture.
+        folder: absolute folder of the training.
+        seed: random seed.
+        settings: sizes and files.
+        overrides: further settings by dotted name.
+
+    Raises:
+        SageError: there is no such method or setting.
+    """
+    common = {
+        "output_dir": folder.parent,
+        "experiment_name": folder.name,
+        "timestamp": RUN_NAME,
+        "vis": "tensorboard",
+        "machine.seed": seed,
+        "machine.device_type": "cuda" if torch.cuda.is_available() else "cpu",
+        "max_num_iterations": settings.steps,
+        "steps_per_eval_image": 0,
+        "pipeline.datamanager.dataparser.downscale_factor": settings.downscale_factor,
+    }
+    return configured(method, capture, settings.head_model, settings.preset, {**common, **overrides})
 
 
 def settled(config: SageTrainerConfig) -> SageTrainerConfig:

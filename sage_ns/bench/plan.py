@@ -12,6 +12,7 @@ from sage_ns.bench.fingerprint import capture_fingerprint, fingerprint
 from sage_ns.bench.job import Job, Settings, settled
 from sage_ns.bench.rows import ROWS, check_rows
 from sage_ns.errors import SageError
+from sage_ns.jobs.workplace import Device
 from sage_ns.plugin.trainer import SageTrainerConfig
 
 
@@ -58,8 +59,11 @@ class Planner:
         if moments not in self._read:
             datamanager: Any = training.pipeline.datamanager
             self._read[moments] = capture_fingerprint(datamanager.dataparser.setup())
-        training_key = fingerprint(__version__, _relevant_settings(training), self._read[moments])
-        return replace(job, training_key=training_key, key=fingerprint(training_key, _relevant_settings(drawing)))
+        device = self.settings.device
+        training_key = key_of_training(training, self._read[moments], device)
+        return replace(
+            job, training_key=training_key, key=fingerprint(training_key, _relevant_settings(drawing, device))
+        )
 
     def _sharing(self, job: Job) -> Job:
         """Return the job with the training of the first row that has the same training."""
@@ -77,7 +81,18 @@ class Planner:
         return job
 
 
-def _relevant_settings(config: SageTrainerConfig) -> dict[str, Any]:
+def key_of_training(config: SageTrainerConfig, capture_key: str, device: Device | None) -> str:
+    """Return the fingerprint of all inputs of a training.
+
+    Args:
+        config: settled config.
+        capture_key: fingerprint of the capture.
+        device: device that trains; None = the config's.
+    """
+    return fingerprint(__version__, _relevant_settings(config, device), capture_key)
+
+
+def _relevant_settings(config: SageTrainerConfig, device: Device | None) -> dict[str, Any]:
     """Return the settings of a settled config that figures depend on: all except paths and logging."""
     pipeline: Any = config.pipeline
     datamanager = replace(
@@ -92,5 +107,5 @@ def _relevant_settings(config: SageTrainerConfig) -> dict[str, Any]:
         "optimizers": config.optimizers,
         "steps": config.max_num_iterations,
         "seed": config.machine.seed,
-        "device": config.machine.device_type,
+        "device": device or config.machine.device_type,
     }

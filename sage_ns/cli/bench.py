@@ -10,6 +10,7 @@ import tyro
 from rich.console import Console
 
 from sage_ns.cli.explained import explained
+from sage_ns.cli.options import CLUSTER, CORES_PER_JOB
 from sage_ns.errors import SageError
 
 
@@ -19,7 +20,7 @@ class Bench:
 
     Writes to OUT: table.md and results.json; comparison.png for each capture; and for each row and seed the training
     run, its log and metrics.json (figures of every picture). The same command skips finished rows and resumes
-    interrupted trainings.
+    interrupted trainings. With --cluster, rows run at the same time, on one machine or many.
     """
 
     captures: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
@@ -43,6 +44,8 @@ class Bench:
     """divide width and height of the pictures by this whole number"""
     head_model: Path | None = None
     """head model file of all captures; default: the one found beside each capture"""
+    cluster: Annotated[str, tyro.conf.arg(help=CLUSTER)] = "none"
+    cores_per_job: Annotated[int | None, tyro.conf.arg(help=CORES_PER_JOB)] = None
 
     def run(self) -> None:
         """Run the benchmark and print its tables.
@@ -57,6 +60,7 @@ class Bench:
         from sage_ns.bench.job import Settings
         from sage_ns.bench.panel import draw_panel
         from sage_ns.bench.rows import check_rows
+        from sage_ns.jobs.cluster import open_workplace
 
         if not self.seeds or min(self.seeds) < 0:
             raise SageError(f"--seeds is {list(self.seeds)}; give one or more whole numbers >= 0.")
@@ -69,7 +73,8 @@ class Bench:
             panel = draw_panel(self.panel, out / PEOPLE_FOLDER, tuple(dict.fromkeys(self.people)), head_model)
             captures, head_model = (*captures, *panel.captures), panel.head_model
         settings = Settings(self.preset, self.steps, self.downscale_factor, head_model)
-        outcome = run_benchmark(self.out, captures, rows, seeds, settings, CONSOLE)
+        with open_workplace(self.cluster, self.cores_per_job, CONSOLE) as workplace:
+            outcome = run_benchmark(self.out, captures, rows, seeds, settings, CONSOLE, workplace)
         show(CONSOLE, outcome)
 
 

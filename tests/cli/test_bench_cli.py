@@ -40,7 +40,7 @@ def test_two_rows_then_nothing_left_to_do(
     assert len(json.loads((folder / "metrics.json").read_text())["reenactment"]) == 3
     assert "Training Finished" in (folder / "log.txt").read_text()
 
-    monkeypatch.setattr("sage_ns.bench.benchmark.run_apart", refuse)
+    monkeypatch.setattr("sage_ns.jobs.workplace.ThisMachine.start", refuse)
     monkeypatch.setattr("sage_ns.bench.comparison.trained_pipeline", refuse)
     main([*common, "--rows", "surfels-single"])
     printed = capsys.readouterr().out
@@ -66,7 +66,7 @@ def test_a_row_that_fails_is_reported(
     program = tmp_path / "python"
     program.write_text("#!/bin/sh\necho something is broken\nexit 3\n")
     program.chmod(0o755)
-    monkeypatch.setattr("sage_ns.bench.worker.sys.executable", str(program))
+    monkeypatch.setattr("sage_ns.jobs.process.sys.executable", str(program))
     with pytest.raises(SystemExit) as stopped:
         main([str(capture), "--out", str(tmp_path / "out"), "--rows", "surfels-single", "surfels-multi"])
     assert stopped.value.code == 1
@@ -102,7 +102,7 @@ def test_bad_input_is_refused_before_anything_is_done(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("sage_ns.bench.benchmark.run_apart", refuse)
+    monkeypatch.setattr("sage_ns.jobs.workplace.ThisMachine.start", refuse)
     given = [each.format(tmp=tmp_path, capture=capture) for each in arguments]
     if "--out" not in given:
         given += ["--out", str(tmp_path / "out")]
