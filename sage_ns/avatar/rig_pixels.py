@@ -22,9 +22,7 @@ def shown_triangles(
     return hits.reshape(camera.height, camera.width).to(camera.intrinsics.device)
 
 
-def pixels_on(
-    shown: Int64[Tensor, "h w"], triangles: Bool[Tensor, "num_triangles"]
-) -> Bool[Tensor, "h w"]:
+def pixels_on(shown: Int64[Tensor, "h w"], triangles: Bool[Tensor, "num_triangles"]) -> Bool[Tensor, "h w"]:
     """Return which pixels show one of the marked triangles, where ``shown`` is what `shown_triangles` returned."""
     return triangles.to(shown.device)[shown.clamp_min(0)] & (shown >= 0)
 

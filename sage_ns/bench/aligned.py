@@ -166,9 +166,7 @@ def _probes(like: Tensor) -> Float[Tensor, "6 6"]:
     return _PROBE * torch.eye(6, device=like.device, dtype=like.dtype)
 
 
-def _moved_camera(
-    camera: PinholeCamera, step: Float[Tensor, "6"], center: Float[Tensor, "3"]
-) -> PinholeCamera:
+def _moved_camera(camera: PinholeCamera, step: Float[Tensor, "6"], center: Float[Tensor, "3"]) -> PinholeCamera:
     """Return the camera that sees the unmoved head as ``camera`` sees it after ``step`` about ``center``."""
     moved = torch.eye(4).to(camera.T_camera_world)
     moved[:3, :3] = axis_angle_to_matrix(step[3:] / _LEVER)
@@ -176,9 +174,7 @@ def _moved_camera(
     return replace(camera, T_camera_world=camera.T_camera_world @ moved)
 
 
-def _solved(
-    hessian: Float[Tensor, "6 6"], gradient: Float[Tensor, "6"], damping: float
-) -> Float[Tensor, "6"]:
+def _solved(hessian: Float[Tensor, "6 6"], gradient: Float[Tensor, "6"], damping: float) -> Float[Tensor, "6"]:
     """Return the step, shift and turn [metres]; directions that change no pixel stay at 0."""
     diagonal = hessian.diagonal()
     floor = 1e-9 * diagonal.max().clamp_min(1e-30)
@@ -192,4 +188,6 @@ def _bounded(vector: Float[Tensor, "3"], largest: float) -> Float[Tensor, "3"]:
 def _grown(mask: Float[Tensor, "h w 1"]) -> Float[Tensor, "h w 1"]:
     """Return the mask and a border around it, where a head at a wrong place would be drawn."""
     reach = max(2, round(MARGIN * mask.shape[0]))
-    return torch.nn.functional.max_pool2d(mask.permute(2, 0, 1), 2 * reach + 1, stride=1, padding=reach).permute(1, 2, 0)
+    return torch.nn.functional.max_pool2d(mask.permute(2, 0, 1), 2 * reach + 1, stride=1, padding=reach).permute(
+        1, 2, 0
+    )

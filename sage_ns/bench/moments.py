@@ -73,7 +73,9 @@ class MomentRuler:
     @cached_property
     def _rest(self) -> Float[Tensor, "num_vertices 3"]:
         template = self._rig.v_template
-        return self._rig.vertices(template.new_zeros(FlameParams.EXPRESSION.start + self._rig.head_model.num_expression))
+        return self._rig.vertices(
+            template.new_zeros(FlameParams.EXPRESSION.start + self._rig.head_model.num_expression)
+        )
 
     @cached_property
     def _counted(self) -> Tensor:
@@ -93,7 +95,9 @@ class MomentRuler:
         """Return the mean distance [metres] between facing points of the lips; None if the rig has no lips."""
         if self._lips is None:
             return None
-        upper, lower = (vertices[torch.from_numpy(rim).to(vertices.device)] for rim in (self._lips.upper, self._lips.lower))
+        upper, lower = (
+            vertices[torch.from_numpy(rim).to(vertices.device)] for rim in (self._lips.upper, self._lips.lower)
+        )
         return float((upper - lower).norm(dim=-1).mean())
 
 

@@ -109,8 +109,8 @@ def enclosed(pixels: Bool[Tensor, "h w"]) -> Bool[Tensor, "h w"]:
         return pixels
     reach = max(1.0, GAP * drawn.shape[0])
     room = int(np.ceil(reach)) + 1  # so that nothing touches the border, from which the shrinking would not start
-    grown = ndimage.distance_transform_edt(~np.pad(drawn, room)) <= reach
-    filled = ndimage.distance_transform_edt(ndimage.binary_fill_holes(grown)) > reach
+    grown = _distance_inside(~np.pad(drawn, room)) <= reach
+    filled = _distance_inside(np.asarray(ndimage.binary_fill_holes(grown))) > reach
     return torch.from_numpy(filled[room:-room, room:-room] | drawn).to(pixels.device)
 
 
@@ -126,8 +126,13 @@ def hair_outline(
     if not inside.any() or inside.all() or not on_rig.any():
         return torch.zeros_like(shown, dtype=torch.bool)
     # One of the two is 0 at each pixel. The first pixel on either side of the outline has distance 1.
-    distance = ndimage.distance_transform_edt(inside) + ndimage.distance_transform_edt(~inside)
-    nearest = ndimage.distance_transform_edt(~on_rig, return_distances=False, return_indices=True)
-    rows, columns = (torch.from_numpy(each).long().to(shown.device) for each in nearest)
+    distance = _distance_inside(inside) + _distance_inside(~inside)
+    nearest = np.asarray(ndimage.distance_transform_edt(~on_rig, return_distances=False, return_indices=True))
+    rows, columns = torch.from_numpy(nearest).long().to(shown.device)
     near = torch.from_numpy(distance <= max(2.0, BAND * inside.shape[0])).to(shown.device)
     return near & pixels_on(shown[rows, columns], hair)
+
+
+def _distance_inside(pixels: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
+    """Return the distance in pixels of each True pixel from the nearest False one; 0 for False pixels."""
+    return np.asarray(ndimage.distance_transform_edt(pixels))

@@ -17,9 +17,9 @@ from sage_ns.errors import SageError
 class Bench:
     """Train and evaluate rows on captures. A row is a method: surfels on one or all moments, SAGE, SAGE without a part.
 
-    Writes to OUT: table.md and results.json; comparison.png for each capture; and for each row and seed the training
-    run, its log and metrics.json (figures of every picture). The same command skips finished rows and resumes
-    interrupted trainings.
+    Writes to OUT: table.md and results.json; comparison.png and strength.png for each capture; and for each row and
+    seed the training run, its log and metrics.json (figures of every picture). The same command skips finished rows and
+    resumes interrupted trainings.
     """
 
     captures: Annotated[tuple[Path, ...], tyro.conf.Positional]
@@ -28,6 +28,10 @@ class Bench:
     """folder to write; rows, captures and seeds can be added to a benchmark with the same settings"""
     rows: tuple[str, ...] = ()
     """names of the rows to run; default: all (an unknown name lists them)"""
+    row: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """NAME=FOLDER: pictures of another method as a row NAME; may be given several times. FOLDER has a picture for each
+    of the test split, TIMESTEP_CAMERA.png or .jpg (00021_08.png), at the size of the benchmark's pictures, and may have
+    those of the val split; with several captures, it has a folder for each"""
     seeds: tuple[int, ...] = (42,)
     """random seeds; every row is trained once per seed"""
     preset: Literal["auto", "small", "paper"] = "auto"
@@ -49,13 +53,14 @@ class Bench:
 
         from sage_ns.bench.benchmark import run_benchmark, show
         from sage_ns.bench.job import Settings
+        from sage_ns.bench.outside import outside_rows
 
         if not self.seeds or min(self.seeds) < 0:
             raise SageError(f"--seeds is {list(self.seeds)}; give one or more whole numbers >= 0.")
         head_model = None if self.head_model is None else self.head_model.expanduser().absolute()
         settings = Settings(self.preset, self.steps, self.downscale_factor, head_model)
         seeds, rows = tuple(dict.fromkeys(self.seeds)), tuple(dict.fromkeys(self.rows))
-        outcome = run_benchmark(self.out, self.captures, rows, seeds, settings, CONSOLE)
+        outcome = run_benchmark(self.out, self.captures, rows, seeds, settings, CONSOLE, outside_rows(self.row))
         show(CONSOLE, outcome)
 
 

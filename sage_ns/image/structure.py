@@ -43,7 +43,8 @@ def multi_scale_ssim(
         return None
     total = sum(SCALE_WEIGHTS[:scales])
     similarity = multiscale_structural_similarity_index_measure(
-        *(picture.permute(2, 0, 1)[None] for picture in (rendered, truth)),
+        rendered.permute(2, 0, 1)[None],
+        truth.permute(2, 0, 1)[None],
         data_range=1.0,
         betas=tuple(weight / total for weight in SCALE_WEIGHTS[:scales]),
     )
@@ -60,5 +61,5 @@ def gradient_deviation(rendered: Float[Tensor, "h w 3"], truth: Float[Tensor, "h
     from piq import gmsd
 
     # Rounding may leave 0..1 by a bit, which piq refuses.
-    channels_first = (picture.clamp(0.0, 1.0).permute(2, 0, 1)[None] for picture in (rendered, truth))
-    return float(torch.as_tensor(gmsd(*channels_first, data_range=1.0)))
+    first, second = (picture.clamp(0.0, 1.0).permute(2, 0, 1)[None] for picture in (rendered, truth))
+    return float(torch.as_tensor(gmsd(first, second, data_range=1.0)))
