@@ -28,7 +28,7 @@ def cell(figure: Figure | None, digits: int) -> str:
 
 def figure_cells(figures: Mapping[str, Figure], *names: str) -> str:
     """Return the text for several figures, with slashes between them, each with the digits of its measure."""
-    digits = [measure.digits if (measure := measure_of(name)) else 1 for name in names]
+    digits = [measure.digits if (measure := measure_of(name)) else 2 for name in names]
     return " / ".join(cell(figures.get(name), count) for name, count in zip(names, digits, strict=True))
 
 
