@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
+from sage_ns.bench.figures import measure_of
 from sage_ns.bench.result import Result, View
 from sage_ns.bench.rows import ROWS, SAGE
 
@@ -30,14 +31,10 @@ class Group:
     captures: tuple[str, ...]
 
 
-LARGER_IS_BETTER = {"psnr": True, "ssim": True, "ms_ssim": True, "gmsd": False, "lpips": False}
-
-
 def larger_is_better(name: str) -> bool:
-    """Return whether larger values of a figure are better, by its name without ``aligned_`` and region."""
-    base = name.removeprefix("aligned_")
-    known = [each for each in LARGER_IS_BETTER if base == each or base.startswith(each + "_")]
-    return LARGER_IS_BETTER[max(known, key=len)] if known else True
+    """Return whether larger values of a figure are better; True for what is not a quality."""
+    measure = measure_of(name)
+    return measure is None or measure.larger_is_better
 
 
 def by_capture(results: Sequence[Result], row: str, view: View, name: str) -> dict[str, float]:

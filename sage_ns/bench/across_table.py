@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from sage_ns.bench.across import Group, Spread, by_capture, difference, gap_closed_over, groups_of, rows_of, spread
+from sage_ns.bench.figures import ALIGNED, REGION_TITLES
 from sage_ns.bench.result import Result, View
 from sage_ns.bench.rows import BASELINES
 from sage_ns.bench.sheet import Sheet
@@ -16,18 +17,10 @@ COLUMNS: Mapping[str, tuple[View, str]] = {
     "their faces": ("all", "psnr_face"),
     "aligned": ("all", "aligned_psnr"),
     "aligned faces": ("all", "aligned_psnr_face"),
+    "hardest quarter, faces": ("hardest", "psnr_face"),
     "novel view": ("novel_view", "psnr"),
 }
 """Columns by heading: view and figure. A column that no result has is left out."""
-
-REGIONS: Mapping[str, str] = {
-    "eyes and lids": "eyes",
-    "mouth, closed": "mouth_closed",
-    "mouth, open": "mouth_open",
-    "brows and forehead": "brows",
-    "hair outline": "hair_outline",
-}
-"""Columns of the sheet about regions by heading: the end of the figure's name."""
 
 _MEANING = "mean ± standard deviation over captures (worst), PSNR in dB"
 
@@ -92,9 +85,9 @@ def _regions(group: Group, results: Sequence[Result]) -> list[Sheet]:
     lines = []
     for row in rows_of(results):
         cells = []
-        for region in REGIONS.values():
+        for region in REGION_TITLES:
             plain, aligned = (
-                spread(by_capture(results, row, "all", f"{start}psnr_{region}"), "psnr") for start in ("", "aligned_")
+                spread(by_capture(results, row, "all", f"{start}psnr_{region}"), "psnr") for start in ("", ALIGNED)
             )
             end = "" if aligned is None else f" ({aligned.mean:.2f})"
             cells.append("-" if plain is None else f"{plain.mean:.2f}{end}")
@@ -102,7 +95,7 @@ def _regions(group: Group, results: Sequence[Result]) -> list[Sheet]:
     if all(cell == "-" for line in lines for cell in line[1:]):
         return []
     title = f"{group.title}: PSNR in dB by region, self-reenactment, mean over captures (aligned)"
-    return [Sheet(title, ("row", *REGIONS), lines)]
+    return [Sheet(title, ("row", *REGION_TITLES.values()), lines)]
 
 
 def _gaps(group: Group, results: Sequence[Result]) -> list[Sheet]:

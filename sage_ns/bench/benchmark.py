@@ -16,11 +16,13 @@ from sage_ns.bench.comparison import COMPARED, write_comparison
 from sage_ns.bench.fingerprint import fingerprint
 from sage_ns.bench.folder import BenchmarkFolder
 from sage_ns.bench.job import Job, Settings, on_device, settled
+from sage_ns.bench.outside import OutsideRow, plan_outside, score_outside
 from sage_ns.bench.plan import Planner
 from sage_ns.bench.provenance import provenance
 from sage_ns.bench.result import RESULT_FILE, Result
 from sage_ns.bench.rows import ROWS
 from sage_ns.bench.sheet import as_rich
+from sage_ns.bench.strength import strength_curves, write_strength_plot
 from sage_ns.bench.training import progress_of
 from sage_ns.errors import SageError
 from sage_ns.jobs.display import Display
@@ -32,6 +34,7 @@ from sage_ns.system.files import write_json, write_text
 
 TABLE_FILE = "table.md"
 FIGURES_FILE = "results.json"
+PLOT_FILE = "strength.png"
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class Outcome:
     table: Path
     figures: Path
     comparisons: tuple[Path, ...]
+    """comparison pictures and plots"""
 
 
 def run_benchmark(
@@ -56,8 +60,9 @@ def run_benchmark(
     settings: Settings,
     console: Console,
     workplace: Workplace | None = None,
+    outside: Sequence[OutsideRow] = (),
 ) -> Outcome:
-    """Train and evaluate unfinished rows; write table.md, results.json and a comparison for each capture.
+    """Train and evaluate unfinished rows; write table.md, results.json, and a comparison and a plot for each capture.
 
     A row that fails is reported, and the others go on.
 
@@ -69,6 +74,7 @@ def run_benchmark(
         settings: settings of all rows.
         console: console for progress.
         workplace: where the rows run; None = on this machine, one after the other.
+        outside: pictures of other methods, which become rows of the tables.
 
     Raises:
         SageError: a folder, capture, row or setting cannot be used; nothing has been trained or written.
@@ -80,17 +86,22 @@ def run_benchmark(
     settings = on_device(settings, workplace.device)
     planner = Planner(folder.path, settings)
     jobs = planner.plan(captures, rows, seeds)
+    outside_jobs = plan_outside(planner, captures, outside)
     settings = replace(settings, preset=settled(jobs[0].training_config()).preset)
     with folder.claimed(captures, settings):
         done, failed = _run_unfinished(planner, folder, captures, jobs, settings, console, workplace)
         comparisons = [path for capture in captures if (path := _compare(folder, capture, seeds[0], done)) is not None]
+        results = [*(result for _, result in done), *score_outside(planner, captures, outside_jobs)]
+        if results:
+            _write_tables(folder.path, results, settings)
+        plots = [path for capture in captures if (path := _plot(folder, capture, results)) is not None]
     return Outcome(
-        results=tuple(result for _, result in done),
+        results=tuple(results),
         failed=tuple(failed),
         settings=settings,
         table=folder.path / TABLE_FILE,
         figures=folder.path / FIGURES_FILE,
-        comparisons=tuple(comparisons),
+        comparisons=(*comparisons, *plots),
     )
 
 
@@ -186,6 +197,13 @@ def _compare(folder: BenchmarkFolder, capture: Path, seed: int, done: Sequence[t
         return None
     folder.keep_comparison_key(capture, key)
     return path
+
+
+def _plot(folder: BenchmarkFolder, capture: Path, results: Sequence[Result]) -> Path | None:
+    """Plot quality against the strength of the expression; return the path, or None without held-out faces."""
+    path = folder.path / capture.name / PLOT_FILE
+    curves = strength_curves([each for each in results if each.capture == capture.name])
+    return path if write_strength_plot(path, capture.name, curves) else None
 
 
 def show(console: Console, outcome: Outcome) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from sage_ns import __version__
 from sage_ns.bench.fingerprint import capture_fingerprint, fingerprint
 from sage_ns.bench.job import Job, Settings, settled
+from sage_ns.bench.result import FIGURES_VERSION
 from sage_ns.bench.rows import ROWS, check_rows
 from sage_ns.errors import SageError
 from sage_ns.jobs.workplace import Device
@@ -52,17 +53,27 @@ class Planner:
                 jobs += found if rows else reversed({job.key: job for job in reversed(found)}.values())
         return jobs
 
+    def capture_key(self, job: Job) -> str:
+        """Return the fingerprint of the job's capture with the moments of its row.
+
+        Raises:
+            SageError: the capture cannot be used.
+        """
+        moments = job.capture, ROWS[job.row].frames
+        if moments not in self._read:
+            datamanager: Any = settled(job.training_config()).pipeline.datamanager
+            self._read[moments] = capture_fingerprint(datamanager.dataparser.setup())
+        return self._read[moments]
+
     def _keyed(self, job: Job) -> Job:
         training = settled(job.training_config())
         drawing = job.drawing_config()
-        moments = job.capture, ROWS[job.row].frames
-        if moments not in self._read:
-            datamanager: Any = training.pipeline.datamanager
-            self._read[moments] = capture_fingerprint(datamanager.dataparser.setup())
         device = self.settings.device
-        training_key = key_of_training(training, self._read[moments], device)
+        training_key = key_of_training(training, self.capture_key(job), device)
         return replace(
-            job, training_key=training_key, key=fingerprint(training_key, _relevant_settings(drawing, device))
+            job,
+            training_key=training_key,
+            key=fingerprint(training_key, _relevant_settings(drawing, device), FIGURES_VERSION),
         )
 
     def _sharing(self, job: Job) -> Job:

@@ -8,22 +8,30 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal
 
+from sage_ns.bench.moments import hardest_moments
 from sage_ns.system.files import read_json, write_json
 
 RESULT_FILE = "metrics.json"
 
-View = Literal["novel_view", "frontal", "all"]
-VIEWS: tuple[View, ...] = ("novel_view", "frontal", "all")
-"""The canonical moment from a held-out camera; held-out moments from the frontal camera, and from all cameras."""
+FIGURES_VERSION = 2
+"""Part of the fingerprint of all results: with another number, trained avatars are evaluated again. Raise it when
+figures are added or defined in another way."""
+
+View = Literal["novel_view", "frontal", "all", "hardest"]
+VIEWS: tuple[View, ...] = ("novel_view", "frontal", "all", "hardest")
+"""The canonical moment from a held-out camera; held-out moments from the frontal camera, and from all cameras; the
+quarter of the held-out moments with the strongest expressions, from all cameras."""
 
 
 @dataclass(frozen=True)
 class ImageFigures:
-    """Figures of one picture by name (psnr, ssim, lpips, and each ``_face``)."""
+    """Figures of one picture by name, see `sage_ns.bench.yardstick.Yardstick.figures`, and again as ``aligned_...``."""
 
     timestep: int
     camera: int
     figures: Mapping[str, float]
+    strength: float | None = None
+    """strength of the expression in millimetres, see `sage_ns.bench.moments.MomentRuler.strength`"""
 
 
 @dataclass(frozen=True)
@@ -50,6 +58,8 @@ class Result:
     """held-out moments"""
     made_by: Mapping[str, Any]
     """version, commit, date and machine"""
+    pictures_from: str | None = None
+    """folder of the pictures of another method; None for our own rows"""
 
     def figures(self, view: View) -> dict[str, float]:
         """Return the means over the images of a view, by name; empty if there are none.
@@ -59,6 +69,10 @@ class Result:
         """
         if view == "novel_view":
             images = [each for each in self.novel_view if each.timestep == self.canonical_timestep] or self.novel_view
+        elif view == "hardest":
+            strengths = {each.timestep: each.strength for each in self.reenactment if each.strength is not None}
+            hardest = hardest_moments(strengths)
+            images = [each for each in self.reenactment if each.timestep in hardest]
         else:
             images = [each for each in self.reenactment if view == "all" or each.camera == self.frontal_camera]
         names = dict.fromkeys(name for each in images for name in each.figures)

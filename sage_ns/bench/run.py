@@ -14,7 +14,7 @@ from typing import Annotated
 import tyro
 
 from sage_ns.bench.clock import CLOCK_FILE, Clock
-from sage_ns.bench.evaluation import frontal_camera, image_figures
+from sage_ns.bench.evaluation import frontal_camera, image_figures, yardstick_of
 from sage_ns.bench.job import Job
 from sage_ns.bench.provenance import provenance
 from sage_ns.bench.result import Result
@@ -37,19 +37,20 @@ def run_job(job: Job) -> Result:
     if clock is None:
         raise SageError(f"{job.training_folder / CLOCK_FILE} is gone. Delete {job.training_folder} and start again.")
     pipeline = trained_pipeline(job)
+    yardstick = yardstick_of(pipeline)
     result = Result(
         key=job.key,
         row=job.row,
         capture=job.capture.name,
         seed=job.seed,
         canonical_timestep=int(pipeline.model.motion.timesteps[pipeline.model.motion.canonical_row]),
-        frontal_camera=frontal_camera(pipeline),
+        frontal_camera=frontal_camera(pipeline.datamanager.evaluation_pairs("test"), yardstick),
         num_surfels=pipeline.model.learner.surfels.num_surfels,
         num_steps=clock.num_steps,
         seconds=clock.seconds,
         peak_bytes=clock.peak_bytes,
-        novel_view=image_figures(pipeline, "val"),
-        reenactment=image_figures(pipeline, "test"),
+        novel_view=image_figures(pipeline, "val", yardstick),
+        reenactment=image_figures(pipeline, "test", yardstick),
         made_by=provenance(),
     )
     result.save(job.folder)

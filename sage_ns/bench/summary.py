@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
+from sage_ns.bench.figures import measure_of
 from sage_ns.bench.result import VIEWS, Result, View
 from sage_ns.bench.rows import MULTI, ROWS, SAGE, SINGLE
 
@@ -51,9 +52,9 @@ class RowSummary:
 
 
 def summarise(results: Sequence[Result]) -> list[RowSummary]:
-    """Return one summary for each row that has results, in the order of :data:`ROWS`."""
+    """Return one summary for each row that has results, in the order of :data:`ROWS`; pictures of others come last."""
     summaries = []
-    for row in ROWS:
+    for row in (*ROWS, *dict.fromkeys(each.row for each in results if each.row not in ROWS)):
         chosen = [each for each in results if each.row == row]
         if not chosen:
             continue
@@ -98,8 +99,10 @@ def gaps_closed(summaries: Sequence[RowSummary]) -> dict[View, dict[str, float |
     for view, closed in gaps.items():
         single, multi, sage = (by_row[row][view] for row in (SINGLE, MULTI, SAGE))
         for name in single:
-            larger = not name.startswith("lpips")
-            closed[name] = gap_closed(single[name].mean, multi[name].mean, sage[name].mean, larger)
+            measure = measure_of(name)
+            if measure is not None and name in multi and name in sage:
+                means = (single[name].mean, multi[name].mean, sage[name].mean)
+                closed[name] = gap_closed(*means, measure.larger_is_better)
     return gaps
 
 

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from sage_ns.bench.across_table import across_json, across_sheets
+from sage_ns.bench.cause_sheets import cause_sheets
+from sage_ns.bench.figures import ALIGNED, MEASURES, title_of
 from sage_ns.bench.job import Settings
-from sage_ns.bench.result import Result, View
+from sage_ns.bench.result import VIEWS, Result, View
 from sage_ns.bench.rows import ROWS, SAGE
-from sage_ns.bench.sheet import Sheet, as_markdown
+from sage_ns.bench.sheet import Sheet, as_markdown, cell, change, figure_cells
+from sage_ns.bench.strength import strength_curves
 from sage_ns.bench.summary import (
     FIGURES,
     PAPER_ABLATIONS,
-    Figure,
     RowSummary,
     gaps_closed,
     paper_gap_closed,
     summarise,
 )
 
-_NAMES = {"psnr": "PSNR", "ssim": "SSIM", "lpips": "LPIPS"}
-_DIGITS = {"psnr": 2, "ssim": 3, "lpips": 3}
 
 
 def sheets(capture: str, results: Sequence[Result]) -> list[Sheet]:
@@ -33,14 +34,14 @@ def sheets(capture: str, results: Sequence[Result]) -> list[Sheet]:
         results: results of all rows and seeds.
     """
     summaries = summarise(results)
-    seeds = len({each.seed for each in results})
+    seeds = len({each.seed for each in results if each.pictures_from is None})
     over = f", mean ± standard deviation over {seeds} seeds" if seeds > 1 else ""
     shown = [name for name in FIGURES if any(name in view for row in summaries for view in row.figures.values())]
-    units = " / ".join(_NAMES[name] for name in shown)
+    units = " / ".join(MEASURES[name].title for name in shown)
 
     def cells(summary: RowSummary, views: Sequence[View]) -> list[str]:
         figures = [(summary.figures[view], suffix) for view in views for suffix in ("", "_face")]
-        return [" / ".join(_cell(each.get(name + suffix), _DIGITS[name]) for name in shown) for each, suffix in figures]
+        return [figure_cells(each, *(name + suffix for name in shown)) for each, suffix in figures]
 
     expressions = Sheet(
         f"{capture}: self-reenactment at held-out moments, {units}{over}",
@@ -52,7 +53,14 @@ def sheets(capture: str, results: Sequence[Result]) -> list[Sheet]:
         ("row", "novel view", "its face", "training", "by phase", "surfels", "peak memory"),
         [(each.row, *cells(each, ("novel_view",)), *_costs(each)) for each in summaries],
     )
-    return [expressions, costs, *_gaps(capture, summaries), *_ablations(capture, summaries)]
+    causes = cause_sheets(capture, summaries, over)
+    return [expressions, costs, *causes, *_gaps(capture, summaries), *_ablations(capture, summaries)]
+
+
+IN_GAPS = tuple(
+    ALIGNED * aligned + name + suffix for aligned in (False, True) for name in FIGURES for suffix in ("", "_face")
+)
+"""Figures of the table of closed gaps. results.json has the gaps of all figures."""
 
 
 def _gaps(capture: str, summaries: Sequence[RowSummary]) -> list[Sheet]:
@@ -60,9 +68,8 @@ def _gaps(capture: str, summaries: Sequence[RowSummary]) -> list[Sheet]:
     if not gaps:
         return []
     rows = []
-    for name in gaps["all"]:
-        figure, _, region = name.partition("_")
-        line = [_NAMES[figure] + (f", {region}" if region else "")]
+    for name in (each for each in IN_GAPS if each in gaps["all"]):
+        line = [title_of(name)]
         for view, closed in gaps.items():
             paper = paper_gap_closed(view, name)
             line += [_share(closed.get(name)), "" if paper is None else f"{paper:.2f}"]
@@ -84,8 +91,7 @@ def _ablations(capture: str, summaries: Sequence[RowSummary]) -> list[Sheet]:
 
     def changes(summary: RowSummary, view: View) -> list[str]:
         before, after = by_row[SAGE].figures[view], summary.figures[view]
-        names = ("psnr", "psnr_face")
-        return [f"{after[n].mean - before[n].mean:+.2f}" if n in after and n in before else "-" for n in names]
+        return [change(before, after, name) for name in ("psnr", "psnr_face")]
 
     rows = []
     for each in variants:
@@ -101,20 +107,17 @@ def _ablations(capture: str, summaries: Sequence[RowSummary]) -> list[Sheet]:
 
 
 def _costs(summary: RowSummary) -> list[str]:
+    if not summary.phase_seconds:  # pictures of another method
+        return ["-"] * 4
     phases = ", ".join(f"{name} {each.mean:.0f} s" for name, each in summary.phase_seconds.items())
     return [
-        _cell(summary.seconds, 0) + " s",
+        cell(summary.seconds, 0) + " s",
         phases,
         f"{summary.num_surfels:,}",
         f"{summary.peak_bytes / 2**30:.2f} GiB",
     ]
 
 
-def _cell(figure: Figure | None, digits: int) -> str:
-    if figure is None:
-        return "-"
-    spread = "" if figure.deviation is None else f" ± {figure.deviation:.{digits}f}"
-    return f"{figure.mean:.{digits}f}{spread}"
 
 
 def origin(results: Sequence[Result], settings: Settings) -> str:
@@ -123,7 +126,7 @@ def origin(results: Sequence[Result], settings: Settings) -> str:
     machines = dict.fromkeys(f"{each['gpu'] or each['processor']}, {each['cores']} cores" for each in made)
     versions = dict.fromkeys(f"{each['version']} ({each['commit'] or 'no commit'})" for each in made)
     days = sorted({each["date"][:10] for each in made})
-    steps = dict.fromkeys(f"{each.num_steps:,}" for each in results)
+    steps = dict.fromkeys(f"{each.num_steps:,}" for each in results if each.pictures_from is None) or ("no",)
     size = f"1/{settings.downscale_factor} of the resolution" if settings.downscale_factor > 1 else "full resolution"
     return (
         f"{' and '.join(steps)} steps, preset {settings.preset}, {size}; {' and '.join(machines)}; "
@@ -136,14 +139,17 @@ def markdown(results: Sequence[Result], settings: Settings) -> str:
     parts = ["# sage-bench\n", origin(results, settings) + "\n", *map(as_markdown, across_sheets(results))]
     for capture in dict.fromkeys(each.capture for each in results):
         parts += [as_markdown(sheet) for sheet in sheets(capture, [r for r in results if r.capture == capture])]
-    titles = ["row | description", "--- | ---", *(f"{name} | {ROWS[name].title}" for name in _rows(results))]
+    titles = ["row | description", "--- | ---", *(f"{name} | {title}" for name, title in _titles(results))]
     parts.append("\n".join(f"| {line} |" for line in titles) + "\n")
     return "\n".join(parts)
 
 
-def _rows(results: Sequence[Result]) -> list[str]:
+def _titles(results: Sequence[Result]) -> list[tuple[str, str]]:
+    """Return names and descriptions of the rows; of pictures of another method, the folder's name is enough."""
+    others = {each.row: Path(each.pictures_from).name for each in results if each.pictures_from is not None}
     there = {each.row for each in results}
-    return [name for name in ROWS if name in there]
+    ours = [(name, ROWS[name].title) for name in ROWS if name in there]
+    return ours + [(name, f"another method's pictures, from the folder {folder}") for name, folder in others.items()]
 
 
 def as_json(results: Sequence[Result], settings: Settings, provenance: Mapping[str, Any]) -> dict[str, Any]:
@@ -155,6 +161,9 @@ def as_json(results: Sequence[Result], settings: Settings, provenance: Mapping[s
         captures[capture] = {
             "rows": {each.row: asdict(each) for each in summaries},
             "gap_closed": gaps_closed(summaries),
+            "strength_curves": {
+                row: [asdict(each) for each in curve] for row, curve in strength_curves(chosen).items()
+            },
             "runs": [_run(each) for each in chosen],
         }
     return {
@@ -169,4 +178,4 @@ def _run(result: Result) -> dict[str, Any]:
     content = asdict(result)
     for name in ("novel_view", "reenactment"):
         del content[name]
-    return content | {"figures": {view: result.figures(view) for view in ("novel_view", "frontal", "all")}}
+    return content | {"figures": {view: result.figures(view) for view in VIEWS}}

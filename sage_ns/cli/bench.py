@@ -18,9 +18,9 @@ from sage_ns.errors import SageError
 class Bench:
     """Train and evaluate rows on captures. A row is a method: surfels on one or all moments, SAGE, SAGE without a part.
 
-    Writes to OUT: table.md and results.json; comparison.png for each capture; and for each row and seed the training
-    run, its log and metrics.json (figures of every picture). The same command skips finished rows and resumes
-    interrupted trainings. With --cluster, rows run at the same time, on one machine or many.
+    Writes to OUT: table.md and results.json; comparison.png and strength.png for each capture; and for each row and
+    seed the training run, its log and metrics.json (figures of every picture). The same command skips finished rows and
+    resumes interrupted trainings. With --cluster, rows run at the same time, on one machine or many.
     """
 
     captures: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
@@ -34,6 +34,10 @@ class Bench:
     """folder to write; rows, captures and seeds can be added to a benchmark with the same settings"""
     rows: tuple[str, ...] = ()
     """names of the rows to run; default: all (an unknown name lists them)"""
+    row: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """NAME=FOLDER: pictures of another method as a row NAME; may be given several times. FOLDER has a picture for each
+    of the test split, TIMESTEP_CAMERA.png or .jpg (00021_08.png), at the size of the benchmark's pictures, and may have
+    those of the val split; with several captures, it has a folder for each"""
     seeds: tuple[int, ...] = (42,)
     """random seeds; every row is trained once per seed"""
     preset: Literal["auto", "small", "paper"] = "auto"
@@ -58,6 +62,7 @@ class Bench:
         from sage_ns.bench.benchmark import run_benchmark, show
         from sage_ns.bench.folder import PEOPLE_FOLDER
         from sage_ns.bench.job import Settings
+        from sage_ns.bench.outside import outside_rows
         from sage_ns.bench.panel import draw_panel
         from sage_ns.bench.rows import check_rows
         from sage_ns.jobs.cluster import open_workplace
@@ -74,7 +79,8 @@ class Bench:
             captures, head_model = (*captures, *panel.captures), panel.head_model
         settings = Settings(self.preset, self.steps, self.downscale_factor, head_model)
         with open_workplace(self.cluster, self.cores_per_job, CONSOLE) as workplace:
-            outcome = run_benchmark(self.out, captures, rows, seeds, settings, CONSOLE, workplace)
+            outside = outside_rows(self.row)
+            outcome = run_benchmark(self.out, captures, rows, seeds, settings, CONSOLE, workplace, outside)
         show(CONSOLE, outcome)
 
 

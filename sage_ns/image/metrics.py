@@ -70,12 +70,12 @@ class ImageMetrics:
     ) -> dict[str, float]:
         """Return metrics by name; with ``face`` (mask of its pixels) also ``..._face``, unless the mask is empty."""
         similarity = _ssim_map(rendered, truth)
-        values = {"psnr": _psnr(rendered, truth), "ssim": float(similarity.mean())}
+        values = {"psnr": psnr(rendered, truth), "ssim": float(similarity.mean())}
         lpips = self._lpips_network(rendered.device)
         if lpips is not None:
             values["lpips"] = _lpips_distance(lpips, rendered, truth)
         if face is not None and bool(face.any()):
-            values["psnr_face"] = _psnr(rendered[face], truth[face])
+            values["psnr_face"] = psnr(rendered[face], truth[face])
             values["ssim_face"] = float(similarity[face].mean())
             if lpips is not None:
                 white = torch.ones_like(truth)
@@ -104,8 +104,8 @@ def _note_missing_lpips() -> None:
     )
 
 
-def _psnr(rendered: Tensor, truth: Tensor) -> float:
-    """``-10 log10(mean squared error)`` for values in 0..1."""
+def psnr(rendered: Tensor, truth: Tensor) -> float:
+    """Return ``-10 log10(mean squared error)`` for values in 0..1."""
     return float(-10.0 * torch.log10((rendered - truth).square().mean().clamp_min(1e-10)))
 
 

@@ -17,16 +17,15 @@ from sage_ns.avatar.avatar import Avatar
 from sage_ns.avatar.canonical import Canonical
 from sage_ns.avatar.look import Look
 from sage_ns.avatar.personal_rig import PersonalRig
+from sage_ns.avatar.rig_pixels import face_triangles, pixels_on, shown_triangles
 from sage_ns.capture.record import CaptureRecord
 from sage_ns.capture.shot import Shot
-from sage_ns.geometry.mesh_queries import first_triangles
 from sage_ns.image.metrics import ImageMetrics
 from sage_ns.motion.source import MotionSource
 from sage_ns.plugin.cameras import pinhole_camera
 from sage_ns.plugin.field_view import FieldView, LazyOutputs
 from sage_ns.plugin.model_config import SageModelConfig
 from sage_ns.raster import Buffers, PinholeCamera
-from sage_ns.raster.cameras import pixel_rays
 from sage_ns.training import losses
 from sage_ns.training.losses import Terms
 from sage_ns.training.start import start_learner
@@ -151,17 +150,11 @@ class SageModel(Model):
 
         The tracked rig gives the same pixels for every avatar of a capture, which makes their figures comparable.
         """
-        head_model = self.rig.head_model
-        regions = head_model.regions
-        face = regions.triangle_mask("face", head_model.triangles) | regions.triangle_mask("eyes", head_model.triangles)
+        face = face_triangles(self.rig.head_model)
         if not bool(face.any()):
             return None
-        pinhole = self.pinhole(camera)
-        origins, directions = pixel_rays(pinhole)
-        vertices = self.rig.vertices(self.motion.at(camera.to(self.device), refined=False))
-        hits = first_triangles(vertices, head_model.triangles, origins.reshape(-1, 3), directions.reshape(-1, 3))
-        on_face = face.to(hits.device)[hits.clamp_min(0)] & (hits >= 0)
-        return on_face.reshape(pinhole.height, pinhole.width).to(self.device)
+        motion = self.motion.at(camera.to(self.device), refined=False)
+        return pixels_on(shown_triangles(self.rig, motion, self.pinhole(camera)), face)
 
     def get_image_metrics_and_images(
         self, outputs: dict[str, Tensor], batch: dict[str, Any]

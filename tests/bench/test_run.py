@@ -4,10 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from sage_ns.bench.benchmark import finished
 from sage_ns.bench.clock import Clock
 from sage_ns.bench.job import Job, Settings
+from sage_ns.bench.outside import file_stem, outside_rows, plan_outside, score_outside
 from sage_ns.bench.plan import Planner
 from sage_ns.bench.rows import ROWS, Row
 from sage_ns.bench.run import run_job, trained_pipeline
@@ -54,6 +56,61 @@ def test_figures_are_those_of_the_evaluation(done: Job) -> None:
     for name in ("psnr", "ssim", "psnr_face", "ssim_face"):
         assert result.figures("all")[name] == pytest.approx(expected[name], abs=1e-5)
         assert result.figures("novel_view")[name] == pytest.approx(expected[f"novel_view_{name}"], abs=1e-5)
+
+
+def test_pictures_also_have_figures_after_alignment_and_by_moment(done: Job) -> None:
+    result = finished(done)
+    assert result is not None
+    for each in result.reenactment:
+        plain, aligned = (
+            {name for name in each.figures if name.startswith("aligned_") == is_aligned} for is_aligned in (False, True)
+        )
+        assert aligned == {f"aligned_{name}" for name in (*plain, "shift", "turn")}
+        assert {"psnr", "ssim", "psnr_face", "ssim_face", "ms_ssim", "gmsd", "gmsd_face"} <= plain
+        assert each.strength is not None and each.strength > 0
+        assert 0 <= each.figures["aligned_shift"] <= 6.0 and 0 <= each.figures["aligned_turn"] <= 4.0
+    assert not [name for each in result.novel_view for name in each.figures if name.startswith("aligned_")]
+    assert result.figures("hardest") == result.figures("all")  # there is one held-out moment
+
+
+def test_a_trained_avatar_gets_new_figures_without_training(
+    done: Job, capture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("trained")
+
+    before = finished(done)
+    monkeypatch.setattr("sage_ns.bench.plan.FIGURES_VERSION", 10_000)
+    newer = job_of("small", done.out, capture)
+    assert newer.key != done.key and newer.training_key == done.training_key and finished(newer) is None
+    monkeypatch.setattr(Clock, "add", refuse)
+    result = run_job(newer)
+    assert before is not None and result.reenactment == before.reenactment and result.seconds == before.seconds
+    before.save(done.folder)
+
+
+def test_our_own_pictures_as_an_outside_row_have_the_figures_of_our_row(
+    done: Job, capture: Path, tmp_path: Path
+) -> None:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    pipeline = trained_pipeline(done)
+    for camera, _ in (*pipeline.datamanager.evaluation_pairs("test"), *pipeline.datamanager.evaluation_pairs("val")):
+        moment = camera.metadata or {}
+        stem = file_stem(int(moment["timestep"]), int(moment["camera_index"]))
+        rgb = pipeline.model.get_outputs_for_camera(camera)["rgb"]
+        Image.fromarray((255 * rgb).round().byte().numpy()).save(pictures / f"{stem}.png")
+    planner = Planner(tmp_path, Settings("small", STEPS))
+    (row,) = outside_rows([f"theirs={pictures}"])
+    (scored,) = score_outside(planner, [capture], plan_outside(planner, [capture], [row]))
+    ours = finished(done)
+    assert ours is not None and scored.row == "theirs" and scored.pictures_from == str(pictures)
+    assert scored.frontal_camera == ours.frontal_camera and scored.canonical_timestep == ours.canonical_timestep
+    for view in ("all", "frontal", "novel_view", "hardest"):
+        expected, found = ours.figures(view), scored.figures(view)
+        assert set(found) == {name for name in expected if not name.startswith("aligned_")}
+        for name, value in found.items():
+            assert value == pytest.approx(expected[name], abs=0.05 if "psnr" in name else 0.005), name
 
 
 def test_the_run_is_one_of_nerfstudio(done: Job) -> None:

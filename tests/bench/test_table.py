@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
+from sage_ns.bench.figures import measure_of, title_of
 from sage_ns.bench.job import Settings
+from sage_ns.bench.result import ImageFigures
 from sage_ns.bench.sheet import Sheet, as_markdown, as_rich
 from sage_ns.bench.table import as_json, markdown, origin, sheets
 from tests.bench.results import MADE_BY, result
@@ -65,3 +68,45 @@ def test_json() -> None:
     assert head["rows"]["sage"]["figures"]["frontal"]["psnr"] == {"mean": 28.0, "deviation": None}
     assert head["gap_closed"]["all"]["psnr"] == 0.8
     assert head["runs"][0]["figures"]["all"]["psnr"] == 19.0
+
+
+def test_tables_by_region_and_after_alignment() -> None:
+    """Rows with all figures, and pictures of another method, which cannot be aligned."""
+    figures = {"psnr_eyes": 25.0, "psnr_mouth_open": 20.0, "ms_ssim": 0.95, "gmsd": 0.08}
+    aligned = {"aligned_psnr": 31.5, "aligned_ssim": 0.97, "aligned_psnr_eyes": 26.0, "aligned_shift": 1.25}
+    moments = tuple(
+        ImageFigures(timestep, 8, {"psnr": 30.0 - timestep, **figures, **aligned}, strength=float(timestep))
+        for timestep in (1, 2, 3, 4)
+    )
+    bare = tuple(replace(each, figures={"psnr": 20.0, **figures}) for each in moments)
+    rows = [
+        result("surfels-single", 30.0, reenactment=moments),
+        result("theirs", 20.0, reenactment=bare, seconds={}, num_steps=0, seed=0, pictures_from="/there/pictures"),
+    ]
+    by_title = {sheet.title: sheet for sheet in sheets("head", rows)}
+    (regions,) = (sheet for title, sheet in by_title.items() if "by region" in title)
+    assert regions.headings[1:4] == ("eyes", "mouth, open", "hardest quarter")
+    assert regions.rows[0] == ("surfels-single", "25.00", "20.00", "26.00", "-", "0.950", "0.080")
+    (after,) = (sheet for title, sheet in by_title.items() if "after alignment" in title)
+    assert "(not for theirs: pictures cannot be drawn again)" in after.title
+    assert after.rows[0][:4] == ("surfels-single", "31.50 / 0.970", "+4.00", "- / -")
+    assert after.rows[0][-2:] == ("1.25", "-") and set(after.rows[1][1:]) <= {"-", "- / -"}
+    (costs,) = (sheet for title, sheet in by_title.items() if "costs" in title)
+    assert costs.rows[1][-4:] == ("-",) * 4
+    text = markdown(rows, SETTINGS)
+    assert "| theirs | another method's pictures, from the folder pictures |" in text
+    assert "2,000 steps, preset" in text and "seeds" not in text
+
+
+def test_every_figure_has_words() -> None:
+    assert title_of("psnr") == "PSNR" and title_of("ms_ssim_face") == "MS-SSIM, face"
+    assert title_of("aligned_psnr_mouth_open") == "PSNR, mouth, open, aligned"
+    assert measure_of("aligned_shift") is None and title_of("aligned_shift") == "shift, aligned"
+    smaller = [name for name in ("psnr", "aligned_gmsd_face", "lpips_face", "ms_ssim") if not is_better_larger(name)]
+    assert smaller == ["aligned_gmsd_face", "lpips_face"]
+
+
+def is_better_larger(name: str) -> bool:
+    measure = measure_of(name)
+    assert measure is not None
+    return measure.larger_is_better

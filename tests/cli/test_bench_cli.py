@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,8 @@ def test_two_rows_then_nothing_left_to_do(
     assert "| surfels-multi |" in (out / "table.md").read_text()
     with Image.open(out / "head" / "comparison.png") as picture:
         assert picture.height > 320 and picture.width > 5 * 200
+    assert (out / "head" / "strength.png").is_file() and len(figures["captures"]["head"]["strength_curves"]) == 2
+    assert "self-reenactment by region" in printed and "after alignment of the head" in printed
     folder = out / "head" / "surfels-single" / "seed-42"
     assert len(json.loads((folder / "metrics.json").read_text())["reenactment"]) == 3
     assert "Training Finished" in (folder / "log.txt").read_text()
@@ -46,6 +49,19 @@ def test_two_rows_then_nothing_left_to_do(
     printed = capsys.readouterr().out
     assert "row 1 of 1: surfels-single, head, seed 42: done before" in printed
     assert printed.count("surfels-multi") >= 2  # what was done earlier stays in the tables
+
+    pictures = tmp_path / "theirs"
+    pictures.mkdir()
+    for camera in range(3):
+        shutil.copy(capture / "images" / f"00003_{camera:02d}.png", pictures)
+    main([*common, "--rows", "surfels-single", "--row", f"theirs={pictures}"])
+    assert "row theirs, head: 3 pictures scored" in capsys.readouterr().out
+    shutil.rmtree(pictures)
+    main([*common, "--rows", "surfels-single"])
+    assert "not for theirs: pictures cannot be drawn again" in " ".join(capsys.readouterr().out.split())
+    rows = json.loads((out / "results.json").read_text())["captures"]["head"]["rows"]
+    assert list(rows) == ["surfels-single", "surfels-multi", "theirs"]
+    assert rows["theirs"]["figures"]["all"]["psnr"]["mean"] == pytest.approx(100.0)
 
     for arguments, message in (
         (["--steps", "5"], "belongs to another benchmark: steps 4, not 5"),
@@ -83,6 +99,8 @@ def test_a_row_that_fails_is_reported(
         ([], "There is no capture"),
         (["{capture}", "{capture}"], "Two captures are called 'head'"),
         (["{capture}", "--rows", "surfels-single", "sagge"], "There is no row 'sagge'. Rows: surfels-single, "),
+        (["{capture}", "--row", "sage"], "--row sage: give NAME=FOLDER"),
+        (["{capture}", "--row", "a={tmp}"], "00003_00.png, 00003_01.png, 00003_02.png are missing"),
         (["{capture}", "--seeds", "-1"], "--seeds is [-1]"),
         (["{capture}", "--rows", "surfels-single", "--steps", "-1"], "--max-num-iterations is -1"),
         (["{capture}", "--rows", "surfels-single", "--downscale-factor", "0"], "downscale"),
