@@ -9,11 +9,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sage_ns.bench.result import ImageFigures
-from sage_ns.geometry.rotations import axis_angle_to_matrix
 from sage_ns.plugin.cameras import pinhole_camera
 from sage_ns.plugin.model import SageModel
 from sage_ns.plugin.pipeline import SagePipeline
-from sage_ns.rig import FlameParams
+from sage_ns.rig.front import face_direction
 from sage_ns.system.progress import tracked
 
 
@@ -50,6 +49,4 @@ def frontal_camera(pipeline: SagePipeline) -> int:
 def face_axis(model: SageModel) -> tuple[Float[Tensor, "3"], Float[Tensor, "3"]]:
     """Return the centre of the canonical head [metres] and the unit direction in which its face looks."""
     motion = model.motion.canonical()
-    params = FlameParams.from_motion_vector(motion[None])
-    turned = axis_angle_to_matrix(params.rotation[0]) @ axis_angle_to_matrix(params.neck_pose[0])
-    return model.rig.vertices(motion).mean(dim=0), turned[:, 2]
+    return model.rig.vertices(motion).mean(dim=0), face_direction(motion)
