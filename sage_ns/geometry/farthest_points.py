@@ -12,7 +12,7 @@ from torch import Tensor
 def farthest_first(
     first: int, count: int, distances_from: Callable[[int], Float[Tensor, "num_points"]]
 ) -> tuple[int, ...]:
-    """Return ``count`` indices: ``first``, then each time the point with the largest distance to its nearest chosen one.
+    """Return ``count`` indices: ``first``, then each time the point that is farthest from its nearest chosen one.
 
     Gonzalez 1985, "Clustering to minimize the maximum intercluster distance". Of equally far points the lowest index is
     chosen, so that the order depends on the distances alone. A smaller count gives a prefix of a larger one.

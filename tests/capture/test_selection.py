@@ -23,7 +23,7 @@ from tests.tiny_capture import tiny_motion, write_tiny_capture, write_transforms
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six training moments, seen by six cameras at -75 to 45 degrees (the seventh, at 75, is held out), three for test."""
+    """Six training moments, filmed by five cameras at -75 to 45 degrees; the one at 75 is held out."""
     return write_tiny_capture(tmp_path_factory.mktemp("selection") / "head", num_cameras=6, num_timesteps=8)
 
 
