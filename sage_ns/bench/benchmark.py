@@ -16,7 +16,10 @@ from sage_ns.bench.job import Job, Settings, settled
 from sage_ns.bench.plan import Planner
 from sage_ns.bench.provenance import provenance
 from sage_ns.bench.result import RESULT_FILE, Result
-from sage_ns.bench.rows import ROWS
+from sage_ns.bench.rows import in_order
+from sage_ns.bench.sheet import as_rich
+from sage_ns.bench.suite_run import SuiteReport, plan_jobs, plan_suites, show_reports
+from sage_ns.bench.suites import Suite
 from sage_ns.bench.worker import Display, run_apart
 from sage_ns.errors import SageError
 from sage_ns.system.console import escape
@@ -38,6 +41,7 @@ class Outcome:
     table: Path
     figures: Path
     comparisons: tuple[Path, ...]
+    suites: tuple[SuiteReport, ...] = ()
 
 
 def run_benchmark(
@@ -47,6 +51,7 @@ def run_benchmark(
     seeds: Sequence[int],
     settings: Settings,
     console: Console,
+    suites: Sequence[Suite] = (),
 ) -> Outcome:
     """Train and evaluate unfinished rows; write table.md, results.json and a comparison for each capture.
 
@@ -55,10 +60,11 @@ def run_benchmark(
     Args:
         out: folder of the benchmark: a new one, or that of an earlier run with the same settings.
         captures: folders of captures.
-        rows: names, see :data:`sage_ns.bench.rows.ROWS`; empty = all.
+        rows: names, see :func:`sage_ns.bench.rows.find_row`; empty = all of :data:`sage_ns.bench.rows.ROWS`.
         seeds: seeds; every row is trained once with each.
         settings: settings of all rows.
         console: console for progress.
+        suites: experiments; their rows are run, and ``rows`` must be empty.
 
     Raises:
         SageError: a folder, capture, row or setting cannot be used; nothing has been trained or written.
@@ -67,11 +73,13 @@ def run_benchmark(
     folder = BenchmarkFolder(out.expanduser().absolute())
     folder.check_captures(captures)
     planner = Planner(folder.path, settings)
-    jobs = planner.plan(captures, rows, seeds)
+    planned = plan_suites(captures, suites, settings)
+    jobs = plan_jobs(planner, planned, seeds) if suites else planner.plan(captures, rows, seeds)
     settings = replace(settings, preset=settled(jobs[0].training_config()).preset)
     with folder.claimed(captures, settings):
         done, failed = _run_unfinished(planner, folder, captures, jobs, settings, console)
         comparisons = [path for capture in captures if (path := _compare(folder, capture, seeds[0], done)) is not None]
+        reports = [each.write(folder.path, done, settings) for each in planned]
     return Outcome(
         results=tuple(result for _, result in done),
         failed=tuple(failed),
@@ -79,6 +87,7 @@ def run_benchmark(
         table=folder.path / TABLE_FILE,
         figures=folder.path / FIGURES_FILE,
         comparisons=tuple(comparisons),
+        suites=tuple(reports),
     )
 
 
@@ -122,7 +131,7 @@ def _earlier_results(
     earlier: list[Job] = []
     for capture in captures:
         folders = [path.parent for path in (out / capture.name).glob(f"*/seed-[0-9]*/{RESULT_FILE}")]
-        rows = [row for row in ROWS if row in {folder.parent.name for folder in folders}]
+        rows = in_order(folder.parent.name for folder in folders)
         seeds = sorted({int(folder.name.removeprefix("seed-")) for folder in folders})
         earlier += planner.plan([capture], rows, seeds) if rows else []
     now = {job.folder for job in requested}
@@ -156,12 +165,13 @@ def show(console: Console, outcome: Outcome) -> None:
     """
     for capture in dict.fromkeys(each.capture for each in outcome.results):
         for sheet in table.sheets(capture, [each for each in outcome.results if each.capture == capture]):
-            console.print(table.as_rich(sheet))
+            console.print(as_rich(sheet))
     if outcome.results:
         console.print(escape(table.origin(outcome.results, outcome.settings)), soft_wrap=True)
         places = (("table   ", outcome.table), ("figures ", outcome.figures))
         for name, path in (*places, *(("picture ", path) for path in outcome.comparisons)):
             console.print(f"{name} {escape(str(path))}", soft_wrap=True)
+    show_reports(console, outcome.suites)
     if outcome.failed:
         names = ", ".join(f"{job.row} ({job.capture.name}, seed {job.seed})" for job in outcome.failed)
         raise SageError(f"These rows failed: {names}. Run the same command again to retry only these.")

@@ -10,13 +10,13 @@ from typing import Any
 from sage_ns import __version__
 from sage_ns.bench.fingerprint import capture_fingerprint, fingerprint
 from sage_ns.bench.job import Job, Settings, settled
-from sage_ns.bench.rows import ROWS, check_rows
+from sage_ns.bench.rows import ROWS, check_rows, rows_before
 from sage_ns.errors import SageError
 from sage_ns.plugin.trainer import SageTrainerConfig
 
 
 class Planner:
-    """Makes the jobs of benchmarks; reads every capture once for each choice of moments.
+    """Makes the jobs of benchmarks; reads every capture once for each choice of pictures.
 
     A training that several rows share is stored with the first of them in :data:`ROWS`, even if that row is not
     requested.
@@ -54,18 +54,17 @@ class Planner:
     def _keyed(self, job: Job) -> Job:
         training = settled(job.training_config())
         drawing = job.drawing_config()
-        moments = job.capture, ROWS[job.row].frames
-        if moments not in self._read:
-            datamanager: Any = training.pipeline.datamanager
-            self._read[moments] = capture_fingerprint(datamanager.dataparser.setup())
-        training_key = fingerprint(__version__, _relevant_settings(training), self._read[moments])
+        datamanager: Any = training.pipeline.datamanager
+        pictures = job.capture, fingerprint(replace(datamanager.dataparser, data=Path(), head_model=None))
+        if pictures not in self._read:
+            self._read[pictures] = capture_fingerprint(datamanager.dataparser.setup())
+        training_key = fingerprint(__version__, _relevant_settings(training), self._read[pictures])
         return replace(job, training_key=training_key, key=fingerprint(training_key, _relevant_settings(drawing)))
 
     def _sharing(self, job: Job) -> Job:
         """Return the job with the training of the first row that has the same training."""
-        for name, row in ROWS.items():
-            if name == job.row:
-                break
+        for name in rows_before(job.row):
+            row = ROWS[name]
             if (row.method, row.frames) != (ROWS[job.row].method, ROWS[job.row].frames):
                 continue
             try:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import Any
 
 from sage_ns.bench.job import Settings
 from sage_ns.bench.result import Result, View
-from sage_ns.bench.rows import ROWS, SAGE
+from sage_ns.bench.rows import ROWS, SAGE, in_order
+from sage_ns.bench.sheet import Sheet, as_markdown
 from sage_ns.bench.summary import (
     FIGURES,
     PAPER_ABLATIONS,
@@ -19,20 +20,8 @@ from sage_ns.bench.summary import (
     summarise,
 )
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
 _NAMES = {"psnr": "PSNR", "ssim": "SSIM", "lpips": "LPIPS"}
 _DIGITS = {"psnr": 2, "ssim": 3, "lpips": 3}
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """A table of plain text; the first column is aligned left, all others right."""
-
-    title: str
-    headings: Sequence[str]
-    rows: Sequence[Sequence[str]]
 
 
 def sheets(capture: str, results: Sequence[Result]) -> list[Sheet]:
@@ -50,7 +39,10 @@ def sheets(capture: str, results: Sequence[Result]) -> list[Sheet]:
 
     def cells(summary: RowSummary, views: Sequence[View]) -> list[str]:
         figures = [(summary.figures[view], suffix) for view in views for suffix in ("", "_face")]
-        return [" / ".join(_cell(each.get(name + suffix), _DIGITS[name]) for name in shown) for each, suffix in figures]
+        return [
+            " / ".join(figure_cell(each.get(name + suffix), _DIGITS[name]) for name in shown)
+            for each, suffix in figures
+        ]
 
     expressions = Sheet(
         f"{capture}: self-reenactment at held-out moments, {units}{over}",
@@ -88,7 +80,7 @@ def _share(closed: float | None) -> str:
 def _ablations(capture: str, summaries: Sequence[RowSummary]) -> list[Sheet]:
     """Return the table of the changes by each variant of SAGE, beside the paper's Table III."""
     by_row = {each.row: each for each in summaries}
-    variants = [each for each in summaries if each.row.startswith(SAGE) and each.row != SAGE]
+    variants = [each for each in summaries if each.row in ROWS and each.row.startswith(SAGE) and each.row != SAGE]
     if SAGE not in by_row or not variants:
         return []
 
@@ -113,40 +105,19 @@ def _ablations(capture: str, summaries: Sequence[RowSummary]) -> list[Sheet]:
 def _costs(summary: RowSummary) -> list[str]:
     phases = ", ".join(f"{name} {each.mean:.0f} s" for name, each in summary.phase_seconds.items())
     return [
-        _cell(summary.seconds, 0) + " s",
+        figure_cell(summary.seconds, 0) + " s",
         phases,
         f"{summary.num_surfels:,}",
         f"{summary.peak_bytes / 2**30:.2f} GiB",
     ]
 
 
-def _cell(figure: Figure | None, digits: int) -> str:
+def figure_cell(figure: Figure | None, digits: int) -> str:
+    """Return the mean, with the deviation if there are several seeds; "-" without a figure."""
     if figure is None:
         return "-"
     spread = "" if figure.deviation is None else f" ± {figure.deviation:.{digits}f}"
     return f"{figure.mean:.{digits}f}{spread}"
-
-
-def as_rich(sheet: Sheet) -> Table:
-    """Convert a table for the console."""
-    from rich.table import Table
-
-    from sage_ns.system.console import escape
-
-    table = Table(title=escape(sheet.title), title_justify="left")
-    for index, heading in enumerate(sheet.headings):
-        table.add_column(heading, justify="right" if index else "left")
-    for row in sheet.rows:
-        table.add_row(*map(escape, row))
-    return table
-
-
-def as_markdown(sheet: Sheet) -> str:
-    """Return the title and the table in GitHub's Markdown."""
-    lines = [tuple(cell.replace("|", "\\|") for cell in row) for row in (sheet.headings, *sheet.rows)]
-    border = ("---", *["---:"] * (len(sheet.headings) - 1))
-    body = "\n".join("| " + " | ".join(line) + " |" for line in (lines[0], border, *lines[1:]))
-    return f"{sheet.title}\n\n{body}\n"
 
 
 def origin(results: Sequence[Result], settings: Settings) -> str:
@@ -168,14 +139,13 @@ def markdown(results: Sequence[Result], settings: Settings) -> str:
     parts = ["# sage-bench\n", origin(results, settings) + "\n"]
     for capture in dict.fromkeys(each.capture for each in results):
         parts += [as_markdown(sheet) for sheet in sheets(capture, [r for r in results if r.capture == capture])]
-    titles = ["row | description", "--- | ---", *(f"{name} | {ROWS[name].title}" for name in _rows(results))]
+    titles = [
+        "row | description",
+        "--- | ---",
+        *(f"{name} | {ROWS[name].title}" for name in in_order(each.row for each in results)),
+    ]
     parts.append("\n".join(f"| {line} |" for line in titles) + "\n")
     return "\n".join(parts)
-
-
-def _rows(results: Sequence[Result]) -> list[str]:
-    there = {each.row for each in results}
-    return [name for name in ROWS if name in there]
 
 
 def as_json(results: Sequence[Result], settings: Settings, provenance: Mapping[str, Any]) -> dict[str, Any]:

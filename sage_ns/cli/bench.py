@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import tyro
 from rich.console import Console
 
+from sage_ns.bench.suites import describe_suites, suite_of
 from sage_ns.cli.explained import explained
 from sage_ns.errors import SageError
 
@@ -19,7 +20,8 @@ class Bench:
 
     Writes to OUT: table.md and results.json; comparison.png for each capture; and for each row and seed the training
     run, its log and metrics.json (figures of every picture). The same command skips finished rows and resumes
-    interrupted trainings.
+    interrupted trainings. A suite runs the rows of an experiment and also writes its table and its plot, as
+    OUT/CAPTURE/SUITE.md and .png.
     """
 
     captures: Annotated[tuple[Path, ...], tyro.conf.Positional]
@@ -28,6 +30,9 @@ class Bench:
     """folder to write; rows, captures and seeds can be added to a benchmark with the same settings"""
     rows: tuple[str, ...] = ()
     """names of the rows to run; default: all (an unknown name lists them)"""
+    suite: Annotated[
+        tuple[str, ...], tyro.conf.arg(help=f"experiments to run instead of rows: {describe_suites()}; default: none")
+    ] = ()
     seeds: tuple[int, ...] = (42,)
     """random seeds; every row is trained once per seed"""
     preset: Literal["auto", "small", "paper"] = "auto"
@@ -52,10 +57,13 @@ class Bench:
 
         if not self.seeds or min(self.seeds) < 0:
             raise SageError(f"--seeds is {list(self.seeds)}; give one or more whole numbers >= 0.")
+        if self.suite and self.rows:
+            raise SageError("--suite and --rows are both given. A suite has its own rows: give one of them.")
+        suites = [suite_of(name) for name in dict.fromkeys(self.suite)]
         head_model = None if self.head_model is None else self.head_model.expanduser().absolute()
         settings = Settings(self.preset, self.steps, self.downscale_factor, head_model)
         seeds, rows = tuple(dict.fromkeys(self.seeds)), tuple(dict.fromkeys(self.rows))
-        outcome = run_benchmark(self.out, self.captures, rows, seeds, settings, CONSOLE)
+        outcome = run_benchmark(self.out, self.captures, rows, seeds, settings, CONSOLE, suites)
         show(CONSOLE, outcome)
 
 

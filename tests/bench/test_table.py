@@ -3,7 +3,8 @@ from __future__ import annotations
 import json
 
 from sage_ns.bench.job import Settings
-from sage_ns.bench.table import Sheet, as_json, as_markdown, as_rich, markdown, origin, sheets
+from sage_ns.bench.sheet import Sheet, as_markdown, as_rich
+from sage_ns.bench.table import as_json, markdown, origin, sheets
 from tests.bench.results import MADE_BY, result
 
 SETTINGS = Settings("small", downscale_factor=4)
