@@ -16,7 +16,7 @@ from sage_ns.bench.job import Job, Settings, settled
 from sage_ns.bench.plan import Planner
 from sage_ns.bench.provenance import provenance
 from sage_ns.bench.result import RESULT_FILE, Result
-from sage_ns.bench.rows import in_order
+from sage_ns.bench.rows import in_order, is_row
 from sage_ns.bench.sheet import as_rich
 from sage_ns.bench.suite_run import SuiteReport, plan_jobs, plan_suites, show_reports
 from sage_ns.bench.suites import Suite
@@ -131,7 +131,7 @@ def _earlier_results(
     earlier: list[Job] = []
     for capture in captures:
         folders = [path.parent for path in (out / capture.name).glob(f"*/seed-[0-9]*/{RESULT_FILE}")]
-        rows = in_order(folder.parent.name for folder in folders)
+        rows = in_order(name for folder in folders if is_row(name := folder.parent.name))
         seeds = sorted({int(folder.name.removeprefix("seed-")) for folder in folders})
         earlier += planner.plan([capture], rows, seeds) if rows else []
     now = {job.folder for job in requested}

@@ -105,8 +105,13 @@ def _unknown(names: Sequence[str]) -> SageError:
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """Return the names that are rows, each once, in the order of the table: by row, then variants by their numbers."""
-    return sorted({name for name in names if is_row(name)}, key=_place)
+    """Return the names, each once, in the order of the table: by row, then variants by their numbers.
+
+    Names that are no rows come last, in the order in which they are given.
+    """
+    each_once = list(dict.fromkeys(names))
+    known = sorted((name for name in each_once if is_row(name)), key=_place)
+    return [*known, *(name for name in each_once if not is_row(name))]
 
 
 def _place(name: str) -> tuple[int, tuple[tuple[int, str], ...]]:
