@@ -72,6 +72,7 @@ class People:
                 f"The people tool is not complete: {missing[0]} does not exist. Set SAGE_SHARED to its folder."
             )
         sys.path.insert(0, str(folder / "people"))
+        sys.dont_write_bytecode = True  # the tool's folder is not ours
         names = ("cameras", "capture", "facekit", "head_model", "motion", "people", "render", "subject", "tracking")
         modules = {name: importlib.import_module(name) for name in names}
         facekit = modules["facekit"].FaceKit(str(folder / _FILES[0]))
