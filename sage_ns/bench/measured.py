@@ -90,6 +90,11 @@ class Measured:
         """Return the finished jobs of one row, one for each seed."""
         return [(job, result) for job, result in self.done if job.row == row]
 
+    def own(self, row: str, file: str) -> list[Any]:
+        """Return what :func:`measured_once` has stored for each seed of a row, in this file of the job's folder."""
+        contents = [read_json(job.folder / file) for job, _ in self.of_row(row)]
+        return [content["measured"] for content in contents if content is not None]
+
 
 def measured_once(path: Path, key: str, measure: Callable[[], Any]) -> Any:
     """Return what ``measure`` has measured: from the file, if it was written with the same key, else now.

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sage_ns.bench.rows import MULTI, ROWS, SAGE, SINGLE
+from sage_ns.bench.rows import MULTI, SAGE, SINGLE
+from sage_ns.bench.suites.figures import possible_rows
 from sage_ns.bench.suites.registry import Suite, register_suite
 
 if TYPE_CHECKING:
@@ -35,8 +36,7 @@ class CrossReenactment(Suite):
         from sage_ns.bench.cross_reenactment import truth_folder, truth_key
 
         truth_key(truth_folder(facts.folder))
-        several = len(facts.cameras) > 1
-        return [row for row in (SINGLE, MULTI, SAGE) if several or ROWS[row].frames == "single"]
+        return possible_rows(facts, (SINGLE, MULTI, SAGE))
 
     def measure(self, job: Job, facts: CaptureFacts) -> None:
         """Draw the avatar under the driver's motion and compare it with the truth, unless this was done before."""
@@ -96,10 +96,7 @@ class CrossReenactment(Suite):
 
 def _entries(measured: Measured, row: str) -> list[Mapping[str, Any]]:
     """Return the figures of all pictures, transfers and seeds of a row."""
-    from sage_ns.system.files import read_json
-
-    contents = [read_json(job.folder / _FILE) for job, _ in measured.of_row(row)]
-    return [entry for content in contents if content is not None for entry in content["measured"]]
+    return [entry for entries in measured.own(row, _FILE) for entry in entries]
 
 
 def _transfers(measured: Measured) -> list[str]:

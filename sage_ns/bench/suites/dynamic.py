@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sage_ns.bench.rows import MULTI, ROWS, SAGE, SINGLE
+from sage_ns.bench.rows import MULTI, SAGE, SINGLE
+from sage_ns.bench.suites.figures import possible_rows
 from sage_ns.bench.suites.registry import Suite, register_suite
 from sage_ns.errors import SageError
 
@@ -39,8 +40,7 @@ class DynamicGeometry(Suite):
             SageError: the capture has no true surfaces of moments without training pictures.
         """
         _moments(facts)
-        several = len(facts.cameras) > 1
-        return [row for row in (SINGLE, MULTI, SAGE) if several or ROWS[row].frames == "single"]
+        return possible_rows(facts, (SINGLE, MULTI, SAGE))
 
     def measure(self, job: Job, facts: CaptureFacts) -> None:
         """Measure each moment, unless this was done before."""
@@ -126,10 +126,7 @@ def _moments(facts: CaptureFacts) -> list[int]:
 
 def _found(measured: Measured, row: str) -> dict[int, dict[str, Any]]:
     """Return distances by moment and surface, means over seeds."""
-    from sage_ns.system.files import read_json
-
-    contents = [read_json(job.folder / _FILE) for job, _ in measured.of_row(row)]
-    seeds = [content["measured"] for content in contents if content is not None]
+    seeds = measured.own(row, _FILE)
     if not seeds:
         return {}
     return {

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from sage_ns.bench.rows import ROWS
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from sage_ns.bench.measured import Measured
+    from sage_ns.bench.measured import CaptureFacts, Measured
     from sage_ns.bench.result import View
     from sage_ns.bench.sheet import Sheet
     from sage_ns.bench.summary import Figure as SummaryFigure
@@ -37,6 +39,11 @@ def quality(summary: RowSummary | None, view: View, region: str = "") -> str:
 def psnr(summary: RowSummary | None, view: View, region: str = "") -> SummaryFigure | None:
     """Return the PSNR of a view [dB]; None without a result."""
     return None if summary is None else summary.figures[view].get(f"psnr{region}")
+
+
+def possible_rows(facts: CaptureFacts, names: Sequence[str]) -> list[str]:
+    """Return the rows that a capture can train: one with a single moment has no rows of several moments."""
+    return [name for name in names if len(facts.cameras) > 1 or ROWS[name].frames == "single"]
 
 
 def over_seeds(measured: Measured) -> str:

@@ -2,64 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from sage_ns.bench.rows import MULTI, SAGE, SAGE_MULTI, SINGLE
-from sage_ns.bench.suites.registry import Suite, register_suite
-from sage_ns.bench.suites.sweep import Sweep, counts
+from sage_ns.bench.suites.registry import register_suite
+from sage_ns.bench.suites.sweep import Sweep, SweepSuite, counts
 from sage_ns.errors import SageError
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from sage_ns.bench.measured import CaptureFacts, Measured
-    from sage_ns.bench.sheet import Sheet
+    from sage_ns.bench.measured import CaptureFacts
 
 NUMBERS = (1, 2, 4, 8, 16)
 """Numbers of moments, besides all."""
 
-_TITLE = "self-reenactment by the number of training moments"
-
 
 @register_suite
-class Moments(Suite):
+class Moments(SweepSuite):
     """Surfels and SAGE on 1, 2, 4, 8, 16 and all training moments; with one moment these are the rows of the table."""
 
     name: ClassVar[str] = "fig15"
     summary: ClassVar[str] = "self-reenactment by the number of training moments (1, 2, 4, 8, 16, all)"
+    title: ClassVar[str] = "self-reenactment by the number of training moments"
 
-    def rows(self, facts: CaptureFacts) -> Sequence[str]:
+    def sweep(self, facts: CaptureFacts) -> Sweep:
         """Return rows for each number of moments that the capture has.
 
         Raises:
             SageError: the capture has one training moment.
         """
-        return _sweep(facts).names()
+        most = len(facts.cameras)
+        if most < 2:
+            raise SageError(
+                f"{facts.folder}: the suite fig15 compares numbers of training moments, and the capture has {most}. "
+                "Give a capture with more training moments."
+            )
 
-    def sheet(self, measured: Measured) -> Sheet:
-        """Return a line for each number of moments."""
-        return _sweep(measured.facts).sheet(measured, _TITLE)
+        def rows(method: str, one: str, every: str) -> dict[int, str]:
+            ends = {1: one, most: every}
+            return {number: ends.get(number, f"{method}-{number}-moments") for number in counts(NUMBERS, most)}
 
-    def plot(self, measured: Measured) -> Figure:
-        """Return PSNR against the number of moments."""
-        return _sweep(measured.facts).plot(measured, _TITLE)
-
-
-def _sweep(facts: CaptureFacts) -> Sweep:
-    most = len(facts.cameras)
-    if most < 2:
-        raise SageError(
-            f"{facts.folder}: the suite fig15 compares numbers of training moments, and the capture has {most}. Give a "
-            "capture with more training moments."
+        return Sweep(
+            "training moments",
+            {"surfels": rows("surfels", SINGLE, MULTI), "sage": rows(SAGE, SAGE, SAGE_MULTI)},
+            {"all": "all cameras", "frontal": "frontal camera"},
         )
-
-    def rows(method: str, one: str, every: str) -> dict[int, str]:
-        ends = {1: one, most: every}
-        return {number: ends.get(number, f"{method}-{number}-moments") for number in counts(NUMBERS, most)}
-
-    return Sweep(
-        "training moments",
-        {"surfels": rows("surfels", SINGLE, MULTI), "sage": rows(SAGE, SAGE, SAGE_MULTI)},
-        {"all": "all cameras", "frontal": "frontal camera"},
-    )

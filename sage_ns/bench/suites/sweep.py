@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from sage_ns.bench.suites.figures import over_seeds, psnr, quality
+from sage_ns.bench.suites.registry import Suite
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from sage_ns.bench.measured import Measured
+    from sage_ns.bench.measured import CaptureFacts, Measured
     from sage_ns.bench.result import View
     from sage_ns.bench.sheet import Sheet
 
@@ -83,3 +85,30 @@ class Sweep:
 def counts(asked: Sequence[int], most: int) -> list[int]:
     """Return the asked numbers below ``most``, then ``most`` itself."""
     return [*(each for each in asked if each < most), most]
+
+
+class SweepSuite(Suite):
+    """A suite that changes one number."""
+
+    title: ClassVar[str]
+    """Title of table and plot: "self-reenactment by the number of training moments"."""
+
+    @abstractmethod
+    def sweep(self, facts: CaptureFacts) -> Sweep:
+        """Return the rows for each value that the capture has.
+
+        Raises:
+            SageError: the capture has one value alone.
+        """
+
+    def rows(self, facts: CaptureFacts) -> Sequence[str]:
+        """Return the rows of all values."""
+        return self.sweep(facts).names()
+
+    def sheet(self, measured: Measured) -> Sheet:
+        """Return a line for each value."""
+        return self.sweep(measured.facts).sheet(measured, self.title)
+
+    def plot(self, measured: Measured) -> Figure:
+        """Return PSNR of the first view against the number."""
+        return self.sweep(measured.facts).plot(measured, self.title)
