@@ -8,21 +8,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sage_ns.geometry.rotations import axis_angle_to_matrix
 from sage_ns.raster import PinholeCamera
-from sage_ns.rig import FlameParams
+from sage_ns.rig.front import face_direction
 
 HEAD_FRACTION = 0.65
 """Share of the height of the picture that the head fills."""
 
 FIELD_OF_VIEW = math.radians(30)
 """Vertical, as of a portrait lens. A wider angle would bring the camera closer and enlarge the nose."""
-
-
-def face_direction(motion: Float[Tensor, "num_coefficients"]) -> Float[Tensor, "3"]:
-    """Return the direction that the face looks in: +z, rotated by root and neck of a motion vector."""
-    head, neck = axis_angle_to_matrix(torch.stack([motion[FlameParams.ROTATION], motion[FlameParams.NECK]]))
-    return head @ neck @ motion.new_tensor([0.0, 0.0, 1.0])
 
 
 def portrait_distance(vertices: Float[Tensor, "num_vertices 3"], width: int = 1, height: int = 1) -> float:

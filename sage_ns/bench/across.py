@@ -8,7 +8,7 @@ from statistics import fmean, stdev
 
 from sage_ns.bench.figures import measure_of
 from sage_ns.bench.result import Result, View
-from sage_ns.bench.rows import ROWS, SAGE
+from sage_ns.bench.rows import SAGE, in_order
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,5 @@ def groups_of(captures: Sequence[str]) -> list[Group]:
 
 
 def rows_of(results: Sequence[Result]) -> list[str]:
-    """Return the rows that have results, in the order of :data:`ROWS`, then those that are no row of ours."""
-    there = dict.fromkeys(each.row for each in results)
-    return [name for name in ROWS if name in there] + [name for name in there if name not in ROWS]
+    """Return the rows that have results, in the order of the tables."""
+    return in_order(each.row for each in results)

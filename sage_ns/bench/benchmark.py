@@ -20,9 +20,11 @@ from sage_ns.bench.outside import OutsideRow, plan_outside, score_outside
 from sage_ns.bench.plan import Planner
 from sage_ns.bench.provenance import provenance
 from sage_ns.bench.result import RESULT_FILE, Result
-from sage_ns.bench.rows import ROWS
+from sage_ns.bench.rows import in_order, is_row
 from sage_ns.bench.sheet import as_rich
 from sage_ns.bench.strength import strength_curves, write_strength_plot
+from sage_ns.bench.suite_run import SuiteReport, plan_jobs, plan_suites, show_reports
+from sage_ns.bench.suites import Suite
 from sage_ns.bench.training import progress_of
 from sage_ns.errors import SageError
 from sage_ns.jobs.display import Display
@@ -50,6 +52,7 @@ class Outcome:
     figures: Path
     comparisons: tuple[Path, ...]
     """comparison pictures and plots"""
+    suites: tuple[SuiteReport, ...] = ()
 
 
 def run_benchmark(
@@ -61,6 +64,7 @@ def run_benchmark(
     console: Console,
     workplace: Workplace | None = None,
     outside: Sequence[OutsideRow] = (),
+    suites: Sequence[Suite] = (),
 ) -> Outcome:
     """Train and evaluate unfinished rows; write table.md, results.json, and a comparison and a plot for each capture.
 
@@ -69,12 +73,13 @@ def run_benchmark(
     Args:
         out: folder of the benchmark: a new one, or that of an earlier run with the same settings.
         captures: folders of captures.
-        rows: names, see :data:`sage_ns.bench.rows.ROWS`; empty = all.
+        rows: names, see :func:`sage_ns.bench.rows.find_row`; empty = all of :data:`sage_ns.bench.rows.ROWS`.
         seeds: seeds; every row is trained once with each.
         settings: settings of all rows.
         console: console for progress.
         workplace: where the rows run; None = on this machine, one after the other.
         outside: pictures of other methods, which become rows of the tables.
+        suites: experiments; their rows are run, and ``rows`` must be empty.
 
     Raises:
         SageError: a folder, capture, row or setting cannot be used; nothing has been trained or written.
@@ -85,7 +90,8 @@ def run_benchmark(
     workplace = ThisMachine() if workplace is None else workplace
     settings = on_device(settings, workplace.device)
     planner = Planner(folder.path, settings)
-    jobs = planner.plan(captures, rows, seeds)
+    planned = plan_suites(captures, suites, settings)
+    jobs = plan_jobs(planner, planned, seeds) if suites else planner.plan(captures, rows, seeds)
     outside_jobs = plan_outside(planner, captures, outside)
     settings = replace(settings, preset=settled(jobs[0].training_config()).preset)
     with folder.claimed(captures, settings):
@@ -95,6 +101,7 @@ def run_benchmark(
         if results:
             _write_tables(folder.path, results, settings)
         plots = [path for capture in captures if (path := _plot(folder, capture, results)) is not None]
+        reports = [each.write(folder.path, done, settings) for each in planned]
     return Outcome(
         results=tuple(results),
         failed=tuple(failed),
@@ -102,6 +109,7 @@ def run_benchmark(
         table=folder.path / TABLE_FILE,
         figures=folder.path / FIGURES_FILE,
         comparisons=(*comparisons, *plots),
+        suites=tuple(reports),
     )
 
 
@@ -173,7 +181,7 @@ def _earlier_results(
     earlier: list[Job] = []
     for capture in captures:
         folders = [path.parent for path in (out / capture.name).glob(f"*/seed-[0-9]*/{RESULT_FILE}")]
-        rows = [row for row in ROWS if row in {folder.parent.name for folder in folders}]
+        rows = in_order(name for folder in folders if is_row(name := folder.parent.name))
         seeds = sorted({int(folder.name.removeprefix("seed-")) for folder in folders})
         earlier += planner.plan([capture], rows, seeds) if rows else []
     now = {job.folder for job in requested}
@@ -223,6 +231,7 @@ def show(console: Console, outcome: Outcome) -> None:
         places = (("table   ", outcome.table), ("figures ", outcome.figures))
         for name, path in (*places, *(("picture ", path) for path in outcome.comparisons)):
             console.print(f"{name} {escape(str(path))}", soft_wrap=True)
+    show_reports(console, outcome.suites)
     if outcome.failed:
         names = ", ".join(f"{job.row} ({job.capture.name}, seed {job.seed})" for job in outcome.failed)
         raise SageError(f"These rows failed: {names}. Run the same command again to retry only these.")

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import torch
 
+from sage_ns.bench.loss_curve import LossCurve
 from sage_ns.plugin.trainer import SageTrainer, SageTrainerConfig
 from sage_ns.system.files import read_json, write_json
 
@@ -94,12 +95,13 @@ def peak_memory() -> int:
 
 
 class ClockedTrainer(SageTrainer):
-    """Trainer that writes a clock beside the run's folder."""
+    """Trainer that writes a clock and a curve of the depth distortion beside the run's folder."""
 
     def __init__(self, config: SageTrainerConfig, local_rank: int = 0, world_size: int = 1) -> None:
         config._target = SageTrainer  # the saved config is that of a training without a clock
         super().__init__(config, local_rank, world_size)
-        self.clock = Clock(config.output_dir / str(config.experiment_name) / CLOCK_FILE)
+        folder = config.output_dir / str(config.experiment_name)
+        self.clock, self.curve = Clock(folder / CLOCK_FILE), LossCurve(folder)
 
     def setup(self, test_mode: Literal["test", "val", "inference"] = "val") -> None:
         """Set up the training and start the clock, unless the training is finished."""
@@ -107,18 +109,22 @@ class ClockedTrainer(SageTrainer):
         super().setup(test_mode)
         if self._start_step < self.num_steps:
             self.clock.begin(self._start_step, self.num_steps, perf_counter() - start)
+            self.curve.begin(self._start_step)
 
     def train_iteration(self, step: int) -> Any:
         """Train one step and add its time to the clock."""
         start = perf_counter()
         result = super().train_iteration(step)
-        self.clock.add(self.pipeline.schedule.current.name, perf_counter() - start)  # type: ignore[attr-defined]
+        phase = self.pipeline.schedule.current.name  # type: ignore[attr-defined]
+        self.clock.add(phase, perf_counter() - start)
+        self.curve.add(step, phase, result[1])
         return result
 
     def save_checkpoint(self, step: int) -> None:
-        """Save the checkpoint, and its times in the clock."""
+        """Save the checkpoint, its times in the clock, and the curve up to it."""
         super().save_checkpoint(step)
         self.clock.mark()
+        self.curve.write()
 
 
 def clocked(config: SageTrainerConfig) -> SageTrainerConfig:

@@ -21,17 +21,17 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 import tyro
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
 from sage_ns.avatar.field_surface import CELL_SIZE, SurfaceMesh, extract_surface, render_surface
 from sage_ns.bench.depth_fusion import fuse_depth
+from sage_ns.bench.true_surface import Truth, plain_mesh
 from sage_ns.capture.record import CaptureRecord
 from sage_ns.errors import SageError
 from sage_ns.geometry import (
@@ -45,12 +45,10 @@ from sage_ns.geometry import (
     triangle_normals,
 )
 from sage_ns.geometry.mesh_queries import uniform_barycentric
-from sage_ns.geometry.vertex_means import vertex_normals
 from sage_ns.plugin.cameras import pinhole_camera
 from sage_ns.raster import Buffers, PinholeCamera
 from sage_ns.raster.supersampling import enlarged
 from sage_ns.rig.carry import CarriedPoints
-from sage_ns.system.array_fields import read_npz
 from sage_ns.system.files import write_json
 
 if TYPE_CHECKING:
@@ -59,40 +57,14 @@ if TYPE_CHECKING:
     from sage_ns.plugin.model import SageModel
     from sage_ns.plugin.pipeline import SagePipeline
 
-_TRUTH = ("face", "timesteps", "triangles", "vertices")
+FUSED = "surfels, depth fused"
+"""Name of the surface that the surfels draw."""
 NUM_SAMPLES = 40_000
 """Number of points on a surface, including those that no camera sees."""
 FUSION_CELL = 0.0015
 """Cell size of the fusion, metres. Pixels of a face are about half a millimetre at 800 rows, and two at 200."""
 FUSION_MARGIN = 0.03
 """Margin around the true face within which depth is fused, metres."""
-
-
-@dataclass(frozen=True)
-class Truth:
-    """The true surface at one moment."""
-
-    mesh: SurfaceMesh
-    face: Bool[Tensor, "num_triangles"]
-
-    @classmethod
-    def load(cls, path: Path, timestep: int) -> Truth:
-        """Read one moment of a truth file.
-
-        Raises:
-            SageError: The file or one of its fields is missing, or the file does not contain the moment.
-        """
-        arrays = read_npz(path, SageError, _TRUTH)
-        missing = [name for name in _TRUTH if name not in arrays]
-        if missing:
-            raise SageError(f"{path}: found no '{missing[0]}', expected {', '.join(_TRUTH[:-1])} and {_TRUTH[-1]}")
-        rows = np.flatnonzero(arrays["timesteps"] == timestep)
-        if len(rows) == 0:
-            known = ", ".join(map(str, arrays["timesteps"]))
-            raise SageError(f"{path}: no timestep {timestep}; there are {known}. Give one of them as --timestep.")
-        vertices = torch.from_numpy(arrays["vertices"][rows[0]]).float()
-        triangles = torch.from_numpy(arrays["triangles"]).long()
-        return cls(plain_mesh(vertices, triangles), torch.from_numpy(arrays["face"]).bool())
 
 
 @dataclass
@@ -113,11 +85,6 @@ class NormalError:
     median_deg: float
     coverage: float
     """Share of these pixels that have a normal."""
-
-
-def plain_mesh(vertices: Float[Tensor, "num_vertices 3"], triangles: Tensor) -> SurfaceMesh:
-    """Make a grey mesh with smooth normals."""
-    return SurfaceMesh(vertices, triangles, vertex_normals(vertices, triangles), torch.full_like(vertices, 0.5))
 
 
 def halfway_cameras(cameras: list[PinholeCamera], target: Float[Tensor, "3"]) -> list[PinholeCamera]:
@@ -274,6 +241,36 @@ def _cameras(cameras: Cameras) -> list[PinholeCamera]:
     return [pinhole_camera(cameras[row : row + 1]).to("cpu") for _, row in sorted(first.items())]
 
 
+def _meshes(
+    subject: Subject, truth: Truth, between: list[PinholeCamera], cell_size: float
+) -> dict[str, SurfaceMesh | None]:
+    """Return the surfaces to compare by name; None = the avatar does not have it."""
+    face = truth.mesh.vertices[truth.mesh.triangles[truth.face]].reshape(-1, 3)
+    low, high = face.amin(dim=0) - FUSION_MARGIN, face.amax(dim=0) + FUSION_MARGIN
+    return {
+        "tracked mesh": subject.tracked(),
+        "tracked mesh, refined": subject.refined(),
+        FUSED: subject.fused(subject.train + between, low, high),
+        "signed distance field": subject.of_field(cell_size),
+    }
+
+
+@torch.no_grad()
+def measure_distances(
+    pipeline: SagePipeline, truth_path: Path, timestep: int, cell_size: float = CELL_SIZE
+) -> dict[str, Distances]:
+    """Measure the distances of one avatar at one moment alone, by name of the surface.
+
+    Raises:
+        SageError: the truth cannot be read, or the truth or the avatar does not have the moment.
+    """
+    subject = Subject(pipeline, timestep)
+    truth = Truth.load(truth_path, timestep)
+    between = halfway_cameras(subject.train, truth.mesh.vertices.mean(dim=0))
+    meshes = _meshes(subject, truth, between, cell_size)
+    return {name: distances(truth, mesh, subject.train) for name, mesh in meshes.items() if mesh is not None}
+
+
 @torch.no_grad()
 def measure(
     pipeline: SagePipeline, truth_path: Path, timestep: int | None = None, cell_size: float = CELL_SIZE
@@ -285,22 +282,15 @@ def measure(
     """
     subject = Subject(pipeline, timestep)
     truth = Truth.load(truth_path, subject.timestep)
-    face = truth.mesh.vertices[truth.mesh.triangles[truth.face]].reshape(-1, 3)
     between = halfway_cameras(subject.train, truth.mesh.vertices.mean(dim=0))
-    low, high = face.amin(dim=0) - FUSION_MARGIN, face.amax(dim=0) + FUSION_MARGIN
-    meshes = {
-        "tracked mesh": subject.tracked(),
-        "tracked mesh, refined": subject.refined(),
-        "surfels, depth fused": subject.fused(subject.train + between, low, high),
-        "signed distance field": subject.of_field(cell_size),
-    }
+    meshes = _meshes(subject, truth, between, cell_size)
     errors = NormalErrors(truth)
     for camera in subject.held_out + between:
         maps = subject.normal_maps(camera)
         maps |= {
             name: render_surface(mesh, camera).normal
             for name, mesh in meshes.items()
-            if mesh is not None and name != "surfels, depth fused"
+            if mesh is not None and name != FUSED
         }
         errors.add(camera, maps)
     return {

@@ -11,14 +11,14 @@ from sage_ns import __version__
 from sage_ns.bench.fingerprint import capture_fingerprint, fingerprint
 from sage_ns.bench.job import Job, Settings, settled
 from sage_ns.bench.result import FIGURES_VERSION
-from sage_ns.bench.rows import ROWS, check_rows
+from sage_ns.bench.rows import ROWS, check_rows, rows_before
 from sage_ns.errors import SageError
 from sage_ns.jobs.workplace import Device
 from sage_ns.plugin.trainer import SageTrainerConfig
 
 
 class Planner:
-    """Makes the jobs of benchmarks; reads every capture once for each choice of moments.
+    """Makes the jobs of benchmarks; reads every capture once for each choice of pictures.
 
     A training that several rows share is stored with the first of them in :data:`ROWS`, even if that row is not
     requested.
@@ -59,11 +59,11 @@ class Planner:
         Raises:
             SageError: the capture cannot be used.
         """
-        moments = job.capture, ROWS[job.row].frames
-        if moments not in self._read:
-            datamanager: Any = settled(job.training_config()).pipeline.datamanager
-            self._read[moments] = capture_fingerprint(datamanager.dataparser.setup())
-        return self._read[moments]
+        datamanager: Any = settled(job.training_config()).pipeline.datamanager
+        pictures = job.capture, fingerprint(replace(datamanager.dataparser, data=Path(), head_model=None))
+        if pictures not in self._read:
+            self._read[pictures] = capture_fingerprint(datamanager.dataparser.setup())
+        return self._read[pictures]
 
     def _keyed(self, job: Job) -> Job:
         training = settled(job.training_config())
@@ -78,9 +78,8 @@ class Planner:
 
     def _sharing(self, job: Job) -> Job:
         """Return the job with the training of the first row that has the same training."""
-        for name, row in ROWS.items():
-            if name == job.row:
-                break
+        for name in rows_before(job.row):
+            row = ROWS[name]
             if (row.method, row.frames) != (ROWS[job.row].method, ROWS[job.row].frames):
                 continue
             try:

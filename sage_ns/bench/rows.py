@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sage_ns.capture.splits import FramesMode
+from sage_ns.bench.row_variants import VARIANTS, applied, ending
 from sage_ns.errors import SageError
+
+if TYPE_CHECKING:
+    from sage_ns.capture.splits import FramesMode
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,19 @@ class Row:
     """settings of the training"""
     drawn_with: Mapping[str, Any] = field(default_factory=dict)
     """settings that act only when the avatar is drawn: rows that differ only in these share one training"""
+
+
+class _Rows(dict[str, Row]):
+    """Named rows. Subscription also finds :data:`OTHER_ROWS` and variants; iteration and ``in`` see named rows only."""
+
+    def __missing__(self, name: str) -> Row:
+        if name in OTHER_ROWS:
+            return OTHER_ROWS[name]
+        found = ending(name)
+        if found is None:
+            raise KeyError(name)
+        base, variant, text = found
+        return applied(self[f"{base}-single" if f"{base}-single" in self else base], variant, text)
 
 
 SINGLE, MULTI, SAGE = "surfels-single", "surfels-multi", "sage"
@@ -43,14 +60,90 @@ ROWS: Mapping[str, Row] = {
 
 BASELINES: Mapping[str, tuple[str, str]] = {"surfels": (SINGLE, MULTI)}
 """Baselines by name: the row that is trained on one moment and the row that is trained on all."""
+ROWS = _Rows(ROWS)
+
+SAGE_MULTI = "sage-multi"
+
+OTHER_ROWS: Mapping[str, Row] = {SAGE_MULTI: Row("SAGE, all moments", frames="multi")}
+"""Rows that run only if a suite or the user names them."""
+
+
+def find_row(name: str) -> Row:
+    """Return a row by its name: one of :data:`ROWS`, of :data:`OTHER_ROWS`, or a variant (``sage-4-moments``).
+
+    Raises:
+        SageError: there is no such row; lists all rows and variants.
+    """
+    try:
+        return ROWS[name]
+    except KeyError:
+        raise _unknown([name]) from None
+
+
+def is_row(name: str) -> bool:
+    """Return whether :func:`find_row` finds a row."""
+    try:
+        return ROWS[name] is not None
+    except KeyError:
+        return False
 
 
 def check_rows(names: Sequence[str]) -> None:
     """Check that all names are rows.
 
     Raises:
-        SageError: a name is not a row; lists all rows.
+        SageError: a name is not a row; lists all rows and variants.
     """
-    unknown = [name for name in names if name not in ROWS]
+    unknown = [name for name in names if not is_row(name)]
     if unknown:
-        raise SageError(f"There is no row {', '.join(map(repr, unknown))}. Rows: {', '.join(ROWS)}.")
+        raise _unknown(unknown)
+
+
+def _unknown(names: Sequence[str]) -> SageError:
+    variants = ", ".join(f"ROW{variant.example}" for variant in VARIANTS)
+    return SageError(
+        f"There is no row {', '.join(map(repr, names))}. Rows: {', '.join((*ROWS, *OTHER_ROWS))}. Variants: {variants}."
+    )
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Return the names, each once, in the order of the table: by row, then variants by their numbers.
+
+    Names that are no rows come last, in the order in which they are given.
+    """
+    each_once = list(dict.fromkeys(names))
+    known = sorted((name for name in each_once if is_row(name)), key=_place)
+    return [*known, *(name for name in each_once if not is_row(name))]
+
+
+def _place(name: str) -> tuple[int, tuple[tuple[int, str], ...]]:
+    base, suffix = _parted(name)
+    named = [*ROWS, *OTHER_ROWS]
+    parts = re.split(r"(\d+)", suffix)
+    return named.index(base), tuple((int(part), "") if part.isdigit() else (-1, part) for part in parts)
+
+
+def _parted(name: str) -> tuple[str, str]:
+    """Return the named row that a row is a variant of, and the rest of its name."""
+    base = name
+    while base not in ROWS and base not in OTHER_ROWS and f"{base}-single" not in ROWS:
+        found = ending(base)
+        assert found is not None, f"{name} is a row"
+        base = found[0]
+    suffix = name[len(base) :]
+    return base if base in ROWS or base in OTHER_ROWS else f"{base}-single", suffix
+
+
+def rows_before(name: str) -> Iterator[str]:
+    """Return the rows that may have the same training as ``name`` and whose folder then holds it.
+
+    For a variant: all named rows, then the same variant of earlier rows.
+    """
+    base, suffix = _parted(name)
+    named = [*ROWS, *OTHER_ROWS]
+    earlier = named[: named.index(base)]
+    if not suffix:
+        yield from earlier
+        return
+    yield from named
+    yield from (each.removesuffix("-single") + suffix for each in earlier)

@@ -8,7 +8,7 @@ from statistics import fmean, stdev
 
 from sage_ns.bench.figures import measure_of
 from sage_ns.bench.result import VIEWS, Result, View
-from sage_ns.bench.rows import MULTI, ROWS, SAGE, SINGLE
+from sage_ns.bench.rows import MULTI, SAGE, SINGLE, in_order
 
 FIGURES = ("psnr", "ssim", "lpips")
 
@@ -52,12 +52,10 @@ class RowSummary:
 
 
 def summarise(results: Sequence[Result]) -> list[RowSummary]:
-    """Return one summary for each row that has results, in the order of :data:`ROWS`; pictures of others come last."""
+    """Return one summary for each row that has results, in the order of :func:`sage_ns.bench.rows.in_order`."""
     summaries = []
-    for row in (*ROWS, *dict.fromkeys(each.row for each in results if each.row not in ROWS)):
+    for row in in_order(each.row for each in results):
         chosen = [each for each in results if each.row == row]
-        if not chosen:
-            continue
         summaries.append(
             RowSummary(
                 row=row,

@@ -25,7 +25,6 @@ from sage_ns.bench.summary import (
 )
 
 
-
 def sheets(capture: str, results: Sequence[Result]) -> list[Sheet]:
     """Return all tables about one capture.
 
@@ -85,7 +84,7 @@ def _share(closed: float | None) -> str:
 def _ablations(capture: str, summaries: Sequence[RowSummary]) -> list[Sheet]:
     """Return the table of the changes by each variant of SAGE, beside the paper's Table III."""
     by_row = {each.row: each for each in summaries}
-    variants = [each for each in summaries if each.row.startswith(SAGE) and each.row != SAGE]
+    variants = [each for each in summaries if each.row in ROWS and each.row.startswith(SAGE) and each.row != SAGE]
     if SAGE not in by_row or not variants:
         return []
 
@@ -118,8 +117,6 @@ def _costs(summary: RowSummary) -> list[str]:
     ]
 
 
-
-
 def origin(results: Sequence[Result], settings: Settings) -> str:
     """Return one line with the settings, and the machines, versions and days of the figures."""
     made = [each.made_by for each in results]
@@ -147,8 +144,7 @@ def markdown(results: Sequence[Result], settings: Settings) -> str:
 def _titles(results: Sequence[Result]) -> list[tuple[str, str]]:
     """Return names and descriptions of the rows; of pictures of another method, the folder's name is enough."""
     others = {each.row: Path(each.pictures_from).name for each in results if each.pictures_from is not None}
-    there = {each.row for each in results}
-    ours = [(name, ROWS[name].title) for name in ROWS if name in there]
+    ours = [(name, ROWS[name].title) for name in in_order(each.row for each in results if each.row not in others)]
     return ours + [(name, f"another method's pictures, from the folder {folder}") for name, folder in others.items()]
 
 

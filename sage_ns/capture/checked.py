@@ -16,6 +16,7 @@ from sage_ns.capture.frames import CyOrigin, Frame
 from sage_ns.capture.images import background_color, downscaled_size
 from sage_ns.capture.layout import Capture, read_capture
 from sage_ns.capture.mattes import MOST_CHECKED, check_mattes
+from sage_ns.capture.selection import Selection, select_training
 from sage_ns.capture.splits import (
     FramesMode,
     Splits,
@@ -49,6 +50,15 @@ class CaptureOptions:
     """Colour that the stored pictures are blended with."""
     cy_origin: CyOrigin = "auto"
     use_masks: bool = True
+    timesteps: tuple[int, ...] | None = None
+    num_timesteps: int | None = None
+    cameras: tuple[int, ...] | None = None
+    num_cameras: int | None = None
+
+    @property
+    def selection(self) -> Selection:
+        """Training moments and cameras to use."""
+        return Selection(self.timesteps, self.num_timesteps, self.cameras, self.num_cameras)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,12 +93,15 @@ def inspect_capture(options: CaptureOptions) -> CheckedCapture:
 
 def _load(options: CaptureOptions, whole: bool) -> CheckedCapture:
     background = background_color(options.background)
+    options.selection.check(options.frames)
     capture = read_capture(options.data, options.cy_origin)
     check_parameter_files(capture.flame_param_paths.values())
     head_model = load_head_model(find_head_model(options.head_model, capture.folder))
     moments = load_tracking(capture.flame_param_paths, head_model)
     canonical = _canonical_timestep(options, capture, moments, head_model)
     splits = select_splits(capture, options.frames, canonical)
+    if options.selection != Selection():
+        splits = select_training(splits, options.selection, moments, head_model, str(capture.folder))
     tracking = tabulate(moments, canonical)
     listed = (*capture.train, *capture.train_multiframe, *capture.val, *capture.test) if whole else ()
     used = tuple({frame.image_path: frame for frame in (*splits.train, *splits.val, *splits.test, *listed)}.values())

@@ -88,21 +88,42 @@ def expression_magnitude(params: FlameParams, model: HeadModel, chunk: int = 64)
     The result is the largest of three values, for the whole head, the eye region and the lips: in the mean over the
     whole head a blink would vanish. Head pose and gaze do not count.
     """
-    still = replace(
+    return _displacement(params, model, identity_vertices(model, params), chunk)
+
+
+def expression_distances(
+    params: FlameParams, model: HeadModel, row: int, chunk: int = 64
+) -> Float[Tensor, "num_timesteps"]:
+    """Return how far expression and jaw of every moment move the face away from the moment of ``row``.
+
+    RMS vertex displacement in metres, as :func:`expression_magnitude` measures it from neutral.
+    """
+    return _displacement(params, model, pose_vertices(model, _expression_alone(params[row]))[0], chunk)
+
+
+def _displacement(
+    params: FlameParams, model: HeadModel, origin: Float[Tensor, "num_vertices 3"], chunk: int
+) -> Float[Tensor, "num_timesteps"]:
+    """Return the RMS distance of the vertices, posed by expression and jaw alone, from ``origin`` [metres]."""
+    still = _expression_alone(params)
+    regions = [model.regions.vertices(name) for name in ("eye_region", "lips")]
+    magnitudes = []
+    for start in range(0, params.num_timesteps, chunk):
+        squared = (pose_vertices(model, still[start : start + chunk]) - origin).square().sum(-1)
+        parts = [squared.mean(-1), *(squared[:, region].mean(-1) for region in regions if len(region))]
+        magnitudes.append(torch.stack(parts).amax(0).sqrt())
+    return torch.cat(magnitudes)
+
+
+def _expression_alone(params: FlameParams) -> FlameParams:
+    """Return the parameters without head pose, gaze and translation."""
+    return replace(
         params,
         rotation=torch.zeros_like(params.rotation),
         neck_pose=torch.zeros_like(params.neck_pose),
         eyes_pose=torch.zeros_like(params.eyes_pose),
         translation=torch.zeros_like(params.translation),
     )
-    rest = identity_vertices(model, params)
-    regions = [model.regions.vertices(name) for name in ("eye_region", "lips")]
-    magnitudes = []
-    for start in range(0, params.num_timesteps, chunk):
-        squared = (pose_vertices(model, still[start : start + chunk]) - rest).square().sum(-1)
-        parts = [squared.mean(-1), *(squared[:, region].mean(-1) for region in regions if len(region))]
-        magnitudes.append(torch.stack(parts).amax(0).sqrt())
-    return torch.cat(magnitudes)
 
 
 def _check_plausible(moments: Mapping[int, FlameParams], paths: Mapping[int, Path]) -> None:

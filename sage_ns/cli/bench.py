@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import tyro
 from rich.console import Console
 
+from sage_ns.bench.suites import describe_suites, suite_of
 from sage_ns.cli.explained import explained
 from sage_ns.cli.options import CLUSTER, CORES_PER_JOB
 from sage_ns.errors import SageError
@@ -20,7 +21,8 @@ class Bench:
 
     Writes to OUT: table.md and results.json; comparison.png and strength.png for each capture; and for each row and
     seed the training run, its log and metrics.json (figures of every picture). The same command skips finished rows and
-    resumes interrupted trainings. With --cluster, rows run at the same time, on one machine or many.
+    resumes interrupted trainings. With --cluster, rows run at the same time, on one machine or many. A suite runs the
+    rows of an experiment and also writes its table and its plot, as OUT/CAPTURE/SUITE.md and .png.
     """
 
     captures: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
@@ -38,6 +40,9 @@ class Bench:
     """NAME=FOLDER: pictures of another method as a row NAME; may be given several times. FOLDER has a picture for each
     of the test split, TIMESTEP_CAMERA.png or .jpg (00021_08.png), at the size of the benchmark's pictures, and may have
     those of the val split; with several captures, it has a folder for each"""
+    suite: Annotated[
+        tuple[str, ...], tyro.conf.arg(help=f"experiments to run instead of rows: {describe_suites()}; default: none")
+    ] = ()
     seeds: tuple[int, ...] = (42,)
     """random seeds; every row is trained once per seed"""
     preset: Literal["auto", "small", "paper"] = "auto"
@@ -69,18 +74,24 @@ class Bench:
 
         if not self.seeds or min(self.seeds) < 0:
             raise SageError(f"--seeds is {list(self.seeds)}; give one or more whole numbers >= 0.")
+        if self.suite and self.rows:
+            raise SageError("--suite and --rows are both given. A suite has its own rows: give one of them.")
+        suites = [suite_of(name) for name in dict.fromkeys(self.suite)]
         head_model = None if self.head_model is None else self.head_model.expanduser().absolute()
         captures = self.captures
         seeds, rows = tuple(dict.fromkeys(self.seeds)), tuple(dict.fromkeys(self.rows))
-        check_rows(rows)
+        if not suites:
+            check_rows(rows)
         if self.panel != "none":
             out = self.out.expanduser().absolute()
             panel = draw_panel(self.panel, out / PEOPLE_FOLDER, tuple(dict.fromkeys(self.people)), head_model)
             captures, head_model = (*captures, *panel.captures), panel.head_model
         settings = Settings(self.preset, self.steps, self.downscale_factor, head_model)
         with open_workplace(self.cluster, self.cores_per_job, CONSOLE) as workplace:
-            outside = outside_rows(self.row)
-            outcome = run_benchmark(self.out, captures, rows, seeds, settings, CONSOLE, workplace, outside)
+            others = outside_rows(self.row)
+            outcome = run_benchmark(
+                self.out, captures, rows, seeds, settings, CONSOLE, workplace=workplace, outside=others, suites=suites
+            )
         show(CONSOLE, outcome)
 
 

@@ -125,8 +125,9 @@ class CaptureDatamanager(FullImageDatamanager[CaptureDataset]):
             return
         dataparser: Any = config.dataparser
         if self.capture_dir.absolute() != dataparser.data.absolute():
-            # Somebody else drives the avatar; their capture has another numbering of moments.
-            dataparser.canonical_timestep = None
+            # Somebody else drives the avatar; their capture has another numbering of moments and cameras.
+            for name in ("canonical_timestep", "timesteps", "num_timesteps", "cameras", "num_cameras"):
+                setattr(dataparser, name, None)
         elif not self.capture_dir.is_dir():
             CONSOLE.print(
                 f"[yellow]The capture {escape(str(self.capture_dir))} is gone; "

@@ -5,7 +5,7 @@ nerfstudio imports this module while it builds its own table of dataparsers: the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -46,6 +46,16 @@ class FlameCaptureDataParserConfig(DataParserConfig):
     """single = train on the canonical timestep; multi = train on all training timesteps"""
     canonical_timestep: int | None = None
     """timestep id to reconstruct the avatar at; default: the most neutral face among the timesteps with most cameras"""
+    timesteps: tuple[int, ...] | None = None
+    """with --frames multi: timestep ids to train on, the canonical one among them; default: all"""
+    num_timesteps: int | None = None
+    """with --frames multi: number of timesteps to train on: the canonical one, then each time the one whose expression
+    differs most from those chosen before; default: all"""
+    cameras: tuple[int, ...] | None = None
+    """camera indices to train on; default: all. Validation and test keep their cameras"""
+    num_cameras: int | None = None
+    """number of cameras to train on: the most frontal one at the canonical timestep, then each time the one farthest
+    in direction from those chosen before; default: all"""
     downscale_factor: int = 1
     """divide width and height of the pictures by this whole number (blocks of pixels are averaged)"""
     background: str = "white"
@@ -147,6 +157,11 @@ def _report(loaded: CheckedCapture, config: FlameCaptureDataParserConfig) -> Non
         f"{len(_timesteps(splits.train).unique())} timestep(s), canonical timestep {splits.canonical_timestep}, "
         f"{len(tracking.timesteps)} tracked timesteps, head model {escape(loaded.head_model.name)}."
     )
+    if (config.timesteps, config.num_timesteps, config.cameras, config.num_cameras) != (None,) * 4:
+        CONSOLE.print(
+            f"Selected for training: timesteps {_listed(frame.timestep for frame in splits.train)}; "
+            f"cameras {_listed(frame.camera_index for frame in splits.train)}."
+        )
     for note in splits.seen_notes():
         CONSOLE.print(f"[yellow]{escape(note)}[/yellow]")
     for split, source in splits.sources.items():
@@ -164,6 +179,10 @@ def _report(loaded: CheckedCapture, config: FlameCaptureDataParserConfig) -> Non
             f"[yellow]The principal point is {first.cy - first.height / 2:+.1f} px below the image centre. If the head "
             "and the images do not line up vertically, try --cy-origin top (exports by VHAP before Nov 2024).[/yellow]"
         )
+
+
+def _listed(ids: Iterable[int]) -> str:
+    return ", ".join(map(str, sorted(set(ids))))
 
 
 flame_capture = DataParserSpecification(

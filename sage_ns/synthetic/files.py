@@ -35,12 +35,14 @@ Layout as VHAP exports it (metres, y up, cameras OpenGL camera-to-world, picture
   transforms_test.json               a later sequence of unseen expressions
   driver/                            another person's motion to drive the avatar with (parameters only)
   head_model.npz                     the rig, in FLAME's layout (not FLAME: built by code)
-  truth/surface.npz                  the true surface of timestep 0, metres
+  truth/surface.npz                  the true surface of timestep 0, or of all timesteps, metres
+  cross/                             where it was asked for: this person with the expressions of the driver
   tracking_report.json               how far the written parameters are from the truth, millimetres
 """
 
 
-def _frame(folder: Path, timestep: int, index: int, camera: StudioCamera) -> Frame:
+def frame_of(folder: Path, timestep: int, index: int, camera: StudioCamera) -> Frame:
+    """Return a frame of a capture in ``folder``, whose pictures have VHAP's names."""
     name = picture_name(timestep, index)
     return Frame(
         timestep=timestep,
@@ -74,17 +76,18 @@ def write_descriptions(
     triangles = refinement.fine_triangles.astype(np.int32)
     face = model.regions.vertex_mask("face", rig.num_vertices).numpy().astype(np.float64)
     on_face = (refinement.fine(face[:, None])[:, 0] > 0.5)[triangles].all(axis=1)
+    count = 1 if settings.true_surfaces == "canonical" else len(surfaces)
     np.savez_compressed(
         folder / "truth" / "surface.npz",
-        timesteps=np.zeros(1, dtype=np.int32), vertices=surfaces[0][None].astype(np.float32), triangles=triangles,
-        face=on_face,
+        timesteps=np.arange(count, dtype=np.int32), vertices=np.stack(surfaces[:count]).astype(np.float32),
+        triangles=triangles, face=on_face,
     )  # fmt: skip
 
 
 def _write_transforms(
     folder: Path, cameras: dict[int, StudioCamera], seen_by: list[tuple[int, ...]], num_train: int
 ) -> None:
-    frames = [_frame(folder, t, index, cameras[index]) for t, indices in enumerate(seen_by) for index in indices]
+    frames = [frame_of(folder, t, index, cameras[index]) for t, indices in enumerate(seen_by) for index in indices]
     splits = {
         ALL_FRAMES: frames,
         TRAIN: [f for f in frames if f.timestep == 0 and f.camera_index != FRONT_CAMERA],

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from jaxtyping import Float
 from sage_ns.capture.writer import refuse_used_folder
 from sage_ns.errors import CaptureError
 from sage_ns.rig import HeadModel, pose_vertices, save_head_model
+from sage_ns.synthetic.cross import CrossTruth
 from sage_ns.synthetic.files import FRONT_CAMERA, write_descriptions
 from sage_ns.synthetic.hair import HairStyle, grow_brows_and_lashes, grow_hair
 from sage_ns.synthetic.head import builtin_head, builtin_identity
@@ -64,6 +66,11 @@ class SyntheticCapture:
     """moments of the held-out sequence, seen by four cameras"""
     num_driver_timesteps: int = 60
     """moments of the driving motion (no pictures)"""
+    num_cross_timesteps: int = 0
+    """moments of the folder cross/: this person with the expressions of another one, and that one's tracked parameters
+    (the truth of sage-bench --suite cross); 0 leaves the folder out"""
+    true_surfaces: Literal["canonical", "all"] = "canonical"
+    """moments whose true surface is written; all = every moment (for sage-bench --suite dynamic)"""
     supersampling: int = 3
     """rays per pixel along each side"""
     tracking_error: float = 1.0
@@ -89,6 +96,7 @@ class SyntheticCapture:
             ("num_train_timesteps", self.num_train_timesteps, 1, 1000),
             ("num_test_timesteps", self.num_test_timesteps, 1, 1000),
             ("num_driver_timesteps", self.num_driver_timesteps, 1, 100000),
+            ("num_cross_timesteps", self.num_cross_timesteps, 0, 1000),
             ("supersampling", self.supersampling, 1, 8),
             ("tracking_error", self.tracking_error, 0.0, 20.0),
             ("picture width", self.size[0], 16, 4096),
@@ -205,9 +213,14 @@ def _fill(folder: Path, settings: SyntheticCapture, progress: Callable[[int, int
     seen_by = _schedule(settings, list(arc))
     jobs = [Job(t, posed[t], true.expr[t], {index: arc[index] for index in seen_by[t]}) for t in range(len(seen_by))]
     _write_motion(folder, settings, model, true, shape)
-    surfaces = film(folder, person, jobs, settings.workers, progress)
+    cross = CrossTruth.of(settings, person, rig, shape, arc) if settings.num_cross_timesteps else None
+    pictures = sum(len(job.cameras) for job in jobs)
+    total = pictures + (0 if cross is None else cross.num_pictures)
+    surfaces = film(folder, person, jobs, settings.workers, lambda done, _: progress(done, total))
     write_descriptions(folder, settings, arc, seen_by, model, rig, true_params, surfaces, person.skin.refinement)
     save_head_model(model, folder / "head_model.npz")
+    if cross is not None:
+        cross.write(folder / "cross", settings, lambda done, _: progress(pictures + done, total))
 
 
 def _schedule(settings: SyntheticCapture, cameras: list[int]) -> list[tuple[int, ...]]:

@@ -6,7 +6,8 @@ import viser
 from nerfstudio.viewer.viewer import VISER_NERFSTUDIO_SCALE_RATIO, Viewer
 from nerfstudio.viewer.viewer_elements import ViewerControl
 
-from sage_ns.avatar.portrait import FIELD_OF_VIEW, face_direction, portrait_distance
+from sage_ns.avatar.portrait import FIELD_OF_VIEW, portrait_distance
+from sage_ns.rig.front import face_direction
 from sage_ns.viewer.viewed_model import ViewedModel
 
 

@@ -111,3 +111,22 @@ def test_a_setting_that_does_not_exist(
     with pytest.raises(SageError, match=rf"The row 'strange' cannot be set up.*no field '{setting}'"):
         plan(tmp_path, capture, "plain", "strange")
     assert plan(tmp_path, capture, "plain")  # nobody asked for the strange one
+
+
+def test_variants_share_trainings_as_their_rows_do(tmp_path: Path, capture: Path) -> None:
+    names = ("surfels-all-moments", "sage-no-wrinkles-1-cameras", "sage-1-cameras", "sage-2-moments", "sage-multi")
+    shared = {job.row: job.trained_as for job in plan(tmp_path, capture, *names)}
+    assert shared == {
+        "surfels-all-moments": "surfels-multi",
+        "sage-no-wrinkles-1-cameras": "sage-1-cameras",
+        "sage-1-cameras": "sage-1-cameras",
+        "sage-2-moments": "sage-2-moments",
+        "sage-multi": "sage-multi",
+    }
+    keys = {job.training_key for job in plan(tmp_path, capture, *names, "sage", "surfels-single")}
+    assert len(keys) == 6
+
+
+def test_a_variant_that_the_capture_does_not_have(tmp_path: Path, capture: Path) -> None:
+    with pytest.raises(SageError, match=r"num_timesteps is 9, but .* 3 timesteps"):
+        plan(tmp_path, capture, "sage-9-moments")

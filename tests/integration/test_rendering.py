@@ -117,9 +117,8 @@ def _driver_cameras(run: Run, driver: Path) -> Any:
 
 def test_a_driver_needs_no_canonical_timestep_of_ours(tiny_run: Run, tmp_path: Path, other_capture: Path) -> None:
     config = tmp_path / "config.yml"
-    config.write_text(
-        tiny_run.config.read_text().replace("canonical_timestep: null", "canonical_timestep: 1999"), "utf8"
-    )
+    ours = tiny_run.config.read_text().replace("canonical_timestep: null", "canonical_timestep: 1999")
+    config.write_text(ours.replace("num_cameras: null", "num_cameras: 99"), "utf8")
     arguments = ("ns-render", "dataset", "--load-config", config, "--output-path", tmp_path / "out")
     run_here(*arguments, "--data", other_capture, "--rendered-output-names", "rgb")
     with pytest.raises(CaptureError, match="canonical_timestep 1999"):

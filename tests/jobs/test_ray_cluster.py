@@ -75,7 +75,7 @@ class Watched(Display):
 class NoRay:
     """As much of Ray as tells where tasks go: the first one is lost, and its dead machine still counts as alive."""
 
-    class exceptions:  # noqa: N801
+    class exceptions:
         class RayError(Exception): ...
 
         class RayTaskError(RayError): ...

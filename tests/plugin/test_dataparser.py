@@ -219,6 +219,23 @@ def test_command_line_options_are_understood() -> None:
     assert (config.use_masks, config.downscale_factor, config.cy_origin) == (False, 1, "auto")
 
 
+def test_selected_moments_and_cameras(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = {"frames": "multi", "num_timesteps": 2, "cameras": (1,)}
+    assert moments(parse(folder, **options)) == [(0, 1), (2, 1)]
+    assert "Selected for training: timesteps 0, 2; cameras 1." in capsys.readouterr().out
+    assert moments(parse(folder, "test", **options)) == [(3, 0), (3, 1), (3, 2)]
+    record = recorded(folder, **options)
+    assert record.train_timesteps.tolist() == [0, 2] and record.train_camera_centers.shape == (2, 3)
+
+
+def test_selections_on_the_command_line() -> None:
+    import tyro
+
+    arguments = ["--timesteps", "0", "3", "--num-cameras", "4"]
+    config = tyro.cli(FlameCaptureDataParserConfig, args=arguments, config=(tyro.conf.FlagConversionOff,))
+    assert (config.timesteps, config.num_timesteps, config.cameras, config.num_cameras) == ((0, 3), None, None, 4)
+
+
 def test_parameters_without_static_offset(folder: Path) -> None:
     for path in (folder / "flame_param").glob("*.npz"):
         params = FlameParams.load(path)

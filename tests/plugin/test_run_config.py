@@ -34,6 +34,19 @@ def test_configs_of_all_methods_come_back(method: str, from_snapshot: bool, tmp_
     assert again.get_base_dir() == config.get_base_dir()
 
 
+def test_a_run_keeps_its_selection_of_moments_and_cameras(tmp_path: Path) -> None:
+    chosen = {"frames": "multi", "timesteps": (0, 3), "cameras": (8,), "num_cameras": None}
+    overrides = {f"pipeline.datamanager.dataparser.{name}": value for name, value in chosen.items()}
+    config = configured("surfels", "capture", overrides=overrides)
+    config.set_timestamp()
+    (tmp_path / "config.yml").write_text(yaml.dump(config))
+    datamanager: Any = load_run_config(tmp_path / "config.yml").pipeline.datamanager
+    assert {name: getattr(datamanager.dataparser, name) for name in chosen} == chosen
+    (tmp_path / "config.yml").write_text(yaml.dump(config).replace("num_timesteps: null", "num_timesteps: many"))
+    with pytest.raises(RunConfigError, match="'num_timesteps': found 'many', expected int or null"):
+        load_run_config(tmp_path / "config.yml")
+
+
 NAME = "!!python/name:sage_ns.plugin.trainer"
 ROOT = "!!python/object:sage_ns.plugin.trainer.SageTrainerConfig"
 PAYLOADS = (

@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from jaxtyping import Bool
 
-from sage_ns.avatar.portrait import FIELD_OF_VIEW, HEAD_FRACTION, face_direction
+from sage_ns.avatar.portrait import FIELD_OF_VIEW, HEAD_FRACTION
 from sage_ns.exchange.web.array_file import array_file
 from sage_ns.exchange.web.rig_arrays import kept_vertices, rig_arrays
 from sage_ns.exchange.web.sliders import Slider, make_sliders
 from sage_ns.exchange.web.surfel_arrays import surfel_arrays
 from sage_ns.rig import NUM_POSE, FlameParams, HeadModel
+from sage_ns.rig.front import face_direction
 from sage_ns.rig.mouth_shape import PARTS
 
 if TYPE_CHECKING:
