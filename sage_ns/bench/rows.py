@@ -25,10 +25,13 @@ class Row:
 
 
 SINGLE, MULTI, SAGE = "surfels-single", "surfels-multi", "sage"
+GAUSSIANS_SINGLE, GAUSSIANS_MULTI = "gaussian-avatars-single", "gaussian-avatars-multi"
 
 ROWS: Mapping[str, Row] = {
     SINGLE: Row("surfels, one moment", "surfels"),
     MULTI: Row("surfels, all moments", "surfels", "multi"),
+    GAUSSIANS_SINGLE: Row("GaussianAvatars' recipe, one moment", "gaussian-avatars"),
+    GAUSSIANS_MULTI: Row("GaussianAvatars' recipe, all moments", "gaussian-avatars", "multi"),
     SAGE: Row("SAGE, one moment"),
     "sage-networks": Row("SAGE with networks", trained_with={"pipeline.model.networks": True}),
     "sage-no-networks": Row("SAGE without networks", trained_with={"pipeline.model.networks": False}),

@@ -267,6 +267,11 @@ class CaptureDatamanager(FullImageDatamanager[CaptureDataset]):
         ]
 
     @property
+    def cameras(self) -> list[PinholeCamera]:
+        """Cameras of all training pictures, on the device."""
+        return self._pinholes
+
+    @property
     def num_moments(self) -> int:
         """Number of timesteps among the training pictures."""
         return len(self.train_dataset.record.train_timesteps)

@@ -15,6 +15,7 @@ from torch.utils.hooks import RemovableHandle
 
 from sage_ns.avatar.avatar import Avatar
 from sage_ns.avatar.canonical import Canonical
+from sage_ns.avatar.growth.densification import ScreenGradients
 from sage_ns.avatar.growth.held import hold_rows
 from sage_ns.avatar.growth.ops import SurfelRows
 from sage_ns.avatar.growth.rebinding import carry_over, rebind_surfels
@@ -23,6 +24,7 @@ from sage_ns.avatar.personal_rig import PersonalRig
 from sage_ns.avatar.prediction import Prediction, SurfelNetworks
 from sage_ns.avatar.surfels import BoundSurfels, SurfelAttributes
 from sage_ns.capture.shot import Shot
+from sage_ns.geometry.spherical_harmonics import NUM_COEFFICIENTS
 from sage_ns.geometry.triangles import TriangleFrames
 from sage_ns.motion.source import MotionSource
 from sage_ns.raster import Buffers, PinholeCamera
@@ -43,6 +45,7 @@ class Learner(nn.Module):
 
     canonical: Canonical | None
     networks: SurfelNetworks | None
+    screen_gradients: ScreenGradients | None
 
     def __init__(
         self, config: LearnerConfig, avatar: Avatar, canonical: Canonical | None, networks: SurfelNetworks | None
@@ -52,10 +55,13 @@ class Learner(nn.Module):
         self.avatar = avatar
         self.canonical = canonical
         self.networks = networks
+        self.screen_gradients = ScreenGradients(avatar.surfels.num_surfels) if config.densification.enabled else None
         self.revision = 0
         """Number that changes when surfels or rig are replaced: what others have derived from them is then outdated."""
         # Not modules and not in checkpoints: they can be rebuilt.
         self._baked = True
+        self.sh_degree = config.sh_degree
+        """Degree of the view-dependent colour that is trained; the coefficients of higher degrees stay as they are."""
         self._held: Bool[Tensor, "num_surfels"] | None = None
         self._hooks: list[RemovableHandle] = []
 
@@ -104,8 +110,11 @@ class Learner(nn.Module):
         return prediction
 
     def attributes(self, prediction: Prediction | None) -> SurfelAttributes:
-        """Return the predicted attributes, or the surfels' own if there is no prediction."""
-        return self.surfels.attributes if prediction is None else prediction.attributes
+        """Return the predicted attributes, or the surfels' own up to `sh_degree` if there is no prediction."""
+        if prediction is not None:
+            return prediction.attributes
+        own = self.surfels.attributes
+        return replace(own, sh_rest=own.sh_rest[:, : NUM_COEFFICIENTS[self.sh_degree] - 1])
 
     @torch.no_grad()
     def bake(self) -> None:
@@ -192,7 +201,11 @@ class Learner(nn.Module):
         Call it again for each edit: the mask of held surfels may have changed.
         """
         rows = SurfelRows.of_avatar(self.avatar, self.networks, self._held, optimizers.values())
-        return replace(rows, edited=self.invalidate)
+        if self.screen_gradients is None:
+            return replace(rows, edited=self.invalidate)
+        sums = dict(self.screen_gradients.named_buffers())
+        buffers, optional = {**rows.buffers, **sums}, rows.optional | sums.keys()
+        return replace(rows, edited=self.invalidate, buffers=buffers, optional=optional)
 
     def invalidate(self) -> None:
         """Drop everything derived from surfels and rig; it is computed again on demand."""
