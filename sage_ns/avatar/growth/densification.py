@@ -88,8 +88,8 @@ class ScreenGradients(nn.Module):
 
         3DGS measures them in units of half the picture, which makes its threshold independent of the resolution.
         """
-        half = gradient.new_tensor([0.5 * width, 0.5 * height])
-        self.total += torch.linalg.vector_norm(gradient * half, dim=-1) * visible
+        x, y = gradient.unbind(-1)
+        self.total += torch.hypot(0.5 * width * x, 0.5 * height * y) * visible
         self.count += visible
 
     def mean(self) -> Float[Tensor, "num_gaussians"]:
