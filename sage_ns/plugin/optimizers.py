@@ -55,6 +55,9 @@ def gaussian_avatars_optimizers() -> dict[str, Any]:
         "opacity_logits": 5e-2,
         "sh_dc": 2.5e-3,
         "sh_rest": 2.5e-3 / 20,
+        "flame_translation": 1e-6,
+        "flame_pose": 1e-5,
+        "flame_expression": 1e-3,
     }
     fixed = {name: {"optimizer": FusedAdamConfig(lr=rate), "scheduler": None} for name, rate in constant.items()}
     return {"means": _adam(5e-3, 5e-5), **fixed}

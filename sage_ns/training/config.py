@@ -68,6 +68,9 @@ class LearnerConfig:
     tracking_prior: float = 0.75
     """strength of the prior that keeps the refined tracking of the canonical moment near the tracker's; 0 disables
     refinement"""
+    tune_motion: bool = False
+    """train the FLAME parameters of the training moments together with the surfels, as GaussianAvatars does by default;
+    other moments keep the tracker's"""
     correction: bool = True
     """stretch, rotate and move surfels as the skin around them deforms from its canonical state"""
     wrinkles: float = 0.1

@@ -30,6 +30,7 @@ from sage_ns.motion.source import MotionSource
 from sage_ns.raster import Buffers, PinholeCamera
 from sage_ns.training.config import LearnerConfig
 from sage_ns.training.losses import Terms
+from sage_ns.training.motion_tuning import MotionTuning
 from sage_ns.training.tracking_refinement import refined_motion
 
 
@@ -46,6 +47,7 @@ class Learner(nn.Module):
     canonical: Canonical | None
     networks: SurfelNetworks | None
     screen_gradients: ScreenGradients | None
+    tuning: MotionTuning | None
 
     def __init__(
         self, config: LearnerConfig, avatar: Avatar, canonical: Canonical | None, networks: SurfelNetworks | None
@@ -56,6 +58,7 @@ class Learner(nn.Module):
         self.canonical = canonical
         self.networks = networks
         self.screen_gradients = ScreenGradients(avatar.surfels.num_surfels) if config.densification.enabled else None
+        self.tuning = MotionTuning(avatar.motion.motion) if config.tune_motion else None
         self.revision = 0
         """Number that changes when surfels or rig are replaced: what others have derived from them is then outdated."""
         # Not modules and not in checkpoints: they can be rebuilt.
@@ -97,7 +100,12 @@ class Learner(nn.Module):
         return self.avatar.poses.at(motion).frames
 
     def motion_of(self, shot: Shot) -> Float[Tensor, "num_coefficients"]:
-        """Return the motion vector to draw a shot with: refined for the canonical moment, tracked for any other."""
+        """Return the motion vector to draw a shot with: refined for the canonical moment, tracked for any other.
+
+        With `tune_motion`, it is the one in training, and gradients reach it.
+        """
+        if self.tuning is not None and shot.row is not None:
+            return self.tuning.at(shot.row)
         return self.motion.canonical() if shot.motion is None else self.motion.fit(shot.motion[None])[0]
 
     def predict(self) -> Prediction | None:
@@ -118,11 +126,14 @@ class Learner(nn.Module):
 
     @torch.no_grad()
     def bake(self) -> None:
-        """Store the networks' predictions as the surfels' own attributes, if training has changed the networks since.
+        """Store the networks' predictions as the surfels' own attributes, if training has changed the networks since;
+        store the canonical moment's motion if it is in training.
 
         Drawing and saving call this. Playback then evaluates no network and is exact, since the networks predict the
         same attributes that surfels have.
         """
+        if self.tuning is not None:
+            self.motion.refine(self.tuning.at(self.motion.row))
         if not self._baked:
             prediction = self.predict()
             assert prediction is not None
@@ -228,7 +239,7 @@ class Learner(nn.Module):
         """Return one group for each kind of surfel attribute, or, with networks, the groups of the networks."""
         own = self.surfels.PARAMETERS[:1] if self.networks is not None else self.surfels.PARAMETERS
         groups = {name: [getattr(self.surfels, name)] for name in own}
-        for part in (self.canonical, self.networks):
+        for part in (self.canonical, self.networks, self.tuning):
             groups |= part.get_param_groups() if part is not None else {}
         return groups
 

@@ -50,8 +50,9 @@ def test_every_parameter_group_has_an_optimizer(method: str) -> None:
     from sage_ns.avatar.surfels import BoundSurfels
 
     over_the_field = {"field_grid", "field_network", "appearance", "shape"}
-    networks = set() if method in BASELINES else {*SurfelNetworks.DETAILS} | over_the_field
-    assert set(METHODS[method].optimizers) == {*BoundSurfels.PARAMETERS} | networks
+    tuned = {"flame_translation", "flame_pose", "flame_expression"}
+    others = tuned if method in BASELINES else {*SurfelNetworks.DETAILS} | over_the_field
+    assert set(METHODS[method].optimizers) == {*BoundSurfels.PARAMETERS} | others
 
 
 def test_gaussian_avatars_has_the_rates_of_the_public_code_and_none_of_our_losses(tmp_path: Path) -> None:
@@ -65,6 +66,9 @@ def test_gaussian_avatars_has_the_rates_of_the_public_code_and_none_of_our_losse
         "opacity_logits": 5e-2,
         "sh_dc": 2.5e-3,
         "sh_rest": 1.25e-4,
+        "flame_translation": 1e-6,
+        "flame_pose": 1e-5,
+        "flame_expression": 1e-3,
     }
     decaying = {name for name, group in config.optimizers.items() if group["scheduler"] is not None}
     assert decaying == {"means"}
