@@ -56,7 +56,8 @@ def place(
         quaternions[i, 1] = fw * x + fx * w + fy * z - fz * y
         quaternions[i, 2] = fw * y - fx * z + fy * w + fz * x
         quaternions[i, 3] = fw * z + fx * y - fy * x + fz * w
-        scales[i, 0], scales[i, 1] = k * math.exp(log_scales[i, 0]), k * math.exp(log_scales[i, 1])
+        for axis in range(log_scales.shape[1]):
+            scales[i, axis] = k * math.exp(log_scales[i, axis])
         opacities[i] = ONE / (ONE + math.exp(-opacity_logits[i]))
 
 
@@ -100,5 +101,6 @@ def place_backward(
         radial = dw * w + dx * x + dy * y + dz * z
         to_quaternions[i, 0], to_quaternions[i, 1] = (dw - radial * w) * share, (dx - radial * x) * share
         to_quaternions[i, 2], to_quaternions[i, 3] = (dy - radial * y) * share, (dz - radial * z) * share
-        to_log_scales[i, 0], to_log_scales[i, 1] = grad_scales[i, 0] * scales[i, 0], grad_scales[i, 1] * scales[i, 1]
+        for axis in range(scales.shape[1]):
+            to_log_scales[i, axis] = grad_scales[i, axis] * scales[i, axis]
         to_logits[i] = grad_opacities[i] * opacities[i] * (ONE - opacities[i])

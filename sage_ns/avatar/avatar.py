@@ -99,7 +99,8 @@ class Avatar(nn.Module):
         look = look or self.look
         pose = self.poses.at(motion, template)
         surfels = self.surfels.place(pose.frames, camera_center, self._shade(pose, camera_center, look), attributes)
-        if look.correction:
+        # How skin stretches is known along its surface only, and 3D Gaussians have no surface.
+        if look.correction and surfels.are_flat:
             surfels = self.correction.apply(surfels, self.poses.deformation(pose, self.correction))
         if self.mouth is not None and look.mouth:
             unseen = self.interior & self.mouth.around

@@ -110,6 +110,28 @@ def initialise_surfels(
     )
 
 
+def initialise_gaussians(num_triangles: int, sh_degree: int, generator: torch.Generator) -> BoundSurfels:
+    """Put one 3D Gaussian on every triangle, as GaussianAvatars does.
+
+    At the triangle's centre, as large as the triangle's scale, round, of opacity 0.1 and nearly mid-grey: the
+    coefficients of the mean colour are drawn from 0..1/255.
+
+    Args:
+        num_triangles: number of triangles of the rig.
+        sh_degree: degree of the view-dependent colour.
+        generator: source of the colours.
+    """
+    return BoundSurfels(
+        triangle=torch.arange(num_triangles),
+        means=torch.zeros(num_triangles, 3),
+        quaternions=torch.tensor([1.0, 0.0, 0.0, 0.0]).repeat(num_triangles, 1),
+        log_scales=torch.zeros(num_triangles, 3),
+        opacity_logits=torch.logit(torch.full((num_triangles,), 0.1)),
+        sh_dc=torch.rand(num_triangles, 1, 3, generator=generator) / 255,
+        sh_rest=torch.zeros(num_triangles, (sh_degree + 1) ** 2 - 1, 3),
+    )
+
+
 def _in_all_silhouettes(points: Float[Tensor, "n 3"], views: Sequence[Shot]) -> Bool[Tensor, "n"]:
     """Return which points are foreground in all pictures that contain them."""
     allowed = torch.ones(points.shape[0], dtype=torch.bool)

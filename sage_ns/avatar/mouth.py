@@ -24,6 +24,7 @@ from sage_ns.errors import SageError
 from sage_ns.geometry.spherical_harmonics import C0
 from sage_ns.geometry.triangles import TriangleFrames, triangle_frames, triangle_normals
 from sage_ns.raster import Surfels
+from sage_ns.raster.gaussians import as_gaussians
 from sage_ns.rig import FlameParams, HeadModel
 from sage_ns.rig.mouth import find_mouth, lip_gap, mouth_model
 from sage_ns.rig.mouth_shape import mouth_shape
@@ -234,7 +235,9 @@ def without_insides(
 
 
 def joined(*parts: Surfels) -> Surfels:
-    """Concatenate sets of surfels into one set, which is drawn together."""
+    """Concatenate sets of surfels into one set, which is drawn together; discs beside 3D Gaussians become thin ones."""
+    if not all(part.are_flat for part in parts):
+        parts = tuple(as_gaussians(part) for part in parts)
     return Surfels(*(torch.cat([getattr(part, f.name) for part in parts]) for f in fields(Surfels)))
 
 

@@ -16,7 +16,7 @@ from sage_ns.system.parallel import even_bounds, run_chunks
 PlacedSurfels = tuple[
     Float[Tensor, "num_surfels 3"],
     Float[Tensor, "num_surfels 4"],
-    Float[Tensor, "num_surfels 2"],
+    Float[Tensor, "num_surfels num_axes"],
     Float[Tensor, " num_surfels"],
 ]
 
@@ -24,7 +24,7 @@ PlacedSurfels = tuple[
 def place_surfels(
     local_means: Float[Tensor, "num_surfels 3"],
     local_quaternions: Float[Tensor, "num_surfels 4"],
-    log_scales: Float[Tensor, "num_surfels 2"],
+    log_scales: Float[Tensor, "num_surfels num_axes"],
     opacity_logits: Float[Tensor, " num_surfels"],
     triangle: Int[Tensor, " num_surfels"],
     frames: TriangleFrames,
@@ -34,7 +34,7 @@ def place_surfels(
     Args:
         local_means: in units of the triangle's scale, in its frame.
         local_quaternions: wxyz, surfel to triangle; any length but 0.
-        log_scales: logarithms of the tangential scales, in units of the triangle's scale.
+        log_scales: logarithms of two tangential scales, or of a 3D Gaussian's three, in units of the triangle's scale.
         opacity_logits: opacities before the sigmoid.
         triangle: index of each surfel's triangle.
         frames: frames of all triangles at one moment (not batched).
@@ -53,7 +53,7 @@ def place_surfels(
 def place_surfels_torch(
     local_means: Float[Tensor, "num_surfels 3"],
     local_quaternions: Float[Tensor, "num_surfels 4"],
-    log_scales: Float[Tensor, "num_surfels 2"],
+    log_scales: Float[Tensor, "num_surfels num_axes"],
     opacity_logits: Float[Tensor, " num_surfels"],
     triangle: Int[Tensor, " num_surfels"],
     frames: TriangleFrames,

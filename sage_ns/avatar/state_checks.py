@@ -18,7 +18,7 @@ from sage_ns.system.array_fields import ArrayFields
 _SURFEL_SHAPES = {
     "means": "num_surfels 3",
     "quaternions": "num_surfels 4",
-    "log_scales": "num_surfels 2",
+    "log_scales": "num_surfels num_axes",
     "opacity_logits": "num_surfels",
     "sh_dc": "num_surfels 1 3",
     "sh_rest": "num_surfels num_rest 3",
@@ -92,6 +92,9 @@ def surfel_tensors(read: ArrayFields, prefix: str, num_triangles: int) -> dict[s
     for name in BoundSurfels.PARAMETERS:
         values[name] = alone.floats(prefix + name, _SURFEL_SHAPES[name])
         _check_magnitude(read, prefix + name, values[name], _LARGEST[name])
+    if values["log_scales"].shape[1] not in (2, 3):
+        found = f"{values['log_scales'].shape[1]} scales"
+        raise read.fail(f"{prefix}log_scales", found, "2 of discs or 3 of 3D Gaussians")
     num_rest = values["sh_rest"].shape[1]
     if num_rest + 1 not in NUM_COEFFICIENTS:
         raise read.fail(f"{prefix}sh_rest", f"{num_rest} coefficients", "0, 3, 8 or 15 (degree 0 to 3)")

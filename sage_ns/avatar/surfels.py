@@ -21,7 +21,7 @@ class SurfelAttributes:
     """Attributes of surfels other than the centres, in the frames of their triangles; as in :class:`BoundSurfels`."""
 
     quaternions: Float[Tensor, "num_surfels 4"]
-    log_scales: Float[Tensor, "num_surfels 2"]
+    log_scales: Float[Tensor, "num_surfels num_axes"]
     opacity_logits: Float[Tensor, "num_surfels"]
     sh_dc: Float[Tensor, "num_surfels 1 3"]
     sh_rest: Float[Tensor, "num_surfels num_rest 3"]
@@ -37,7 +37,7 @@ class BoundSurfels(nn.Module):
         triangle: index of the triangle that each surfel is bound to.
         means: local centres, in triangle scales.
         quaternions: local rotations, wxyz; the surfel's normal is the rotated z axis.
-        log_scales: logarithm of the two tangent scales, in triangle scales.
+        log_scales: logarithm of the two tangent scales, in triangle scales; with three scales, these are 3D Gaussians.
         opacity_logits: inverse sigmoid of the opacity.
         sh_dc: spherical harmonics of degree 0 (3DGS' convention: colour = 0.5 + 0.282 * sh_dc).
         sh_rest: the higher degrees.
@@ -51,7 +51,7 @@ class BoundSurfels(nn.Module):
         triangle: Int[Tensor, "num_surfels"],
         means: Float[Tensor, "num_surfels 3"],
         quaternions: Float[Tensor, "num_surfels 4"],
-        log_scales: Float[Tensor, "num_surfels 2"],
+        log_scales: Float[Tensor, "num_surfels num_axes"],
         opacity_logits: Float[Tensor, "num_surfels"],
         sh_dc: Float[Tensor, "num_surfels 1 3"],
         sh_rest: Float[Tensor, "num_surfels num_rest 3"],
@@ -69,6 +69,11 @@ class BoundSurfels(nn.Module):
     def num_surfels(self) -> int:
         """Number of surfels."""
         return self.means.shape[0]
+
+    @property
+    def are_flat(self) -> bool:
+        """Whether these are discs, not 3D Gaussians."""
+        return self.log_scales.shape[1] == 2
 
     @property
     def attributes(self) -> SurfelAttributes:

@@ -42,10 +42,13 @@ class _Rows(dict[str, Row]):
 
 
 SINGLE, MULTI, SAGE = "surfels-single", "surfels-multi", "sage"
+GAUSSIANS_SINGLE, GAUSSIANS_MULTI = "gaussian-avatars-single", "gaussian-avatars-multi"
 
 ROWS: Mapping[str, Row] = {
     SINGLE: Row("surfels, one moment", "surfels"),
     MULTI: Row("surfels, all moments", "surfels", "multi"),
+    GAUSSIANS_SINGLE: Row("GaussianAvatars' recipe, one moment", "gaussian-avatars"),
+    GAUSSIANS_MULTI: Row("GaussianAvatars' recipe, all moments", "gaussian-avatars", "multi"),
     SAGE: Row("SAGE, one moment"),
     "sage-networks": Row("SAGE with networks", trained_with={"pipeline.model.networks": True}),
     "sage-no-networks": Row("SAGE without networks", trained_with={"pipeline.model.networks": False}),
@@ -58,8 +61,6 @@ ROWS: Mapping[str, Row] = {
 }
 """Rows in the order of the table. One of the two rows about networks equals ``sage``; the preset determines which."""
 
-BASELINES: Mapping[str, tuple[str, str]] = {"surfels": (SINGLE, MULTI)}
-"""Baselines by name: the row that is trained on one moment and the row that is trained on all."""
 ROWS = _Rows(ROWS)
 
 SAGE_MULTI = "sage-multi"

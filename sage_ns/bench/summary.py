@@ -8,15 +8,30 @@ from statistics import fmean, stdev
 
 from sage_ns.bench.figures import measure_of
 from sage_ns.bench.result import VIEWS, Result, View
-from sage_ns.bench.rows import MULTI, SAGE, SINGLE, in_order
+from sage_ns.bench.rows import GAUSSIANS_MULTI, GAUSSIANS_SINGLE, MULTI, SAGE, SINGLE, in_order
 
 FIGURES = ("psnr", "ssim", "lpips")
 
-PAPER_EXPRESSIONS: Mapping[View, Mapping[str, tuple[float, float, float]]] = {
-    "frontal": {SINGLE: (17.75, 0.825, 0.200), MULTI: (25.94, 0.922, 0.079), SAGE: (25.41, 0.896, 0.085)},
-    "all": {SINGLE: (17.23, 0.823, 0.215), MULTI: (25.32, 0.903, 0.084), SAGE: (24.27, 0.879, 0.094)},
+SURFELS, GAUSSIAN_AVATARS = "surfels", "gaussian-avatars"
+BASELINES: Mapping[str, tuple[str, str]] = {
+    SURFELS: (SINGLE, MULTI),
+    GAUSSIAN_AVATARS: (GAUSSIANS_SINGLE, GAUSSIANS_MULTI),
 }
-"""Novel expressions in arXiv 2606.05912, Table I: PSNR, SSIM, LPIPS. The paper's surfel rows are GaussianAvatars."""
+"""Baselines whose gap between one moment and all moments SAGE closes: their rows of one moment and of all."""
+
+PAPER_EXPRESSIONS: Mapping[View, Mapping[str, tuple[float, float, float]]] = {
+    "frontal": {
+        GAUSSIANS_SINGLE: (17.75, 0.825, 0.200),
+        GAUSSIANS_MULTI: (25.94, 0.922, 0.079),
+        SAGE: (25.41, 0.896, 0.085),
+    },
+    "all": {
+        GAUSSIANS_SINGLE: (17.23, 0.823, 0.215),
+        GAUSSIANS_MULTI: (25.32, 0.903, 0.084),
+        SAGE: (24.27, 0.879, 0.094),
+    },
+}
+"""Novel expressions in arXiv 2606.05912, Table I: PSNR, SSIM, LPIPS. The paper's baseline is GaussianAvatars."""
 
 PAPER_ABLATIONS: Mapping[str, tuple[float, float]] = {
     SAGE: (33.79, 26.64),
@@ -81,21 +96,27 @@ def _figure(values: Sequence[float]) -> Figure:
 def gap_closed(single: float, multi: float, sage: float, larger_is_better: bool = True) -> float | None:
     """Return ``(sage - single) / (multi - single)``: the share of the gap between one moment and all that SAGE closes.
 
-    1 = SAGE with one moment equals surfels with all moments. None if surfels with all moments are not better than with
-    one: there is no gap.
+    1 = SAGE with one moment equals the baseline with all moments. None if the baseline with all moments is not better
+    than with one: there is no gap.
     """
     gap = multi - single if larger_is_better else single - multi
     return (sage - single) / (multi - single) if gap > 0 else None
 
 
-def gaps_closed(summaries: Sequence[RowSummary]) -> dict[View, dict[str, float | None]]:
-    """Return the closed gap by view and figure, from means over seeds; empty unless all three rows have results."""
+def gaps_closed(summaries: Sequence[RowSummary], baseline: str = SURFELS) -> dict[View, dict[str, float | None]]:
+    """Return the closed gap by view and figure, from means over seeds; empty unless all three rows have results.
+
+    Args:
+        summaries: one for each row.
+        baseline: name of one of `BASELINES`.
+    """
     by_row = {each.row: each.figures for each in summaries}
-    if not {SINGLE, MULTI, SAGE} <= set(by_row):
+    rows = (*BASELINES[baseline], SAGE)
+    if not set(rows) <= set(by_row):
         return {}
     gaps: dict[View, dict[str, float | None]] = {"frontal": {}, "all": {}}
     for view, closed in gaps.items():
-        single, multi, sage = (by_row[row][view] for row in (SINGLE, MULTI, SAGE))
+        single, multi, sage = (by_row[row][view] for row in rows)
         for name in single:
             measure = measure_of(name)
             if measure is not None and name in multi and name in sage:
@@ -105,9 +126,10 @@ def gaps_closed(summaries: Sequence[RowSummary]) -> dict[View, dict[str, float |
 
 
 def paper_gap_closed(view: View, figure: str) -> float | None:
-    """Return the closed gap in the paper's Table I; None for figures that the table does not have (face regions)."""
+    """Return the closed gap in the paper's Table I, against GaussianAvatars; None for figures that it does not have."""
     if view not in PAPER_EXPRESSIONS or figure not in FIGURES:
         return None
     column = FIGURES.index(figure)
-    single, multi, sage = (PAPER_EXPRESSIONS[view][row][column] for row in (SINGLE, MULTI, SAGE))
+    rows = (*BASELINES[GAUSSIAN_AVATARS], SAGE)
+    single, multi, sage = (PAPER_EXPRESSIONS[view][row][column] for row in rows)
     return gap_closed(single, multi, sage, figure != "lpips")

@@ -23,6 +23,8 @@ class Shot:
     motion: Float[Tensor, "num_coefficients"] | None = None
     """Tracked motion vector. None stands for the canonical moment, whose motion the avatar stores: first as tracked,
     later refined."""
+    row: int | None = None
+    """Row of the moment in the recorded motion; None where it is not known."""
     weight: float = 1.0
     """Factor on the photometric losses of this picture."""
 

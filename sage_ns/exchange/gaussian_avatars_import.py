@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -18,9 +17,9 @@ from sage_ns.avatar.personal_rig import PersonalRig
 from sage_ns.avatar.portrait import portrait_camera
 from sage_ns.avatar.surfels import BoundSurfels
 from sage_ns.errors import FlameParamsError
+from sage_ns.exchange.discs import as_discs
 from sage_ns.exchange.gaussian_avatars import FLAME_PARAM
 from sage_ns.exchange.ply import SplatFileError, read_ply
-from sage_ns.geometry.rotations import quaternion_multiply
 from sage_ns.geometry.spherical_harmonics import C0, NUM_COEFFICIENTS
 from sage_ns.motion.source import MotionSource
 from sage_ns.rig import FlameParams, HeadModel
@@ -33,9 +32,6 @@ _FLAT = 0.1
 """A splat counts as flat if its third scale is below this share of the smaller of the other two."""
 _PORTRAIT = 512
 """Size in pixels of the picture that determines which inner triangles are visible through an open mouth."""
-
-# Rotations of the local axes that move x, y or z to the place of z.
-_AXIS_TO_NORMAL = ((0.5, 0.5, 0.5, 0.5), (0.5, -0.5, -0.5, -0.5), (1.0, 0.0, 0.0, 0.0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,10 +125,10 @@ def read_bound_splats(path: Path, head_model: HeadModel) -> BoundSplats:
         return torch.stack([read.floats(f"{group}_{index}", "num_splats") for index in range(count)], dim=-1)
 
     means = torch.stack([read.floats(name, "num_splats") for name in "xyz"], dim=-1)
-    log_scales, quaternions, flatness = _as_discs(columns("scale", 3), columns("rot", 4))
+    log_scales, quaternions, thickness = as_discs(columns("scale", 3), columns("rot", 4))
     rest = columns("f_rest", num_rest).unflatten(1, (3, -1)).mT if num_rest else means.new_zeros(len(means), 0, 3)
     opacity_logits, sh_dc = read.floats("opacity", "num_splats"), columns("f_dc", 3)
-    kept = binding >= 0
+    kept, flatness = binding >= 0, float(thickness.median())
     if flatness > _FLAT:
         notes.append(
             f"splats are not flat: their third scale is {flatness:.0%} of the second (median). Surfels have no third "
@@ -184,23 +180,6 @@ def _binding(read: ArrayFields, head_model: HeadModel) -> tuple[Int[Tensor, "num
         "and these splats are left out (--mouth adds this package's own teeth)"
     )
     return torch.where(on_teeth, -1, binding), [note]
-
-
-def _as_discs(
-    log_scales: Float[Tensor, "num_splats 3"], quaternions: Float[Tensor, "num_splats 4"]
-) -> tuple[Float[Tensor, "num_splats 2"], Float[Tensor, "num_splats 4"], float]:
-    """Return scales along the two longer axes, rotations whose z axis is the shortest, and the median flatness.
-
-    The axes are permuted cyclically, which keeps the frame right-handed.
-    """
-    # Of equally short axes the last one is chosen: surfels that this package wrote keep their rotation.
-    shortest = 2 - log_scales.flip(-1).argmin(dim=-1)
-    order = (shortest[:, None] + torch.tensor([1, 2, 0])) % 3
-    turned = log_scales.gather(1, order)
-    turn = quaternions.new_tensor(_AXIS_TO_NORMAL)[shortest]
-    thickness = (turned[:, 2] - turned[:, :2].amin(dim=-1)).exp()
-    turned_quaternions = quaternion_multiply(F.normalize(quaternions, dim=-1), turn)
-    return turned[:, :2].contiguous(), turned_quaternions, float(thickness.median())
 
 
 def _used_degrees(sh_rest: Float[Tensor, "num_splats num_rest 3"]) -> Float[Tensor, "num_splats num_used 3"]:

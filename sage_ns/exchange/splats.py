@@ -12,8 +12,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sage_ns.avatar.mouth import part_shade
+from sage_ns.exchange.discs import as_discs
 from sage_ns.geometry.rotations import quaternion_multiply
 from sage_ns.geometry.spherical_harmonics import C0, NUM_COEFFICIENTS
+from sage_ns.raster.gaussians import THICKNESS
 
 if TYPE_CHECKING:
     from sage_ns.avatar.avatar import Avatar
@@ -21,27 +23,20 @@ if TYPE_CHECKING:
     from sage_ns.avatar.mouth import Mouth
     from sage_ns.raster import Surfels
 
-THICKNESS = 0.01
-"""Third scale of a surfel, relative to the smaller of its two scales, in formats that have ellipsoids only.
-
-Seen edge-on, a surfel of 2 mm is then 0.02 mm wide, less than a tenth of a pixel in any picture of a whole head: the
-ellipsoid looks like a disc. Much thinner ellipsoids would look the same, but the smallest eigenvalue of their
-covariance, which is the square of the scale, would be lost in the rounding of single precision.
-"""
 _MOST_OPAQUE = 1 - 1e-6
 """Largest opacity that has a finite logit in single precision."""
 
 
 @dataclass(frozen=True, eq=False)
 class Splats:
-    """Gaussian discs with a colour for every direction; values as 3D Gaussian splatting's programs store them."""
+    """Gaussian discs or 3D Gaussians with a colour for every direction; values as programs of 3DGS store them."""
 
     means: Float[Tensor, "num_splats 3"]
     """Centres in world axes, metres."""
     quaternions: Float[Tensor, "num_splats 4"]
     """Unit, wxyz, splat to world; the normal is the rotated z axis."""
-    log_scales: Float[Tensor, "num_splats 2"]
-    """Logarithm of the standard deviations along the tangents [metres]."""
+    log_scales: Float[Tensor, "num_splats num_axes"]
+    """Logarithm of the standard deviations along the two tangents, or the three axes of 3D Gaussians [metres]."""
     opacity_logits: Float[Tensor, "num_splats"]
     sh: Float[Tensor, "num_splats num_coefficients 3"]
     """Real harmonics of the world direction camera -> splat, see `sage_ns.geometry.spherical_harmonics`."""
@@ -53,8 +48,15 @@ class Splats:
 
     @property
     def ellipsoid_log_scales(self) -> Float[Tensor, "num_splats 3"]:
-        """The scales with a thin third one along the normal, see `THICKNESS`."""
+        """Three scales: those of discs with a thin third one along the normal, see `THICKNESS`."""
         return with_thickness(self.log_scales)
+
+    def as_discs(self) -> Splats:
+        """Return discs; of a 3D Gaussian the shortest axis becomes the normal."""
+        if self.log_scales.shape[1] == 2:
+            return self
+        log_scales, quaternions, _ = as_discs(self.log_scales, self.quaternions)
+        return replace(self, log_scales=log_scales, quaternions=quaternions)
 
     def upside_down(self) -> Splats:
         """Return the splats rotated by half a turn about the z axis: y points down, and the front stays in front.
@@ -81,8 +83,10 @@ class Splats:
         return NUM_COEFFICIENTS.index(self.sh.shape[1])
 
 
-def with_thickness(log_scales: Float[Tensor, "num_splats 2"]) -> Float[Tensor, "num_splats 3"]:
-    """Return the logarithms of three scales; the third scale is `THICKNESS` times the smaller of the given two."""
+def with_thickness(log_scales: Float[Tensor, "num_splats num_axes"]) -> Float[Tensor, "num_splats 3"]:
+    """Return the logarithms of three scales; a missing third scale is `THICKNESS` times the smaller of the two."""
+    if log_scales.shape[1] == 3:
+        return log_scales
     thin = log_scales.amin(dim=-1, keepdim=True) + math.log(THICKNESS)
     return torch.cat([log_scales, thin], dim=-1)
 
@@ -136,4 +140,6 @@ def _with_colors(
 def _joined(*parts: Splats) -> Splats:
     degree = max(part.degree for part in parts)
     padded = [part.of_degree(degree) for part in parts]
+    if len({part.log_scales.shape[1] for part in parts}) > 1:
+        padded = [replace(part, log_scales=part.ellipsoid_log_scales) for part in padded]
     return Splats(*(torch.cat([getattr(part, each.name) for part in padded]) for each in fields(Splats)))

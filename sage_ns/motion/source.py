@@ -55,6 +55,11 @@ class MotionSource(nn.Module):
         """Length of a motion vector: 18 pose numbers and the expression coefficients."""
         return self.motion.shape[1]
 
+    @property
+    def row(self) -> int:
+        """Row of the canonical moment."""
+        return self._row
+
     def recorded(self) -> Motion:
         """Return the capture's own motion on the CPU, with the refined canonical moment."""
         params = FlameParams.from_motion_vector(self.motion.detach().cpu())

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sage_ns.avatar.growth.densification import ScreenGradients
 from sage_ns.avatar.prediction import SurfelNetworks
 from sage_ns.avatar.state_checks import check_avatar
 from sage_ns.errors import SageError
@@ -81,6 +82,11 @@ def check_pipeline(state: Mapping[str, Any], source: str, error: type[SageError]
         value = state.get(f"{LEARNER}networks.{detail}")
         if value is not None and list(value.shape) != shape:
             raise error(f"{source}: 'networks.{detail}': found shape {list(value.shape)}, expected {shape}.")
+    for name in ScreenGradients.NAMES:
+        value = state.get(f"{LEARNER}screen_gradients.{name}")
+        if value is not None and list(value.shape) != [num_surfels]:
+            found = list(value.shape)
+            raise error(f"{source}: 'screen_gradients.{name}': found shape {found}, expected {[num_surfels]}.")
     half_size = state.get(f"{LEARNER}canonical.field.half_size")
     if half_size is not None and (half_size.numel() != 1 or not 0 < float(half_size) < 1e3):
         raise error(f"{source}: 'canonical.field.half_size': found {half_size.tolist()}, expected metres above 0.")

@@ -267,6 +267,18 @@ class CaptureDatamanager(FullImageDatamanager[CaptureDataset]):
             for timestep, motion in zip(metadata["timestep"][:, 0].tolist(), metadata["motion"], strict=True)
         ]
 
+    @cached_property
+    def _rows(self) -> list[int]:
+        """Row of each training picture's moment in the recorded motion."""
+        metadata, timesteps = self.train_dataset.cameras.metadata, self.train_dataset.record.timesteps
+        assert metadata is not None
+        return torch.searchsorted(timesteps.cpu(), metadata["timestep"][:, 0].cpu()).tolist()
+
+    @property
+    def cameras(self) -> list[PinholeCamera]:
+        """Cameras of all training pictures, on the device."""
+        return self._pinholes
+
     @property
     def num_moments(self) -> int:
         """Number of timesteps among the training pictures."""
@@ -276,7 +288,9 @@ class CaptureDatamanager(FullImageDatamanager[CaptureDataset]):
         """The training picture of ``step``, on the device; the same one as of :meth:`next_train`."""
         index = self._index_at(step)
         data = self._ready(self.cached_train[index])
-        return Shot(self._pinholes[index], data["image"], data.get("mask"), self._tracked_motion[index])
+        return Shot(
+            self._pinholes[index], data["image"], data.get("mask"), self._tracked_motion[index], self._rows[index]
+        )
 
     def canonical_shots(self) -> list[Shot]:
         """Pictures of the canonical timestep, on the CPU; those without a mask are left out."""

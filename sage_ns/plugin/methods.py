@@ -11,16 +11,19 @@ from nerfstudio.configs.base_config import ViewerConfig
 from nerfstudio.plugins.types import MethodSpecification
 
 from sage_ns.errors import SageError, show_as_panels
+from sage_ns.plugin.baselines import gaussian_avatars_config
 from sage_ns.plugin.datamanager import CaptureDatamanagerConfig
 from sage_ns.plugin.dataparser import FlameCaptureDataParserConfig
 from sage_ns.plugin.model_config import SageModelConfig
-from sage_ns.plugin.optimizers import optimizers
+from sage_ns.plugin.optimizers import gaussian_avatars_optimizers, optimizers
 from sage_ns.plugin.pipeline import SagePipelineConfig
 from sage_ns.plugin.trainer import SageTrainerConfig
 from sage_ns.training.schedule import PhaseSteps
 
 
-def _trainer(method_name: str, model: SageModelConfig, steps: PhaseSteps) -> SageTrainerConfig:
+def _trainer(
+    method_name: str, model: SageModelConfig, steps: PhaseSteps, rates: Mapping[str, Any] | None = None
+) -> SageTrainerConfig:
     return SageTrainerConfig(
         method_name=method_name,
         pipeline=SagePipelineConfig(
@@ -28,7 +31,7 @@ def _trainer(method_name: str, model: SageModelConfig, steps: PhaseSteps) -> Sag
             model=model,
             steps=steps,
         ),
-        optimizers=optimizers(),
+        optimizers=dict(rates or optimizers()),
         steps_per_save=500,
         steps_per_eval_batch=0,
         steps_per_eval_image=500,
@@ -54,7 +57,15 @@ surfels = MethodSpecification(
     description="Ablation: rigged 2D Gaussian surfels trained on images only.",
 )
 
-METHODS = {str(spec.config.method_name): cast(SageTrainerConfig, spec.config) for spec in (sage_multiview, surfels)}
+gaussian_avatars = MethodSpecification(
+    config=_trainer(
+        "gaussian-avatars", gaussian_avatars_config(), PhaseSteps(self_supervise=0), gaussian_avatars_optimizers()
+    ),
+    description="Baseline: GaussianAvatars' recipe, 3D Gaussians on the rig's triangles with densification.",
+)
+
+_SPECIFICATIONS = (sage_multiview, surfels, gaussian_avatars)
+METHODS = {str(spec.config.method_name): cast(SageTrainerConfig, spec.config) for spec in _SPECIFICATIONS}
 
 # nerfstudio's commands import this module first.
 show_as_panels()

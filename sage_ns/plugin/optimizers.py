@@ -44,6 +44,25 @@ def _adam(first: float, last: float) -> dict[str, Any]:
     return {"optimizer": FusedAdamConfig(lr=first), "scheduler": DecayConfig(lr_final=last)}
 
 
+def gaussian_avatars_optimizers() -> dict[str, Any]:
+    """Return optimisers with GaussianAvatars' learning rates: only that of the positions decays.
+
+    GaussianAvatars multiplies the rate of positions by the extent of the cameras, which is about 1 m around a head.
+    """
+    constant = {
+        "quaternions": 1e-3,
+        "log_scales": 1.7e-2,
+        "opacity_logits": 5e-2,
+        "sh_dc": 2.5e-3,
+        "sh_rest": 2.5e-3 / 20,
+        "flame_translation": 1e-6,
+        "flame_pose": 1e-5,
+        "flame_expression": 1e-3,
+    }
+    fixed = {name: {"optimizer": FusedAdamConfig(lr=rate), "scheduler": None} for name, rate in constant.items()}
+    return {"means": _adam(5e-3, 5e-5), **fixed}
+
+
 def optimizers() -> dict[str, Any]:
     """Return optimisers with GaussianAvatars' learning rates, except that positions and rotations start faster and
     decay further.

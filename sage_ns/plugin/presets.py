@@ -24,6 +24,7 @@ PRESETS: Mapping[str, Preset] = {
         steps={"reconstruct": 30_000, "self_supervise": 10_000},
         model={
             "num_surfels": 150_000,
+            "densification.most": 1_000_000,
             "num_rays": 1024,
             "num_surface_points": 16_384,
             "sdf.num_levels": 14,
@@ -36,6 +37,7 @@ PRESETS: Mapping[str, Preset] = {
         steps={"reconstruct": 2_000, "self_supervise": 800},
         model={
             "num_surfels": 30_000,
+            "densification.most": 30_000,
             "num_rays": 192,
             "num_surface_points": 3072,
             "sdf.num_levels": 8,

@@ -15,6 +15,9 @@ LOW_PASS = 2.0
 """gsplat's low-pass filter: a surfel is never drawn smaller than a disc of squared Mahalanobis distance 2 |dx|^2, in
 pixels; that is a standard deviation of 0.71 pixels."""
 
+GAUSSIAN_LOW_PASS = 0.3
+"""Variance that 3DGS adds to every projected 3D Gaussian, square pixels: none is drawn smaller than a pixel."""
+
 NEAR_PLANE = 0.01
 """Surfels whose centre is nearer than this are not drawn, metres."""
 

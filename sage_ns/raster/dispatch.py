@@ -13,7 +13,7 @@ Backend = Literal["auto", "reference", "numba", "gsplat"]
 
 
 def rasterize(surfels: Surfels, camera: PinholeCamera, backend: Backend = "auto") -> Buffers:
-    """Draw surfels into a pinhole camera.
+    """Draw surfels, or 3D Gaussians if they have three scales, into a pinhole camera.
 
     Differentiable in all five tensors of the surfels; the camera is a constant (only "reference" differentiates it).
 
@@ -33,9 +33,10 @@ def rasterize(surfels: Surfels, camera: PinholeCamera, backend: Backend = "auto"
         else:
             backend = "numba" if device.type == "cpu" and dtype == torch.float32 else "reference"
     if backend == "reference":
+        from sage_ns.raster.gaussian_reference import rasterize_gaussians_reference
         from sage_ns.raster.reference import rasterize_reference
 
-        return rasterize_reference(surfels, camera)
+        return (rasterize_reference if surfels.are_flat else rasterize_gaussians_reference)(surfels, camera)
     required = {"numba": "cpu", "gsplat": "cuda"}.get(backend)
     if required is None:
         raise RasterError(f"unknown backend {backend!r}: choose auto, reference, numba or gsplat")
@@ -47,9 +48,11 @@ def rasterize(surfels: Surfels, camera: PinholeCamera, backend: Backend = "auto"
     if camera.T_camera_world.requires_grad or camera.intrinsics.requires_grad:
         raise RasterError(f'backend {backend!r} gives no gradient to the camera: detach it or use backend="reference"')
     if backend == "numba":
+        from sage_ns.raster.gaussians import rasterize_gaussians_numba
         from sage_ns.raster.numba_backend import rasterize_numba
 
-        return rasterize_numba(surfels, camera)
+        return (rasterize_numba if surfels.are_flat else rasterize_gaussians_numba)(surfels, camera)
     from sage_ns.raster.gsplat_backend import rasterize_gsplat
+    from sage_ns.raster.gsplat_gaussians import rasterize_gaussians_gsplat
 
-    return rasterize_gsplat(surfels, camera)
+    return (rasterize_gsplat if surfels.are_flat else rasterize_gaussians_gsplat)(surfels, camera)

@@ -15,7 +15,8 @@ from sage_ns.raster.depth_normal import normal_from_depth_torch
 from sage_ns.raster.projection import ProjectedSurfels, project_surfels
 from sage_ns.raster.types import Buffers, PinholeCamera, Surfels
 
-_PAIRS_PER_CHUNK = 1 << 22
+PAIRS_PER_CHUNK = 1 << 22
+"""Pairs of pixel and surfel that are held in memory at a time."""
 
 
 def rasterize_reference(surfels: Surfels, camera: PinholeCamera) -> Buffers:
@@ -26,14 +27,9 @@ def rasterize_reference(surfels: Surfels, camera: PinholeCamera) -> Buffers:
     front_to_back = torch.argsort(projected.means[:, 2].detach(), stable=True)
     front_to_back = front_to_back[projected.visible[front_to_back]]
 
-    rows, columns = torch.meshgrid(
-        torch.arange(camera.height, device=planes.device),
-        torch.arange(camera.width, device=planes.device),
-        indexing="ij",
-    )
-    pixels = torch.stack((columns, rows), -1).reshape(-1, 2).to(planes.dtype) + 0.5
-    chunk = max(1, _PAIRS_PER_CHUNK // max(1, len(front_to_back)))
-    parts = [_draw(part, surfels, projected, planes, front_to_back, camera) for part in pixels.split(chunk)]
+    chunk = max(1, PAIRS_PER_CHUNK // max(1, len(front_to_back)))
+    pixels = pixel_centers(camera).split(chunk)
+    parts = [_draw(part, surfels, projected, planes, front_to_back, camera) for part in pixels]
     color, alpha, inverse, median, normal, distortion = (
         torch.cat(part).reshape(camera.height, camera.width, -1) for part in zip(*parts, strict=True)
     )
@@ -60,10 +56,7 @@ def _draw(
     camera: PinholeCamera,
 ) -> tuple[Tensor, ...]:
     """Blend some pixels: colour, alpha, inverse depth, median depth, normal and distortion, each [num_pixels, k]."""
-    alphas = _alphas(pixels, surfels, projected, order, camera)
-    remaining = torch.cumprod(1.0 - alphas, dim=1)
-    alphas = torch.where(remaining > TRANSMITTANCE_MIN, alphas, torch.zeros_like(alphas))
-    before = torch.cumprod(torch.cat((torch.ones_like(alphas[:, :1]), 1.0 - alphas), dim=1), dim=1)[:, :-1]
+    alphas, before = light_used(_alphas(pixels, surfels, projected, order, camera))
     weights = alphas * before
 
     depth = projected.means[order, 2]
@@ -87,6 +80,26 @@ def _draw(
         weights @ projected.normals_world[order],
         distortion,
     )
+
+
+def light_used(
+    alphas: Float[Tensor, "num_pixels num_drawn"],
+) -> tuple[Float[Tensor, "num_pixels num_drawn"], Float[Tensor, "num_pixels num_drawn"]]:
+    """Return the opacities up to the end of blending, and the share of light before each surfel; front to back."""
+    remaining = torch.cumprod(1.0 - alphas, dim=1)
+    alphas = torch.where(remaining > TRANSMITTANCE_MIN, alphas, torch.zeros_like(alphas))
+    before = torch.cumprod(torch.cat((torch.ones_like(alphas[:, :1]), 1.0 - alphas), dim=1), dim=1)[:, :-1]
+    return alphas, before
+
+
+def pixel_centers(camera: PinholeCamera) -> Float[Tensor, "num_pixels 2"]:
+    """Return the centres (x, y) of all pixels row by row, in pixels, with the device and type of the camera."""
+    rows, columns = torch.meshgrid(
+        torch.arange(camera.height, device=camera.intrinsics.device),
+        torch.arange(camera.width, device=camera.intrinsics.device),
+        indexing="ij",
+    )
+    return torch.stack((columns, rows), -1).reshape(-1, 2).to(camera.intrinsics.dtype) + 0.5
 
 
 def _alphas(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from sage_ns.errors import RasterError
@@ -14,25 +14,31 @@ from sage_ns.raster.constants import LOW_PASS
 
 @dataclass(frozen=True)
 class Surfels:
-    """2D Gaussian discs in world space, ready to draw.
+    """2D Gaussian discs in world space, ready to draw; with three scales, 3D Gaussians.
 
     Attributes:
         means: centres in metres.
         quaternions: wxyz, surfel to world; its axes are the two tangents and the normal. The
             rasteriser normalises them.
-        scales: standard deviations along the two tangents in metres, > 0.
+        scales: standard deviations in metres, > 0: two along the tangents of discs, or three along the axes of 3D
+            Gaussians.
         opacities: peak opacity, 0..1.
         colors: RGB, usually 0..1.
     """
 
     means: Float[Tensor, "num_surfels 3"]
     quaternions: Float[Tensor, "num_surfels 4"]
-    scales: Float[Tensor, "num_surfels 2"]
+    scales: Float[Tensor, "num_surfels num_axes"]
     opacities: Float[Tensor, " num_surfels"]
     colors: Float[Tensor, "num_surfels 3"]
 
     def __len__(self) -> int:
         return self.means.shape[0]
+
+    @property
+    def are_flat(self) -> bool:
+        """Whether these are discs, not 3D Gaussians."""
+        return self.scales.shape[1] == 2
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Surfels:
         """Return the same surfels on another device or in another floating-point type."""
@@ -41,9 +47,10 @@ class Surfels:
     def check(self) -> None:
         """Raise RasterError unless shapes, types and devices agree."""
         num = self.means.shape[0]
+        axes = 3 if self.scales.ndim == 2 and self.scales.shape[1] == 3 else 2
         for field in fields(self):
             tensor = getattr(self, field.name)
-            expected = {"quaternions": (num, 4), "scales": (num, 2), "opacities": (num,)}.get(field.name, (num, 3))
+            expected = {"quaternions": (num, 4), "scales": (num, axes), "opacities": (num,)}.get(field.name, (num, 3))
             if tuple(tensor.shape) != expected:
                 raise RasterError(f"Surfels.{field.name} has shape {tuple(tensor.shape)}, expected {expected}")
             if tensor.dtype != self.means.dtype or not tensor.is_floating_point():
@@ -126,6 +133,20 @@ class PinholeCamera:
 
 
 @dataclass(frozen=True)
+class Footprints:
+    """Where 3D Gaussians fall in a picture; densification reads it.
+
+    Attributes:
+        pixels: projected centres. A node of the graph: a hook on it receives the gradient of a loss with respect to the
+            projected centres, where sizes and colours are constants. Backends may add leading dimensions of 1.
+        visible: in front of the camera, and three standard deviations of it reach into the picture.
+    """
+
+    pixels: Float[Tensor, "*picture num_gaussians 2"]
+    visible: Bool[Tensor, " num_gaussians"]
+
+
+@dataclass(frozen=True)
 class Buffers:
     """Outputs of the rasteriser; all are zero at pixels where no surfel is drawn.
 
@@ -139,6 +160,10 @@ class Buffers:
         normal_from_depth: unit normal of the `depth` map in world space, towards the camera; zero at the border and
             beside pixels without depth.
         distortion: sum_ij w_i w_j |z_i - z_j| over centre depths, metres (Eq. 2).
+        footprints: where 3D Gaussians fall; None for discs.
+
+    3D Gaussians have no surface: their depths are those of their centres, both maps of normals are those of the depth
+    map, and the distortion is 0.
     """
 
     color: Float[Tensor, "height width 3"]
@@ -148,6 +173,7 @@ class Buffers:
     normal: Float[Tensor, "height width 3"]
     normal_from_depth: Float[Tensor, "height width 3"]
     distortion: Float[Tensor, "height width 1"]
+    footprints: Footprints | None = None
 
     def composite(self, background: Float[Tensor, " 3"]) -> Float[Tensor, "height width 3"]:
         """Return the image over a background colour: color + (1 - alpha) * background."""

@@ -6,11 +6,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from sage_ns.avatar.growth.densification import DensificationSettings
 from sage_ns.avatar.look import Look
 from sage_ns.field.sdf import FieldConfig, FieldNetwork
 from sage_ns.training.losses import LossWeights
 
 AppearanceSource = Literal["pictures", "field"]
+Primitives = Literal["surfels", "gaussians"]
 
 
 @dataclass
@@ -33,12 +35,20 @@ class FieldSettings(FieldNetwork):
 class LearnerConfig:
     """Settings of the avatar, its field and the losses."""
 
+    primitives: Primitives = "surfels"
+    """surfels = discs, spread over the rig in the colours of the pictures; gaussians = 3D Gaussians as in
+    GaussianAvatars, one for each triangle at first"""
     num_surfels: int | None = None
-    """number of surfels; None = the preset's (paper: 150,000, small: 30,000)"""
+    """number of surfels; None = the preset's (paper: 150,000, small: 30,000); not used by gaussians"""
+    densification: DensificationSettings = field(default_factory=DensificationSettings)
+    """how the number of 3D Gaussians grows"""
     start_from: Path | None = None
     """avatar file (.npz) on the same head model; training starts from its surfels (to fine-tune an imported avatar)"""
     sh_degree: int = 1
     """degree of the view-dependent colour, 0 to 3"""
+    sh_degree_every: float = 0.0
+    """fraction of phase 1 after which the next degree of the view-dependent colour is trained; 0 trains all degrees
+    from the first step"""
     random_background: bool = True
     """train with a random background colour per step; pictures without masks keep the capture's colour"""
     supersampling: int = 2
@@ -58,6 +68,9 @@ class LearnerConfig:
     tracking_prior: float = 0.75
     """strength of the prior that keeps the refined tracking of the canonical moment near the tracker's; 0 disables
     refinement"""
+    tune_motion: bool = False
+    """train the FLAME parameters of the training moments together with the surfels, as GaussianAvatars does by default;
+    other moments keep the tracker's"""
     correction: bool = True
     """stretch, rotate and move surfels as the skin around them deforms from its canonical state"""
     wrinkles: float = 0.1

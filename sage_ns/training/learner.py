@@ -15,6 +15,7 @@ from torch.utils.hooks import RemovableHandle
 
 from sage_ns.avatar.avatar import Avatar
 from sage_ns.avatar.canonical import Canonical
+from sage_ns.avatar.growth.densification import ScreenGradients
 from sage_ns.avatar.growth.held import hold_rows
 from sage_ns.avatar.growth.ops import SurfelRows
 from sage_ns.avatar.growth.rebinding import carry_over, rebind_surfels
@@ -23,11 +24,13 @@ from sage_ns.avatar.personal_rig import PersonalRig
 from sage_ns.avatar.prediction import Prediction, SurfelNetworks
 from sage_ns.avatar.surfels import BoundSurfels, SurfelAttributes
 from sage_ns.capture.shot import Shot
+from sage_ns.geometry.spherical_harmonics import NUM_COEFFICIENTS
 from sage_ns.geometry.triangles import TriangleFrames
 from sage_ns.motion.source import MotionSource
 from sage_ns.raster import Buffers, PinholeCamera
 from sage_ns.training.config import LearnerConfig
 from sage_ns.training.losses import Terms
+from sage_ns.training.motion_tuning import MotionTuning
 from sage_ns.training.tracking_refinement import refined_motion
 
 
@@ -43,6 +46,8 @@ class Learner(nn.Module):
 
     canonical: Canonical | None
     networks: SurfelNetworks | None
+    screen_gradients: ScreenGradients | None
+    tuning: MotionTuning | None
 
     def __init__(
         self, config: LearnerConfig, avatar: Avatar, canonical: Canonical | None, networks: SurfelNetworks | None
@@ -52,10 +57,14 @@ class Learner(nn.Module):
         self.avatar = avatar
         self.canonical = canonical
         self.networks = networks
+        self.screen_gradients = ScreenGradients(avatar.surfels.num_surfels) if config.densification.enabled else None
+        self.tuning = MotionTuning(avatar.motion.motion) if config.tune_motion else None
         self.revision = 0
         """Number that changes when surfels or rig are replaced: what others have derived from them is then outdated."""
         # Not modules and not in checkpoints: they can be rebuilt.
         self._baked = True
+        self.sh_degree = config.sh_degree
+        """Degree of the view-dependent colour that is trained; the coefficients of higher degrees stay as they are."""
         self._held: Bool[Tensor, "num_surfels"] | None = None
         self._hooks: list[RemovableHandle] = []
 
@@ -91,7 +100,12 @@ class Learner(nn.Module):
         return self.avatar.poses.at(motion).frames
 
     def motion_of(self, shot: Shot) -> Float[Tensor, "num_coefficients"]:
-        """Return the motion vector to draw a shot with: refined for the canonical moment, tracked for any other."""
+        """Return the motion vector to draw a shot with: refined for the canonical moment, tracked for any other.
+
+        With `tune_motion`, it is the one in training, and gradients reach it.
+        """
+        if self.tuning is not None and shot.row is not None:
+            return self.tuning.at(shot.row)
         return self.motion.canonical() if shot.motion is None else self.motion.fit(shot.motion[None])[0]
 
     def predict(self) -> Prediction | None:
@@ -104,16 +118,22 @@ class Learner(nn.Module):
         return prediction
 
     def attributes(self, prediction: Prediction | None) -> SurfelAttributes:
-        """Return the predicted attributes, or the surfels' own if there is no prediction."""
-        return self.surfels.attributes if prediction is None else prediction.attributes
+        """Return the predicted attributes, or the surfels' own up to `sh_degree` if there is no prediction."""
+        if prediction is not None:
+            return prediction.attributes
+        own = self.surfels.attributes
+        return replace(own, sh_rest=own.sh_rest[:, : NUM_COEFFICIENTS[self.sh_degree] - 1])
 
     @torch.no_grad()
     def bake(self) -> None:
-        """Store the networks' predictions as the surfels' own attributes, if training has changed the networks since.
+        """Store the networks' predictions as the surfels' own attributes, if training has changed the networks since;
+        store the canonical moment's motion if it is in training.
 
         Drawing and saving call this. Playback then evaluates no network and is exact, since the networks predict the
         same attributes that surfels have.
         """
+        if self.tuning is not None:
+            self.motion.refine(self.tuning.at(self.motion.row))
         if not self._baked:
             prediction = self.predict()
             assert prediction is not None
@@ -192,7 +212,11 @@ class Learner(nn.Module):
         Call it again for each edit: the mask of held surfels may have changed.
         """
         rows = SurfelRows.of_avatar(self.avatar, self.networks, self._held, optimizers.values())
-        return replace(rows, edited=self.invalidate)
+        if self.screen_gradients is None:
+            return replace(rows, edited=self.invalidate)
+        sums = dict(self.screen_gradients.named_buffers())
+        buffers, optional = {**rows.buffers, **sums}, rows.optional | sums.keys()
+        return replace(rows, edited=self.invalidate, buffers=buffers, optional=optional)
 
     def invalidate(self) -> None:
         """Drop everything derived from surfels and rig; it is computed again on demand."""
@@ -215,7 +239,7 @@ class Learner(nn.Module):
         """Return one group for each kind of surfel attribute, or, with networks, the groups of the networks."""
         own = self.surfels.PARAMETERS[:1] if self.networks is not None else self.surfels.PARAMETERS
         groups = {name: [getattr(self.surfels, name)] for name in own}
-        for part in (self.canonical, self.networks):
+        for part in (self.canonical, self.networks, self.tuning):
             groups |= part.get_param_groups() if part is not None else {}
         return groups
 

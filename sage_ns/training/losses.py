@@ -132,7 +132,7 @@ def position_hinge(
 
 
 def scale_hinge(
-    log_scales: Float[Tensor, "num_surfels 2"], limit: float | Float[Tensor, "num_surfels 1"]
+    log_scales: Float[Tensor, "num_surfels num_axes"], limit: float | Float[Tensor, "num_surfels 1"]
 ) -> Float[Tensor, ""]:
     """``mean_i | max(s_i - limit_i, 0) |_2`` in triangle scales (GaussianAvatars; theirs is 0.6 everywhere)."""
     excess = torch.relu(log_scales.exp() - limit)

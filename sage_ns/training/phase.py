@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from sage_ns.capture.shot import Shot
+from sage_ns.raster import PinholeCamera
 from sage_ns.training.losses import Terms
 
 
@@ -37,6 +38,11 @@ class ShotSource(Protocol):
 
     def canonical_shots(self) -> Sequence[Shot]:
         """Return the pictures of the canonical moment that have a mask."""
+        ...
+
+    @property
+    def cameras(self) -> Sequence[PinholeCamera]:
+        """Cameras of all training pictures."""
         ...
 
     @property

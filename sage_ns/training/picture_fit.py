@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -9,6 +11,7 @@ from sage_ns.avatar.initialise import carries_hair, surfel_reach
 from sage_ns.avatar.surfels import SurfelAttributes
 from sage_ns.capture.images import recomposite
 from sage_ns.capture.shot import Shot
+from sage_ns.raster import Buffers
 from sage_ns.raster.supersampling import averaged, downsampled
 from sage_ns.system.devices import sent
 from sage_ns.training import losses
@@ -39,12 +42,19 @@ class PictureFit:
         """To be called when surfels have changed their triangles or the canonical pose has changed."""
         self._limits = None
 
-    def step(self, step: int, regularised: bool, supervision: FieldSupervision | None = None) -> PhaseStep:
+    def step(
+        self,
+        step: int,
+        regularised: bool,
+        supervision: FieldSupervision | None = None,
+        watch: Callable[[Buffers], None] | None = None,
+    ) -> PhaseStep:
         """Losses of the picture of ``step``.
 
         Args:
             regularised: distortion and normal consistency act.
             supervision: ties the field to picture and surfels; None leaves the field as it is.
+            watch: called with what has been drawn, before the backward pass.
         """
         learner = self.learner
         shot = self.shots.shot(step)
@@ -53,6 +63,8 @@ class PictureFit:
         # Surfels that still look for their places are not corrected for how the skin deforms.
         corrected = supervision is None and learner.avatar.is_settled
         buffers = learner.draw_fine(shot.camera, motion, attributes, corrected)
+        if watch is not None:
+            watch(buffers)
         factor = learner.config.supersampling
         color, alpha = averaged(buffers.color, factor), averaged(buffers.alpha, factor)
         background = self._background(shot, step)

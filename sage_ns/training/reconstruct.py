@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from torch.optim import Optimizer
 
+from sage_ns.training.densification import Densification
 from sage_ns.training.field_supervision import FieldSupervision
 from sage_ns.training.learner import Learner
 from sage_ns.training.phase import PhaseStep, ShotSource
@@ -39,6 +40,9 @@ class Reconstruct:
             if learner.canonical is not None
             else None
         )
+        self.densification = (
+            Densification(learner, shots.cameras, num_steps, seed) if config.densification.enabled else None
+        )
 
     def begin(self) -> None:
         """Nothing to prepare."""
@@ -46,8 +50,10 @@ class Reconstruct:
     def step(self, step: int) -> PhaseStep:
         """Return the losses of the picture of ``step``."""
         self._open_levels(step)
+        self._open_degrees(step)
         regularised = step >= self.learner.config.regularise_from * self.num_steps
-        return self.fit.step(step, regularised, self.supervision)
+        watch = None if self.densification is None else self.densification.watch
+        return self.fit.step(step, regularised, self.supervision, watch)
 
     def _open_levels(self, step: int) -> None:
         """Open the levels of the field's grid one by one, from coarse to fine, in the first part of the phase."""
@@ -58,9 +64,17 @@ class Reconstruct:
         first = min(config.levels_at_start, field.config.num_levels)
         field.set_open_levels(min(first + opened * (field.config.num_levels - first), field.config.num_levels))
 
-    def after_step(self, step: int, optimizers: Mapping[str, Optimizer]) -> None:
-        """Rebind surfels every `rebind_every` steps."""
+    def _open_degrees(self, step: int) -> None:
+        """Train one degree of the view-dependent colour after the other, from constant colours on."""
         config = self.learner.config
+        every = config.sh_degree_every * self.num_steps
+        self.learner.sh_degree = min(int(step / every), config.sh_degree) if every > 0 else config.sh_degree
+
+    def after_step(self, step: int, optimizers: Mapping[str, Optimizer]) -> None:
+        """Densify, and rebind surfels every `rebind_every` steps."""
+        config = self.learner.config
+        if self.densification is not None and self.densification.after_step(step, optimizers):
+            self.fit.rebound()
         every = config.rebind_every
         if every > 0 and (step + 1) % every == 0 and step + 1 <= config.rebind_until * self.num_steps:
             self.learner.rebind(optimizers)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from sage_ns.avatar.avatar import Avatar
-from sage_ns.avatar.avatar_file import surfels_of
+from sage_ns.avatar.avatar_file import AvatarFileError, surfels_of
 from sage_ns.avatar.canonical import Canonical
-from sage_ns.avatar.initialise import initialise_surfels
+from sage_ns.avatar.initialise import initialise_gaussians, initialise_surfels
 from sage_ns.avatar.interior import interior_triangles
 from sage_ns.avatar.mouth import Mouth, load_mouth_prior, skin_color
 from sage_ns.avatar.personal_rig import PersonalRig
@@ -82,9 +83,13 @@ def _first_surfels(
     fresh: bool,
     seed: int,
 ) -> BoundSurfels:
-    """Return surfels spread over the rig in the colours of the pictures, or the surfels of ``config.start_from``."""
+    """Return surfels spread over the rig in the colours of the pictures, or Gaussians, or those of a file."""
+    gaussians = config.primitives == "gaussians"
     if fresh and config.start_from is not None:
-        return surfels_of(config.start_from, rig.head_model, config.sh_degree)
+        return _surfels_to_start_from(config.start_from, rig.head_model, config.sh_degree, gaussians)
+    if gaussians:
+        generator = torch.Generator().manual_seed(seed)
+        return initialise_gaussians(rig.head_model.num_triangles, config.sh_degree, generator)
     return initialise_surfels(
         rig.head_model,
         rig.vertices(motion),
@@ -94,6 +99,23 @@ def _first_surfels(
         config.hair_reach,
         torch.Generator().manual_seed(seed),
     )
+
+
+def _surfels_to_start_from(path: Path, head_model: HeadModel, sh_degree: int, gaussians: bool) -> BoundSurfels:
+    """Return the surfels, or the 3D Gaussians, of an avatar file.
+
+    Raises:
+        AvatarFileError: the file cannot be used, or it holds 3D Gaussians instead of surfels, or surfels instead.
+    """
+    surfels = surfels_of(path, head_model, sh_degree)
+    if surfels.are_flat == gaussians:
+        found, wanted = ("surfels", "3D Gaussians") if surfels.are_flat else ("3D Gaussians", "surfels")
+        other = "surfels" if surfels.are_flat else "gaussians"
+        raise AvatarFileError(
+            f"{path}: 'surfels.log_scales': found {found}, expected {wanted}. Train with --pipeline.model.primitives "
+            f"{other}, or start from another file."
+        )
+    return surfels
 
 
 def _build_mouth(config: LearnerConfig, head_model: HeadModel, surfels: BoundSurfels, with_light: bool) -> Mouth | None:

@@ -56,6 +56,12 @@ def test_gaps_need_all_three_rows() -> None:
     assert gaps["all"]["ssim"] == pytest.approx(0.5)
 
 
+def test_each_baseline_has_a_gap_of_its_own() -> None:
+    made = [result("gaussian-avatars-single", 10.0), result("gaussian-avatars-multi", 30.0), result("sage", 25.0)]
+    assert gaps_closed(summarise(made)) == {}
+    assert gaps_closed(summarise(made), "gaussian-avatars")["all"]["psnr"] == pytest.approx(0.75)
+
+
 def test_the_papers_gaps() -> None:
     assert paper_gap_closed("frontal", "psnr") == pytest.approx(0.94, abs=0.005)
     assert paper_gap_closed("all", "psnr") == pytest.approx(0.87, abs=0.005)

@@ -83,3 +83,20 @@ def test_half_a_turn_turns_places_discs_and_the_colours_of_directions(avatar: Av
 def test_the_third_scale_is_a_small_part_of_the_smaller_one() -> None:
     scales = with_thickness(torch.tensor([[2.0, 0.5], [1.0, 4.0]]).log()).exp()
     torch.testing.assert_close(scales[:, 2], THICKNESS * torch.tensor([0.5, 1.0]))
+
+
+def test_gaussians_keep_their_three_scales_and_become_discs_for_programs_that_have_discs_only(avatar: Avatar) -> None:
+    flat = splats_of(avatar, avatar.motion.canonical())
+    third = torch.linspace(-2.0, 2.0, len(flat.means))[:, None] + flat.log_scales[:, :1]
+    solid = replace(flat, log_scales=torch.cat([flat.log_scales, third], dim=1))
+    assert torch.equal(solid.ellipsoid_log_scales, solid.log_scales)
+    assert flat.as_discs() is flat
+    discs = solid.as_discs()
+    expected = solid.log_scales.sort(dim=1).values
+    assert torch.equal(discs.log_scales.sort(dim=1).values, expected[:, 1:])
+    axes = quaternion_to_matrix(discs.quaternions)
+    given = quaternion_to_matrix(solid.quaternions)
+    shortest = solid.log_scales.argmin(dim=1)
+    along = (axes[..., 2] * given[torch.arange(len(given)), :, shortest]).sum(dim=-1).abs()
+    torch.testing.assert_close(along, torch.ones_like(along))
+    torch.testing.assert_close(torch.linalg.det(axes), torch.ones_like(along))

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from sage_ns.plugin.methods import configured
-from sage_ns.raster import gsplat_backend
+from sage_ns.raster import gsplat_backend, gsplat_gaussians
 from sage_ns.training.config import FieldSettings
 from tests.tiny_capture import write_tiny_capture
 
@@ -61,6 +61,34 @@ def test_steps_of_both_phases_do_not_wait(networks: bool, tmp_path: Path, monkey
         finally:
             torch.cuda.set_sync_debug_mode("default")
             monkeypatch.undo()
+
+
+@pytest.mark.gpu
+def test_steps_of_gaussians_do_not_wait_between_densifications(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = gsplat_gaussians.rasterize_gaussians_gsplat
+
+    def drawn(*given: Any, **named: Any) -> Any:
+        torch.cuda.set_sync_debug_mode("default")
+        try:
+            return draw(*given, **named)
+        finally:
+            torch.cuda.set_sync_debug_mode("error")
+
+    overrides = {"output_dir": tmp_path, "machine.device_type": "cuda", "max_num_iterations": BORDER}
+    capture = write_tiny_capture(tmp_path / "capture", width=48, height=64)
+    config = configured("gaussian-avatars", capture, preset="small", overrides=overrides)
+    config.set_timestamp()
+    pipeline: Any = config.pipeline.setup(device="cuda", test_mode="val")
+    pipeline.train()
+    for step in range(2):
+        _step(pipeline, step)
+    monkeypatch.setattr("sage_ns.raster.gsplat_gaussians.rasterize_gaussians_gsplat", drawn)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for step in range(2, 6):
+            _step(pipeline, step)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 def _step(pipeline: Any, step: int) -> None:

@@ -18,7 +18,8 @@ from sage_ns.plugin.methods import METHODS, configured
 from sage_ns.plugin.optimizers import DecayConfig, FusedAdamConfig
 from sage_ns.plugin.presets import PRESETS
 
-NAMES = ("sage-multiview", "surfels")
+NAMES = ("sage-multiview", "surfels", "gaussian-avatars")
+BASELINES = ("gaussian-avatars",)
 
 
 def test_nerfstudio_discovers_methods_and_dataparser() -> None:
@@ -49,7 +50,37 @@ def test_every_parameter_group_has_an_optimizer(method: str) -> None:
     from sage_ns.avatar.surfels import BoundSurfels
 
     over_the_field = {"field_grid", "field_network", "appearance", "shape"}
-    assert set(METHODS[method].optimizers) == {*BoundSurfels.PARAMETERS, *SurfelNetworks.DETAILS} | over_the_field
+    tuned = {"flame_translation", "flame_pose", "flame_expression"}
+    others = tuned if method in BASELINES else {*SurfelNetworks.DETAILS} | over_the_field
+    assert set(METHODS[method].optimizers) == {*BoundSurfels.PARAMETERS} | others
+
+
+def test_gaussian_avatars_has_the_rates_of_the_public_code_and_none_of_our_losses(tmp_path: Path) -> None:
+    config: Any = configured("gaussian-avatars", data=tmp_path, preset="small")
+    config.set_timestamp()
+    rates = {name: group["optimizer"].lr for name, group in config.optimizers.items()}
+    assert rates == {
+        "means": 5e-3,
+        "quaternions": 1e-3,
+        "log_scales": 1.7e-2,
+        "opacity_logits": 5e-2,
+        "sh_dc": 2.5e-3,
+        "sh_rest": 1.25e-4,
+        "flame_translation": 1e-6,
+        "flame_pose": 1e-5,
+        "flame_expression": 1e-3,
+    }
+    decaying = {name for name, group in config.optimizers.items() if group["scheduler"] is not None}
+    assert decaying == {"means"}
+    optimizer = torch.optim.Adam([torch.zeros(1)], lr=5e-3)
+    scheduler = config.optimizers["means"]["scheduler"].setup().get_scheduler(optimizer, lr_init=5e-3)
+    factors = [scheduler.lr_lambdas[0](step) for step in (0, 1000, 2000)]
+    assert factors == pytest.approx([1.0, 0.1, 0.01]), "log-linear to 5e-5 over all steps"
+    model = config.pipeline.model
+    weights = {name: weight for name, weight in vars(model.losses).items() if weight}
+    assert weights == {"l1": 0.8, "dissimilarity": 0.2, "position_hinge": 0.01, "scale_hinge": 1.0}
+    assert (model.densification.most, config.pipeline.steps.self_supervise) == (30_000, 0)
+    assert not (model.with_sdf or model.mouth or model.correction or model.random_background or model.tracking_prior)
 
 
 def test_configured_sets_fields_of_a_copy(tmp_path: Path) -> None:
@@ -70,7 +101,7 @@ def test_configured_sets_fields_of_a_copy(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("method", "overrides", "message"),
     [
-        ("sage", {}, r"no method .sage.\. Methods: sage-multiview, surfels"),
+        ("sage", {}, r"no method .sage.\. Methods: gaussian-avatars, sage-multiview, surfels"),
         ("surfels", {"pipeline.model.surfels": 3}, "no field 'pipeline.model.surfels'"),
         ("surfels", {"pipeline.modle.sh_degree": 3}, "no field 'pipeline.modle.sh_degree'"),
         ("surfels", {"optimizers.sdf.lr": 3}, "no field 'optimizers.sdf.lr'"),

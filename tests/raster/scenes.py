@@ -10,7 +10,7 @@ from torch import Tensor
 from sage_ns.raster import Buffers, PinholeCamera, Surfels, rasterize
 
 INPUTS = tuple(field.name for field in fields(Surfels))
-OUTPUTS = tuple(field.name for field in fields(Buffers))
+OUTPUTS = tuple(field.name for field in fields(Buffers) if field.name != "footprints")
 DIFFERENTIABLE = tuple(name for name in OUTPUTS if name != "depth_median")
 
 
@@ -75,7 +75,7 @@ def draw_with_gradients(
     filled = [
         g if g is not None else torch.zeros_like(getattr(leaves, n)) for n, g in zip(INPUTS, gradients, strict=True)
     ]
-    drawn = Buffers(*(getattr(buffers, name).detach().cpu() for name in OUTPUTS))
+    drawn = Buffers(*(getattr(buffers, name).detach().cpu() for name in OUTPUTS), buffers.footprints)
     return drawn, {name: gradient.cpu() for name, gradient in zip(INPUTS, filled, strict=True)}
 
 

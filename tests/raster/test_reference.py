@@ -11,7 +11,7 @@ import torch
 from sage_ns.errors import RasterError
 from sage_ns.raster import PinholeCamera, Surfels, rasterize
 from sage_ns.raster.constants import ALPHA_MAX
-from tests.raster.scenes import cloud, cotangents, draw_with_gradients, turned_camera
+from tests.raster.scenes import OUTPUTS, cloud, cotangents, draw_with_gradients, turned_camera
 
 
 def straight_camera(width: int = 33, height: int = 25, focal: float = 40.0) -> PinholeCamera:
@@ -55,7 +55,7 @@ def test_a_tiny_disc_is_low_pass_filtered():
 def test_blending_of_two_discs():
     z, o = [1.0, 1.5], [0.4, 0.5]
     buffers = rasterize(discs(z[::-1], o[::-1]), straight_camera(), "reference")
-    color, alpha, depth, median, normal, _, distortion = (image[12, 16] for image in buffers.__dict__.values())
+    color, alpha, depth, median, normal, _, distortion = (getattr(buffers, name)[12, 16] for name in OUTPUTS)
     front, back = 0.4, 0.6 * 0.5
     assert float(alpha) == pytest.approx(front + back)
     torch.testing.assert_close(color, torch.tensor([back, front, 0.0], dtype=torch.float64))
@@ -119,7 +119,7 @@ def test_surfels_behind_the_camera_or_near_it_are_not_drawn():
 
 def test_an_empty_scene_is_all_zeros():
     buffers = rasterize(cloud(0), turned_camera(), "reference")
-    assert all(not image.any() for image in buffers.__dict__.values())
+    assert all(not getattr(buffers, name).any() for name in OUTPUTS)
     background = torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64)
     torch.testing.assert_close(buffers.composite(background), background.expand(29, 37, 3))
 
@@ -157,7 +157,7 @@ def test_opengl_cameras_are_converted_once():
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("scales", torch.zeros(3, 3, dtype=torch.float64), "scales has shape"),
+        ("scales", torch.zeros(3, 4, dtype=torch.float64), "scales has shape"),
         ("opacities", torch.zeros(3, 1, dtype=torch.float64), "opacities has shape"),
         ("colors", torch.zeros(3, 3), "one floating-point type"),
     ],

@@ -29,4 +29,5 @@ class DiscPly(SplatWriter):
         """Write splats with two scales."""
         from sage_ns.exchange.splat_ply import write_splat_ply
 
-        write_splat_ply(path, splats, splats.log_scales, [SURFELS_COMMENT])
+        discs = splats.as_discs()
+        write_splat_ply(path, discs, discs.log_scales, [SURFELS_COMMENT])

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @register_writer
 class EllipsoidPly(SplatWriter):
-    """Surfels as thin ellipsoids, see `sage_ns.exchange.splats.THICKNESS`."""
+    """Surfels as thin ellipsoids, see `sage_ns.raster.gaussians.THICKNESS`; 3D Gaussians as they are."""
 
     name = "3dgs"
     suffix = ".ply"

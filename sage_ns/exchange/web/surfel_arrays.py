@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sage_ns.avatar.surfels import BoundSurfels
+from sage_ns.exchange.discs import as_discs
 
 _HALF = ("quaternions", "log_scales", "opacity_logits", "sh_dc", "sh_rest")
 
@@ -30,6 +31,9 @@ def surfel_arrays(parts: Sequence[tuple[BoundSurfels, int]], sh_degree: int) -> 
         values["triangle"].append(surfels.triangle.cpu() + first_triangle)
         for name in BoundSurfels.PARAMETERS:
             values[name].append(getattr(surfels, name).detach().float().cpu())
+        if not surfels.are_flat:  # the page draws discs
+            shape = values["log_scales"][-1], values["quaternions"][-1]
+            values["log_scales"][-1], values["quaternions"][-1], _ = as_discs(*shape)
         rest = values["sh_rest"][-1]
         values["sh_rest"][-1] = F.pad(rest, (0, 0, 0, max(num_rest - rest.shape[1], 0)))[:, :num_rest]
     joined = {name: torch.cat(tensors) for name, tensors in values.items()}
