@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,19 +15,23 @@ from sage_ns.errors import SageError, show_as_panels
 from sage_ns.plugin.datamanager import CaptureDatamanagerConfig
 from sage_ns.plugin.dataparser import FlameCaptureDataParserConfig
 from sage_ns.plugin.model_config import SageModelConfig
-from sage_ns.plugin.optimizers import optimizers
+from sage_ns.plugin.optimizers import gaussian_avatars_optimizers, optimizers
+from sage_ns.plugin.paper_method import PAPER_PHASE_2, paper_model
 from sage_ns.plugin.pipeline import SagePipelineConfig
 from sage_ns.plugin.trainer import SageTrainerConfig
 from sage_ns.training.schedule import PhaseSteps
 
 
-def _trainer(method_name: str, model: SageModelConfig, steps: PhaseSteps) -> SageTrainerConfig:
+def _trainer(
+    method_name: str, model: SageModelConfig, steps: PhaseSteps, phase_2: Mapping[str, Any] | None = None
+) -> SageTrainerConfig:
     return SageTrainerConfig(
         method_name=method_name,
         pipeline=SagePipelineConfig(
             datamanager=CaptureDatamanagerConfig(dataparser=FlameCaptureDataParserConfig()),
             model=model,
             steps=steps,
+            **(phase_2 or {}),
         ),
         optimizers=optimizers(),
         steps_per_save=500,
@@ -54,7 +59,16 @@ surfels = MethodSpecification(
     description="Ablation: rigged 2D Gaussian surfels trained on images only.",
 )
 
-METHODS = {str(spec.config.method_name): cast(SageTrainerConfig, spec.config) for spec in (sage_multiview, surfels)}
+sage_paper = MethodSpecification(
+    config=replace(
+        _trainer("sage-paper", paper_model(), PhaseSteps(), PAPER_PHASE_2), optimizers=gaussian_avatars_optimizers()
+    ),
+    description="The algorithm of the SAGE paper as written, without this project's departures from it.",
+)
+
+METHODS = {
+    str(spec.config.method_name): cast(SageTrainerConfig, spec.config) for spec in (sage_multiview, surfels, sage_paper)
+}
 
 # nerfstudio's commands import this module first.
 show_as_panels()
