@@ -24,8 +24,8 @@ def wrinkle_shade(
 ) -> Float[Tensor, "num_triangles"]:
     """Return the factor on the colour of each triangle's surfels: ``1 - strength * max(0, 1 - A_t / A_0)``.
 
-    [reading] The paper's rule is `with_rendered_wrinkles`. Its two quantities are mostly noise here, and darkening by them
-    reduces quality (docs/lab_notebook.md). Skin folds where it is compressed:
+    [reading] The paper's rule is `with_rendered_wrinkles`. Its two quantities are mostly noise here, and darkening by
+    them reduces quality (docs/lab_notebook.md). Skin folds where it is compressed:
     the measure used here is the share of its canonical area that a triangle has lost.
 
     Args:
@@ -43,10 +43,10 @@ def with_rendered_wrinkles(buffers: Buffers, darkening: float, dimming: float) -
     """Return the buffers with colours that are darker where the rendered surface creases: the paper's rule.
 
     Surfels with a high normal error are darkened, and those with a high distortion dimmed. The colour of a pixel is
-    ``sum_i w_i c_i f_i`` with ``f_i = (1 - darkening e_i) (1 - dimming d_i)``; e_i = 1 - n_i . N is the normal error, and
-    d_i the distance of the surfel from the others of the ray. [reading] Surfels of one pixel have nearly one colour, so f
-    is computed from the means of e_i and d_i at the pixel, which the rasteriser returns. It is 1 where the depth map has
-    no normal: at the silhouette and beside gaps, where nothing can be said.
+    ``sum_i w_i c_i f_i`` with ``f_i = (1 - darkening e_i) (1 - dimming d_i)``; e_i = 1 - n_i . N is the normal error,
+    and d_i the distance of the surfel from the others of the ray. [reading] Surfels of one pixel have nearly one
+    colour, so f is computed from the means of e_i and d_i at the pixel, which the rasteriser returns. It is 1 where the
+    depth map has no normal: at the silhouette and beside gaps, where nothing can be said.
 
     Args:
         buffers: rendering at any resolution.

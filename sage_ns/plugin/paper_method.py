@@ -13,7 +13,7 @@ from sage_ns.training.losses import LossWeights
 
 
 def paper_losses() -> LossWeights:
-    """Return the weights of Eq. 12 and 21: no loss that the paper lacks, and those of its sources where it names them."""
+    """Return the weights of Eq. 12 and 21: no loss that the paper lacks, and those of its sources where known."""
     return LossWeights(
         squared=0.0,
         silhouette=0.0,

@@ -67,8 +67,8 @@ class SageTrainerConfig(TrainerConfig):
         apply_preset(preset, pipeline.model)
         if pipeline.model.networks_alone and not (pipeline.model.networks and pipeline.model.with_sdf):
             raise SageError(
-                "--pipeline.model.networks-alone needs networks over the field: give --pipeline.model.networks True and "
-                "--pipeline.model.with-sdf True, or --pipeline.model.networks-alone False."
+                "--pipeline.model.networks-alone needs networks over the field: give --pipeline.model.networks True "
+                "and --pipeline.model.with-sdf True, or --pipeline.model.networks-alone False."
             )
         self.changed = changed_settings(preset, pipeline.model)
         pipeline.seed = self.machine.seed

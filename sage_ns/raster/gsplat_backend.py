@@ -6,8 +6,8 @@ How gsplat 1.4.0 behaves (read from its source), and how this module adapts:
   appended after ours. But gsplat then pads the channels to 1, 2, 3, 4, 8, 16, ... with uninitialised memory, which
   would be the last channel. Therefore we pass exactly `NUM_CHANNELS` channels, and the kernel gets 8 without padding.
 - Its distortion knows one depth per surfel, not that of a hit. The distortion over hits needs the blended square of
-  inverse depth, see `hit_distortion`. That is a quadratic function of the pixel, whose six coefficients are blended like
-  colours: 15 channels, and the kernel gets 16.
+  inverse depth, see `hit_distortion`. That is a quadratic function of the pixel, whose six coefficients are blended
+  like colours: 15 channels, and the kernel gets 16.
 - Its depth is that of the surfels' centres. Ours is that of the ray's hits: the plane of inverse depth of each surfel
   (three numbers, see `ProjectedSurfels.inverse_depth_planes`) is blended like a colour and evaluated at the pixel.
 - Its normals come in world space, turned towards the camera, unit length times alpha: as ours.

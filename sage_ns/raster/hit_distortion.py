@@ -1,8 +1,8 @@
 """Distortion over the depths of the ray's hits, as 2DGS computes it, from sums that every backend can blend.
 
-Eq. 2 is ``sum_ij w_i w_j |z_i - z_j|``. Over centre depths, surfels come in order and one pass computes it. Hits come in
-another order at each pixel. 2DGS (Huang et al. 2024, appendix) therefore squares the difference and takes depths in
-normalised device coordinates, which are a linear function of the inverse depth q = 1 / z. The squared sum needs no order:
+Eq. 2 is ``sum_ij w_i w_j |z_i - z_j|``. Over centre depths, surfels come in order and one pass computes it. Hits come
+in another order at each pixel. 2DGS (Huang et al. 2024, appendix) therefore squares the difference and takes depths in
+normalised device coordinates, which are a linear function of the inverse depth q = 1 / z. This sum needs no order:
 
     sum_ij w_i w_j (q_i - q_j)^2 = 2 (A S_2 - S_1^2),  A = sum w_i,  S_k = sum w_i (q_i - q_0)^k  for any q_0
 

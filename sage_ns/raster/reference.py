@@ -61,8 +61,8 @@ def _draw(
     order: Int[Tensor, " num_drawn"],
     camera: PinholeCamera,
 ) -> tuple[Tensor, ...]:
-    """Blend some pixels: colour, alpha, inverse depth, median depth, normal, distortion over centre depths and spread of
-    inverse hit depths, each [num_pixels, k]."""
+    """Blend some pixels: colour, alpha, inverse depth, median depth, normal, distortion over centre depths, and spread
+    of the hits' inverse depths, each [num_pixels, k]."""
     alphas = _alphas(pixels, surfels, projected, order, camera)
     remaining = torch.cumprod(1.0 - alphas, dim=1)
     alphas = torch.where(remaining > TRANSMITTANCE_MIN, alphas, torch.zeros_like(alphas))

@@ -57,8 +57,8 @@ class LearnerConfig:
     mouth_prior: Path | None = None
     """file of the prior (.npz of sage-mouth-prior); None = the prior that is part of this package"""
     mouth_in_training: bool = True
-    """draw the mouth in training, and teach surfels to keep clear of it; False = it is added when the finished avatar is
-    drawn, as in the paper"""
+    """draw the mouth in training, and teach surfels to keep clear of it; False = only drawings of the finished avatar
+    have it, as in the paper"""
     dark_interior: bool = True
     """darken the inside of the head where a camera sees it"""
     tracking_prior: float = 0.75
@@ -79,8 +79,8 @@ class LearnerConfig:
     wrinkle_dimming: float = 0.0
     """with wrinkle-rule rendered: how much rendering dims pixels with a high distortion; 0 disables it"""
     distortion: Distortion = "centre"
-    """depths that depth_distortion compares: centre = of the surfels' centres, as gsplat does; hit = of the ray's hits, as
-    2DGS does"""
+    """depths that depth_distortion compares: centre = of the surfels' centres, as gsplat does; hit = of the ray's hits,
+    as 2DGS does"""
     rebind_every: int = 200
     """steps between two rebindings of surfels to their nearest triangle; 0 disables rebinding"""
     rebind_until: float = 0.6
@@ -149,11 +149,11 @@ class SelfSuperviseConfig:
     """share of these pixels that are drawn from all of the head: what looks right has to stay so. The others are drawn
     where normals disagree and surfels of a ray are apart; 0 = all of them (the paper's way)"""
     freeze_appearance: bool | None = None
-    """freeze the appearance network during phase 2; None = if appearance-source is field, which would be a moving target
+    """freeze the appearance network during phase 2; None = if appearance-source is field: the target would move
     otherwise"""
     hold_hair: bool = True
-    """freeze the surfels of the hair during phase 2: no loss determines how posed hair looks, and the surface losses alone
-    press it flat; False = they are trained like all others (the paper's way)"""
+    """freeze the surfels of the hair during phase 2: no loss determines how posed hair looks, and the surface losses
+    alone press it flat; False = they are trained like all others (the paper's way)"""
     anchor: float = 1.0
     """weight of the losses on real pictures, which every second step of phase 2 fits; with 0, every step teaches"""
 

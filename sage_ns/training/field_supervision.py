@@ -110,8 +110,8 @@ class FieldSupervision:
         def chosen(image: Tensor) -> Tensor:
             return image.detach().reshape(-1, image.shape[-1])[pixels]
 
-        # By default not the expected depth of the hits: those lie most of a millimetre behind the true surface, and what
-        # shines through a head from its far side weighs 15 cm behind. The median of the centres does not.
+        # By default not the expected depth of the hits: those lie most of a millimetre behind the true surface, and
+        # what shines through a head from its far side weighs 15 cm behind. The median of the centres does not.
         taught = buffers.depth_median if self.teacher == "median" else buffers.depth
         alpha, depth = chosen(buffers.alpha)[:, 0], chosen(taught)[:, 0]
         normal = torch.nn.functional.normalize(chosen(buffers.normal), dim=-1)

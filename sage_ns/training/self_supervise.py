@@ -61,7 +61,7 @@ class SelfSupervise:
         self.open_mouth: OpenMouth | None = None
 
     def begin(self) -> None:
-        """Freeze the field, clear surfels behind closed lips, settle the surfels, freeze hair and appearance if asked."""
+        """Freeze the field, and appearance and hair if asked; clear surfels behind closed lips; settle the surfels."""
         learner, avatar = self.learner, self.learner.avatar
         if learner.canonical is not None:
             # Networks read the field's features; what surfels learn must not move its surface.

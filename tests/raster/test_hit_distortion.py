@@ -1,4 +1,4 @@
-"""Distortion over the depths of hits: its definition pair by pair, and the same numbers and gradients on all backends."""
+"""Distortion over the depths of hits: its definition pair by pair; equal numbers and gradients on all backends."""
 
 from __future__ import annotations
 
