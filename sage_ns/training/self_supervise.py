@@ -118,7 +118,8 @@ class SelfSupervise:
         finer = learner.config.supersampling
         small = downsampled(buffers, finer)
         pose = learner.avatar.poses.at(motion)
-        background = sent(torch.rand(3, generator=generator), learner.device)
+        drawn = sent(torch.rand(3, generator=generator), learner.device)
+        background = drawn if learner.config.random_background else learner.background
         rendered = small.composite(background)
         if self.consistency is not None:
             expected = self.consistency(camera, pose.vertices, pose.frames, small, generator)
