@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from sage_ns.avatar.correction import SurfelCorrection
+from sage_ns.avatar.correction import CorrectionSource, SurfelCorrection
 from sage_ns.avatar.growth.rebinding import is_hair
 from sage_ns.avatar.interior import interior_shade
 from sage_ns.avatar.kept import requires_gradients
@@ -21,7 +20,7 @@ from sage_ns.avatar.personal_rig import PersonalRig
 from sage_ns.avatar.portrait import portrait_camera
 from sage_ns.avatar.poses import Pose, Poses
 from sage_ns.avatar.surfels import BoundSurfels, SurfelAttributes, take_sizes
-from sage_ns.avatar.wrinkles import wrinkle_shade
+from sage_ns.avatar.wrinkles import with_rendered_wrinkles, wrinkle_shade
 from sage_ns.errors import FlameParamsError
 from sage_ns.motion.source import MotionSource
 from sage_ns.raster import Buffers, PinholeCamera, Surfels, rasterize
@@ -68,6 +67,7 @@ class Avatar(nn.Module):
         self.register_buffer("settled", torch.zeros(0, 3))
         # Neither modules nor checkpointed: they can be rebuilt.
         self.poses = Poses(rig)
+        self._corrections: dict[tuple[CorrectionSource, float], SurfelCorrection] = {}
         self._skin: Bool[Tensor, "num_triangles"] | None = None
 
     @property
@@ -101,7 +101,8 @@ class Avatar(nn.Module):
         surfels = self.surfels.place(pose.frames, camera_center, self._shade(pose, camera_center, look), attributes)
         # How skin stretches is known along its surface only, and 3D Gaussians have no surface.
         if look.correction and surfels.are_flat:
-            surfels = self.correction.apply(surfels, self.poses.deformation(pose, self.correction))
+            correction = self.correction_of(look)
+            surfels = correction.apply(surfels, self.poses.deformation(pose, correction))
         if self.mouth is not None and look.mouth:
             unseen = self.interior & self.mouth.around
             surfels = without_insides(surfels, self.surfels.triangle, unseen, pose.frames, camera_center)
@@ -119,7 +120,7 @@ class Avatar(nn.Module):
         """Rasterise the avatar at the supersampled resolution; arguments and gradients as for :meth:`place`."""
         look = look or self.look
         placed = self.place(camera.center, motion, look, attributes, template)
-        return rasterize(placed, enlarged(camera, look.supersampling))
+        return rasterize(placed, enlarged(camera, look.supersampling), distortion=look.distortion)
 
     def draw(
         self, camera: PinholeCamera, motion: Float[Tensor, "num_coefficients"], look: Look | None = None
@@ -130,7 +131,10 @@ class Avatar(nn.Module):
         """
         look = look or self.look
         with torch.set_grad_enabled(requires_gradients(motion)):
-            return downsampled(self.draw_fine(camera, motion, look), look.supersampling)
+            buffers = self.draw_fine(camera, motion, look)
+            if look.wrinkle_rule == "rendered":
+                buffers = with_rendered_wrinkles(buffers, look.wrinkles, look.wrinkle_dimming)
+            return downsampled(buffers, look.supersampling)
 
     def render(
         self,
@@ -164,7 +168,7 @@ class Avatar(nn.Module):
         mouth_hides_interior = self.mouth is not None and look.mouth
         if look.dark_interior and not mouth_hides_interior:
             shade = interior_shade(self.interior, pose.frames, camera_center)
-        if look.wrinkles > 0:
+        if look.wrinkles > 0 and look.wrinkle_rule == "area":
             rest = self.poses.at(self.motion.canonical())
             triangles = self.rig.head_model.triangles
             if self._skin is None:
@@ -196,13 +200,21 @@ class Avatar(nn.Module):
 
     # ---- correction --------------------------------------------------------------------------------------------
 
-    @cached_property
+    @property
     def correction(self) -> SurfelCorrection:
-        """Correction of posed surfels; computed at first use."""
-        pose = self.poses.at(self.motion.canonical())
-        with torch.no_grad():
-            means = self.settled if self.is_settled else self.surfels.centers(pose.frames)
-        return SurfelCorrection(means, self.surfels.triangle, self.rig.head_model, pose.vertices)
+        """Correction of posed surfels by the avatar's own look; computed at first use."""
+        return self.correction_of(self.look)
+
+    def correction_of(self, look: Look) -> SurfelCorrection:
+        """Return the correction of posed surfels by ``look``; computed at first use of its source and gamma."""
+        rule = look.correction_source, look.correction_gamma
+        if rule not in self._corrections:
+            pose = self.poses.at(self.motion.canonical())
+            with torch.no_grad():
+                means = self.settled if self.is_settled else self.surfels.centers(pose.frames)
+            model = self.rig.head_model
+            self._corrections[rule] = SurfelCorrection(means, self.surfels.triangle, model, pose.vertices, *rule)
+        return self._corrections[rule]
 
     @torch.no_grad()
     def settle(self) -> None:
@@ -226,7 +238,7 @@ class Avatar(nn.Module):
 
     def invalidate(self) -> None:
         """Drop everything derived from surfels and rig; it is computed again on demand."""
-        vars(self).pop("correction", None)
+        self._corrections.clear()
         self._skin = None
         self.poses.clear()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 import torch
@@ -26,8 +26,15 @@ from sage_ns.system.array_fields import ArrayFields, read_npz, write_npz
 
 FORMAT = 1
 """Version of the layout; increases when older programs cannot read new files."""
-_LOOK_RANGES = {"supersampling": (1.0, 16.0), "wrinkles": (0.0, 100.0), "surfel_size": (1e-6, 1e3)}
+_LOOK_RANGES = {
+    **{"supersampling": (1.0, 16.0), "wrinkles": (0.0, 100.0), "surfel_size": (1e-6, 1e3)},
+    **{"wrinkle_dimming": (0.0, 100.0), "correction_gamma": (0.0, 100.0)},
+}
 """Smallest and largest value of the fields of :class:`Look` that are numbers."""
+_LOOK_CHOICES = {name: get_args(hint) for name, hint in get_type_hints(Look).items() if get_origin(hint) is Literal}
+"""Possible values of the fields of :class:`Look` that are names."""
+_LATER = {"wrinkle_rule", "wrinkle_dimming", "correction_source", "correction_gamma", "distortion"}
+"""Fields of :class:`Look` that files of older versions lack; their default draws as these versions did."""
 _HINT = "Export the avatar again with sage-export avatar."
 
 
@@ -38,7 +45,10 @@ class AvatarFileError(SageError):
 def save_avatar(avatar: Avatar, path: Path) -> None:
     """Write ``avatar`` to ``path`` atomically; `load_avatar` returns an avatar that draws the same pixels."""
     arrays = {name: tensor.detach().cpu().numpy() for name, tensor in avatar.state_dict().items()}
-    look = {f"look.{name}": np.array(float(value)) for name, value in asdict(avatar.look).items()}
+    look = {
+        f"look.{name}": np.array(value if isinstance(value, str) else float(value))
+        for name, value in asdict(avatar.look).items()
+    }
     # Compression halves the file: half of the numbers in the bases are zeros.
     write_npz(path, {"format": np.array([FORMAT]), **arrays, **look}, compress=True)
 
@@ -118,6 +128,11 @@ def _motion(read: ArrayFields) -> MotionSource:
 def _look(read: ArrayFields) -> Look:
     values: dict[str, Any] = {}
     for each in fields(Look):
+        if each.name in _LATER and f"look.{each.name}" not in read:
+            continue
+        if each.name in _LOOK_CHOICES:
+            values[each.name] = _choice(read, f"look.{each.name}", _LOOK_CHOICES[each.name])
+            continue
         read.floats(f"look.{each.name}", "")
         # Use the stored number: single precision would change 0.1.
         number = float(read.fields[f"look.{each.name}"])
@@ -128,3 +143,10 @@ def _look(read: ArrayFields) -> Look:
             raise read.fail(f"look.{each.name}", f"{number:g}", f"{whole}in {low:g}..{high:g}")
         values[each.name] = kind(number)
     return Look(**values)
+
+
+def _choice(read: ArrayFields, key: str, choices: tuple[str, ...]) -> str:
+    found = read.text(key)
+    if found not in choices:
+        raise read.fail(key, repr(found[:80]), f"one of {', '.join(choices)}")
+    return found

@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+from sage_ns.avatar.correction import CorrectionSource
+from sage_ns.raster.types import Distortion
+
+WrinkleRule = Literal["area", "rendered"]
+"""What darkens a wrinkle: lost area of skin, or error of the rendered normals and distortion, see `wrinkles`."""
 
 
 @dataclass(frozen=True)
@@ -19,5 +26,15 @@ class Look:
     """Darken visible parts of the inside of the head; has no effect if the mouth is shown, whose walls hide them."""
     wrinkles: float = 0.1
     """Strength of darkening where an expression compresses the skin; 0 disables it."""
+    wrinkle_rule: WrinkleRule = "area"
+    """What wrinkles are recognised by."""
+    wrinkle_dimming: float = 0.0
+    """Strength of dimming where surfels of a ray are apart in depth; for the rule "rendered"."""
+    correction_source: CorrectionSource = "carried"
+    """Deformation that the correction uses."""
+    correction_gamma: float = 0.0
+    """Strength with which the correction shortens surfels where the surface bends (gamma of Eq. 16); 0 disables it."""
+    distortion: Distortion = "centre"
+    """Depths that the distortion of the drawn buffers compares."""
     surfel_size: float = 1.0
     """Factor on the size of all surfels."""

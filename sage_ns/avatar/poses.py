@@ -40,7 +40,7 @@ class Poses:
         self.rig = rig
         self._poses: KeptByMotion[Pose] = KeptByMotion(most_poses)
         self._most_deformations = most_deformations
-        self._deformations: OrderedDict[Pose, SurfelDeformation | None] = OrderedDict()
+        self._deformations: OrderedDict[tuple[Pose, SurfelCorrection], SurfelDeformation | None] = OrderedDict()
 
     def at(
         self,
@@ -63,16 +63,17 @@ class Poses:
 
         Args:
             pose: a pose from `at`. If it carries a graph, the deformation does, too, and is not cached.
-            correction: must be the same object in all calls until `clear`.
+            correction: correction of the same surfels.
         """
         if pose.vertices.requires_grad:
             return correction.at(pose.vertices, pose.frames)
-        if pose not in self._deformations:
-            self._deformations[pose] = correction.at(pose.vertices, pose.frames)
+        key = pose, correction
+        if key not in self._deformations:
+            self._deformations[key] = correction.at(pose.vertices, pose.frames)
             if len(self._deformations) > self._most_deformations:
                 self._deformations.popitem(last=False)
-        self._deformations.move_to_end(pose)
-        return self._deformations[pose]
+        self._deformations.move_to_end(key)
+        return self._deformations[key]
 
     def clear(self) -> None:
         """Drop all cached values; needed when the rig or the correction has changed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -42,27 +42,40 @@ class SurfelNetworks(nn.Module):
         num_surfels: number of surfels with details.
         sh_degree: degree of the view-dependent colour, as of the appearance network.
         hidden: width of the shape network.
+        alone: the paper's way: no details, and the gradients of the predicted attributes also move the surfels.
     """
 
     DETAILS = ("detail_dc", "detail_rest", "detail_opacity", "detail_shape")
 
-    def __init__(self, canonical: Canonical, num_surfels: int, sh_degree: int, hidden: int) -> None:
+    def __init__(
+        self, canonical: Canonical, num_surfels: int, sh_degree: int, hidden: int, alone: bool = False
+    ) -> None:
         super().__init__()
+        self.alone = alone
         self.shape = ShapeNetwork(canonical.field.num_encoded, hidden)
+        if alone:
+            return
         self.detail_dc = nn.Parameter(torch.zeros(num_surfels, 1, 3))
         self.detail_rest = nn.Parameter(torch.zeros(num_surfels, (sh_degree + 1) ** 2 - 1, 3))
         self.detail_opacity = nn.Parameter(torch.zeros(num_surfels))
         self.detail_shape = nn.Parameter(torch.zeros(num_surfels, 7))
 
+    def details(self) -> dict[str, nn.Parameter]:
+        """Return the details per surfel by name; empty if the networks are alone."""
+        return {} if self.alone else {name: getattr(self, name) for name in self.DETAILS}
+
     def get_param_groups(self) -> dict[str, list[nn.Parameter]]:
         """Return the parameters by optimiser group."""
-        details = {name: [getattr(self, name)] for name in self.DETAILS}
+        details = {name: [detail] for name, detail in self.details().items()}
         return {"shape": list(self.shape.parameters())} | details
 
     def forward(self, canonical: Canonical, surfels: BoundSurfels, frames: TriangleFrames) -> Prediction:
         """Predict the attributes of all surfels.
 
-        Positions are constants here: only pictures and the surface move surfels, not the gradients of the networks.
+        Positions are constants here: only pictures and the surface move surfels, not the gradients of the networks. For
+        networks alone, which represent all differences between surfels, the gradients of the attributes reach the
+        positions through the field's encoding and features (not through the field's gradient, another input of the
+        appearance: that would need the field's second derivative at every surfel).
 
         Args:
             canonical: field and appearance.
@@ -70,20 +83,27 @@ class SurfelNetworks(nn.Module):
             frames: frames of the rig at the canonical moment.
         """
         field = canonical.field
-        positions = surfels.centers(frames).detach()
-        sample = field.evaluate(positions, gradient="detached")
+        positions = surfels.centers(frames)
+        sample = field.evaluate(positions if self.alone else positions.detach(), gradient="detached")
         assert sample.gradient is not None
-        local = field.normalised(positions)
+        local = field.normalised(positions if self.alone else positions.detach())
         appearance = canonical.appearance(local, sample.gradient, sample.feature)
-        shape = self.shape(sample.encoding, local, self.detail_shape)
+        shape = self.shape(sample.encoding, local, None if self.alone else self.detail_shape)
         triangle = surfels.triangle
         attributes = SurfelAttributes(
             quaternions=quaternion_multiply(quaternion_conjugate(frames.quaternion)[triangle], shape.quaternions),
             log_scales=shape.scales.log() - frames.scale.log()[triangle, None],
-            opacity_logits=appearance.opacity_logits + self.detail_opacity,
-            sh_dc=appearance.sh[:, :1] + self.detail_dc,
-            sh_rest=appearance.sh[:, 1:] + self.detail_rest,
+            opacity_logits=appearance.opacity_logits,
+            sh_dc=appearance.sh[:, :1],
+            sh_rest=appearance.sh[:, 1:],
         )
+        if not self.alone:
+            attributes = replace(
+                attributes,
+                opacity_logits=attributes.opacity_logits + self.detail_opacity,
+                sh_dc=attributes.sh_dc + self.detail_dc,
+                sh_rest=attributes.sh_rest + self.detail_rest,
+            )
         return Prediction(attributes, shape.flatness)
 
     def imitate(
@@ -124,5 +144,5 @@ class SurfelNetworks(nn.Module):
             optimizer.step()
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        take_sizes(self, self.DETAILS, state_dict, prefix)
+        take_sizes(self, self.details(), state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *args)

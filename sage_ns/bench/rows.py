@@ -58,6 +58,33 @@ ROWS: Mapping[str, Row] = {
     "sage-no-wrinkles": Row("SAGE without wrinkles", drawn_with={"pipeline.model.wrinkles": 0.0}),
     "sage-no-mouth": Row("SAGE without mouth", trained_with={"pipeline.model.mouth": False}),
     "sage-no-refinement": Row("SAGE with unrefined tracking", trained_with={"pipeline.model.tracking_prior": 0.0}),
+    "sage-similarity-correction": Row(
+        "SAGE with the paper's correction",
+        trained_with={"pipeline.model.correction_source": "similarity", "pipeline.model.correction_gamma": 1.0},
+    ),
+    "sage-rendered-wrinkles": Row(
+        "SAGE with the paper's wrinkles",
+        drawn_with={"pipeline.model.wrinkle_rule": "rendered", "pipeline.model.wrinkle_dimming": 0.05},
+    ),
+    "sage-field-colors": Row(
+        "SAGE, phase 2 aims at the field's colours", trained_with={"pipeline.appearance_source": "field"}
+    ),
+    "sage-hit-depths": Row(
+        "SAGE, distortion and field's teacher by hits",
+        trained_with={"pipeline.model.distortion": "hit", "pipeline.model.field_teacher": "hit"},
+    ),
+    "sage-paper": Row("the paper's algorithm as written", "sage-paper"),
+    "sage-paper-no-self-supervision": Row(
+        "the paper's, without self-supervision", "sage-paper", trained_with={"pipeline.steps.self_supervise": 0}
+    ),
+    "sage-paper-no-correction": Row(
+        "the paper's, without correction", "sage-paper", trained_with={"pipeline.model.correction": False}
+    ),
+    "sage-paper-no-networks": Row(
+        "the paper's, without networks",
+        "sage-paper",
+        trained_with={"pipeline.model.networks": False, "pipeline.model.networks_alone": False},
+    ),
 }
 """Rows in the order of the table. One of the two rows about networks equals ``sage``; the preset determines which."""
 

@@ -15,14 +15,19 @@ from sage_ns.plugin.baselines import gaussian_avatars_config
 from sage_ns.plugin.datamanager import CaptureDatamanagerConfig
 from sage_ns.plugin.dataparser import FlameCaptureDataParserConfig
 from sage_ns.plugin.model_config import SageModelConfig
-from sage_ns.plugin.optimizers import gaussian_avatars_optimizers, optimizers
+from sage_ns.plugin.optimizers import gaussian_avatars_optimizers, optimizers, paper_optimizers
+from sage_ns.plugin.paper_method import PAPER_PHASE_2, paper_model
 from sage_ns.plugin.pipeline import SagePipelineConfig
 from sage_ns.plugin.trainer import SageTrainerConfig
 from sage_ns.training.schedule import PhaseSteps
 
 
 def _trainer(
-    method_name: str, model: SageModelConfig, steps: PhaseSteps, rates: Mapping[str, Any] | None = None
+    method_name: str,
+    model: SageModelConfig,
+    steps: PhaseSteps,
+    rates: Mapping[str, Any] | None = None,
+    phase_2: Mapping[str, Any] | None = None,
 ) -> SageTrainerConfig:
     return SageTrainerConfig(
         method_name=method_name,
@@ -30,6 +35,7 @@ def _trainer(
             datamanager=CaptureDatamanagerConfig(dataparser=FlameCaptureDataParserConfig()),
             model=model,
             steps=steps,
+            **(phase_2 or {}),
         ),
         optimizers=dict(rates or optimizers()),
         steps_per_save=500,
@@ -64,7 +70,12 @@ gaussian_avatars = MethodSpecification(
     description="Baseline: GaussianAvatars' recipe, 3D Gaussians on the rig's triangles with densification.",
 )
 
-_SPECIFICATIONS = (sage_multiview, surfels, gaussian_avatars)
+sage_paper = MethodSpecification(
+    config=_trainer("sage-paper", paper_model(), PhaseSteps(), paper_optimizers(), PAPER_PHASE_2),
+    description="The algorithm of the SAGE paper as written, without this project's departures from it.",
+)
+
+_SPECIFICATIONS = (sage_multiview, surfels, gaussian_avatars, sage_paper)
 METHODS = {str(spec.config.method_name): cast(SageTrainerConfig, spec.config) for spec in _SPECIFICATIONS}
 
 # nerfstudio's commands import this module first.

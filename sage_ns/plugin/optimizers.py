@@ -29,6 +29,8 @@ class DecayConfig(ExponentialDecaySchedulerConfig):
     _target: type = field(default_factory=lambda: Decay)
     max_steps: int | None = None  # type: ignore[assignment]
     """steps until lr_final; None = all steps of the training"""
+    in_phase_1: bool = False
+    """without max-steps: reach lr-final at the end of phase 1, and keep it"""
 
 
 class Decay(ExponentialDecayScheduler):
@@ -40,8 +42,9 @@ class Decay(ExponentialDecayScheduler):
         return LambdaLR(optimizer, lr_lambda=lambda step: float(decay(step)))
 
 
-def _adam(first: float, last: float) -> dict[str, Any]:
-    return {"optimizer": FusedAdamConfig(lr=first), "scheduler": DecayConfig(lr_final=last)}
+def _adam(first: float, last: float, in_phase_1: bool = False) -> dict[str, Any]:
+    scheduler = DecayConfig(lr_final=last, in_phase_1=in_phase_1)
+    return {"optimizer": FusedAdamConfig(lr=first), "scheduler": scheduler}
 
 
 def gaussian_avatars_optimizers() -> dict[str, Any]:
@@ -86,3 +89,21 @@ def optimizers() -> dict[str, Any]:
         "detail_opacity": _adam(5e-2, 5e-3),
         "detail_shape": _adam(1e-2, 1e-3),
     }
+
+
+def paper_optimizers() -> dict[str, Any]:
+    """Return optimisers with GaussianAvatars' own learning rates for the surfels' attributes, those of 3DGS.
+
+    Positions decay over phase 1, the others are constant, and phase 2 keeps all of them. Of field and networks, for
+    which GaussianAvatars has no rates, they are those of `optimizers`, but constant in phase 2, too.
+    """
+    rates = {
+        "means": (5e-3, 5e-5),
+        "quaternions": (1e-3, 1e-3),
+        "log_scales": (1.7e-2, 1.7e-2),
+        "opacity_logits": (5e-2, 5e-2),
+        "sh_dc": (2.5e-3, 2.5e-3),
+        "sh_rest": (2.5e-3 / 20, 2.5e-3 / 20),
+    }
+    ours = {name: (group["optimizer"].lr, group["scheduler"].lr_final) for name, group in optimizers().items()}
+    return {name: _adam(*pair, in_phase_1=True) for name, pair in (ours | rates).items()}

@@ -65,11 +65,18 @@ class SageTrainerConfig(TrainerConfig):
         self._settle_phases(preset)
         pipeline: Any = self.pipeline
         apply_preset(preset, pipeline.model)
+        if pipeline.model.networks_alone and not (pipeline.model.networks and pipeline.model.with_sdf):
+            raise SageError(
+                "--pipeline.model.networks-alone needs networks over the field: give --pipeline.model.networks True "
+                "and --pipeline.model.with-sdf True, or --pipeline.model.networks-alone False."
+            )
         self.changed = changed_settings(preset, pipeline.model)
         pipeline.seed = self.machine.seed
         for group in self.optimizers.values():
-            if group["scheduler"] is not None and group["scheduler"].max_steps is None:
-                group["scheduler"].max_steps = self.max_num_iterations
+            decay = group["scheduler"]
+            if decay is not None and decay.max_steps is None:
+                in_phase_1 = decay.in_phase_1 and pipeline.steps.reconstruct
+                decay.max_steps = pipeline.steps.reconstruct if in_phase_1 else self.max_num_iterations
 
     def _settle_phases(self, preset: Preset) -> None:
         """Set the length of each phase; a resumed training keeps the borders of its phases."""
@@ -113,6 +120,15 @@ class SageTrainerConfig(TrainerConfig):
             find_preset(self.preset)
         if model.sh_degree > 3:
             raise SageError(f"--pipeline.model.sh-degree is {model.sh_degree}; it can be 0 to 3.")
+        strengths = {
+            "--pipeline.model.correction-gamma": (model.correction_gamma, 100.0),
+            "--pipeline.model.wrinkles": (model.wrinkles, 100.0),
+            "--pipeline.model.wrinkle-dimming": (model.wrinkle_dimming, 100.0),
+            "--pipeline.appearance-everywhere": (pipeline.appearance_everywhere, 1.0),
+        }
+        for name, (value, largest) in strengths.items():
+            if not 0.0 <= value <= largest:
+                raise SageError(f"{name} is {value:g}; it can be 0 to {largest:g}.")
         if model.lpips_weights is not None:
             load_lpips(model.lpips_weights)
 

@@ -33,7 +33,9 @@ E4, E5, E6 = np.float32(0.04163679270829182), np.float32(-0.008213870756650185),
 # the tile's order, of the surfel at which a pixel was finished.
 COLUMN, ROW, LIGHT, STOP, OPACITY, RELATIVE = range(0, 384, 64)
 RED, GREEN, BLUE, INVERSE, NORMAL_X, NORMAL_Y, NORMAL_Z, DEPTH, DISTORTION, MEDIAN = range(384, 1024, 64)
-SCRATCH = 1024
+# Sums of the distortion over hits: weights times offsets of inverse depth from that of a pixel's first hit.
+FIRST, SECOND, REFERENCE = range(1024, 1216, 64)
+SCRATCH = 1216
 FAST = {"contract", "reassoc", "nsz"}
 
 
@@ -57,7 +59,11 @@ def blend(
     distortion,
     state,
 ):
-    """Draw tiles start..stop. `records` is flat; `state` [tiles, 4, 64] stores values for the backward pass."""
+    """Draw tiles start..stop. `records` is flat; `state` [tiles, 4, 64] stores values for the backward pass.
+
+    A state [tiles, 7, 64] requests the distortion over the depths of hits in place of those of centres.
+    """
+    over_hits = state.shape[1] > 4
     s = np.empty(SCRATCH, np.float32)
     for i in range(np.uint64(64)):
         s[np.uint64(COLUMN) + i] = np.float32(i & np.uint64(7)) + HALF
@@ -78,6 +84,8 @@ def blend(
             base = surfel * np.uint64(RECORD)
             if _opacities(s, a, b, k, records, base, np.float32(origin_x), np.float32(origin_y), low_pass) == ZERO:
                 continue
+            if over_hits:
+                _add_offsets(s, a, b, records, base)
             _blend_surfel(s, a, b, k, records, base)
             if (pair - first) & 15 == 15:
                 alive = ZERO
@@ -126,6 +134,22 @@ def _opacities(s, a, b, k, records, base, origin_x, origin_y, low_pass):
 
 
 @njit(nogil=True, fastmath=FAST, error_model="numpy", forceinline=True)
+def _add_offsets(s, a, b, records, base):
+    """Add a surfel to the sums of offsets of inverse depth at lanes a..b, before it is blended."""
+    inverse, slope = records[base + np.uint64(17)], records[base + np.uint64(18)]
+    for i in range(a, b):
+        value, light = s[np.uint64(OPACITY) + i], s[np.uint64(LIGHT) + i]
+        weight = value * light if light * (ONE - value) > TRANSMITTANCE_MIN else ZERO
+        hit = inverse + slope * s[np.uint64(RELATIVE) + i]
+        # All light is left until the first hit.
+        reference = hit if light == ONE else s[np.uint64(REFERENCE) + i]
+        s[np.uint64(REFERENCE) + i] = reference
+        offset = weight * (hit - reference)
+        s[np.uint64(FIRST) + i] += offset
+        s[np.uint64(SECOND) + i] += offset * (hit - reference)
+
+
+@njit(nogil=True, fastmath=FAST, error_model="numpy", forceinline=True)
 def _blend_surfel(s, a, b, k, records, base):
     """Blend a surfel into the lanes: colour, inverse depth, normal, depth, distortion and median depth."""
     red, green = records[base + np.uint64(11)], records[base + np.uint64(12)]
@@ -158,11 +182,15 @@ def _blend_surfel(s, a, b, k, records, base):
 @njit(nogil=True, cache=True, error_model="numpy")
 def _store(tile, s, origin_x, origin_y, width, height, color, alpha, depth, median, normal, distortion, state):
     """Write a finished tile into the images; its light left, STOP, inverse and centre depth into the state."""
+    over_hits = state.shape[1] > 4
     for i in range(64):
         state[tile, 0, i] = s[LIGHT + i]
         state[tile, 1, i] = s[STOP + i]
         state[tile, 2, i] = s[INVERSE + i]
         state[tile, 3, i] = s[DEPTH + i]
+        if over_hits:
+            state[tile, 4, i], state[tile, 5, i] = s[FIRST + i], s[SECOND + i]
+            state[tile, 6, i] = s[REFERENCE + i]
         x, y = origin_x + (i & 7), origin_y + (i >> 3)
         if x >= width or y >= height:
             continue
@@ -171,5 +199,7 @@ def _store(tile, s, origin_x, origin_y, width, height, color, alpha, depth, medi
         depth[y, x, 0] = opaque / max(s[INVERSE + i], INVERSE_DEPTH_MIN * opaque) if opaque > ZERO else ZERO
         median[y, x, 0] = s[MEDIAN + i]
         distortion[y, x, 0] = s[DISTORTION + i]
+        if over_hits:
+            distortion[y, x, 0] = TWO * (opaque * s[SECOND + i] - s[FIRST + i] * s[FIRST + i])
         color[y, x, 0], color[y, x, 1], color[y, x, 2] = s[RED + i], s[GREEN + i], s[BLUE + i]
         normal[y, x, 0], normal[y, x, 1], normal[y, x, 2] = s[NORMAL_X + i], s[NORMAL_Y + i], s[NORMAL_Z + i]

@@ -21,6 +21,7 @@ ZERO = np.float32(0.0)
 HALF = np.float32(0.5)
 ONE = np.float32(1.0)
 TWO = np.float32(2.0)
+FOUR = np.float32(4.0)
 
 # exp(-y) on [0, 0.375], relative error 1e-9; squared four times it is exp on [0, 6]. Beyond 6 alpha < ALPHA_MIN.
 FALLOFF_END = np.float32(6.0)
@@ -34,7 +35,9 @@ FALLOFF, HIT_U, HIT_V, SCALE, LOW_X, LOW_Y = range(384, 768, 64)
 # ... gradients of the loss to the blended values, and sums over the surfels behind.
 TO_RED, TO_GREEN, TO_BLUE, TO_NX, TO_NY, TO_NZ, TO_INVERSE, TO_ALPHA, TO_DISTORTION = range(768, 1344, 64)
 LAST, BEHIND, BEHIND_DEPTH, ALL_DEPTH = range(1344, 1600, 64)
-SCRATCH = 1600
+# Distortion over hits: its sums, its gradient, and the gradients to alpha and inverse depth that do not come from it.
+FIRST, SECOND, REFERENCE, TO_SPREAD, ALONE_TO_ALPHA, ALONE_TO_INVERSE = range(1600, 1984, 64)
+SCRATCH = 1984
 FAST = {"contract", "reassoc", "nsz"}
 
 
@@ -59,7 +62,11 @@ def blend_backward(
     grad_distortion,
     sums,
 ):
-    """Write the gradient sums of every (surfel, tile) pair of tiles start..stop into `sums` (flat [pairs, SUMS])."""
+    """Write the gradient sums of every (surfel, tile) pair of tiles start..stop into `sums` (flat [pairs, SUMS]).
+
+    `state` is that of `blend`; its shape tells which distortion the gradient belongs to.
+    """
+    over_hits = state.shape[1] > 4
     s = np.empty(SCRATCH, np.float32)
     for i in range(np.uint64(64)):
         s[np.uint64(COLUMN) + i] = np.float32(i & np.uint64(7)) + HALF
@@ -83,6 +90,8 @@ def blend_backward(
                 for j in range(np.uint64(SUMS)):
                     sums[out + j] = ZERO
                 continue
+            if over_hits:
+                _add_spread_gradients(s, a, b, records, base)
             cx, cy = fx0 - records[base], fy0 - records[base + np.uint64(1)]
             _sum_gradients(s, a, b, records, base, cx, cy, low_pass, sums, out)
 
@@ -131,6 +140,27 @@ def _opacities(s, a, b, k, records, base, origin_x, origin_y, low_pass):
         s[np.uint64(LOW_Y) + i] = ZERO if hit else py
         total += value
     return total
+
+
+@njit(nogil=True, fastmath=FAST, error_model="numpy", forceinline=True)
+def _add_spread_gradients(s, a, b, records, base):
+    """Set the gradients to alpha and inverse depth at lanes a..b to those of a surfel, distortion over hits included.
+
+    With m = q - q_0 of the surfel, A = alpha and D = 2 (A S_2 - S_1^2): dD/dw = 2 (S_2 + m (A m - 2 S_1)) and
+    dD/dq = 4 w (A m - S_1). The caller multiplies the gradient to inverse depth with w for dq, and with q for dw; the
+    second product is taken away here.
+    """
+    inverse, slope = records[base + np.uint64(17)], records[base + np.uint64(18)]
+    for i in range(a, b):
+        hit = inverse + slope * s[np.uint64(RELATIVE) + i]
+        offset = hit - s[np.uint64(REFERENCE) + i]
+        first, to_spread = s[np.uint64(FIRST) + i], s[np.uint64(TO_SPREAD) + i]
+        # Sum of all weights times the offset, minus the sum of the weighted offsets.
+        apart = (ONE - s[np.uint64(LAST) + i]) * offset - first
+        pull = FOUR * to_spread * apart
+        to_weight = TWO * to_spread * (s[np.uint64(SECOND) + i] + offset * (apart - first))
+        s[np.uint64(TO_INVERSE) + i] = s[np.uint64(ALONE_TO_INVERSE) + i] + pull
+        s[np.uint64(TO_ALPHA) + i] = s[np.uint64(ALONE_TO_ALPHA) + i] + to_weight - pull * hit
 
 
 @njit(nogil=True, fastmath=FAST, error_model="numpy", forceinline=True)
@@ -219,6 +249,7 @@ def _sum_gradients(s, a, b, records, base, cx, cy, low_pass, sums, out):
 def _load(tile, s, origin_x, origin_y, width, height, state, gradients):
     """Set up a tile: state after the last surfel, and gradients of the loss to the blended values."""
     grad_color, grad_alpha, grad_depth, grad_normal, grad_distortion = gradients
+    over_hits = state.shape[1] > 4
     for i in range(64):
         light, inverse = state[tile, 0, i], state[tile, 2, i]
         s[LIGHT + i] = s[LAST + i] = light
@@ -227,6 +258,9 @@ def _load(tile, s, origin_x, origin_y, width, height, state, gradients):
         s[BEHIND + i] = s[BEHIND_DEPTH + i] = ZERO
         for k in range(9):
             s[TO_RED + 64 * k + i] = ZERO
+        s[TO_SPREAD + i] = s[ALONE_TO_ALPHA + i] = s[ALONE_TO_INVERSE + i] = ZERO
+        if over_hits:
+            s[FIRST + i], s[SECOND + i], s[REFERENCE + i] = state[tile, 4, i], state[tile, 5, i], state[tile, 6, i]
         x, y = origin_x + (i & 7), origin_y + (i >> 3)
         if x >= width or y >= height:
             continue
@@ -240,4 +274,8 @@ def _load(tile, s, origin_x, origin_y, width, height, state, gradients):
             to_alpha += grad_depth[y, x, 0] / inverse
             s[TO_INVERSE + i] = -grad_depth[y, x, 0] * opaque / (inverse * inverse)
         s[TO_ALPHA + i] = to_alpha
-        s[TO_DISTORTION + i] = grad_distortion[y, x, 0]
+        if over_hits:
+            s[ALONE_TO_ALPHA + i], s[ALONE_TO_INVERSE + i] = to_alpha, s[TO_INVERSE + i]
+            s[TO_SPREAD + i] = grad_distortion[y, x, 0]
+        else:
+            s[TO_DISTORTION + i] = grad_distortion[y, x, 0]

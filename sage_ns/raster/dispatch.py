@@ -7,12 +7,14 @@ from typing import Literal
 import torch
 
 from sage_ns.errors import RasterError
-from sage_ns.raster.types import Buffers, PinholeCamera, Surfels
+from sage_ns.raster.types import Buffers, Distortion, PinholeCamera, Surfels
 
 Backend = Literal["auto", "reference", "numba", "gsplat"]
 
 
-def rasterize(surfels: Surfels, camera: PinholeCamera, backend: Backend = "auto") -> Buffers:
+def rasterize(
+    surfels: Surfels, camera: PinholeCamera, backend: Backend = "auto", distortion: Distortion = "centre"
+) -> Buffers:
     """Draw surfels, or 3D Gaussians if they have three scales, into a pinhole camera.
 
     Differentiable in all five tensors of the surfels; the camera is a constant (only "reference" differentiates it).
@@ -21,6 +23,7 @@ def rasterize(surfels: Surfels, camera: PinholeCamera, backend: Backend = "auto"
         surfels: what to draw, in world space.
         camera: moved to the surfels' device if it is on another one.
         backend: "auto" takes "gsplat" for CUDA tensors, "numba" for float32 on the CPU and "reference" otherwise.
+        distortion: depths that the buffer of this name compares, see `Buffers`.
 
     Raises:
         RasterError: shapes, types or devices do not fit together, or the backend cannot draw them.
@@ -36,7 +39,9 @@ def rasterize(surfels: Surfels, camera: PinholeCamera, backend: Backend = "auto"
         from sage_ns.raster.gaussian_reference import rasterize_gaussians_reference
         from sage_ns.raster.reference import rasterize_reference
 
-        return (rasterize_reference if surfels.are_flat else rasterize_gaussians_reference)(surfels, camera)
+        if not surfels.are_flat:
+            return rasterize_gaussians_reference(surfels, camera)
+        return rasterize_reference(surfels, camera, distortion)
     required = {"numba": "cpu", "gsplat": "cuda"}.get(backend)
     if required is None:
         raise RasterError(f"unknown backend {backend!r}: choose auto, reference, numba or gsplat")
@@ -51,8 +56,12 @@ def rasterize(surfels: Surfels, camera: PinholeCamera, backend: Backend = "auto"
         from sage_ns.raster.gaussians import rasterize_gaussians_numba
         from sage_ns.raster.numba_backend import rasterize_numba
 
-        return (rasterize_numba if surfels.are_flat else rasterize_gaussians_numba)(surfels, camera)
+        if not surfels.are_flat:
+            return rasterize_gaussians_numba(surfels, camera)
+        return rasterize_numba(surfels, camera, distortion)
     from sage_ns.raster.gsplat_backend import rasterize_gsplat
     from sage_ns.raster.gsplat_gaussians import rasterize_gaussians_gsplat
 
-    return (rasterize_gsplat if surfels.are_flat else rasterize_gaussians_gsplat)(surfels, camera)
+    if not surfels.are_flat:
+        return rasterize_gaussians_gsplat(surfels, camera)
+    return rasterize_gsplat(surfels, camera, distortion)

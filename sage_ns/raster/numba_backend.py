@@ -14,19 +14,22 @@ from sage_ns.raster import _numba_blend_backward as unblending
 from sage_ns.raster import _numba_order as ordering
 from sage_ns.raster import _numba_project as projecting
 from sage_ns.raster.depth_normal import camera_floats, normal_from_depth
-from sage_ns.raster.types import Buffers, PinholeCamera, Surfels
+from sage_ns.raster.hit_distortion import hit_distortion
+from sage_ns.raster.types import Buffers, Distortion, PinholeCamera, Surfels
 from sage_ns.system.parallel import even_bounds, num_threads, run_chunks, scratch
 
 _TILE = 8
 
 
-def rasterize_numba(surfels: Surfels, camera: PinholeCamera) -> Buffers:
+def rasterize_numba(surfels: Surfels, camera: PinholeCamera, distortion: Distortion = "centre") -> Buffers:
     """Draw float32 surfels on the CPU, see `rasterize`. Bitwise the same for any number of threads."""
     camera = camera.to("cpu", torch.float32)
-    color, alpha, depth, median, normal, distortion = _Rasterize.apply(
-        surfels.means, surfels.quaternions, surfels.scales, surfels.opacities, surfels.colors, camera
+    over_hits = distortion == "hit"
+    color, alpha, depth, median, normal, spread = _Rasterize.apply(
+        surfels.means, surfels.quaternions, surfels.scales, surfels.opacities, surfels.colors, camera, over_hits
     )
-    return Buffers(color, alpha, depth, median, normal, normal_from_depth(depth, camera), distortion)
+    distorted = hit_distortion(spread, depth) if over_hits else spread
+    return Buffers(color, alpha, depth, median, normal, normal_from_depth(depth, camera), distorted)
 
 
 class _Pairs:
@@ -89,6 +92,7 @@ class _Rasterize(torch.autograd.Function):
         opacities: Tensor,
         colors: Tensor,
         camera: PinholeCamera,
+        over_hits: bool,
     ) -> tuple[Tensor, ...]:
         arrays = tuple(
             np.ascontiguousarray(tensor.detach().numpy()) for tensor in (means, quaternions, scales, opacities, colors)
@@ -96,7 +100,8 @@ class _Rasterize(torch.autograd.Function):
         pairs = _Pairs(arrays, camera)
         channels = {"color": 3, "alpha": 1, "depth": 1, "median": 1, "normal": 3, "distortion": 1}
         images = [torch.empty(camera.height, camera.width, channel) for channel in channels.values()]
-        state = np.empty((len(pairs.offsets) - 1, 4, 64), np.float32)
+        # The kernels compute the distortion over hits if the state has room for its sums.
+        state = np.empty((len(pairs.offsets) - 1, 7 if over_hits else 4, 64), np.float32)
         drawn = (*(image.numpy() for image in images), state)
         with record_function("surfels: blend"):
             run_chunks(blending.blend, pairs.tile_bounds(), *pairs.lists(), pairs.pair_surfel, *pairs.size(), *drawn)
@@ -123,4 +128,4 @@ class _Rasterize(torch.autograd.Function):
             gradients_out = (result.numpy() for result in results)
             bounds = even_bounds(len(means), 2048)
             run_chunks(projecting.project_backward, bounds, means, quaternions, scales, *screen, *gradients_out)
-        return (*results, None)
+        return (*results, None, None)

@@ -12,14 +12,15 @@ from torch import Tensor
 
 from sage_ns.raster.constants import ALPHA_MAX, ALPHA_MIN, INVERSE_DEPTH_MIN, TRANSMITTANCE_MIN
 from sage_ns.raster.depth_normal import normal_from_depth_torch
+from sage_ns.raster.hit_distortion import hit_distortion, spread_of_moments
 from sage_ns.raster.projection import ProjectedSurfels, project_surfels
-from sage_ns.raster.types import Buffers, PinholeCamera, Surfels
+from sage_ns.raster.types import Buffers, Distortion, PinholeCamera, Surfels
 
 PAIRS_PER_CHUNK = 1 << 22
 """Pairs of pixel and surfel that are held in memory at a time."""
 
 
-def rasterize_reference(surfels: Surfels, camera: PinholeCamera) -> Buffers:
+def rasterize_reference(surfels: Surfels, camera: PinholeCamera, distortion: Distortion = "centre") -> Buffers:
     """Draw surfels by brute force. Gradients also reach the camera. Memory grows with pixels times surfels."""
     camera = camera.to(surfels.means.device, surfels.means.dtype)
     projected = project_surfels(surfels, camera)
@@ -30,12 +31,13 @@ def rasterize_reference(surfels: Surfels, camera: PinholeCamera) -> Buffers:
     chunk = max(1, PAIRS_PER_CHUNK // max(1, len(front_to_back)))
     pixels = pixel_centers(camera).split(chunk)
     parts = [_draw(part, surfels, projected, planes, front_to_back, camera) for part in pixels]
-    color, alpha, inverse, median, normal, distortion = (
+    color, alpha, inverse, median, normal, spread, hit_spread = (
         torch.cat(part).reshape(camera.height, camera.width, -1) for part in zip(*parts, strict=True)
     )
     depth = depth_from_inverse(alpha, inverse)
     normal_of_depth = normal_from_depth_torch(depth, camera)
-    return Buffers(color, alpha, depth, median.detach(), normal, normal_of_depth, distortion)
+    distorted = spread if distortion == "centre" else hit_distortion(hit_spread, depth)
+    return Buffers(color, alpha, depth, median.detach(), normal, normal_of_depth, distorted)
 
 
 def depth_from_inverse(
@@ -55,7 +57,8 @@ def _draw(
     order: Int[Tensor, " num_drawn"],
     camera: PinholeCamera,
 ) -> tuple[Tensor, ...]:
-    """Blend some pixels: colour, alpha, inverse depth, median depth, normal and distortion, each [num_pixels, k]."""
+    """Blend some pixels: colour, alpha, inverse depth, median depth, normal, distortion over centre depths, and spread
+    of the hits' inverse depths, each [num_pixels, k]."""
     alphas, before = light_used(_alphas(pixels, surfels, projected, order, camera))
     weights = alphas * before
 
@@ -68,17 +71,23 @@ def _draw(
     depth_before = weighted_depth.cumsum(1) - weighted_depth
     distortion = 2.0 * (weighted_depth * weight_before - weights * depth_before).sum(1, keepdim=True)
 
+    alpha = weights.sum(1, keepdim=True)
+    inverse = (weights * inverse_depth).sum(1, keepdim=True)
+    around = inverse_depth - (inverse / torch.where(alpha > 0, alpha, 1.0)).detach()
+    moments = ((weights * around**power).sum(1, keepdim=True) for power in (1, 2))
+
     counted = (alphas > 0) & (before > 0.5)
     last = (counted * torch.arange(1, len(order) + 1, device=order.device)).amax(1) if len(order) else None
     padded_depth = torch.cat((depth.new_zeros(1), depth))
     median = depth.new_zeros(len(pixels)) if last is None else padded_depth[last]
     return (
         weights @ surfels.colors[order],
-        weights.sum(1, keepdim=True),
-        (weights * inverse_depth).sum(1, keepdim=True),
+        alpha,
+        inverse,
         median[:, None],
         weights @ projected.normals_world[order],
         distortion,
+        spread_of_moments(alpha, *moments),
     )
 
 

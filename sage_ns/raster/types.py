@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -10,6 +11,9 @@ from torch import Tensor
 
 from sage_ns.errors import RasterError
 from sage_ns.raster.constants import LOW_PASS
+
+Distortion = Literal["centre", "hit"]
+"""Depths that the distortion compares: those of the surfels' centres, or those of the ray's hits; see `Buffers`."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +163,8 @@ class Buffers:
         normal: weighted sum of surfel normals in world space, each turned towards the camera; its length is <= alpha.
         normal_from_depth: unit normal of the `depth` map in world space, towards the camera; zero at the border and
             beside pixels without depth.
-        distortion: sum_ij w_i w_j |z_i - z_j| over centre depths, metres (Eq. 2).
+        distortion: sum_ij w_i w_j |z_i - z_j| over centre depths, metres (Eq. 2); on request
+            sum_ij w_i w_j (z_i - z_j)^2 / 1 cm over the depths of the hits, see `sage_ns.raster.hit_distortion`.
         footprints: where 3D Gaussians fall; None for discs.
 
     3D Gaussians have no surface: their depths are those of their centres, both maps of normals are those of the depth

@@ -19,7 +19,7 @@ from sage_ns.raster.cameras import pixel_rays
 from sage_ns.rig import HeadModel
 from sage_ns.rig.warp import meeting_points, to_canonical
 from sage_ns.system.devices import kept_rows, sent
-from sage_ns.training.config import AppearanceSource
+from sage_ns.training.config import AppearanceSource, SelfSuperviseConfig
 from sage_ns.training.surface_colors import SurfaceColors
 
 _ABOUT_THE_MESH = 0.012
@@ -30,8 +30,6 @@ _OFF_THE_MESH, _SAME_SIDE = 0.003, 0.5
 """Metres between tracked mesh and the surface that a ray came out at, at most; cosine of their normals, at least."""
 _REACHED = 0.9
 """Coverage from which on a bent ray has met the surface."""
-_EVERYWHERE = 0.3
-"""Share of the drawn pixels that follow no error: what looks right has to stay so."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +68,7 @@ class AppearanceConsistency:
         views: pictures of that moment.
         num_rays: pixels per step.
         source: where colours come from.
+        everywhere: share of the drawn pixels that follow no error.
     """
 
     def __init__(
@@ -80,8 +79,10 @@ class AppearanceConsistency:
         views: Sequence[Shot],
         num_rays: int,
         source: AppearanceSource,
+        everywhere: float = SelfSuperviseConfig.appearance_everywhere,
     ) -> None:
         self.canonical = canonical
+        self.everywhere = everywhere
         self.num_rays = num_rays
         self.source = source
         self.triangles = head_model.triangles
@@ -107,7 +108,8 @@ class AppearanceConsistency:
             buffers: the rendering.
             generator: source of all randomness, on the CPU.
         """
-        pixel = _drawn(_sampling_weight(buffers), torch.rand(self.num_rays, generator=generator, dtype=torch.float64))
+        weight = _sampling_weight(buffers, self.everywhere)
+        pixel = _drawn(weight, torch.rand(self.num_rays, generator=generator, dtype=torch.float64))
         origins, directions = (rays.reshape(-1, 3)[pixel] for rays in pixel_rays(camera))
         self._mesh.move(vertices)
         triangle = self._mesh.first_hits(origins, directions).triangle
@@ -146,15 +148,18 @@ class AppearanceConsistency:
         return Expected(pixel[rows], color[rows], valid[rows])
 
 
-def _sampling_weight(buffers: Buffers) -> Float[Tensor, "num_pixels"]:
-    """Probability, not normalised, that a pixel is drawn: high where normals disagree with depth and surfels spread."""
+def _sampling_weight(buffers: Buffers, everywhere: float) -> Float[Tensor, "num_pixels"]:
+    """Probability, not normalised, that a pixel is drawn: high where normals disagree with depth and surfels spread.
+
+    The share ``everywhere`` is the same at all pixels of the head.
+    """
     inside = buffers.alpha.reshape(-1)
     agreement = (buffers.normal * buffers.normal_from_depth).sum(dim=-1).reshape(-1)
     parts = (inside - agreement).clamp_min(0.0), buffers.distortion.reshape(-1)
     error = sum(part / part.mean().clamp_min(1e-9) for part in parts)
     assert isinstance(error, Tensor)
     even = inside / inside.mean().clamp_min(1e-9)
-    return (1 - _EVERYWHERE) * error / error.mean().clamp_min(1e-9) + _EVERYWHERE * even + 1e-6
+    return (1 - everywhere) * error / error.mean().clamp_min(1e-9) + everywhere * even + 1e-6
 
 
 def _drawn(weight: Float[Tensor, "num_pixels"], uniform: Float[Tensor, "num_rays"]) -> Int[Tensor, "num_rays"]:

@@ -6,13 +6,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from sage_ns.avatar.correction import CorrectionSource
 from sage_ns.avatar.growth.densification import DensificationSettings
-from sage_ns.avatar.look import Look
+from sage_ns.avatar.look import Look, WrinkleRule
 from sage_ns.field.sdf import FieldConfig, FieldNetwork
+from sage_ns.raster.types import Distortion
 from sage_ns.training.losses import LossWeights
 
 AppearanceSource = Literal["pictures", "field"]
 Primitives = Literal["surfels", "gaussians"]
+FieldTeacher = Literal["median", "hit"]
 
 
 @dataclass
@@ -63,6 +66,9 @@ class LearnerConfig:
     """show teeth, tongue and palate of a prior in an opening mouth; no picture shows the person's own"""
     mouth_prior: Path | None = None
     """file of the prior (.npz of sage-mouth-prior); None = the prior that is part of this package"""
+    mouth_in_training: bool = True
+    """draw the mouth in training, and teach surfels to keep clear of it; False = only drawings of the finished avatar
+    have it, as in the paper"""
     dark_interior: bool = True
     """darken the inside of the head where a camera sees it"""
     tracking_prior: float = 0.75
@@ -73,8 +79,21 @@ class LearnerConfig:
     other moments keep the tracker's"""
     correction: bool = True
     """stretch, rotate and move surfels as the skin around them deforms from its canonical state"""
+    correction_source: CorrectionSource = "carried"
+    """deformation that the correction uses: carried and transport = blended over the skin around a surfel; similarity =
+    that of the neighbours' triangles (the paper's); gradient = the same with shear"""
+    correction_gamma: float = 0.0
+    """how much the correction shortens surfels where the surface bends (gamma of the paper's Eq. 16); 0 disables it"""
     wrinkles: float = 0.1
     """how much rendering darkens skin that an expression compresses; 0 disables wrinkles"""
+    wrinkle_rule: WrinkleRule = "area"
+    """what wrinkles are recognised by: area = lost area of skin; rendered = the paper's rule, error of the rendered
+    normals (strength: wrinkles) and distortion (strength: wrinkle-dimming)"""
+    wrinkle_dimming: float = 0.0
+    """with wrinkle-rule rendered: how much rendering dims pixels with a high distortion; 0 disables it"""
+    distortion: Distortion = "centre"
+    """depths that depth_distortion compares: centre = of the surfels' centres, as gsplat does; hit = of the ray's hits,
+    as 2DGS does"""
     rebind_every: int = 200
     """steps between two rebindings of surfels to their nearest triangle; 0 disables rebinding"""
     rebind_until: float = 0.6
@@ -86,6 +105,9 @@ class LearnerConfig:
     networks: bool | None = None
     """predict the surfels' attributes with networks over the field; False = train each surfel's attributes directly;
     None = the preset's (paper: True, small: False)"""
+    networks_alone: bool = False
+    """with networks: surfels have no free details beside the prediction, and its gradients also move them (the paper's
+    way); False = each surfel learns details of its own"""
     sdf: FieldSettings = field(default_factory=FieldSettings)
     """grid and network of the field"""
     levels_at_start: float = 6.0
@@ -99,6 +121,9 @@ class LearnerConfig:
     surfel_share: float = 0.0
     """share of the gradient of surface_distance that moves the surfels; 1 in the paper. Pictures place surfels better
     than a surface that is still in training (docs/lab_notebook.md); with 0, only the surface moves"""
+    field_teacher: FieldTeacher = "median"
+    """depth of the surfels that the field follows: median = of the centre that uses up half of the light; hit = blended
+    over the ray's hits, as in the paper, which lies behind the surface where light shines through"""
     normal_share: float = 1.0
     """share of the gradient of normal_alignment that turns the surfels; the surface has the better normals"""
     ray_samples: tuple[int, int] = (48, 16)
@@ -114,6 +139,11 @@ class LearnerConfig:
             mouth=self.mouth,
             dark_interior=self.dark_interior,
             wrinkles=self.wrinkles,
+            wrinkle_rule=self.wrinkle_rule,
+            wrinkle_dimming=self.wrinkle_dimming,
+            correction_source=self.correction_source,
+            correction_gamma=self.correction_gamma,
+            distortion=self.distortion,
         )
 
 
@@ -128,8 +158,23 @@ class SelfSuperviseConfig:
     """pixels per step of phase 2 that are compared with the canonical appearance; 0 disables this loss"""
     appearance_source: AppearanceSource = "pictures"
     """source of the canonical colours: pictures = those of the canonical moment; field = the field (the paper's way)"""
+    appearance_everywhere: float = 0.3
+    """share of these pixels that are drawn from all of the head: what looks right has to stay so. The others are drawn
+    where normals disagree and surfels of a ray are apart; 0 = all of them (the paper's way)"""
+    freeze_appearance: bool | None = None
+    """freeze the appearance network during phase 2; None = if appearance-source is field: the target would move
+    otherwise"""
+    hold_hair: bool = True
+    """freeze the surfels of the hair during phase 2: no loss determines how posed hair looks, and the surface losses
+    alone press it flat; False = they are trained like all others (the paper's way)"""
     anchor: float = 1.0
     """weight of the losses on real pictures, which every second step of phase 2 fits; with 0, every step teaches"""
+
+    @property
+    def freezes_appearance(self) -> bool:
+        """Whether phase 2 freezes the appearance network."""
+        chosen = self.freeze_appearance
+        return self.appearance_source == "field" if chosen is None else chosen
 
 
 def require(value: int | None, name: str) -> int:

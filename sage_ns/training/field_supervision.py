@@ -15,7 +15,7 @@ from sage_ns.raster.cameras import pixel_rays
 from sage_ns.rig import HeadModel
 from sage_ns.system.devices import sent
 from sage_ns.training import losses
-from sage_ns.training.config import LearnerConfig, require
+from sage_ns.training.config import FieldTeacher, LearnerConfig, require
 from sage_ns.training.losses import Terms
 
 _ON_SURFACE = 1.0
@@ -37,6 +37,7 @@ class FieldSupervision:
         surfel_share: how much of the pull between surfels and surface acts on where the surfels are.
         normal_share: how much of their alignment acts on how they are turned.
         seed: of the draws.
+        teacher: depth of the surfels that the field follows.
     """
 
     def __init__(
@@ -48,8 +49,10 @@ class FieldSupervision:
         surfel_share: float,
         normal_share: float,
         seed: int,
+        teacher: FieldTeacher = "median",
     ) -> None:
         self.canonical = canonical
+        self.teacher = teacher
         self.num_rays = num_rays
         self.num_points = num_points
         self.surfel_share = surfel_share
@@ -72,6 +75,7 @@ class FieldSupervision:
             config.surfel_share,
             config.normal_share,
             seed,
+            config.field_teacher,
         )
 
     def _generator(self, step: int, purpose: int) -> torch.Generator:
@@ -106,9 +110,10 @@ class FieldSupervision:
         def chosen(image: Tensor) -> Tensor:
             return image.detach().reshape(-1, image.shape[-1])[pixels]
 
-        # Not the expected depth of the hits: those lie most of a millimetre behind the true surface, and what shines
-        # through a head from its far side weighs 15 cm behind. The median of the centres does not.
-        alpha, depth = chosen(buffers.alpha)[:, 0], chosen(buffers.depth_median)[:, 0]
+        # By default not the expected depth of the hits: those lie most of a millimetre behind the true surface, and
+        # what shines through a head from its far side weighs 15 cm behind. The median of the centres does not.
+        taught = buffers.depth_median if self.teacher == "median" else buffers.depth
+        alpha, depth = chosen(buffers.alpha)[:, 0], chosen(taught)[:, 0]
         normal = torch.nn.functional.normalize(chosen(buffers.normal), dim=-1)
         reached = seen.alpha[:, 0]
         solid = ((alpha > _OPAQUE) & (reached > _REACHED)).to(depth)

@@ -157,6 +157,8 @@ class Learner(nn.Module):
         """
         # Without wrinkles: surfels that are fitted to darkened skin would be too bright at rest.
         look = replace(self.avatar.look, wrinkles=0.0)
+        if not self.config.mouth_in_training:
+            look = replace(look, mouth=False)
         return self.avatar.draw_fine(camera, motion, look if corrected else replace(look, correction=False), attributes)
 
     def draw(

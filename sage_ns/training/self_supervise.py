@@ -24,8 +24,8 @@ from sage_ns.training.picture_fit import PictureFit
 class SelfSupervise:
     """Phase 2 (Eq. 21): draws poses of a driving bank with training cameras and compares them with the canonical head.
 
-    Every second step fits a real picture instead, which preserves what phase 1 has learned. The field and the hair are
-    frozen: no loss of this phase determines how hair looks, and the surface losses alone would press it flat.
+    Every second step fits a real picture instead, which preserves what phase 1 has learned. The field is frozen; hair
+    and appearance network are frozen as the settings say.
 
     Args:
         learner: the avatar in training.
@@ -61,20 +61,23 @@ class SelfSupervise:
         self.open_mouth: OpenMouth | None = None
 
     def begin(self) -> None:
-        """Freeze the field, clear surfels behind closed lips, settle the surfels and freeze the hair."""
+        """Freeze the field, and appearance and hair if asked; clear surfels behind closed lips; settle the surfels."""
         learner, avatar = self.learner, self.learner.avatar
         if learner.canonical is not None:
             # Networks read the field's features; what surfels learn must not move its surface.
             learner.canonical.field.requires_grad_(False)
+            # What phase 2 aims at is rendered with it.
+            learner.canonical.appearance.requires_grad_(not self.config.freezes_appearance)
         self.consistency = self._canonical_appearance()
-        if avatar.mouth is not None:
+        in_training = learner.config.mouth_in_training
+        if avatar.mouth is not None and in_training:
             canonical = avatar.motion.canonical()
             vertices = avatar.poses.at(canonical).vertices
             self.open_mouth = OpenMouth(avatar.mouth, canonical, vertices, avatar.rig.head_model.triangles)
-        if not avatar.is_settled and self.consistency is not None:
+        if not avatar.is_settled and self.consistency is not None and in_training:
             clear_mouth(avatar, self.consistency.colors)
         avatar.settle()
-        learner.hold(avatar.hair())
+        learner.hold(avatar.hair() if self.config.hold_hair else None)
 
     def _canonical_appearance(self) -> AppearanceConsistency | None:
         """Return the comparison with the canonical head; None without a field or without masks."""
@@ -95,6 +98,7 @@ class SelfSupervise:
             shots,
             self.config.appearance_rays,
             self.config.appearance_source,
+            self.config.appearance_everywhere,
         )
 
     def step(self, step: int) -> PhaseStep:
@@ -114,7 +118,8 @@ class SelfSupervise:
         finer = learner.config.supersampling
         small = downsampled(buffers, finer)
         pose = learner.avatar.poses.at(motion)
-        background = sent(torch.rand(3, generator=generator), learner.device)
+        drawn = sent(torch.rand(3, generator=generator), learner.device)
+        background = drawn if learner.config.random_background else learner.background
         rendered = small.composite(background)
         if self.consistency is not None:
             expected = self.consistency(camera, pose.vertices, pose.frames, small, generator)

@@ -148,7 +148,8 @@ def _build_networks(
     Of the surfels' own parameters, only the centres remain trainable.
     """
     surfels = avatar.surfels
-    networks = SurfelNetworks(canonical, surfels.num_surfels, config.sh_degree, config.sdf.hidden)
+    sizes = surfels.num_surfels, config.sh_degree, config.sdf.hidden
+    networks = SurfelNetworks(canonical, *sizes, config.networks_alone)
     if fresh:
         frames = avatar.rig.frames(avatar.motion.canonical())
         generator = torch.Generator().manual_seed(seed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -109,8 +110,13 @@ def test_options_of_a_look_change_the_picture(avatar: Avatar) -> None:
         "uncorrected": Look(supersampling=1, wrinkles=0.0, correction=False),
         "large": Look(supersampling=1, wrinkles=0.0, surfel_size=2.0),
         "no mouth": Look(supersampling=1, wrinkles=0.0, mouth=False),
+        "rendered wrinkles": Look(supersampling=1, wrinkles=1.0, wrinkle_rule="rendered"),
+        "dimmed": Look(supersampling=1, wrinkles=0.0, wrinkle_rule="rendered", wrinkle_dimming=1.0),
+        "the neighbours' stretch": Look(supersampling=1, wrinkles=0.0, correction_source="similarity"),
+        "shortened": Look(supersampling=1, wrinkles=0.0, correction_source="similarity", correction_gamma=50.0),
     }.items():
         shown[name] = avatar.draw(camera, motion, look)
+    assert not torch.equal(shown["shortened"].color, shown["the neighbours' stretch"].color)
     plain = shown.pop("plain")
     assert shown["large"].alpha.sum() > plain.alpha.sum()
     for name, buffers in shown.items():
@@ -131,6 +137,15 @@ def test_options_of_a_look_change_the_picture(avatar: Avatar) -> None:
         ("interior", None, "interior"),
         ("look.wrinkles", None, "look.wrinkles"),
         ("look.supersampling", np.array(1e9), "look.supersampling"),
+        (
+            "look.correction_source",
+            np.array("neighbours"),
+            "'look.correction_source': found 'neighbours', expected one",
+        ),
+        ("look.correction_source", np.array(1.0), "'look.correction_source': found type float64"),
+        ("look.wrinkle_rule", np.array("x" * 999), "'look.wrinkle_rule': found 'xxx"),
+        ("look.correction_gamma", np.array(-1.0), "'look.correction_gamma': found -1"),
+        ("look.wrinkle_dimming", "nan", "look.wrinkle_dimming"),
         ("look.surfel_size", np.array(0.0), "look.surfel_size"),
         ("background", np.full(3, 9, dtype=np.float32), "'background': found .9"),
         ("interior", np.zeros(7, dtype=bool), "'interior': found shape .7."),
@@ -177,6 +192,32 @@ def test_bad_files_are_refused_by_name(file: Path, tmp_path: Path, field: str, v
     with pytest.raises(AvatarFileError, match=message) as raised:
         Avatar.load(bad)
     assert "bad.npz" in str(raised.value)
+
+
+def test_a_file_keeps_the_rules_of_drawing(avatar: Avatar, tmp_path: Path) -> None:
+    own = avatar.look
+    rules = {"wrinkle_rule": "rendered", "wrinkle_dimming": 0.3, "distortion": "hit"}
+    try:
+        avatar.look = replace(own, correction_source="similarity", correction_gamma=2.0, **rules)  # type: ignore[arg-type]
+        avatar.save(tmp_path / "paper.npz")
+        camera, motion = avatar.front_camera(48, 64), avatar.motion.motion[3]
+        drawn = avatar.draw(camera, motion)
+        loaded = Avatar.load(tmp_path / "paper.npz")
+        assert loaded.look == avatar.look
+    finally:
+        avatar.look = own
+    again = loaded.draw(camera, motion)
+    assert torch.equal(again.color, drawn.color) and torch.equal(again.distortion, drawn.distortion)
+    assert not torch.equal(avatar.draw(camera, motion).color, drawn.color)
+
+
+def test_files_from_before_these_rules_are_drawn_as_before(avatar: Avatar, file: Path, tmp_path: Path) -> None:
+    later = ("wrinkle_rule", "wrinkle_dimming", "correction_source", "correction_gamma", "distortion")
+    with np.load(file) as stored:
+        arrays = {name: stored[name] for name in stored if name.removeprefix("look.") not in later}
+        assert len(arrays) == len(stored.files) - len(later)
+    np.savez(tmp_path / "older.npz", **arrays)
+    assert Avatar.load(tmp_path / "older.npz").look == avatar.look
 
 
 def test_a_rig_without_a_mouth_has_a_file_too(tmp_path: Path) -> None:

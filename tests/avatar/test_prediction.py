@@ -167,3 +167,64 @@ def test_a_checkpoint_brings_its_own_number_of_surfels(canonical: Canonical, net
     parameter = other.detail_dc
     other.load_state_dict(networks.state_dict())
     assert other.detail_dc is parameter and len(parameter) == NUM
+
+
+@pytest.fixture
+def alone(canonical: Canonical) -> SurfelNetworks:
+    torch.manual_seed(1)
+    return SurfelNetworks(canonical, NUM, sh_degree=1, hidden=16, alone=True)
+
+
+def test_networks_alone_have_nothing_per_surfel(
+    canonical: Canonical, networks: SurfelNetworks, alone: SurfelNetworks, surfels: BoundSurfels, frames: TriangleFrames
+) -> None:
+    assert not [name for name, value in alone.named_parameters() if len(value) == NUM]
+    assert set(alone.get_param_groups()) == {"shape"} and alone.details() == {}
+    alone.shape.load_state_dict(networks.shape.state_dict())
+    mine, theirs = (each(canonical, surfels, frames).attributes for each in (alone, networks))
+    for name, value in vars(theirs).items():
+        assert torch.equal(getattr(mine, name), value), f"{name}: details start at 0"
+    # Surfels at one place have one look: nothing can tell them apart.
+    with torch.no_grad():
+        surfels.triangle.fill_(7)
+        surfels.means.copy_(surfels.means[:1].clone())
+    same = alone(canonical, surfels, frames).attributes
+    assert torch.equal(same.sh_dc, same.sh_dc[:1].expand_as(same.sh_dc))
+
+
+def test_colours_of_networks_alone_pull_at_positions(
+    canonical: Canonical, networks: SurfelNetworks, alone: SurfelNetworks, surfels: BoundSurfels, frames: TriangleFrames
+) -> None:
+    """The gradient is that of finite differences where the appearance does not read the field's gradient."""
+    with torch.no_grad():
+        first = canonical.appearance.network.layers[0]
+        assert isinstance(first, torch.nn.Linear)
+        first.weight[:, 3:6] = 0.0
+        canonical.field.encoding.table.uniform_(-0.3, 0.3)
+    weights = torch.randn(NUM, 1, 3, generator=torch.Generator().manual_seed(3))
+
+    def colors(means: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            surfels.means.copy_(means)
+        return (weights * alone(canonical, surfels, frames).attributes.sh_dc).sum(dim=(1, 2))
+
+    start = surfels.means.detach().clone()
+    colors(start).sum().backward()
+    found, step = surfels.means.grad, 1e-3
+    assert found is not None
+    for axis in range(3):
+        offset = step * torch.eye(3)[axis]
+        with torch.no_grad():
+            slope = (colors(start + offset) - colors(start - offset)) / (2 * step)
+        smooth = (slope - found[:, axis]).abs() < 0.05 * slope.abs().max()
+        assert float(smooth.float().mean()) > 0.9, "nearly all: some lie at a cell's border or a kink of the network"
+    surfels.means.grad = None
+    networks(canonical, surfels, frames).attributes.sh_dc.sum().backward()
+    assert surfels.means.grad is None
+
+
+def test_networks_alone_come_back_from_a_checkpoint(canonical: Canonical, alone: SurfelNetworks) -> None:
+    other = SurfelNetworks(canonical, 7, sh_degree=1, hidden=16, alone=True)
+    other.load_state_dict(alone.state_dict())
+    for mine, theirs in zip(other.parameters(), alone.parameters(), strict=True):
+        assert torch.equal(mine, theirs)

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import fields
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -17,8 +19,9 @@ from sage_ns.errors import CaptureError, SageError, show_as_panels
 from sage_ns.plugin.methods import METHODS, configured
 from sage_ns.plugin.optimizers import DecayConfig, FusedAdamConfig
 from sage_ns.plugin.presets import PRESETS
+from sage_ns.training.config import SelfSuperviseConfig
 
-NAMES = ("sage-multiview", "surfels", "gaussian-avatars")
+NAMES = ("sage-multiview", "surfels", "gaussian-avatars", "sage-paper")
 BASELINES = ("gaussian-avatars",)
 
 
@@ -101,7 +104,7 @@ def test_configured_sets_fields_of_a_copy(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("method", "overrides", "message"),
     [
-        ("sage", {}, r"no method .sage.\. Methods: gaussian-avatars, sage-multiview, surfels"),
+        ("sage", {}, r"no method .sage.\. Methods: gaussian-avatars, sage-multiview, sage-paper, surfels"),
         ("surfels", {"pipeline.model.surfels": 3}, "no field 'pipeline.model.surfels'"),
         ("surfels", {"pipeline.modle.sh_degree": 3}, "no field 'pipeline.modle.sh_degree'"),
         ("surfels", {"optimizers.sdf.lr": 3}, "no field 'optimizers.sdf.lr'"),
@@ -220,6 +223,76 @@ def test_a_training_without_any_phase_is_refused(tmp_path: Path) -> None:
     overrides = {"pipeline.steps.reconstruct": 0, "pipeline.steps.self_supervise": 0}
     with pytest.raises(SageError, match="every phase has 0 steps"):
         configured("sage-multiview", data=tmp_path, overrides=overrides).set_timestamp()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("pipeline.model.correction_gamma", -1.0, r"correction-gamma is -1; it can be 0 to 100"),
+        ("pipeline.model.wrinkle_dimming", float("nan"), r"wrinkle-dimming is nan; it can be 0 to 100"),
+        ("pipeline.appearance_everywhere", 1.5, r"appearance-everywhere is 1.5; it can be 0 to 1"),
+        ("pipeline.model.networks", False, r"networks-alone needs networks over the field"),
+        ("pipeline.model.with_sdf", False, r"networks-alone needs networks over the field"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(name: str, value: Any, message: str, tmp_path: Path) -> None:
+    with pytest.raises(SageError, match=message):
+        configured("sage-paper", data=tmp_path, overrides={name: value}).set_timestamp()
+
+
+@pytest.mark.parametrize(("preset", "sizes"), [(name, each.model) for name, each in PRESETS.items()])
+def test_the_papers_method_takes_its_sizes_from_the_preset(preset: str, sizes: Any, tmp_path: Path) -> None:
+    config: Any = configured("sage-paper", data=tmp_path, preset=preset)
+    config.set_timestamp()
+    assert config.pipeline.model.num_surfels == sizes["num_surfels"] and config.pipeline.model.networks is True
+    assert vars(config.pipeline.steps) == PRESETS[preset].steps
+
+
+def test_gaussian_avatars_rates_decay_in_phase_1_and_stay_in_phase_2(tmp_path: Path) -> None:
+    config: Any = configured("sage-paper", data=tmp_path, preset="small")
+    config.set_timestamp()
+    first, total = config.pipeline.steps.reconstruct, config.max_num_iterations
+    rates = {}
+    for name in ("means", "quaternions", "opacity_logits"):
+        group = config.optimizers[name]
+        assert group["scheduler"].max_steps == first
+        optimizer = group["optimizer"].setup([torch.nn.Parameter(torch.zeros(3))])
+        start = group["optimizer"].lr
+        factor = group["scheduler"].setup().get_scheduler(optimizer, start).lr_lambdas[0]
+        rates[name] = [start * factor(step) for step in (0, first, total)]
+    assert rates["means"] == pytest.approx([5e-3, 5e-5, 5e-5])
+    assert rates["quaternions"] == pytest.approx([1e-3] * 3) and rates["opacity_logits"] == pytest.approx([5e-2] * 3)
+    alone: Any = configured("sage-paper", data=tmp_path, overrides={"pipeline.steps.reconstruct": 0})
+    alone.set_timestamp()
+    assert alone.optimizers["means"]["scheduler"].max_steps == alone.max_num_iterations
+
+
+def test_the_documentation_lists_every_departure_from_the_paper() -> None:
+    """The table of docs/how_it_works.md names each setting in which the methods differ, with both values."""
+    page = (Path(__file__).parents[2] / "docs" / "how_it_works.md").read_text()
+    cells = [[cell.strip() for cell in line.strip("| ").split("|")] for line in page.splitlines() if line[:1] == "|"]
+    table = {row[0].strip("`"): (row[1], row[2]) for row in cells if len(row) == 4}
+    ours, papers = (cast(Any, METHODS[name].pipeline) for name in ("sage-multiview", "sage-paper"))
+    expected = {f"model.{name}": value for name, value in _differing(ours.model, papers.model)}
+    expected |= {name: value for name, value in _differing(ours, papers) if name in SelfSuperviseConfig.__annotations__}
+    assert len(expected) > 25
+    for name, (mine, theirs) in expected.items():
+        assert table.get(name) == (_shown(mine), _shown(theirs)), name
+
+
+def _differing(ours: Any, papers: Any) -> Iterator[tuple[str, tuple[Any, Any]]]:
+    for field in fields(ours):
+        mine, theirs = getattr(ours, field.name), getattr(papers, field.name)
+        if field.name == "losses":
+            yield from ((f"losses.{name}", pair) for name, pair in _differing(mine, theirs))
+        elif mine != theirs and field.name != "model":
+            yield field.name, (mine, theirs)
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "None"
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value).removesuffix(".0")
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda", "mps"])

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from sage_ns.raster import Buffers, PinholeCamera, Surfels, rasterize
+from sage_ns.raster.types import Distortion
 
 INPUTS = tuple(field.name for field in fields(Surfels))
 OUTPUTS = tuple(field.name for field in fields(Buffers) if field.name != "footprints")
@@ -64,11 +65,12 @@ def draw_with_gradients(
     dtype: torch.dtype,
     weights: dict[str, Tensor],
     device: str = "cpu",
+    distortion: Distortion = "centre",
 ) -> tuple[Buffers, dict[str, Tensor]]:
     """Buffers, and gradients of sum(weights * buffers) to the five tensors of the surfels; all on the CPU."""
     moved = surfels.to(device, dtype)
     leaves = Surfels(*(getattr(moved, name).clone().requires_grad_() for name in INPUTS))
-    buffers = rasterize(leaves, camera.to(device, dtype), backend)  # type: ignore[arg-type]
+    buffers = rasterize(leaves, camera.to(device, dtype), backend, distortion)  # type: ignore[arg-type]
     total = sum((getattr(buffers, name) * weight.to(device, dtype)).sum() for name, weight in weights.items())
     assert isinstance(total, Tensor)
     gradients = torch.autograd.grad(total, [getattr(leaves, name) for name in INPUTS], allow_unused=True)

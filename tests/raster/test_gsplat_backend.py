@@ -76,7 +76,8 @@ def test_buffers_and_gradients_equal_the_reference_around_a_stand_in(extent: flo
     weights = cotangents(camera)
     expected, expected_gradients = draw_with_gradients(surfels, camera, "reference", torch.float64, weights)
     monkeypatch.setattr(
-        "tests.raster.scenes.rasterize", lambda surfels, camera, _: rasterize_gsplat(surfels, camera, stand_in)
+        "tests.raster.scenes.rasterize",
+        lambda surfels, camera, _, distortion: rasterize_gsplat(surfels, camera, distortion, stand_in),
     )
     found, gradients = draw_with_gradients(surfels, camera, "gsplat", torch.float64, weights)
     for name in OUTPUTS:

@@ -69,7 +69,7 @@ class SurfelRows:
             optimizers: optimisers of surfels and details.
         """
         rows = cls.of_surfels(avatar.surfels)
-        details = {} if networks is None else {name: getattr(networks, name) for name in networks.DETAILS}
+        details = {} if networks is None else networks.details()
         buffers = dict(rows.buffers)
         if avatar.is_settled:
             buffers["settled"] = avatar.settled
