@@ -20,6 +20,7 @@ from sage_ns.avatar.prediction import SurfelNetworks
 from sage_ns.avatar.state_checks import check_avatar
 from sage_ns.errors import SageError
 from sage_ns.system.torch_files import check_torch_file
+from sage_ns.training.motion_tuning import TUNED_PARTS
 
 LEARNER = "_model.learner."
 """Start of the names of the learner's arrays in a pipeline's state dict."""
@@ -76,20 +77,26 @@ def check_pipeline(state: Mapping[str, Any], source: str, error: type[SageError]
     prefix = f"{LEARNER}avatar."
     avatar = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
     check_avatar(avatar, source, error, "The checkpoint is from another method or version, or damaged.")
-    num_surfels, num_rest = avatar["surfels.sh_rest"].shape[:2]
-    shapes = ([num_surfels, 1, 3], [num_surfels, num_rest, 3], [num_surfels], [num_surfels, 7])
-    for detail, shape in zip(SurfelNetworks.DETAILS, shapes, strict=True):
-        value = state.get(f"{LEARNER}networks.{detail}")
+    for name, shape in _expected_shapes(avatar).items():
+        value = state.get(LEARNER + name)
         if value is not None and list(value.shape) != shape:
-            raise error(f"{source}: 'networks.{detail}': found shape {list(value.shape)}, expected {shape}.")
-    for name in ScreenGradients.NAMES:
-        value = state.get(f"{LEARNER}screen_gradients.{name}")
-        if value is not None and list(value.shape) != [num_surfels]:
-            found = list(value.shape)
-            raise error(f"{source}: 'screen_gradients.{name}': found shape {found}, expected {[num_surfels]}.")
+            raise error(f"{source}: '{name}': found shape {list(value.shape)}, expected {shape}.")
     half_size = state.get(f"{LEARNER}canonical.field.half_size")
     if half_size is not None and (half_size.numel() != 1 or not 0 < float(half_size) < 1e3):
         raise error(f"{source}: 'canonical.field.half_size': found {half_size.tolist()}, expected metres above 0.")
+
+
+def _expected_shapes(avatar: Mapping[str, Tensor]) -> dict[str, list[int]]:
+    """Return the shapes of the learner's other arrays that follow from those of its avatar, by name."""
+    num_surfels, num_rest = avatar["surfels.sh_rest"].shape[:2]
+    num_timesteps, num_coefficients = avatar["motion.motion"].shape
+    details = ([num_surfels, 1, 3], [num_surfels, num_rest, 3], [num_surfels], [num_surfels, 7])
+    tuned = {name: len(range(num_coefficients)[part]) for name, part in TUNED_PARTS.items()}
+    return {
+        **{f"networks.{name}": shape for name, shape in zip(SurfelNetworks.DETAILS, details, strict=True)},
+        **{f"screen_gradients.{name}": [num_surfels] for name in ScreenGradients.NAMES},
+        **{f"tuning.{name}": [num_timesteps, width] for name, width in tuned.items()},
+    }
 
 
 def check_optimizer(state: Any, optimizer: torch.optim.Optimizer, source: str, error: type[SageError]) -> None:

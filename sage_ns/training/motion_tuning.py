@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from sage_ns.avatar.surfels import take_sizes
 from sage_ns.rig import NUM_POSE, FlameParams
 
-_PARTS = {
+TUNED_PARTS = {
     "flame_translation": FlameParams.TRANSLATION,
     "flame_pose": slice(FlameParams.TRANSLATION.stop, NUM_POSE),
     "flame_expression": FlameParams.EXPRESSION,
@@ -28,17 +28,17 @@ class MotionTuning(nn.Module):
 
     def __init__(self, motion: Float[Tensor, "num_timesteps num_coefficients"]) -> None:
         super().__init__()
-        for name, part in _PARTS.items():
+        for name, part in TUNED_PARTS.items():
             self.register_parameter(name, nn.Parameter(motion[:, part].clone()))
 
     def at(self, row: int) -> Float[Tensor, "num_coefficients"]:
         """Return the motion vector of a recorded moment; gradients reach the parameters."""
-        return torch.cat([getattr(self, name)[row] for name in _PARTS])
+        return torch.cat([getattr(self, name)[row] for name in TUNED_PARTS])
 
     def get_param_groups(self) -> dict[str, list[nn.Parameter]]:
         """Return one optimiser group for each part."""
-        return {name: [getattr(self, name)] for name in _PARTS}
+        return {name: [getattr(self, name)] for name in TUNED_PARTS}
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        take_sizes(self, _PARTS, state_dict, prefix)
+        take_sizes(self, TUNED_PARTS, state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *args)
