@@ -21,7 +21,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 import tyro
@@ -50,7 +49,7 @@ from sage_ns.plugin.cameras import pinhole_camera
 from sage_ns.raster import Buffers, PinholeCamera
 from sage_ns.raster.supersampling import enlarged
 from sage_ns.rig.carry import CarriedPoints
-from sage_ns.system.array_fields import read_npz
+from sage_ns.system.array_fields import ArrayFields, read_npz
 from sage_ns.system.files import write_json
 
 if TYPE_CHECKING:
@@ -60,6 +59,8 @@ if TYPE_CHECKING:
     from sage_ns.plugin.pipeline import SagePipeline
 
 _TRUTH = ("face", "timesteps", "triangles", "vertices")
+_FARTHEST = 1e3
+"""Largest coordinate of a true surface, metres."""
 NUM_SAMPLES = 40_000
 """Number of points on a surface, including those that no camera sees."""
 FUSION_CELL = 0.0015
@@ -80,19 +81,22 @@ class Truth:
         """Read one moment of a truth file.
 
         Raises:
-            SageError: The file or one of its fields is missing, or the file does not contain the moment.
+            SageError: The file or one of its fields is missing or broken, or the file does not contain the moment;
+                names the file and the field.
         """
-        arrays = read_npz(path, SageError, _TRUTH)
-        missing = [name for name in _TRUTH if name not in arrays]
-        if missing:
-            raise SageError(f"{path}: found no '{missing[0]}', expected {', '.join(_TRUTH[:-1])} and {_TRUTH[-1]}")
-        rows = np.flatnonzero(arrays["timesteps"] == timestep)
-        if len(rows) == 0:
-            known = ", ".join(map(str, arrays["timesteps"]))
+        read = ArrayFields(str(path), read_npz(path, SageError, _TRUTH), SageError, "Write the truth again.")
+        timesteps = read.indices("timesteps", "num_timesteps").tolist()
+        if timestep not in timesteps:
+            known = ", ".join(map(str, timesteps))
             raise SageError(f"{path}: no timestep {timestep}; there are {known}. Give one of them as --timestep.")
-        vertices = torch.from_numpy(arrays["vertices"][rows[0]]).float()
-        triangles = torch.from_numpy(arrays["triangles"]).long()
-        return cls(plain_mesh(vertices, triangles), torch.from_numpy(arrays["face"]).bool())
+        vertices = read.floats("vertices", "num_timesteps num_vertices 3")
+        if vertices.numel() and (farthest := float(vertices.abs().max())) > _FARTHEST:
+            raise read.fail("vertices", f"numbers up to {farthest:.3g}", f"metres up to {_FARTHEST:g}")
+        triangles = read.indices("triangles", "num_triangles 3", vertices.shape[1])
+        face = read.flags("face", "num_triangles")
+        if not bool(face.any()):
+            raise read.fail("face", "no triangle of the face", "at least one")
+        return cls(plain_mesh(vertices[timesteps.index(timestep)], triangles), face)
 
 
 @dataclass

@@ -10,11 +10,12 @@ from typing import Any
 
 import torch
 
-from sage_ns.bench.rows import ROWS
+from sage_ns.bench.rows import ROWS, check_rows
 from sage_ns.errors import SageError
 from sage_ns.plugin.methods import configured
 from sage_ns.plugin.trainer import SageTrainerConfig
-from sage_ns.system.files import read_json, write_json
+from sage_ns.system.files import write_json
+from sage_ns.system.typed_json import load_typed
 
 JOB_FILE = "job.json"
 
@@ -119,19 +120,15 @@ class Job:
         """Read a job back.
 
         Raises:
-            SageError: ``folder`` contains no job.
+            SageError: ``folder`` contains no job, or a broken one; names the file and the field.
         """
-        content = read_json(folder / JOB_FILE)
-        if content is None:
-            raise SageError(f"{folder / JOB_FILE} is not a job of a benchmark; sage-bench writes and starts jobs.")
-        settings = content.pop("settings")
-        head_model = settings.pop("head_model")
-        return cls(
-            out=Path(content.pop("out")),
-            capture=Path(content.pop("capture")),
-            settings=Settings(**settings, head_model=None if head_model is None else Path(head_model)),
-            **content,
-        )
+        path = folder / JOB_FILE
+        job = load_typed(cls, path, SageError, "It is not a job of a benchmark; sage-bench writes and starts jobs.")
+        try:
+            check_rows([job.row, job.trained_as])
+        except SageError as error:
+            raise SageError(f"{path}: {error}") from error
+        return job
 
 
 def settled(config: SageTrainerConfig) -> SageTrainerConfig:
