@@ -31,6 +31,7 @@ MOST_SECONDS = 10.0
 MOST_BYTES = 2 * 2**30
 """Growth of the memory while one file is read."""
 
+_LONGEST_MESSAGE = 4000
 _SHARE = 5
 """A quick corpus takes one of so many general damages for each subject."""
 
@@ -76,7 +77,7 @@ class Case:
         if self.subject.kind in ("csv", "jsonl", "film") and self.damage.name.startswith("cut"):
             return "any"  # a shorter recording
         group = self.target.split("/")[0]
-        if self.damage.verdict == "refuse" and self.target and {self.target, group} & self.subject.optional:
+        if self.damage.verdict in ("refuse", "right") and self.target and {self.target, group} & self.subject.optional:
             return "any"
         return self.damage.verdict
 
@@ -167,7 +168,7 @@ class Corpus:
             return f"accepted, but {error}"
         if case.verdict == "refuse":
             return "accepted" + (", with the values of the whole file" if found == expected else "")
-        return "accepted, but its values differ" if case.verdict == "same" and found != expected else None
+        return "accepted, but its values differ" if case.verdict in ("same", "right") and found != expected else None
 
     def _judged(self, case: Case, path: Path, error: SageError) -> str | None:
         message = str(error)
@@ -176,6 +177,8 @@ class Corpus:
         names = (path.name, *case.subject.named)
         if not any(name in message for name in names):
             return f"the error does not name {path.name}: {message[:300]}"
+        if len(message) > _LONGEST_MESSAGE:
+            return f"the error has {len(message)} characters: {message[:200]}"
         return "the error quotes a password file" if "root:" in message else None
 
 

@@ -12,8 +12,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-Verdict = Literal["refuse", "same", "any"]
-"""refuse = must raise an error that names the file; same = must give the values of the whole file; any = either an
+Verdict = Literal["refuse", "right", "same", "any"]
+"""refuse = must raise an error that names the file; right = that, or the values of
+the whole file; same = must give the values of the whole file; any = either an
 error that names the file, or finite values."""
 Kind = Literal["json", "npz", "pickle", "torch", "picture", "mask", "csv", "jsonl", "yaml", "ply", "film"]
 CANARY = "SAGE_CORPUS_CANARY"
@@ -137,10 +138,10 @@ def byte_damages() -> list[Damage]:
         _of_bytes("emptied", "refuse", lambda *_: b""),
         _of_bytes("cut to a byte", "refuse", lambda content, _: content[:1]),
         *(
-            _of_bytes(f"cut {name}", "refuse", lambda content, _, s=share: content[: int(s * len(content))])
+            _of_bytes(f"cut {name}", "right", lambda content, _, s=share: content[: int(s * len(content))])
             for name, share in cuts.items()
         ),
-        _of_bytes("cut anywhere", "refuse", _without_end, random=True),
+        _of_bytes("cut anywhere", "right", _without_end, random=True),
         _of_bytes("last byte lost", "any", lambda content, _: content[:-1]),
         _of_bytes("first byte lost", "any", lambda content, _: content[1:]),
         _of_bytes("a part lost", "any", _without_a_part, random=True),

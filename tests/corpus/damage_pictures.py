@@ -22,7 +22,7 @@ def picture_damages(role: str) -> list[Damage]:
         _png16("16 bits", "same"),
         _saved("palette", "any", lambda image: image.convert("P")),
         _saved("as TIFF", "same", lambda image: image, "TIFF"),
-        _saved("as BMP", "same", lambda image: image, "BMP"),
+        _saved("as BMP", "right", lambda image: image, "BMP"),
         _saved("as GIF", "any", lambda image: image.convert("P"), "GIF"),
         _saved("as animated PNG", "refuse", lambda image: image, "PNG", save_all=True, append_images=[_other(grey)]),
         _saved("interlaced metadata", "same", lambda image: image, "PNG", dpi=(72, 72)),

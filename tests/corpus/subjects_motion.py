@@ -12,6 +12,7 @@ import torch
 
 from sage_ns.motion.bank import DrivingBank
 from sage_ns.motion.files import load_motion
+from sage_ns.motion.files.mediapipe_scores import MEDIAPIPE_NAMES
 from sage_ns.rig import HeadModel
 from sage_ns.synthetic.head import builtin_head
 from sage_ns.video.camera_paths import read_camera_path
@@ -72,8 +73,8 @@ def _write_json_lines(folder: Path) -> Path:
 
 def _write_score_csv(folder: Path) -> Path:
     path = folder / "scores.csv"
-    names = list(_scores()[0])
-    rows = [",".join(names), *(",".join(str(moment[name]) for name in names) for moment in _scores())]
+    rows = [",".join(MEDIAPIPE_NAMES)]
+    rows += [",".join(str(moment.get(name, 0.0)) for name in MEDIAPIPE_NAMES) for moment in _scores()]
     path.write_text("\n".join(rows) + "\n")
     return path
 
@@ -129,7 +130,8 @@ def subjects() -> list[Subject]:
                 named=("given", "flame_param", "00000.npz"),
                 verdicts={"missing": ("any", "a folder of fewer moments")}),
         Subject("motion: VHAP export", "json", _write_export, lambda path: _motion(path.parent),
-                named=("given", "transforms", ".npz"), verdicts={"missing": ("any", "transforms.json is enough")}),
+                optional=frozenset({"frames.transform_matrix"}), named=("given", "transforms", ".npz"),
+                verdicts={"missing": ("any", "transforms.json is enough")}),
         Subject("motion: VHAP tracker", "npz", _write_vhap_tracker, _motion, optional=_UNUSED | {"timestep_id"}),
         Subject("motion: metrical-tracker", "torch", _write_metrical_tracker,
                 lambda path: _motion(path.parent.parent), optional=frozenset({"flame/eyelids", "flame/shape"}),

@@ -13,7 +13,10 @@ import pytest
 
 from tests.corpus.watch import Findings, run_corpus
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="measures memory as Linux does")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="measures memory as Linux does"),
+    pytest.mark.timeout(3600),  # the first test runs all cases
+]
 
 NAMES = (
     *("capture: transforms.json", "capture: transforms_train.json", "capture: transforms_val.json"),

@@ -18,7 +18,7 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 HANG_SECONDS = 60.0
 """When a process is given up: a busy machine may take longer than the ten seconds of its processor that a case has."""
-_START_SECONDS = 300.0
+_START_SECONDS = 1200.0
 
 
 @dataclass

@@ -57,7 +57,8 @@ def _at_checkpoints(countdown: _Countdown) -> None:
     torch.save = half
 
 
-def _at_files(countdown: _Countdown, out: Path) -> None:
+def _watch_files(out: Path, tick: Callable[[], object]) -> None:
+    """Call ``tick`` before each change of a file in a folder; for the rest of this process, as Python has it."""
     inside = str(out) + os.sep
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
@@ -65,9 +66,17 @@ def _at_files(countdown: _Countdown, out: Path) -> None:
             return
         if event == "open" and not arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
             return
-        countdown.tick()
+        tick()
 
     sys.addaudithook(hook)
+
+
+def count_changes(out: Path, call: Callable[[], object]) -> int:
+    """Return how often ``call`` changes a file in a folder: the moments at which a program could be killed."""
+    changes: list[None] = []
+    _watch_files(out, lambda: changes.append(None))
+    call()
+    return len(changes)
 
 
 def main(out: str, moment: str, count: str, command: str, *arguments: str) -> None:
@@ -86,7 +95,7 @@ def main(out: str, moment: str, count: str, command: str, *arguments: str) -> No
     elif moment == "checkpoint":
         _at_checkpoints(countdown)
     else:
-        _at_files(countdown, Path(out))
+        _watch_files(Path(out), countdown.tick)
     call(*given)
 
 

@@ -24,6 +24,7 @@ from sage_ns.cli import bench, capture, export, render
 from sage_ns.plugin.trainer import SageTrainer
 from tests.integration.commands import run_here, run_killed
 from tests.integration.conftest import Run
+from tests.integration.killed import count_changes
 from tests.tiny import tiny_head_model
 from tests.tiny_avatar import tiny_avatar
 
@@ -212,11 +213,12 @@ def test_kill_at_twenty_moments(tiny_run: Run, unbroken: Path, avatar: Path, tmp
     for name, (program, here) in _writing_programs(avatar).items():
         whole = tmp_path / "whole" / name
         whole.mkdir(parents=True)
-        here([str(each) for each in program.arguments(whole)])
+        arguments = [str(each) for each in program.arguments(whole)]
+        changes = count_changes(whole, lambda here=here, given=arguments: here(given))
         for _ in range(2 if name != "export avatar" else 1):
             out = tmp_path / "killed" / name
             out.mkdir(parents=True)
-            run_killed(program.main, program.arguments(out), out, "file", random.randrange(1, 12))
+            run_killed(program.main, program.arguments(out), out, "file", random.randrange(1, changes + 1))
             here([*(str(each) for each in program.arguments(out)), *(["--overwrite"] if name == "synthesise" else [])])
             assert _contents(out) == _contents(whole), name
             no_leftovers(out)
@@ -237,14 +239,16 @@ def _resumed_training(capture: Path, out: Path) -> None:
 
 def _kill_benchmarks(data: Path, tmp_path: Path, random: Random) -> None:
     """Two benchmarks, killed while they prepare, train or write; the same command ends as an undisturbed one."""
-    results = []
-    for name, count in (("whole", 0), ("first", random.randrange(1, 6)), ("second", random.randrange(6, 12))):
+    results, changes = [], 2
+    for name in ("whole", "first", "second"):
         out = tmp_path / "bench" / name
         out.mkdir(parents=True)
         arguments = [str(data), "--out", str(out), *BENCH]
-        if count:
-            run_killed("sage_ns.cli.bench:main", arguments, out, "file", count)
-        bench.main(arguments)
+        if name == "whole":
+            changes = count_changes(out, lambda given=arguments: bench.main(given))
+        else:
+            run_killed("sage_ns.cli.bench:main", arguments, out, "file", random.randrange(1, changes + 1))
+            bench.main(arguments)
         result = Result.load(out / data.name / "surfels-single" / "seed-42")
         assert result is not None
         results.append(result)

@@ -1,21 +1,4 @@
-"""Machines that refuse: a full disk and a read-only home, both real ones (mounted; skipped without the right to mount).
-
-Where the situations of public bug reports are held, one line each:
-
-| situation | test |
-|---|---|
-| `inspect` checks nothing | `tests/cli/test_capture_cli.py::test_inspect_makes_the_checks_of_training` |
-| a matte, or a grey picture, with 16 bits | `tests/capture/test_decode.py` |
-| lens distortion | `tests/capture/test_camera_checks.py`, `tests/cli/test_capture_cli.py` |
-| read-only home, read-only installation | here, and `tests/system/test_cache.py` |
-| full disk | here, and `tests/system/test_files.py` |
-| Windows paths | `tests/capture/test_paths.py` |
-| byte order marks | `tests/system/test_json_files.py`, `tests/corpus` |
-| upper-case suffixes | `tests/capture/test_paths.py` |
-| a driver in degrees | `tests/motion/test_transfer.py`, `tests/cli/test_render_cli.py` |
-| sizes one unit in the last place off | `tests/capture/test_layout.py`, `tests/system/test_json_files.py` |
-| a driver without `shape`, or with one per moment | `tests/motion/files/test_npz_sequence.py` |
-"""
+"""Machines that refuse: a full disk and a read-only home, both real (mounted; skipped without the right to mount)."""
 
 from __future__ import annotations
 
