@@ -90,8 +90,7 @@ class Truth:
             known = ", ".join(map(str, timesteps))
             raise SageError(f"{path}: no timestep {timestep}; there are {known}. Give one of them as --timestep.")
         vertices = read.floats("vertices", "num_timesteps num_vertices 3")
-        if vertices.numel() and (farthest := float(vertices.abs().max())) > _FARTHEST:
-            raise read.fail("vertices", f"numbers up to {farthest:.3g}", f"metres up to {_FARTHEST:g}")
+        read.check_magnitude("vertices", vertices, _FARTHEST)
         triangles = read.indices("triangles", "num_triangles 3", vertices.shape[1])
         face = read.flags("face", "num_triangles")
         if not bool(face.any()):

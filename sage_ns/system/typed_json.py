@@ -14,7 +14,7 @@ from sage_ns.system.json_files import finite_number, load_json, shown
 Built = TypeVar("Built")
 
 
-def load_typed(kind: type[Built], path: Path, error: type[SageError], hint: str = "", **given: Any) -> Built:
+def load_typed(kind: type[Built], path: Path, error: type[SageError], hint: str = "", /, **given: Any) -> Built:
     """Return the dataclass that a JSON file describes; fields with defaults may be absent.
 
     Args:
