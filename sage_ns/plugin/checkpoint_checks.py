@@ -93,8 +93,8 @@ def check_optimizer(state: Any, optimizer: torch.optim.Optimizer, source: str, e
         SageError: of the given class; names the file, the entry, what was found and what was expected.
     """
     parameters = [each for group in optimizer.param_groups for each in group["params"]]
-    groups = state.get("param_groups") if isinstance(state, dict) else None
-    per_parameter = state.get("state") if isinstance(state, dict) else None
+    groups: Any = state.get("param_groups") if isinstance(state, dict) else None
+    per_parameter: Any = state.get("state") if isinstance(state, dict) else None
     if not _are_dicts(groups) or not isinstance(per_parameter, dict) or not _are_dicts(list(per_parameter.values())):
         raise error(f"{source}: found no 'state' and 'param_groups', expected the state of an optimiser.")
     listed = [group.get("params") for group in groups]

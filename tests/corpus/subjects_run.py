@@ -79,7 +79,7 @@ def _write_truth(folder: Path) -> Path:
     face[:20] = True
     vertices = _HEAD.v_template.numpy()
     arrays = {"vertices": np.stack([vertices, vertices]), "triangles": _HEAD.triangles.numpy(), "face": face}
-    np.savez(folder / "surface.npz", timesteps=np.array([3, 7]), **arrays)
+    np.savez(folder / "surface.npz", timesteps=np.array([3, 7]), **arrays)  # type: ignore[arg-type]
     return folder / "surface.npz"
 
 

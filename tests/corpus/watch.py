@@ -50,7 +50,7 @@ class _Process:
             stderr=subprocess.DEVNULL,
         )
         self._pending = b""
-        self.cases: list[tuple[str, str]] = [tuple(each) for each in self._answer(_START_SECONDS)]
+        self.cases: list[tuple[str, str]] = [(name, label) for name, label in self._answer(_START_SECONDS)]
 
     def run(self, index: int) -> str | None:
         """Return the fault of a case.

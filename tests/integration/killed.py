@@ -54,7 +54,7 @@ def _at_checkpoints(countdown: _Countdown) -> None:
         file.flush()
         countdown.tick(lambda: os.truncate(file.fileno(), os.fstat(file.fileno()).st_size // 2))
 
-    torch.save = half
+    torch.save = half  # type: ignore[assignment]
 
 
 def _watch_files(out: Path, tick: Callable[[], object]) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,7 +51,7 @@ def test_a_full_disk_is_one_message_of_every_command_and_nothing_half_written(
     avatar = tmp_path / "avatar.npz"
     tiny_avatar(tiny_head_model(), 5000).save(avatar)
     (small_disk / "old").write_bytes(bytes(20_000))
-    writing = {
+    writing: dict[str, tuple[Any, ...]] = {
         "person": (capture.main, "synthesize", small_disk / "person", *PEOPLE, *FEW),
         "a.npz": (export.main, "avatar", small_disk / "a.npz", "--load-config", avatar),
         "splats": (export.main, "splats", "--load-config", avatar, "--output-dir", small_disk / "splats"),
@@ -71,6 +72,7 @@ def test_a_full_disk_is_one_message_of_every_command_and_nothing_half_written(
 _DRAWS = """
 import sys
 from pathlib import Path
+from typing import Any
 from sage_ns.video.ffmpeg import put_ffmpeg_on_path
 put_ffmpeg_on_path()
 import sage_ns.raster.numba_backend, sage_ns.geometry.rotations

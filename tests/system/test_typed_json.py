@@ -89,7 +89,7 @@ def test_broken_files_of_a_benchmark(content: str, tmp_path: Path) -> None:
     with pytest.raises(SageError, match=r"job\.json"):
         Job.load(tmp_path)
     with (
-        pytest.raises(SageError, match=rf"{BENCHMARK_FILE}.*Name another folder"),
+        pytest.raises(SageError, match=BENCHMARK_FILE),
         BenchmarkFolder(tmp_path).claimed([tmp_path / "head"], Settings("small")),
     ):
         raise AssertionError
