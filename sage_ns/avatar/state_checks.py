@@ -91,7 +91,7 @@ def surfel_tensors(read: ArrayFields, prefix: str, num_triangles: int) -> dict[s
         raise read.fail(f"{prefix}triangle", "no surfels", "at least one")
     for name in BoundSurfels.PARAMETERS:
         values[name] = alone.floats(prefix + name, _SURFEL_SHAPES[name])
-        _check_magnitude(read, prefix + name, values[name], _LARGEST[name])
+        read.check_magnitude(prefix + name, values[name], _LARGEST[name])
     if values["log_scales"].shape[1] not in (2, 3):
         found = f"{values['log_scales'].shape[1]} scales"
         raise read.fail(f"{prefix}log_scales", found, "2 of discs or 3 of 3D Gaussians")
@@ -117,7 +117,7 @@ def check_light(read: ArrayFields, prefix: str = "") -> dict[str, Tensor]:
     shade = read.floats(f"{prefix}shade", f"{len(PARTS)} num_openings")
     if bool((shade < 0).any()):
         raise read.fail(f"{prefix}shade", f"the factor {float(shade.min()):g}", "factors of at least 0")
-    _check_magnitude(read, f"{prefix}shade", shade, 1e3)
+    read.check_magnitude(f"{prefix}shade", shade, 1e3)
     return {"openings": openings, "shade": shade}
 
 
@@ -150,7 +150,7 @@ def _checked_rig(read: ArrayFields, prefix: str) -> HeadModel:
     if model.num_shape:
         raise read.fail(f"{prefix}shape_basis", f"{model.num_shape} directions", "none: the identity is folded in")
     for name in ("v_template", "expression_basis", "pose_basis", "joint_regressor", "skinning_weights"):
-        _check_magnitude(read, prefix + name, getattr(model, name), _LARGEST_HEAD)
+        read.check_magnitude(prefix + name, getattr(model, name), _LARGEST_HEAD)
     return model
 
 
@@ -158,8 +158,8 @@ def _check_motion(read: ArrayFields, num_coefficients: int) -> None:
     rows = read.floats("motion.motion", f"num_timesteps {num_coefficients}")
     if len(rows) == 0:
         raise read.fail("motion.motion", "no timesteps", "at least one")
-    _check_magnitude(read, "motion.motion", rows, _LARGEST_MOTION)
-    _check_magnitude(read, "motion.tracked", read.floats("motion.tracked", str(num_coefficients)), _LARGEST_MOTION)
+    read.check_magnitude("motion.motion", rows, _LARGEST_MOTION)
+    read.check_magnitude("motion.tracked", read.floats("motion.tracked", str(num_coefficients)), _LARGEST_MOTION)
     read.indices("motion.canonical_row", "", len(rows))
     timesteps = read.indices("motion.timesteps", "num_timesteps")
     if bool((timesteps.diff() <= 0).any()):
@@ -179,9 +179,3 @@ def _check_mouth(read: ArrayFields, num_expression: int) -> None:
         raise read.fail("mouth.rig.region_names", found, "all parts of the mouth and both lips")
     surfel_tensors(read, "mouth.surfels.", rig.num_triangles)
     check_light(read, "mouth.")
-
-
-def _check_magnitude(read: ArrayFields, key: str, values: Tensor, largest: float) -> None:
-    """Raise an error if a finite number is too large to compute with."""
-    if values.numel() and float(values.abs().max()) > largest:
-        raise read.fail(key, f"numbers up to {float(values.abs().max()):.3g}", f"numbers in -{largest:g}..{largest:g}")

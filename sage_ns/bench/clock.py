@@ -11,8 +11,10 @@ from typing import Any, Literal
 import torch
 
 from sage_ns.bench.loss_curve import LossCurve
+from sage_ns.errors import SageError
 from sage_ns.plugin.trainer import SageTrainer, SageTrainerConfig
-from sage_ns.system.files import read_json, write_json
+from sage_ns.system.files import write_json
+from sage_ns.system.typed_json import load_typed
 
 CLOCK_FILE = "clock.json"
 
@@ -43,9 +45,13 @@ class Clock:
 
     @classmethod
     def read(cls, folder: Path) -> Clock | None:
-        """Read the clock of ``folder``; None if there is no clock."""
-        content = read_json(folder / CLOCK_FILE)
-        return None if content is None else cls(folder / CLOCK_FILE, **content)
+        """Read the clock of ``folder``; None if there is no clock, or a broken one."""
+        path = folder / CLOCK_FILE
+        try:
+            clock = load_typed(cls, path, SageError, path=path)
+        except SageError:
+            return None
+        return clock if all(steps.isdecimal() for steps in clock.at_checkpoint) else None
 
     def begin(self, step: int, num_steps: int, setup: float) -> None:
         """Start, or continue after ``step`` steps; time between the last checkpoint and an interruption is dropped."""

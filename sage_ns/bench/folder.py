@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from sage_ns.bench.job import Settings
 from sage_ns.errors import SageError
-from sage_ns.system.files import read_json, write_json
+from sage_ns.system.files import write_json
 from sage_ns.system.leftovers import is_unfinished
 from sage_ns.system.processes import LOCK_FILE, locked_folder
+from sage_ns.system.typed_json import load_typed
 
 BENCHMARK_FILE = "benchmark.json"
 PEOPLE_FOLDER = "people"
@@ -50,37 +52,49 @@ class BenchmarkFolder:
             self._write(self._claim(captures, settings))  # again: another process may have written since
             yield
 
-    def _claim(self, captures: Sequence[Path], settings: Settings) -> dict[str, Any]:
+    def _claim(self, captures: Sequence[Path], settings: Settings) -> _Content:
         """Return the content of the folder's file with these captures; writes nothing."""
         if self.path.exists() and not self.path.is_dir():
             raise SageError(f"--out {self.path} is a file. Name a folder.")
         mine = {name: getattr(settings, name) for name in ("preset", "steps", "downscale_factor")}
-        content = read_json(self.path / BENCHMARK_FILE)
-        if content is None:
+        if os.path.lexists(self.path / BENCHMARK_FILE):
+            content = self._content()
+        else:
             if self.path.is_dir() and any(not is_own(path) for path in self.path.iterdir()):
                 raise SageError(f"--out {self.path} is not empty and not a folder of sage-bench. Name another folder.")
-            content = {"settings": mine, "captures": {}, "comparisons": {}}
-        refuse_other_settings(f"--out {self.path} belongs to another benchmark", content["settings"], mine, tuple(mine))
+            content = _Content(mine, {}, {})
+        refuse_other_settings(f"--out {self.path} belongs to another benchmark", content.settings, mine, tuple(mine))
         for capture in captures:
-            refuse_other_capture(f"--out {self.path}", Path(content["captures"].get(capture.name, capture)), capture)
-            content["captures"][capture.name] = str(capture)
+            refuse_other_capture(f"--out {self.path}", Path(content.captures.get(capture.name, capture)), capture)
+            content.captures[capture.name] = str(capture)
         return content
 
     def comparison_key(self, capture: Path) -> str | None:
         """Return the fingerprint of the results in the capture's comparison; None if there is no comparison."""
-        return self._content()["comparisons"].get(capture.name)
+        return self._content().comparisons.get(capture.name)
 
     def keep_comparison_key(self, capture: Path, key: str) -> None:
         """Store the fingerprint of the results in the capture's comparison."""
         content = self._content()
-        content["comparisons"][capture.name] = key
+        content.comparisons[capture.name] = key
         self._write(content)
 
-    def _content(self) -> dict[str, Any]:
-        return read_json(self.path / BENCHMARK_FILE)
+    def _content(self) -> _Content:
+        return load_typed(_Content, self.path / BENCHMARK_FILE, SageError, "Name another folder as --out.")
 
-    def _write(self, content: dict[str, Any]) -> None:
-        write_json(self.path / BENCHMARK_FILE, content)
+    def _write(self, content: _Content) -> None:
+        write_json(self.path / BENCHMARK_FILE, asdict(content))
+
+
+@dataclass
+class _Content:
+    """Content of the folder's file."""
+
+    settings: dict[str, Any]
+    captures: dict[str, str]
+    """absolute folders by name"""
+    comparisons: dict[str, str]
+    """fingerprints of the results in the captures' comparisons"""
 
 
 def check_names(captures: Sequence[Path], option: str) -> None:

@@ -11,12 +11,13 @@ from typing import Any, TypeVar
 
 import torch
 
-from sage_ns.bench.rows import ROWS
+from sage_ns.bench.rows import ROWS, check_rows
 from sage_ns.errors import SageError
 from sage_ns.jobs.workplace import Device
 from sage_ns.plugin.methods import configured
 from sage_ns.plugin.trainer import SageTrainerConfig
-from sage_ns.system.files import read_json, write_json
+from sage_ns.system.files import write_json
+from sage_ns.system.typed_json import load_typed
 
 JOB_FILE = "job.json"
 
@@ -73,13 +74,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [plain(each) for each in value]
     return str(value) if isinstance(value, Path) else value
-
-
-def read_settings(kind: type[SomeSettings], content: Mapping[str, Any]) -> SomeSettings:
-    """Return settings from their JSON."""
-    values: dict[str, Any] = {name: tuple(each) if isinstance(each, list) else each for name, each in content.items()}
-    head_model = values.pop("head_model")
-    return kind(**values, head_model=None if head_model is None else Path(head_model))
 
 
 @dataclass(frozen=True)
@@ -150,13 +144,15 @@ class Job:
         """Read a job back.
 
         Raises:
-            SageError: ``folder`` contains no job.
+            SageError: ``folder`` contains no job, or a broken one; names the file and the field.
         """
-        content = read_json(folder / JOB_FILE)
-        if content is None:
-            raise SageError(f"{folder / JOB_FILE} is not a job of a benchmark; sage-bench writes and starts jobs.")
-        settings = read_settings(Settings, content.pop("settings"))
-        return cls(Path(content.pop("out")), Path(content.pop("capture")), settings=settings, **content)
+        path = folder / JOB_FILE
+        job = load_typed(cls, path, SageError, "It is not a job of a benchmark; sage-bench writes and starts jobs.")
+        try:
+            check_rows([job.row, job.trained_as])
+        except SageError as error:
+            raise SageError(f"{path}: {error}") from error
+        return job
 
 
 def config_of_training(

@@ -9,7 +9,9 @@ from statistics import fmean
 from typing import Any, Literal
 
 from sage_ns.bench.moments import hardest_moments
-from sage_ns.system.files import read_json, write_json
+from sage_ns.errors import SageError
+from sage_ns.system.files import write_json
+from sage_ns.system.typed_json import load_typed
 
 RESULT_FILE = "metrics.json"
 
@@ -85,10 +87,7 @@ class Result:
     @classmethod
     def load(cls, folder: Path) -> Result | None:
         """Read the result of a row's folder; None if it is missing or cannot be read."""
-        content = read_json(folder / RESULT_FILE)
         try:
-            for name in ("novel_view", "reenactment"):
-                content[name] = tuple(ImageFigures(**each) for each in content[name])
-            return cls(**content)
-        except (TypeError, KeyError):
+            return load_typed(cls, folder / RESULT_FILE, SageError)
+        except SageError:
             return None

@@ -6,22 +6,20 @@ of the face.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from sage_ns.avatar.field_surface import SurfaceMesh
 from sage_ns.errors import SageError
 from sage_ns.geometry.vertex_means import vertex_normals
-from sage_ns.system.array_fields import read_npz
+from sage_ns.system.array_fields import ArrayFields, read_npz
 
 _TRUTH = ("face", "timesteps", "triangles", "vertices")
+_FARTHEST = 1e3
+"""Largest coordinate of a true surface, metres."""
 
 
 @dataclass(frozen=True)
@@ -36,34 +34,38 @@ class Truth:
         """Read one moment of a truth file.
 
         Raises:
-            SageError: The file or one of its fields is missing, or the file does not contain the moment.
+            SageError: The file or one of its fields is missing or broken, or the file does not contain the moment;
+                names the file and the field.
         """
-        arrays = read_npz(path, SageError, _TRUTH)
-        _check_truth(path, arrays)
-        rows = np.flatnonzero(arrays["timesteps"] == timestep)
-        if len(rows) == 0:
-            known = ", ".join(map(str, arrays["timesteps"]))
+        read = _open(path)
+        timesteps = _timesteps(read)
+        if timestep not in timesteps:
+            known = ", ".join(map(str, timesteps))
             raise SageError(f"{path}: no timestep {timestep}; there are {known}. Give one of them as --timestep.")
-        vertices = torch.from_numpy(arrays["vertices"][rows[0]]).float()
-        triangles = torch.from_numpy(arrays["triangles"]).long()
-        return cls(plain_mesh(vertices, triangles), torch.from_numpy(arrays["face"]).bool())
+        vertices = read.floats("vertices", "num_timesteps num_vertices 3")
+        read.check_magnitude("vertices", vertices, _FARTHEST)
+        triangles = read.indices("triangles", "num_triangles 3", vertices.shape[1])
+        face = read.flags("face", "num_triangles")
+        if not bool(face.any()):
+            raise read.fail("face", "no triangle of the face", "at least one")
+        return cls(plain_mesh(vertices[timesteps.index(timestep)], triangles), face)
 
 
 def true_timesteps(path: Path) -> list[int]:
     """Return the timestep ids of a truth file.
 
     Raises:
-        SageError: The file or one of its fields is missing.
+        SageError: The file or one of its fields is missing or broken.
     """
-    arrays = read_npz(path, SageError, _TRUTH)
-    _check_truth(path, arrays)
-    return [int(timestep) for timestep in arrays["timesteps"]]
+    return _timesteps(_open(path))
 
 
-def _check_truth(path: Path, arrays: Mapping[str, Any]) -> None:
-    missing = [name for name in _TRUTH if name not in arrays]
-    if missing:
-        raise SageError(f"{path}: found no '{missing[0]}', expected {', '.join(_TRUTH[:-1])} and {_TRUTH[-1]}")
+def _open(path: Path) -> ArrayFields:
+    return ArrayFields(str(path), read_npz(path, SageError, _TRUTH), SageError, "Write the truth again.")
+
+
+def _timesteps(read: ArrayFields) -> list[int]:
+    return read.indices("timesteps", "num_timesteps").tolist()
 
 
 def plain_mesh(vertices: Float[Tensor, "num_vertices 3"], triangles: Tensor) -> SurfaceMesh:

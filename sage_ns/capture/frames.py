@@ -200,7 +200,7 @@ def _resolve_cy_origin(content: Mapping[str, Any], cy_origin: CyOrigin, path: Pa
         return cy_origin
     stated = content.get("cy_origin", "bottom")
     if stated not in ("top", "bottom"):
-        raise CaptureError(f'{path}: \'cy_origin\' is {stated!r}; expected "top" or "bottom".')
+        raise CaptureError(f'{path}: \'cy_origin\' is {shown(stated)}; expected "top" or "bottom".')
     return stated
 
 

@@ -8,6 +8,7 @@ every frame has its own camera. The tracker uses FLAME 2020 and metres.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -133,15 +134,15 @@ def _pictures(source: Path) -> tuple[list[_Picture], list[str]]:
     """Return all frames in the order of their ids, and notes. INSTA's files list frames in arbitrary order."""
     files: dict[SplitName, Path] = {"train": source / TRAIN, "test": source / TEST}
     notes = []
-    if not files["train"].is_file():
-        if not (source / ALL_FRAMES).is_file():
+    if not os.path.lexists(files["train"]):
+        if not os.path.lexists(source / ALL_FRAMES):
             raise CaptureError(
                 f"{source} is not an INSTA folder: found neither {TRAIN} nor {ALL_FRAMES}. Give the folder "
                 "that INSTA's generate.sh wrote."
             )
         files = {"train": source / ALL_FRAMES}
         notes.append(f"there is no {TRAIN}: all frames are used for training")
-    elif not files["test"].is_file():
+    elif not os.path.lexists(files["test"]):
         raise CaptureError(
             f"{source}: found {TRAIN}, but no {TEST}. Copy that file, too: training must leave its frames out."
         )

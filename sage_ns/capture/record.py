@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from sage_ns.capture.camera_checks import FARTHEST_POSITION
 from sage_ns.capture.splits import SplitName
 from sage_ns.errors import CaptureError
 from sage_ns.rig import FlameParams, HeadModel
@@ -23,6 +24,8 @@ from sage_ns.system.array_fields import ArrayFields
 _KEY = "record"
 _TENSORS = ("timesteps", "train_timesteps", "test_timesteps", "train_camera_centers", "background")
 _NUMBERS = ("canonical_row", "canonical_timestep", "downscale_factor")
+_LARGEST = {"motion": 1e4, "shape": 1e4, "static_offset": 1e3, "train_camera_centers": FARTHEST_POSITION}
+"""Largest magnitudes in a file: radians, metres and expression units far beyond those of any head."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,13 +139,19 @@ class CaptureRecord:
             FlameParamsError: the motion does not fit the head model.
         """
         read = ArrayFields("record of the capture", arrays, CaptureError)
-        motion = read.floats("motion", "num_timesteps num_coefficients")
+
+        def bounded(name: str, size: str) -> Float[Tensor, "..."]:
+            values = read.floats(name, size)
+            read.check_magnitude(name, values, _LARGEST[name])
+            return values
+
+        motion = bounded("motion", "num_timesteps num_coefficients")
         if len(motion) == 0:
             raise _fault("motion", "no timesteps", "at least one")
         params = replace(
             FlameParams.from_motion_vector(motion),
-            shape=read.floats("shape", "num_shape"),
-            static_offset=read.floats("static_offset", "num_vertices 3") if "static_offset" in read else None,
+            shape=bounded("shape", "num_shape"),
+            static_offset=bounded("static_offset", "num_vertices 3") if "static_offset" in read else None,
         )
         numbers = {name: int(read.indices(name, "")) for name in _NUMBERS}
         record = cls(
@@ -152,7 +161,7 @@ class CaptureRecord:
             canonical_row=numbers["canonical_row"],
             train_timesteps=read.indices("train_timesteps", "num_train_timesteps"),
             test_timesteps=read.indices("test_timesteps", "num_test_timesteps"),
-            train_camera_centers=read.floats("train_camera_centers", "num_train_images 3"),
+            train_camera_centers=bounded("train_camera_centers", "num_train_images 3"),
             background=read.floats("background", "3"),
             downscale_factor=numbers["downscale_factor"],
             split_source=cast(SplitName, split_source),
@@ -165,4 +174,4 @@ class CaptureRecord:
 
 
 def _fault(name: str, found: object, expected: str) -> CaptureError:
-    return CaptureError(f"record of the capture, '{name}': found {found}, expected {expected}.")
+    return CaptureError(f"record of the capture, '{name}': found {str(found)[:300]}, expected {expected}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,7 +56,7 @@ class BoundSplats:
 def find_flame_param(point_cloud: Path) -> Path | None:
     """Return the path of the parameters that GaussianAvatars writes beside a point cloud; None if there are none."""
     beside = point_cloud.with_name(FLAME_PARAM)
-    return beside if beside.is_file() else None
+    return beside if os.path.lexists(beside) else None
 
 
 def load_gaussian_avatar(

@@ -6,6 +6,7 @@ where the training cameras look at the head.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -109,7 +110,7 @@ class DrivingBank:
             FlameParamsError: A source does not fit the head model.
         """
         beside = [Path(data_dir) / name for name in BESIDE_CAPTURE]
-        chosen = list(sources) or [path for path in beside if path.exists()][:1]
+        chosen = list(sources) or [path for path in beside if os.path.lexists(path)][:1]
         canonical = capture.canonical()
         bank = cls.from_sources(chosen, canonical, model) if chosen else cls.generated(canonical, model, seed)
         bank.refuse_test_timesteps(capture, test_timesteps)

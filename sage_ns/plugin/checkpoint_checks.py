@@ -106,18 +106,27 @@ def check_optimizer(state: Any, optimizer: torch.optim.Optimizer, source: str, e
         SageError: of the given class; names the file, the entry, what was found and what was expected.
     """
     parameters = [each for group in optimizer.param_groups for each in group["params"]]
-    groups = state.get("param_groups") if isinstance(state, dict) else None
-    per_parameter = state.get("state") if isinstance(state, dict) else None
-    if not isinstance(groups, list) or not isinstance(per_parameter, dict):
+    groups: Any = state.get("param_groups") if isinstance(state, dict) else None
+    per_parameter: Any = state.get("state") if isinstance(state, dict) else None
+    if not _are_dicts(groups) or not isinstance(per_parameter, dict) or not _are_dicts(list(per_parameter.values())):
         raise error(f"{source}: found no 'state' and 'param_groups', expected the state of an optimiser.")
-    indices = [index for group in groups for index in group.get("params", ())]
+    listed = [group.get("params") for group in groups]
+    indices = [index for each in listed if isinstance(each, list) for index in each]
     if indices != list(range(len(parameters))) or not set(per_parameter) <= set(indices):
-        raise error(f"{source}: found parameters {indices}, expected 0 to {len(parameters) - 1}.")
+        raise error(f"{source}: found parameters {str(indices)[:200]}, expected 0 to {len(parameters) - 1}.")
+    for stored, ours in zip(groups, optimizer.param_groups, strict=False):
+        for name, value in ours.items():
+            if isinstance(value, (bool, int, float)) and not isinstance(stored.get(name), (bool, int, float)):
+                raise error(f"{source}: '{name}': found {str(stored.get(name))[:80]}, expected a number.")
     for index, values in per_parameter.items():
         for name, value in values.items():
             wanted = torch.Size([]) if name == "step" else parameters[index].shape
             if isinstance(value, Tensor) and value.shape != wanted:
                 raise error(f"{source}: '{name}': found shape {list(value.shape)}, expected {list(wanted)}.")
+
+
+def _are_dicts(values: Any) -> bool:
+    return isinstance(values, list) and all(isinstance(each, dict) for each in values)
 
 
 def _check_archive(path: Path) -> None:

@@ -22,6 +22,7 @@ from sage_ns.plugin.checkpoint_checks import check_pipeline
 from sage_ns.plugin.checkpoints import Checkpoint, CheckpointError, load_checkpoint, newest_checkpoint
 from sage_ns.plugin.datamanager import CaptureDatamanager
 from sage_ns.plugin.model import RAW_TERMS, TERMS_WEIGHT, SageModel
+from sage_ns.plugin.trust import note_whom_to_trust
 from sage_ns.system.progress import tracked
 from sage_ns.training.config import SelfSuperviseConfig
 from sage_ns.training.phases import Ingredients, build_schedule
@@ -60,6 +61,7 @@ class SagePipeline(VanillaPipeline):
     ) -> None:
         torch.nn.Module.__init__(self)
         if test_mode != "val":
+            note_whom_to_trust()
             _check_newest_checkpoint(config.datamanager)
         put_ffmpeg_on_path()
         self.config = config

@@ -7,6 +7,7 @@ builds only the config classes in :data:`_CLASSES`, names of the types in :data:
 from __future__ import annotations
 
 from dataclasses import MISSING, fields, is_dataclass
+from math import isfinite
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -219,10 +220,14 @@ def _fits(value: Any, hint: Any) -> bool:
         return isinstance(value, tuple) and len(value) == len(each) and all(map(_fits, value, each))
     kind = origin or hint
     if kind is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and not _is_endless(value)
     if kind is int:
         return isinstance(value, int) and not isinstance(value, bool)
     return isinstance(value, kind) if isinstance(kind, type) else True
+
+
+def _is_endless(value: float) -> bool:
+    return isinstance(value, float) and not isfinite(value)
 
 
 def _described(hint: Any) -> str:

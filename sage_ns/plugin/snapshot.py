@@ -19,7 +19,7 @@ from nerfstudio.data.scene_box import SceneBox
 from PIL import Image
 from torch import Tensor
 
-from sage_ns.capture.frames import camera_to_world
+from sage_ns.capture.camera_checks import FARTHEST_POSITION, camera_to_world
 from sage_ns.capture.record import CaptureRecord
 from sage_ns.errors import CaptureError, FlameParamsError
 from sage_ns.rig import load_head_model, save_head_model
@@ -145,6 +145,7 @@ def _cameras(read: ArrayFields, split: str, num: int) -> Cameras:
     metadata = {name: read.indices(f"{split}/metadata/{name}", f"{num} 1") for name in ("timestep", "camera_index")}
     num_coefficients = read.floats("motion", "num_timesteps num_coefficients").shape[1]
     metadata["motion"] = read.floats(f"{split}/metadata/motion", f"{num} {num_coefficients}")
+    read.check_magnitude(f"{split}/metadata/motion", metadata["motion"], 1e4)
     return Cameras(
         camera_to_worlds=poses, **numbers, **sizes, camera_type=CameraType.PERSPECTIVE, metadata=metadata
     )  # fmt: skip
@@ -158,6 +159,7 @@ def _thumbnails(read: ArrayFields) -> dict[str, UInt8[np.ndarray, "64 128 3"]]:
 
 def _scene_box(read: ArrayFields, split: str) -> Float[Tensor, "2 3"]:
     box = read.floats(f"{split}/scene_box", "2 3")
+    read.check_magnitude(f"{split}/scene_box", box, FARTHEST_POSITION)
     if not bool((box[0] < box[1]).all()):
         raise read.fail(f"{split}/scene_box", str(box.tolist()), "a lower corner, then an upper one")
     return box

@@ -202,7 +202,8 @@ def find_head_model(explicit: Path | str | None = None, capture_dir: Path | str 
     folders = [] if capture_dir is None else [Path(capture_dir), Path(capture_dir).resolve().parent]
     for folder in folders:
         for name in _FILE_NAMES:
-            if (folder / name).is_file():
+            if os.path.lexists(folder / name):  # what has the name but is no file must not select another one
+                check_regular(folder / name, HeadModelError, _GET_FLAME)
                 return folder / name
     from_environment = os.environ.get(HEAD_MODEL_VARIABLE)
     if from_environment:
@@ -290,6 +291,6 @@ def _read_regions(read: ArrayFields) -> Regions:
 
 def _masks_beside(path: Path) -> Path | None:
     for name in (f"{path.stem}_masks.pkl", "FLAME_masks.pkl"):
-        if (path.parent / name).is_file():
+        if os.path.lexists(path.parent / name):  # what has the name but is no file is refused when it is read
             return path.parent / name
     return None

@@ -20,6 +20,9 @@ from sage_ns.system.npz_reader import MAX_ARRAY_BYTES
 from sage_ns.system.npz_reader import read_npz as read_npz
 from sage_ns.system.user_files import in_bytes
 
+_LONGEST = 300
+"""Characters of what was found in a message."""
+
 
 class ArrayFields:
     """Named arrays from one file, read with checks.
@@ -60,6 +63,16 @@ class ArrayFields:
             where = tuple(int(i) for i in np.argwhere(~finite)[0])
             raise self.fail(key, f"{(~finite).sum()} non-finite values, the first at index {where}", "finite numbers")
         return torch.from_numpy(array.copy())
+
+    def check_magnitude(self, key: str, values: Tensor, largest: float) -> None:
+        """Refuse finite numbers that are too large to compute with.
+
+        Raises:
+            SageError: Of the class given at construction; a number is outside -largest..largest.
+        """
+        found = float(values.abs().max()) if values.numel() else 0.0
+        if found > largest:
+            raise self.fail(key, f"numbers up to {found:.3g}", f"numbers in -{largest:g}..{largest:g}")
 
     def indices(self, key: str, shape: str, limit: int | None = None) -> Int64[Tensor, "..."]:
         """Return a field as an int64 array whose entries are all in [0, limit).
@@ -132,7 +145,8 @@ class ArrayFields:
         return tuple(line for line in text.split("\n") if line)
 
     def fail(self, key: str, found: str, expected: str) -> SageError:
-        """Return the error to raise about one field."""
+        """Return the error to raise about one field; a long list of what was found is cut."""
+        found = found if len(found) <= _LONGEST else f"{found[:_LONGEST]} ..."
         return self.error(f"{self.source}: '{key}': found {found}, expected {expected}. {self.hint}".rstrip())
 
     def _array(self, key: str, shape: str) -> np.ndarray:

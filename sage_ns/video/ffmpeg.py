@@ -15,6 +15,9 @@ from sage_ns.system.cache import cache_dir
 from sage_ns.system.leftovers import unfinished_name
 from sage_ns.system.user_files import check_regular
 
+ONLY_FILES = ("-protocol_whitelist", "file")
+"""Options before an input: a playlist under the name of a video could make ffmpeg read from the network."""
+
 
 class VideoError(SageError):
     """A video, its sound or a source of pictures cannot be read or written."""
@@ -79,7 +82,7 @@ def inspect_media(path: Path) -> MediaFile:
         VideoError: the file is missing, or contains neither pictures nor sound.
     """
     check_regular(path, VideoError)
-    described = _run("-i", str(path))
+    described = _run(*ONLY_FILES, "-i", str(path))
     sound = re.search(r"^\s+Stream #.*: Audio: ", described, re.MULTILINE) is not None
     pictures = re.search(r"^\s+Stream #.*: Video: .*?([\d.]+) fps", described, re.MULTILINE)
     if not sound and pictures is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from sage_ns.capture.images import load_image
 from sage_ns.capture.layout import ALL_FRAMES, TEST, TRAIN, TRAIN_MULTIFRAME, VAL
 from sage_ns.capture.paths import IMAGE_SUFFIXES
 from sage_ns.errors import CaptureError
-from sage_ns.video.ffmpeg import VideoError, inspect_media
+from sage_ns.video.ffmpeg import ONLY_FILES, VideoError, inspect_media
 
 _FILMS = (".mp4", ".mov", ".mkv", ".webm", ".avi")
 _SOUNDS = (".wav", ".mp3", ".m4a", ".flac", ".ogg")
@@ -142,7 +143,7 @@ def _pictures(folder: Path, camera_index: int | None) -> list[Frame]:
     """Return the frames of one camera whose picture files exist, in the order of time."""
     by_camera: dict[int, dict[int, Frame]] = {}
     for name in (ALL_FRAMES, TRAIN_MULTIFRAME, TRAIN, VAL, TEST):
-        if (folder / name).is_file():
+        if os.path.lexists(folder / name):
             for frame in read_frames(folder / name):
                 if frame.image_path.is_file():
                     by_camera.setdefault(frame.camera_index, {}).setdefault(frame.timestep, frame)
@@ -159,9 +160,18 @@ def _pictures(folder: Path, camera_index: int | None) -> list[Frame]:
 
 
 def _read_film(path: Path) -> Iterator[np.ndarray]:
+    """Yield the pictures of a video.
+
+    Raises:
+        VideoError: ffmpeg cannot decode it; names the file.
+    """
     import imageio_ffmpeg
 
-    frames = imageio_ffmpeg.read_frames(str(path), pix_fmt="rgb24")
-    size = next(frames)["size"]  # type: ignore[index]
-    for data in frames:
-        yield np.frombuffer(data, dtype=np.uint8).reshape(size[1], size[0], 3)  # type: ignore[arg-type]
+    frames = imageio_ffmpeg.read_frames(str(path), pix_fmt="rgb24", input_params=list(ONLY_FILES))
+    try:
+        size = next(frames)["size"]  # type: ignore[index]
+        for data in frames:
+            yield np.frombuffer(data, dtype=np.uint8).reshape(size[1], size[0], 3)  # type: ignore[arg-type]
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:  # what imageio-ffmpeg raises
+        reason = " ".join(str(error).split())[-200:]
+        raise VideoError(f"{path}: the pictures of this video cannot be decoded ({reason}). Copy it again.") from error

@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from sage_ns.system.files import refuse_unwritable, whole_file, whole_folder
-from sage_ns.video.ffmpeg import VideoError, ffmpeg_program, has_encoder
+from sage_ns.video.ffmpeg import ONLY_FILES, VideoError, ffmpeg_program, has_encoder
 
 _PNG_NAME = re.compile(r"\d{5,}\.png")
 
@@ -219,6 +219,6 @@ def _command(path: Path, unfinished: Path, shape: tuple[int, ...], fps: float, s
     command += ["-f", "rawvideo", "-pix_fmt", "rgba" if channels == 4 else "rgb24"]
     command += ["-s", f"{width}x{height}", "-r", f"{fps:.6f}", "-i", "-"]
     if sound is not None and form.sound:
-        command += ["-ss", f"{sound.start:.6f}", "-t", f"{sound.seconds:.6f}", "-i", str(sound.path)]
+        command += ["-ss", f"{sound.start:.6f}", "-t", f"{sound.seconds:.6f}", *ONLY_FILES, "-i", str(sound.path)]
         command += ["-map", "0:v:0", "-map", "1:a:0", *form.sound]
     return [*command, "-c:v", form.encoder, *form.arguments, str(unfinished)]

@@ -121,5 +121,5 @@ def test_truth_files(tmp_path: Path) -> None:
         Truth.load(tmp_path / "none.npz", 3)
     del fields["face"]
     np.savez(path, **fields)  # type: ignore[arg-type]
-    with pytest.raises(SageError, match="no 'face'"):
+    with pytest.raises(SageError, match="'face': found nothing"):
         Truth.load(path, 3)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from unittest import mock
 
@@ -38,3 +40,20 @@ def run_program(command: str, *arguments: object, cwd: Path, output: Path) -> tu
     """Runs the console script to its end; returns its exit code and what it printed."""
     code = start_program(command, *arguments, cwd=cwd, output=output).wait(timeout=PATIENCE)
     return code, output.read_text()
+
+
+def run_killed(main: str, arguments: Iterable[object], out: Path, moment: str, count: int) -> None:
+    """Runs a command in a process of its own that kills itself (SIGKILL) at a moment; see `tests.integration.killed`.
+
+    Args:
+        main: "ns-train", or the function to call as package.module:name.
+        out: folder that the command writes into.
+        moment: "step", "checkpoint" or "file".
+        count: which of these moments, from 1.
+    """
+    command = [sys.executable, "-m", "tests.integration.killed", str(out), moment, str(count), main]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "COLUMNS": "200", "NO_COLOR": "1"}
+    done = subprocess.run(
+        [*command, *map(str, arguments)], env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    assert done.returncode == -signal.SIGKILL, f"{moment} {count}: {done.returncode}\n{done.stdout}\n{done.stderr}"

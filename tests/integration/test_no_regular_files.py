@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from sage_ns.capture.frames import read_frames
 from sage_ns.capture.images import load_image
 from sage_ns.capture.tracker_checkpoints import load_tracker_checkpoints
 from sage_ns.errors import SageError
+from sage_ns.exchange.gaussian_avatars_import import find_flame_param
 from sage_ns.exchange.ply import read_ply
 from sage_ns.field.pretraining import _read as read_cached_field
 from sage_ns.field.sdf import SignedDistanceField
@@ -29,6 +31,9 @@ from sage_ns.rig.head_model import load_masks
 from sage_ns.video.camera_paths import read_camera_path
 from sage_ns.video.ffmpeg import inspect_media
 from sage_ns.video.footage import PictureFootage
+from tests.rig.flame_pickles import flame_contents
+from tests.tiny import tiny_head_model
+from tests.tiny_capture import write_tiny_capture
 
 
 def masks_of_a_picture(path: Path) -> None:
@@ -105,6 +110,38 @@ def test_readers_name_a_damaged_file(reader: str, damage: str, tmp_path: Path) -
     path.write_bytes(DAMAGES[damage])
     with pytest.raises(SageError, match=r"given\.npz"):
         READERS[reader](path)
+
+
+BESIDE: dict[str, tuple[str, Callable[[Path], Any]]] = {
+    "head model of a capture": ("head_model.npz", lambda folder: find_head_model(None, folder)),
+    "masks of a head model": ("flame_masks.pkl", lambda folder: load_head_model(flame(folder / "flame.pkl"))),
+    "transforms of a driver": ("transforms_test.json", load_motion),
+    "parameters of splats": ("flame_param.npz", lambda folder: FlameParams.load(beside(folder / "point_cloud.ply"))),
+}
+"""Files that readers look for beside what the user gives; what is there but is no file must not be passed over."""
+
+
+def beside(splats: Path) -> Path:
+    found = find_flame_param(splats)
+    assert found is not None
+    return found
+
+
+def flame(path: Path) -> Path:
+    path.write_bytes(pickle.dumps(flame_contents(tiny_head_model())))
+    return path
+
+
+@pytest.mark.parametrize("kind", [kind for kind in NO_FILES if kind != "missing"])
+@pytest.mark.parametrize("what", BESIDE)
+def test_what_lies_beside_and_is_no_file_is_not_passed_over(what: str, kind: str, tmp_path: Path) -> None:
+    name, read = BESIDE[what]
+    make, message = NO_FILES[kind]
+    if what == "transforms of a driver":
+        (write_tiny_capture(tmp_path) / name).unlink()
+    make(tmp_path / name)
+    with pytest.raises(SageError, match=rf"{name}:? ?{message}"):
+        read(tmp_path)
 
 
 @pytest.mark.parametrize("kind", NO_FILES)

@@ -172,6 +172,12 @@ def test_states_of_optimizers_must_fit() -> None:
         change()
         with pytest.raises(CheckpointError, match=message):
             check_optimizer(state, optimizer, "a.ckpt", CheckpointError)
+    for broken in ({"state": {}, "param_groups": [3]}, {"state": {0: 3}, "param_groups": []}, {"state": 3}, 3):
+        with pytest.raises(CheckpointError, match="expected the state of an optimiser"):
+            check_optimizer(broken, optimizer, "a.ckpt", CheckpointError)
+    group = {**optimizer.state_dict()["param_groups"][0], "lr": "fast"}
+    with pytest.raises(CheckpointError, match=r"a\.ckpt: 'lr': found fast, expected a number"):
+        check_optimizer({"state": {}, "param_groups": [group]}, optimizer, "a.ckpt", CheckpointError)
     with pytest.raises(CheckpointError, match=r"found parameters \[\]"):
         check_optimizer({"state": {}, "param_groups": [{"params": []}]}, optimizer, "a.ckpt", CheckpointError)
 

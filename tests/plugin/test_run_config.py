@@ -89,6 +89,8 @@ def test_no_payload_runs(text: str, field: str, payload: str, tmp_path: Path) ->
     [
         ("num_rays: 192", "num_rays: many", "'num_rays': found 'many', expected int or null"),
         ("num_rays: 192", "num_rays: 1.5", "'num_rays': found 1.5"),
+        ("wrinkles: 0.1", "wrinkles: .inf", "'wrinkles': found inf, expected float"),
+        ("wrinkles: 0.1", "wrinkles: .nan", "'wrinkles': found nan, expected float"),
         ("sh_degree: 1", "sh_degrees: 1", "SageModelConfig has no field 'sh_degrees'"),
         ("sh_degree: 1", "sh_degree: [", "not a readable config"),
         ("preset: small", "preset: enormous", "'preset': found 'enormous'"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import wave
 from pathlib import Path
 
@@ -98,6 +99,32 @@ def test_paths_without_footage_are_refused(tmp_path: Path) -> None:
         find_footage(clip(tmp_path), range(3))
     with pytest.raises(VideoError, match=r"silence\.wav: no pictures in this file"):
         given_footage(write_silence(tmp_path / "silence.wav"), 3)
+
+
+def test_a_film_whose_pictures_are_damaged_is_refused_by_name(tmp_path: Path) -> None:
+    write_film(tmp_path / "film.mp4")
+    content = (tmp_path / "film.mp4").read_bytes()
+    media = content.index(b"mdat") + 4
+    broken = tmp_path / "broken.mp4"
+    index = content.index(b"moov")
+    # The index is whole, and there is noise where the pictures were.
+    end = index - 4 if index > media else len(content)
+    broken.write_bytes(content[:media] + bytes(range(256)) * ((end - media) // 256 + 1))
+    broken.write_bytes(broken.read_bytes()[:end] + content[end:])
+    with pytest.raises(VideoError, match=r"broken\.mp4"):
+        given_footage(broken, 10).at(9, 0.5)
+
+
+def test_a_playlist_reads_nothing_from_the_network(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(1.0)
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/part.ts"
+        path = tmp_path / "film.mp4"
+        path.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\n{address}\n#EXT-X-ENDLIST\n")
+        with pytest.raises(VideoError, match=r"film\.mp4"):
+            given_footage(path, 3)
+        with pytest.raises(TimeoutError):
+            server.accept()
 
 
 def test_sound_of_a_clip_comes_from_its_wav_or_its_film(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,7 @@ class NpzSequence(MotionReader):
 
     def recognises(self, path: Path) -> bool:
         """Return whether the file has fields of FLAME's motion, or the folder has GaussianAvatars' file."""
-        return (path / _INSIDE).is_file() if path.is_dir() else may_hold_motion(path)
+        return os.path.lexists(path / _INSIDE) if path.is_dir() else may_hold_motion(path)
 
     def read(self, path: Path, split: MotionSplit) -> Motion:
         """Read the file. A file without `sequences` is one sequence."""

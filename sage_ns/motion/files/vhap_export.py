@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,7 +30,7 @@ class VhapExport(MotionReader):
         """Return whether the folder contains transforms files."""
         from sage_ns.capture.layout import TRANSFORMS
 
-        return any((path / name).is_file() for name in TRANSFORMS)
+        return any(os.path.lexists(path / name) for name in TRANSFORMS)
 
     def read(self, path: Path, split: MotionSplit) -> Motion:
         """Read the parameter file of every moment; for "train", leave out moments that only the test split lists."""
@@ -50,7 +51,7 @@ def _listed(folder: Path, names: Sequence[str]) -> dict[int, Path]:
 
     moments: dict[int, Path] = {}
     for name in names:
-        if (folder / name).is_file():
+        if os.path.lexists(folder / name):
             for position, entry in enumerate(frame_entries(read_json(folder / name), folder / name)):
                 timestep, path = moment_of(entry, f"{folder / name}, frame {position}", folder.resolve())
                 moments.setdefault(timestep, path)
