@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sage_ns.bench.job import JOB_FILE, RUN_NAME, Settings, config_of_training, plain, read_settings
-from sage_ns.errors import SageError
+from sage_ns.bench.job import JOB_FILE, RUN_NAME, Settings, config_of_training, plain, read_job
 from sage_ns.plugin.trainer import SageTrainerConfig
 from sage_ns.system.files import read_json, write_json
 
@@ -68,11 +67,7 @@ class CaptureJob:
         Raises:
             SageError: ``folder`` contains no job.
         """
-        content = read_json(folder / JOB_FILE)
-        if content is None:
-            raise SageError(f"{folder / JOB_FILE} is not a job of a batch; sage-batch writes and starts jobs.")
-        settings = read_settings(BatchSettings, content.pop("settings"))
-        return cls(Path(content.pop("out")), Path(content.pop("capture")), settings, **content)
+        return cls(**read_job(folder, BatchSettings, "sage-batch"))
 
     def result(self) -> Mapping[str, Any] | None:
         """Return the result of an earlier run with the same inputs, whose files are still there; None without one."""

@@ -75,13 +75,6 @@ def plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def read_settings(kind: type[SomeSettings], content: Mapping[str, Any]) -> SomeSettings:
-    """Return settings from their JSON."""
-    values: dict[str, Any] = {name: tuple(each) if isinstance(each, list) else each for name, each in content.items()}
-    head_model = values.pop("head_model")
-    return kind(**values, head_model=None if head_model is None else Path(head_model))
-
-
 @dataclass(frozen=True)
 class Job:
     """One row of one capture with one seed. Paths are absolute."""
@@ -152,11 +145,27 @@ class Job:
         Raises:
             SageError: ``folder`` contains no job.
         """
-        content = read_json(folder / JOB_FILE)
-        if content is None:
-            raise SageError(f"{folder / JOB_FILE} is not a job of a benchmark; sage-bench writes and starts jobs.")
-        settings = read_settings(Settings, content.pop("settings"))
-        return cls(Path(content.pop("out")), Path(content.pop("capture")), settings=settings, **content)
+        return cls(**read_job(folder, Settings, "sage-bench"))
+
+
+def read_job(folder: Path, kind: type[Settings], command: str) -> dict[str, Any]:
+    """Return the fields of a job from its folder, with paths and settings of the given kind.
+
+    Args:
+        folder: folder with a ``job.json``.
+        kind: class of the settings.
+        command: command that writes such jobs, for the message.
+
+    Raises:
+        SageError: ``folder`` contains no job.
+    """
+    content = read_json(folder / JOB_FILE)
+    if content is None:
+        raise SageError(f"{folder / JOB_FILE} is not a job of {command}, which writes and starts jobs.")
+    values = {name: tuple(each) if isinstance(each, list) else each for name, each in content["settings"].items()}
+    head_model = values.pop("head_model")
+    settings = kind(**values, head_model=None if head_model is None else Path(head_model))
+    return {**content, "out": Path(content["out"]), "capture": Path(content["capture"]), "settings": settings}
 
 
 def config_of_training(
