@@ -9,6 +9,7 @@ import pytest
 
 import sage_ns
 from sage_ns.cli.batch import main
+from tests.cli.refusals import assert_refused, output_of_broken_jobs, refuse
 from tests.tiny_capture import write_tiny_capture
 
 COMMON = ["--steps", "3", "--preset", "small"]
@@ -22,10 +23,6 @@ def captures(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_tiny_capture(folder / name, width=24, height=32)
     next((folder / "bad" / "images").iterdir()).unlink()
     return folder
-
-
-def refuse(*_: object, **__: object) -> None:
-    raise AssertionError("a capture was trained")
 
 
 def test_two_good_captures_and_a_bad_one(
@@ -70,17 +67,10 @@ def test_two_good_captures_and_a_bad_one(
 
 
 def test_a_job_that_fails_is_reported_and_the_next_one_runs(
-    captures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    captures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    program = tmp_path / "python"
-    program.write_text("#!/bin/sh\necho something is broken\nexit 3\n")
-    program.chmod(0o755)
-    monkeypatch.setattr("sage_ns.jobs.process.sys.executable", str(program))
-    with pytest.raises(SystemExit) as stopped:
-        main([str(captures / "good"), str(captures / "other"), "--output", str(tmp_path / "out"), *COMMON])
-    printed = capsys.readouterr().out
-    assert stopped.value.code == 1 and printed.count("failed (exit code 3)") == 2
-    assert printed.count("something is broken") == 2
+    arguments = [str(captures / "good"), str(captures / "other"), "--output", str(tmp_path / "out"), *COMMON]
+    assert output_of_broken_jobs(main, arguments, tmp_path, capsys).count("failed (exit code 3)") == 2
     report = json.loads((tmp_path / "out" / "batch.json").read_text())["captures"]
     assert [each["reason"] for each in report.values()] == ["exit code 3", "exit code 3"]
 
@@ -107,16 +97,9 @@ def test_bad_options_are_refused_before_anything_is_done(
     message: str,
     captures: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("sage_ns.jobs.workplace.ThisMachine.start", refuse)
     given = [each.format(good=captures / "good") for each in arguments]
     if "--output" not in given:
         given += ["--output", str(tmp_path / "out")]
-    before = sorted(captures.rglob("*"))
-    with pytest.raises(SystemExit) as stopped:
-        main(given)
-    assert stopped.value.code == 1
-    assert message in " ".join(capsys.readouterr().out.split())
-    assert not (tmp_path / "out").exists() and sorted(captures.rglob("*")) == before
+    assert_refused(main, given, message, captures, tmp_path / "out", capsys)

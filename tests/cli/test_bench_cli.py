@@ -10,16 +10,13 @@ import pytest
 from PIL import Image
 
 from sage_ns.cli.bench import main
+from tests.cli.refusals import assert_refused, output_of_broken_jobs, refuse
 from tests.tiny_capture import write_tiny_capture
 
 
 @pytest.fixture(scope="module")
 def capture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_capture(tmp_path_factory.mktemp("bench") / "head", width=24, height=32)
-
-
-def refuse(*_: object, **__: object) -> None:
-    raise AssertionError("a row was run")
 
 
 def test_two_rows_then_nothing_left_to_do(
@@ -76,18 +73,10 @@ def test_two_rows_then_nothing_left_to_do(
     assert "already has a capture 'head'" in capsys.readouterr().out
 
 
-def test_a_row_that_fails_is_reported(
-    capture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    program = tmp_path / "python"
-    program.write_text("#!/bin/sh\necho something is broken\nexit 3\n")
-    program.chmod(0o755)
-    monkeypatch.setattr("sage_ns.jobs.process.sys.executable", str(program))
-    with pytest.raises(SystemExit) as stopped:
-        main([str(capture), "--out", str(tmp_path / "out"), "--rows", "surfels-single", "surfels-multi"])
-    assert stopped.value.code == 1
-    printed = capsys.readouterr().out
-    assert printed.count("failed (exit code 3)") == 2 and "something is broken" in printed
+def test_a_row_that_fails_is_reported(capture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = ["--rows", "surfels-single", "surfels-multi"]
+    printed = output_of_broken_jobs(main, [str(capture), "--out", str(tmp_path / "out"), *rows], tmp_path, capsys)
+    assert printed.count("failed (exit code 3)") == 2
     assert "surfels-single (head, seed 42), surfels-multi (head, seed 42)" in printed
 
 
@@ -117,16 +106,9 @@ def test_bad_input_is_refused_before_anything_is_done(
     message: str,
     capture: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("sage_ns.jobs.workplace.ThisMachine.start", refuse)
     given = [each.format(tmp=tmp_path, capture=capture) for each in arguments]
     if "--out" not in given:
         given += ["--out", str(tmp_path / "out")]
-    before = sorted(capture.rglob("*"))
-    with pytest.raises(SystemExit) as stopped:
-        main(given)
-    assert stopped.value.code == 1
-    assert message in " ".join(capsys.readouterr().out.split())
-    assert not (tmp_path / "out").exists() and sorted(capture.rglob("*")) == before
+    assert_refused(main, given, message, capture, tmp_path / "out", capsys)
