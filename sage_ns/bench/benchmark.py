@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -183,7 +183,9 @@ def _earlier_results(
         folders = [path.parent for path in (out / capture.name).glob(f"*/seed-[0-9]*/{RESULT_FILE}")]
         rows = in_order(name for folder in folders if is_row(name := folder.parent.name))
         seeds = sorted({int(folder.name.removeprefix("seed-")) for folder in folders})
-        earlier += planner.plan([capture], rows, seeds) if rows else []
+        for row in rows:
+            with suppress(SageError):  # the capture has changed and no longer has the moments or cameras of this row
+                earlier += planner.plan([capture], [row], seeds)
     now = {job.folder for job in requested}
     found = [(job, finished(job)) for job in earlier if job.folder not in now]
     return [(job, result) for job, result in found if result is not None]
