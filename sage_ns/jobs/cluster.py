@@ -20,7 +20,7 @@ from sage_ns.system.files import temporary_folder
 
 NONE, AUTO, LOCAL = "none", "auto", "local"
 _SLOW = "rfc3987_syntax"
-_INSTALL = "pip install 'sage_ns[cluster]'"
+_INSTALL = "pip install '.[cluster]'"
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",  # Ray would report its use to its makers
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -55,7 +55,7 @@ def open_workplace(cluster: str, cores: int | None, console: Console) -> Iterato
     # Before Ray is loaded, which takes seconds.
     parts = _parts_of(address) if address not in (LOCAL, AUTO) else None
     if importlib.util.find_spec("ray") is None:
-        raise SageError(f"--cluster needs Ray, which is not installed. Run: {_INSTALL}")
+        raise SageError(f"--cluster needs Ray, which is not installed. Run in the clone of sage_ns: {_INSTALL}")
     if parts is not None:
         _check_listens(address, *parts)
     from sage_ns.jobs.ray_cluster import RayCluster

@@ -27,7 +27,7 @@ def test_none_is_this_machine_and_needs_no_ray(monkeypatch: pytest.MonkeyPatch) 
 
 def test_without_ray_the_message_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    message = r"--cluster needs Ray, which is not installed. Run: pip install 'sage_ns\[cluster\]'"
+    message = r"--cluster needs Ray, which is not installed. Run in the clone of sage_ns: pip install '.\[cluster\]'"
     for cluster in ("auto", "head:6379"):
         with pytest.raises(SageError, match=message), open_workplace(cluster, None, CONSOLE):
             raise AssertionError
