@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from math import isfinite
 from pathlib import Path
 from statistics import fmean
+from types import NoneType
 from typing import Any, Literal
 
 from sage_ns.bench.moments import hardest_moments
@@ -88,6 +90,19 @@ class Result:
     def load(cls, folder: Path) -> Result | None:
         """Read the result of a row's folder; None if it is missing or cannot be read."""
         try:
-            return load_typed(cls, folder / RESULT_FILE, SageError)
+            found = load_typed(cls, folder / RESULT_FILE, SageError)
         except SageError:
             return None
+        return found if _is_known_origin(found.made_by) else None
+
+
+_ORIGIN: Mapping[str, Any] = {
+    **dict.fromkeys(("version", "date", "processor"), str),
+    **{"commit": (str, NoneType), "gpu": (str, NoneType), "cores": int},
+}
+"""Types of the entries of `made_by` that the tables state."""
+
+
+def _is_known_origin(made_by: Mapping[str, Any]) -> bool:
+    known = all(name in made_by and isinstance(made_by[name], kind) for name, kind in _ORIGIN.items())
+    return known and all(not isinstance(each, float) or isfinite(each) for each in made_by.values())

@@ -50,7 +50,11 @@ class _Process:
             stderr=subprocess.DEVNULL,
         )
         self._pending = b""
-        self.cases: list[tuple[str, str]] = [(name, label) for name, label in self._answer(_START_SECONDS)]
+        try:
+            offered = self._answer(_START_SECONDS)
+        except EOFError:
+            raise RuntimeError("the corpus cannot be made: python -m tests.corpus.cases '' --quick says why") from None
+        self.cases: list[tuple[str, str]] = [(name, label) for name, label in offered]
 
     def run(self, index: int) -> str | None:
         """Return the fault of a case.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +99,9 @@ def test_results_and_jobs_come_back(tmp_path: Path) -> None:
     made = result("surfels-single", 30.0)
     made.save(tmp_path)
     assert Result.load(tmp_path) == made
+    for origin in ({**made.made_by, "gpu": float("nan")}, {"version": "1"}, {**made.made_by, "cores": "two"}):
+        replace(made, made_by=origin).save(tmp_path)
+        assert Result.load(tmp_path) is None
     job = Job(tmp_path, tmp_path / "head", "sage", 3, Settings("small", 4, 2, tmp_path / "h.npz"), "sage", "a", "b")
     job.save()
     assert Job.load(job.folder) == job
