@@ -62,7 +62,7 @@ class Batch:
         from sage_ns.batch.batch import run_batch
         from sage_ns.batch.job import BatchSettings
         from sage_ns.batch.report import TABLE_FILE, sheet_of
-        from sage_ns.bench.table import as_rich
+        from sage_ns.bench.sheet import as_rich
         from sage_ns.jobs.cluster import open_workplace
 
         if self.seed < 0:

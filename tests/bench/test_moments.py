@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -22,7 +23,7 @@ def ruler(head: HeadModel) -> MomentRuler:
     return MomentRuler(PersonalRig(head, FlameParams.neutral(head)))
 
 
-def vector(head: HeadModel, jaw: float = 0.0, expression: float = 0.0, **changes: Tensor) -> Tensor:
+def vector(head: HeadModel, jaw: float = 0.0, expression: float = 0.0, **changes: Any) -> Tensor:
     neutral = FlameParams.neutral(head)
     expr = torch.zeros_like(neutral.expr)
     expr[0, 0] = expression

@@ -177,6 +177,8 @@ def _spoilt_number(value: Any) -> Callable[[dict[str, Any], str, Random], None]:
 
 def _lost_entry(holder: dict[str, Any], key: str, random: Random) -> None:
     inner = holder[key]
-    if isinstance(inner, (list, str)) and inner:
+    if isinstance(inner, list) and inner:
+        del inner[random.randrange(len(inner))]
+    elif isinstance(inner, str) and inner:
         cut = random.randrange(len(inner))
         holder[key] = inner[:cut] + inner[cut + 1 :]

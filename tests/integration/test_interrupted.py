@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 import torch
-from sage_ns.bench.worker import Display
 
 from sage_ns.bench.clock import Clock
 from sage_ns.bench.result import RESULT_FILE, Result
 from sage_ns.cli import bench, capture, export, render
+from sage_ns.jobs.display import Display
 from sage_ns.plugin.trainer import SageTrainer
 from tests.integration.commands import run_here, run_killed
 from tests.integration.conftest import Run
@@ -115,19 +115,19 @@ def test_ctrl_c_ends_a_benchmark_with_130_and_the_same_command_goes_on(
     tiny_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = [str(tiny_run.capture), "--out", str(tmp_path / "bench"), *BENCH]
-    show = Display.show
+    folder = tmp_path / "bench" / tiny_run.capture.name / "surfels-single" / "seed-42"
+    update = Display.update
 
-    def interrupted(display: Display, job: Any) -> None:
-        show(display, job)
-        clock = Clock.read(job.training_folder)
+    def interrupted(display: Display, *given: Any) -> None:
+        update(display, *given)
+        clock = Clock.read(folder)
         if clock is not None and clock.step > 1:
             os.kill(os.getpid(), signal.SIGINT)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Display, "show", interrupted)
+        patch.setattr(Display, "update", interrupted)
         with pytest.raises(SystemExit) as stopped:
             bench.main(arguments)
-    folder = tmp_path / "bench" / tiny_run.capture.name / "surfels-single" / "seed-42"
     if (folder / RESULT_FILE).is_file():
         pytest.skip("the training ended before the signal")
     assert stopped.value.code == 130

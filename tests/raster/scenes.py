@@ -77,7 +77,8 @@ def draw_with_gradients(
     filled = [
         g if g is not None else torch.zeros_like(getattr(leaves, n)) for n, g in zip(INPUTS, gradients, strict=True)
     ]
-    drawn = Buffers(*(getattr(buffers, name).detach().cpu() for name in OUTPUTS), buffers.footprints)
+    images = {name: getattr(buffers, name).detach().cpu() for name in OUTPUTS}
+    drawn = Buffers(**images, footprints=buffers.footprints)
     return drawn, {name: gradient.cpu() for name, gradient in zip(INPUTS, filled, strict=True)}
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ def random_image(seed: int, channels: int = 3) -> Tensor:
     return torch.rand(16, 20, channels, generator=torch.Generator().manual_seed(seed))
 
 
-def buffers(**given: Tensor) -> Buffers:
+def buffers(**given: Any) -> Buffers:
     """Buffers of 2 x 2 pixels, all zero but for what is given."""
     channels = {"color": 3, "alpha": 1, "depth": 1, "depth_median": 1, "normal": 3, "normal_from_depth": 3}
     zeros = {name: torch.zeros(2, 2, count) for name, count in (channels | {"distortion": 1}).items()}
