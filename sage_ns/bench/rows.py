@@ -57,7 +57,10 @@ ROWS: Mapping[str, Row] = {
     "sage-no-correction": Row("SAGE without correction", trained_with={"pipeline.model.correction": False}),
     "sage-no-wrinkles": Row("SAGE without wrinkles", drawn_with={"pipeline.model.wrinkles": 0.0}),
     "sage-no-mouth": Row("SAGE without mouth", trained_with={"pipeline.model.mouth": False}),
-    "sage-no-refinement": Row("SAGE with unrefined tracking", trained_with={"pipeline.model.tracking_prior": 0.0}),
+    "sage-no-refinement": Row("SAGE with unrefined tracking", trained_with={"pipeline.model.refine_tracking": "never"}),
+    "sage-always-refined": Row(
+        "SAGE, tracking refined without evidence", trained_with={"pipeline.model.refine_tracking": "always"}
+    ),
     "sage-similarity-correction": Row(
         "SAGE with the paper's correction",
         trained_with={"pipeline.model.correction_source": "similarity", "pipeline.model.correction_gamma": 1.0},

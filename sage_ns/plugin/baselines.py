@@ -29,7 +29,7 @@ def gaussian_avatars_config() -> SageModelConfig:
         hair_scale_limit=0.6,
         mouth=False,
         dark_interior=False,
-        tracking_prior=0.0,
+        refine_tracking="never",
         correction=False,
         wrinkles=0.0,
         rebind_every=0,

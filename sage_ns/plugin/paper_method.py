@@ -40,7 +40,7 @@ def paper_model() -> SageModelConfig:
         distortion="hit",
         field_teacher="hit",
         surfel_share=1.0,
-        tracking_prior=0.0,
+        refine_tracking="never",
         hair_reach=0.0,
         hair_scale_limit=0.6,
         mouth_in_training=False,

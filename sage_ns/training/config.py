@@ -12,6 +12,7 @@ from sage_ns.avatar.look import Look, WrinkleRule
 from sage_ns.field.sdf import FieldConfig, FieldNetwork
 from sage_ns.raster.types import Distortion
 from sage_ns.training.losses import LossWeights
+from sage_ns.training.tracking_refinement import RefineTracking
 
 AppearanceSource = Literal["pictures", "field"]
 Primitives = Literal["surfels", "gaussians"]
@@ -71,9 +72,9 @@ class LearnerConfig:
     have it, as in the paper"""
     dark_interior: bool = True
     """darken the inside of the head where a camera sees it"""
-    tracking_prior: float = 0.75
-    """strength of the prior that keeps the refined tracking of the canonical moment near the tracker's; 0 disables
-    refinement"""
+    refine_tracking: RefineTracking = "auto"
+    """fit the tracked pose of the canonical moment to the reconstructed surface: auto = if the surface shows that the
+    tracking is wrong; always; never"""
     tune_motion: bool = False
     """train the FLAME parameters of the training moments together with the surfels, as GaussianAvatars does by default;
     other moments keep the tracker's"""

@@ -28,10 +28,11 @@ from sage_ns.geometry.spherical_harmonics import NUM_COEFFICIENTS
 from sage_ns.geometry.triangles import TriangleFrames
 from sage_ns.motion.source import MotionSource
 from sage_ns.raster import Buffers, PinholeCamera
+from sage_ns.system.console import console
 from sage_ns.training.config import LearnerConfig
 from sage_ns.training.losses import Terms
 from sage_ns.training.motion_tuning import MotionTuning
-from sage_ns.training.tracking_refinement import refined_motion
+from sage_ns.training.tracking_refinement import ENOUGH_EVIDENCE, refined_motion
 
 
 class Learner(nn.Module):
@@ -183,15 +184,19 @@ class Learner(nn.Module):
 
     @torch.no_grad()
     def refine_tracking(self) -> None:
-        """Fit the canonical rig to the field's surface; surfels keep their places and are bound to the fitted rig."""
-        if self.canonical is None or self.config.tracking_prior <= 0:
+        """Fit the canonical rig to the field's surface if that shows a tracking error; surfels keep their places."""
+        choice = self.config.refine_tracking
+        if self.canonical is None or choice == "never":
             return
         motion = self.motion.canonical().clone()
         before = self.frames(motion)
-        refined = refined_motion(self.canonical.field, self.rig.head_model, motion, self.config.tracking_prior)
-        self.motion.refine(refined)
-        carry_over(self.surfels, before, self.frames(refined))
-        self.invalidate()
+        enough = ENOUGH_EVIDENCE if choice == "auto" else 0.0
+        refinement = refined_motion(self.canonical.field, self.rig.head_model, motion, enough)
+        console().print(f"[dim]{refinement.summary()}[/dim]", soft_wrap=True)
+        if refinement.acts:
+            self.motion.refine(refinement.motion)
+            carry_over(self.surfels, before, self.frames(refinement.motion))
+            self.invalidate()
 
     @torch.no_grad()
     def rebind(self, optimizers: Mapping[str, Optimizer]) -> Bool[Tensor, "num_surfels"]:

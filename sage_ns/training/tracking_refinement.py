@@ -1,65 +1,162 @@
-"""Refine the tracking of the canonical moment on the reconstructed surface."""
+"""Refine the tracking of the canonical moment on the reconstructed surface, where the surface says that it is wrong.
+
+Surfels are bound to the canonical rig's triangles: a tracking error of the canonical moment is passed on to all others.
+With many training moments the errors average out. With one moment they do not, but many cameras see it, and the rig can
+be fitted to the surface that they reconstruct. The fit has an error, too: no rig has the exact shape of a person. Where
+the tracking is good, that error is the larger one. The refinement therefore weighs two explanations of the distances
+between rig and surface, and moves the rig only if there is evidence for a tracking error [reading].
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from sage_ns.field.sdf import SignedDistanceField
 from sage_ns.rig import FlameParams, HeadModel, pose_vertices
 
+RefineTracking = Literal["auto", "always", "never"]
+
+ENOUGH_EVIDENCE = 4.0
+"""Logarithm of the likelihood ratio from which on the rig is moved: a tracking error explains the surface 50 times as
+well as a misfit of the shape alone (docs/lab_notebook.md)."""
+
 _MILLIMETRE, _ROTATION = 1e-3, 2e-2
-"""Typical errors of a tracker: a millimetre of translation, a degree of the rotations of head and neck."""
+"""Units of the changes: a millimetre of translation, a degree of the rotations of head and neck."""
 _RESIDUAL = 1e-3
 """Metres; larger distances count linearly: hair, and shapes that the rig cannot take."""
+_PATCH = 0.03
+"""Metres; a rig's misfit is alike within such a distance. Patches of this size count as independent measurements."""
+_FEWEST_PATCHES = 12
+"""With fewer, six numbers of a rigid motion explain any surface."""
+_PROBE = 1e-4
+"""Change of a motion coefficient for finite differences, metres or radians."""
+_ROUNDS = 3
+"""Linearisations; the rig moves by a millimetre or two, and the second one hardly changes the result."""
 
 
+@dataclass(frozen=True)
+class Refinement:
+    """What the surface says about the tracking of a moment."""
+
+    motion: Float[Tensor, "num_coefficients"]
+    """motion vector to use: the refined one, or the tracked one if the evidence does not suffice"""
+    evidence: float
+    """logarithm of the likelihood ratio of the explanation with a tracking error against that without one, >= 0"""
+    distance: float
+    """mean distance by which the skin moves [metres]; 0 if the tracked motion stays"""
+
+    @property
+    def acts(self) -> bool:
+        """Whether the rig moves."""
+        return self.distance > 0
+
+    def summary(self) -> str:
+        """Return one line for the log."""
+        done = f"moved by {self.distance / _MILLIMETRE:.2f} mm to the surface" if self.acts else "stays as tracked"
+        return f"Canonical moment: the rig {done} (evidence for a tracking error {self.evidence:.1f})."
+
+
+@torch.no_grad()
 def refined_motion(
     field: SignedDistanceField,
     head_model: HeadModel,
     motion: Float[Tensor, "num_coefficients"],
-    prior: float = 0.75,
-    steps: int = 240,
-) -> Float[Tensor, "num_coefficients"]:
-    """Return the motion vector, near the tracked one, that fits the rig to the field's surface [reading].
+    enough: float = ENOUGH_EVIDENCE,
+) -> Refinement:
+    """Fit translation, rotation and neck of the rig to the field's surface, if there is evidence for an error.
 
-    Surfels are bound to the canonical rig's triangles: a tracking error of the canonical moment is passed on to all
-    others. With many training moments the errors average out. With one moment they do not, but many cameras see it,
-    and the rig can be fitted to the surface that they reconstruct.
-
-    Minimises mean_v huber(f(v)) + prior * mean_k (delta_k / unit_k)^2 over skin vertices v and the changes
-    delta of translation, rotation and neck. (Jaw and expression would hardly change if they were optimised, too.)
+    Distances r between patches of skin and the surface are explained by ``r + J delta = e``: a change ``delta ~ N(0,
+    tau^2)`` of the tracked pose in its units, and a misfit ``e ~ N(0, s^2)`` of the patches. The sizes tau and s
+    maximise the likelihood of r (empirical Bayes); the evidence is its ratio to the likelihood with tau = 0. The result
+    is the posterior mean of delta, which is the smaller, the larger the misfit is. (Jaw and expression would hardly
+    change if they were fitted, too.)
 
     Args:
         field: signed distance field of the canonical moment.
         head_model: the person's head model.
         motion: tracked motion vector.
-        prior: strength of the prior that keeps the result near the tracked motion.
-        steps: number of Adam steps.
+        enough: evidence from which on the rig is moved.
     """
     skin = _skin(head_model).to(motion.device)
-    if len(skin) == 0:
-        return motion
-    unit = motion.new_tensor([_MILLIMETRE] * 3 + [_ROTATION] * 6)
+    unit = torch.tensor([_MILLIMETRE] * 3 + [_ROTATION] * 6, dtype=torch.float64)
 
-    def moved(delta: Tensor) -> Tensor:
-        return torch.cat([motion[: len(unit)] + unit * delta, motion[len(unit) :]])
+    def posed(delta: Tensor) -> Tensor:
+        moved = motion.clone()
+        moved[: len(unit)] += (unit * delta).to(motion)
+        return pose_vertices(head_model, FlameParams.from_motion_vector(moved[None]))[0][skin]
 
-    with torch.enable_grad():
-        delta = torch.zeros_like(unit).requires_grad_(True)
-        optimizer = torch.optim.Adam([delta], lr=0.1)
-        schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.01 ** (1 / steps))
-        for _ in range(steps):
-            posed = pose_vertices(head_model, FlameParams.from_motion_vector(moved(delta)[None]))[0]
-            distance = field.evaluate(posed[skin]).distance / _RESIDUAL
-            loss = F.huber_loss(distance, torch.zeros_like(distance)) + prior * delta.square().mean()
-            # Not backward(), which would leave gradients in the field, too.
-            (delta.grad,) = torch.autograd.grad(loss, delta)
-            optimizer.step()
-            schedule.step()
-    return moved(delta).detach()
+    delta, evidence = torch.zeros_like(unit), 0.0
+    patch = _patches(posed(delta).double().cpu()) if len(skin) else torch.empty(0, dtype=torch.int64)
+    if len(patch) == 0 or int(patch.max()) + 1 < _FEWEST_PATCHES:
+        return Refinement(motion, 0.0, 0.0)
+    for _ in range(_ROUNDS):
+        distance, jacobian = _linearised(field, posed, delta, unit)
+        delta, evidence = _most_likely(distance - jacobian @ delta, jacobian, patch)
+    if evidence < enough or not bool(delta.any()):
+        return Refinement(motion, evidence, 0.0)
+    shift = torch.linalg.vector_norm(posed(delta) - posed(torch.zeros_like(delta)), dim=-1).mean()
+    refined = motion.clone()
+    refined[: len(unit)] += (unit * delta).to(motion)
+    return Refinement(refined, evidence, float(shift))
+
+
+def _linearised(
+    field: SignedDistanceField, posed: Callable[[Tensor], Tensor], delta: Float[Tensor, "9"], unit: Float[Tensor, "9"]
+) -> tuple[Float[Tensor, "num_skin"], Float[Tensor, "num_skin 9"]]:
+    """Return the skin's distances from the surface [mm] and their derivatives by the change of the pose."""
+
+    def distances(at: Tensor) -> Tensor:
+        return field.evaluate(posed(at)).distance.double().cpu() / _MILLIMETRE
+
+    columns = []
+    for index in range(len(unit)):
+        probe = torch.zeros_like(delta)
+        probe[index] = _PROBE / unit[index]
+        columns.append((distances(delta + probe) - distances(delta - probe)) / (2 * probe[index]))
+    return distances(delta), torch.stack(columns, dim=1)
+
+
+def _patches(points: Float[Tensor, "num_skin 3"]) -> Int[Tensor, "num_skin"]:
+    """Return the patch of each point: that of the nearest of points that lie at least `_PATCH` apart."""
+    left = torch.linalg.vector_norm(points - points[0], dim=-1)
+    centers = [0]
+    while float(left.max()) > _PATCH:
+        centers.append(int(left.argmax()))
+        left = torch.minimum(left, torch.linalg.vector_norm(points - points[centers[-1]], dim=-1))
+    return torch.cdist(points, points[centers]).argmin(dim=1)
+
+
+def _most_likely(
+    distance: Float[Tensor, "num_skin"], jacobian: Float[Tensor, "num_skin 9"], patch: Int[Tensor, "num_skin"]
+) -> tuple[Float[Tensor, "9"], float]:
+    """Return the posterior mean of the change, in its units, and the evidence for a change.
+
+    With the singular values S of the patches' Jacobian and ``a = U^T r``, the likelihood of the ratio rho = tau / s is
+    that of independent ``a_i ~ N(0, s^2 (1 + rho^2 S_i^2))``, and of the rest of r with variance s^2. For a given rho
+    the best s^2 is known in closed form.
+    """
+    number = int(patch.max()) + 1
+    weight = 1.0 / (distance.abs() / (_RESIDUAL / _MILLIMETRE)).clamp_min(1.0)  # Huber's
+    total = weight.new_zeros(number).index_add_(0, patch, weight)
+    mean = weight.new_zeros(number).index_add_(0, patch, weight * distance) / total
+    slope = weight.new_zeros(number, jacobian.shape[1]).index_add_(0, patch, weight[:, None] * jacobian)
+    left, singular, right = torch.linalg.svd(slope / total[:, None], full_matrices=False)
+    along = left.T @ mean
+    rest = (mean.square().sum() - along.square().sum()).clamp_min(1e-12)
+    rho = torch.cat([torch.zeros(1), torch.logspace(math.log10(0.01), math.log10(30.0), 120)]).double()[:, None]
+    variance = 1.0 + (rho * singular).square()
+    misfit = ((along.square() / variance).sum(dim=1) + rest) / number
+    likelihood = -0.5 * number * misfit.log() - 0.5 * variance.log().sum(dim=1)
+    best = int(likelihood.argmax())
+    gain = rho[best].square() * singular / variance[best]
+    return -(right.T @ (gain * along)), float(likelihood[best] - likelihood[0])
 
 
 def _skin(head_model: HeadModel) -> Int[Tensor, "num_skin"]:

@@ -83,7 +83,8 @@ def test_gaussian_avatars_has_the_rates_of_the_public_code_and_none_of_our_losse
     weights = {name: weight for name, weight in vars(model.losses).items() if weight}
     assert weights == {"l1": 0.8, "dissimilarity": 0.2, "position_hinge": 0.01, "scale_hinge": 1.0}
     assert (model.densification.most, config.pipeline.steps.self_supervise) == (30_000, 0)
-    assert not (model.with_sdf or model.mouth or model.correction or model.random_background or model.tracking_prior)
+    assert not (model.with_sdf or model.mouth or model.correction or model.random_background)
+    assert model.refine_tracking == "never"
 
 
 def test_configured_sets_fields_of_a_copy(tmp_path: Path) -> None:

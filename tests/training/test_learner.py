@@ -15,7 +15,6 @@ from sage_ns.capture.shot import Shot
 from sage_ns.raster import PinholeCamera
 from sage_ns.rig import FlameParams, HeadModel
 from sage_ns.synthetic.head import builtin_head
-from sage_ns.training import tracking_refinement
 from sage_ns.training.config import FieldSettings, LearnerConfig
 from sage_ns.training.learner import Learner
 from sage_ns.training.start import start_learner
@@ -39,7 +38,7 @@ def build(head: HeadModel, shots: list[Shot] | None = None, **given: Any) -> Lea
 def untrained(request: pytest.FixtureRequest) -> Iterator[Learner]:
     """Its field is as it starts, about a sphere: the rig has somewhere to go."""
     torch.manual_seed(0)
-    learner = build(tiny_head_model(), networks=request.param)
+    learner = build(tiny_head_model(), networks=request.param, refine_tracking="always")
     if learner.networks is not None:
         learner._baked = False  # as after a training step
     yield learner
@@ -98,9 +97,9 @@ def test_all_cameras_of_the_moment_get_the_refined_motion_and_others_do_not(untr
         assert torch.equal(untrained.motion.at(Asking(rows[row])), rows[row])
 
 
-def test_nothing_is_refined_without_tracking_prior_or_surface(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracking_refinement.torch.optim, "Adam", lambda *_, **__: pytest.fail("refined"))
-    for learner in (build(tiny_head_model(), tracking_prior=0.0), build(tiny_head_model(), with_sdf=False)):
+def test_nothing_is_refined_on_request_or_without_a_surface(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sage_ns.training.learner.refined_motion", lambda *_, **__: pytest.fail("refined"))
+    for learner in (build(tiny_head_model(), refine_tracking="never"), build(tiny_head_model(), with_sdf=False)):
         before = learner.motion.canonical().clone()
         learner.refine_tracking()
         assert torch.equal(learner.motion.canonical(), before)
