@@ -13,6 +13,7 @@ from sage_ns.bench.rows import ROWS, Row
 from sage_ns.bench.run import run_job
 from sage_ns.cli.bench import main
 from sage_ns.training.config import FieldSettings
+from tests.tiny import tiny_head_model, tiny_params
 from tests.tiny_capture import write_tiny_capture
 
 TINY = {
@@ -31,6 +32,7 @@ TINY = {
 
 def test_two_suites(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     capture = write_tiny_capture(tmp_path / "head", width=24, height=32)
+    tiny_params(tiny_head_model(), 6, seed=3, size=0.05).save_vhap(capture / "driving_bank.npz")
     surfels = {name: value for name, value in TINY.items() if "sdf" not in name and "rays" not in name}
     monkeypatch.setitem(ROWS, "surfels-single", Row("surfels", "surfels", trained_with=surfels))  # type: ignore[arg-type]
     monkeypatch.setitem(ROWS, "sage", Row("SAGE", trained_with=TINY))  # type: ignore[arg-type]
