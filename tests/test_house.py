@@ -23,6 +23,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("tracking",),
     ("priors",),
     ("training",),
+    ("evaluation",),
     ("video",),
     ("exchange",),
     ("synthetic",),

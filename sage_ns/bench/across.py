@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from sage_ns.bench.figures import measure_of
 from sage_ns.bench.result import Result, View
 from sage_ns.bench.rows import SAGE, in_order
+from sage_ns.evaluation.figures import measure_of
 
 
 @dataclass(frozen=True)

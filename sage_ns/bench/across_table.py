@@ -7,10 +7,10 @@ from dataclasses import asdict
 from typing import Any
 
 from sage_ns.bench.across import Group, Spread, by_capture, difference, gap_closed_over, groups_of, rows_of, spread
-from sage_ns.bench.figures import ALIGNED, REGION_TITLES
 from sage_ns.bench.result import Result, View
 from sage_ns.bench.sheet import Sheet
 from sage_ns.bench.summary import BASELINES
+from sage_ns.evaluation.figures import ALIGNED, REGION_TITLES
 
 COLUMNS: Mapping[str, tuple[View, str]] = {
     "all cameras": ("all", "psnr"),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sage_ns.bench.figures import ALIGNED, REGION_TITLES
 from sage_ns.bench.sheet import Sheet, change, figure_cells
 from sage_ns.bench.summary import RowSummary
+from sage_ns.evaluation.figures import ALIGNED, REGION_TITLES
 
 
 def cause_sheets(capture: str, summaries: Sequence[RowSummary], over: str) -> list[Sheet]:

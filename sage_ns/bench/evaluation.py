@@ -9,11 +9,11 @@ import torch
 from nerfstudio.cameras.cameras import Cameras
 from torch import Tensor
 
-from sage_ns.bench.aligned import Alignment, aligned
-from sage_ns.bench.figures import ALIGNED
 from sage_ns.bench.result import ImageFigures
 from sage_ns.bench.yardstick import TruePicture, Yardstick
 from sage_ns.capture.shot import Shot
+from sage_ns.evaluation.aligned import Alignment, aligned
+from sage_ns.evaluation.figures import ALIGNED
 from sage_ns.plugin.cameras import pinhole_camera
 from sage_ns.plugin.model import SageModel
 from sage_ns.plugin.pipeline import SagePipeline
@@ -33,7 +33,7 @@ def image_figures(
     """Return the figures picture by picture; empty if the capture does not have the split.
 
     Those named as in ns-eval are what ns-eval averages. Pictures of the test split also have figures that begin with
-    ``aligned_``: the head was aligned with the pictures of the moment before it was drawn, see `sage_ns.bench.aligned`.
+    ``aligned_``: the head was aligned with the pictures of the moment before it was drawn, see `sage_ns.evaluation.aligned`.
 
     Args:
         yardstick: the capture's, if the caller already has it.

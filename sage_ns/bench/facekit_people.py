@@ -10,6 +10,7 @@ parameters that a tracker with noise finds, and with those that fit the true ver
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -62,8 +63,8 @@ def draw_person(facekit: Path, out: Path, number: int) -> None:
         raise CaptureError(f"{facekit}: found no {missing[0]}; expected the scripts and data of FaceKit's people")
     sys.path.insert(0, str(facekit / "people"))
     sys.dont_write_bytecode = True
-    import capture as tool  # pyright: ignore[reportMissingImports]
-    import people  # pyright: ignore[reportMissingImports]
+    # Not packages: the scripts import each other by these names.
+    tool, people = import_module("capture"), import_module("people")
 
     name = people.register(number)
     # Heads that only turn are for other methods than those of the panel: the least number that the scripts can draw.

@@ -30,10 +30,10 @@ from rich.table import Table
 from torch import Tensor
 
 from sage_ns.avatar.field_surface import CELL_SIZE, SurfaceMesh, extract_surface, render_surface
-from sage_ns.bench.depth_fusion import fuse_depth
-from sage_ns.bench.true_surface import Truth, plain_mesh
 from sage_ns.capture.record import CaptureRecord
 from sage_ns.errors import SageError
+from sage_ns.evaluation.depth_fusion import fuse_depth
+from sage_ns.evaluation.true_surface import Truth, plain_mesh
 from sage_ns.geometry import (
     barycentric_to_points,
     matrix_to_quaternion,

@@ -10,8 +10,8 @@ from statistics import fmean
 from types import NoneType
 from typing import Any, Literal
 
-from sage_ns.bench.moments import hardest_moments
 from sage_ns.errors import SageError
+from sage_ns.evaluation.moments import hardest_moments
 from sage_ns.system.files import write_json
 from sage_ns.system.typed_json import load_typed
 
@@ -35,7 +35,7 @@ class ImageFigures:
     camera: int
     figures: Mapping[str, float]
     strength: float | None = None
-    """strength of the expression in millimetres, see `sage_ns.bench.moments.MomentRuler.strength`"""
+    """strength of the expression in millimetres, see `sage_ns.evaluation.moments.MomentRuler.strength`"""
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sage_ns.bench.figures import measure_of
 from sage_ns.bench.summary import Figure
+from sage_ns.evaluation.figures import measure_of
 
 if TYPE_CHECKING:
     from rich.table import Table

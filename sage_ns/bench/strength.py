@@ -21,7 +21,7 @@ class StrengthPoint:
 
     timestep: int
     strength: float
-    """millimetres, see `sage_ns.bench.moments.MomentRuler.strength`"""
+    """millimetres, see `sage_ns.evaluation.moments.MomentRuler.strength`"""
     psnr_face: float
     """dB, mean over cameras that see the face, and seeds"""
 

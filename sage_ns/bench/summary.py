@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from sage_ns.bench.figures import measure_of
 from sage_ns.bench.result import VIEWS, Result, View
 from sage_ns.bench.rows import GAUSSIANS_MULTI, GAUSSIANS_SINGLE, MULTI, SAGE, SINGLE, in_order
+from sage_ns.evaluation.figures import measure_of
 
 FIGURES = ("psnr", "ssim", "lpips")
 

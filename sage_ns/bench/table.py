@@ -9,10 +9,9 @@ from typing import Any
 
 from sage_ns.bench.across_table import across_json, across_sheets
 from sage_ns.bench.cause_sheets import cause_sheets
-from sage_ns.bench.figures import ALIGNED, MEASURES, title_of
 from sage_ns.bench.job import Settings
 from sage_ns.bench.result import VIEWS, Result, View
-from sage_ns.bench.rows import ROWS, SAGE
+from sage_ns.bench.rows import ROWS, SAGE, in_order
 from sage_ns.bench.sheet import Sheet, as_markdown, cell, change, figure_cells
 from sage_ns.bench.strength import strength_curves
 from sage_ns.bench.summary import (
@@ -25,6 +24,7 @@ from sage_ns.bench.summary import (
     paper_gap_closed,
     summarise,
 )
+from sage_ns.evaluation.figures import ALIGNED, MEASURES, title_of
 
 
 def sheets(capture: str, results: Sequence[Result]) -> list[Sheet]:

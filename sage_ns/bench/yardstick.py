@@ -18,9 +18,9 @@ from torch import Tensor
 
 from sage_ns.avatar.personal_rig import PersonalRig
 from sage_ns.avatar.rig_pixels import shown_triangles
-from sage_ns.bench.moments import Moment, MomentRuler
-from sage_ns.bench.regions import FACE, MOUTH, PictureRegions
 from sage_ns.capture.record import CaptureRecord
+from sage_ns.evaluation.moments import Moment, MomentRuler
+from sage_ns.evaluation.regions import FACE, MOUTH, PictureRegions
 from sage_ns.geometry.rotations import axis_angle_to_matrix
 from sage_ns.image.metrics import ImageMetrics, psnr
 from sage_ns.image.structure import gradient_deviation, multi_scale_ssim

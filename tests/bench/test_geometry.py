@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from sage_ns.avatar.field_surface import SurfaceMesh, render_surface
-from sage_ns.bench.depth_fusion import fuse_depth
 from sage_ns.bench.geometry import NormalErrors, distances, halfway_cameras, visible_points
-from sage_ns.bench.true_surface import Truth, plain_mesh
 from sage_ns.errors import SageError
+from sage_ns.evaluation.depth_fusion import fuse_depth
+from sage_ns.evaluation.true_surface import Truth, plain_mesh
 from sage_ns.geometry import axis_angle_to_matrix, triangle_areas
 from sage_ns.raster import Buffers, PinholeCamera
 from sage_ns.raster.cameras import orbit

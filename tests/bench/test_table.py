@@ -3,11 +3,11 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from sage_ns.bench.figures import measure_of, title_of
 from sage_ns.bench.job import Settings
 from sage_ns.bench.result import ImageFigures
 from sage_ns.bench.sheet import Sheet, as_markdown, as_rich
 from sage_ns.bench.table import as_json, markdown, origin, sheets
+from sage_ns.evaluation.figures import measure_of, title_of
 from tests.bench.results import MADE_BY, result
 
 SETTINGS = Settings("small", downscale_factor=4)

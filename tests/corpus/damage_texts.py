@@ -150,9 +150,8 @@ def ply_damages() -> list[Damage]:
         _ply_header("has no end", "refuse", rb"end_header", b"comment"),
         _ply_header("has comments of a megabyte", "any", rb"end_header", b"comment " + b"x" * 2**20 + b"\nend_header"),
         _ply_header("has Windows line ends", "any", rb"\n(?=element|property|format|end_header)", b"\r\n"),
-        *(_ply_number(f"holds {value}", verdict, value) for value, verdict in (
-            (math.nan, "refuse"), (math.inf, "refuse"), (1e30, "any"), (-1.0, "any"), (0.5, "any"), (1e9, "any")
-        )),
+        *(_ply_number(f"holds {value}", "refuse", value) for value in (math.nan, math.inf)),
+        *(_ply_number(f"holds {value}", "any", value) for value in (1e30, -1.0, 0.5, 1e9)),
     ]  # fmt: skip
 
 

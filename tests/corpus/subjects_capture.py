@@ -17,6 +17,7 @@ from sage_ns.capture.layout import read_capture
 from sage_ns.rig import find_head_model, load_head_model, save_head_model
 from sage_ns.rig.head_model import load_masks
 from tests.capture import test_insta
+from tests.corpus.damage import Verdict
 from tests.corpus.subject import Subject
 from tests.rig.flame_pickles import flame_contents
 from tests.tiny import tiny_head_model
@@ -42,7 +43,7 @@ def _read_capture(path: Path) -> Any:
 
 def _capture_subjects() -> list[Subject]:
     listed = ("transforms.json", "transforms_train.json", "transforms_val.json", "transforms_test.json")
-    absent = {"missing": ("any", "a capture need not have this split")}
+    absent: dict[str, tuple[Verdict, str]] = {"missing": ("any", "a capture need not have this split")}
     pictures = ("images/00000_00.png", "fg_masks/00001_00.png")
     params = ("flame_param/00001.npz", "canonical_flame_param.npz")
     return [
@@ -103,7 +104,7 @@ def _write_npz_head(folder: Path) -> Path:
 
 def _head_subjects() -> list[Subject]:
     surface = frozenset({"vt", "ft", "lmk_faces_idx", "lmk_bary_coords", "J"})
-    beside = {"missing": ("any", "the masks file may be absent")}
+    beside: dict[str, tuple[Verdict, str]] = {"missing": ("any", "the masks file may be absent")}
     return [
         Subject("head model: FLAME's pickle", "pickle", _write_flame,
                 lambda path: load_head_model(find_head_model(path)), optional=surface),

@@ -18,6 +18,7 @@ from sage_ns.synthetic.head import builtin_head
 from sage_ns.training.config import FieldSettings, LearnerConfig
 from sage_ns.training.learner import Learner
 from sage_ns.training.start import start_learner
+from sage_ns.training.tracking_refinement import Refinement
 from tests.tiny import tiny_head_model
 from tests.tiny_avatar import tiny_avatar
 from tests.tiny_capture import tiny_record
@@ -35,10 +36,17 @@ def build(head: HeadModel, shots: list[Shot] | None = None, **given: Any) -> Lea
 
 
 @pytest.fixture(params=[False, True], ids=["own", "networks"])
-def untrained(request: pytest.FixtureRequest) -> Iterator[Learner]:
-    """Its field is as it starts, about a sphere: the rig has somewhere to go."""
+def untrained(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Learner]:
+    """Its tracking is found to be wrong, whatever its field says, which has not been trained."""
+
+    def found_wrong(field: object, head_model: HeadModel, motion: Tensor, enough: float) -> Refinement:
+        better = motion.clone()
+        better[:9] += 2e-3 * torch.linspace(-1, 1, 9)
+        return Refinement(better, enough + 1.0, 2e-3)
+
+    monkeypatch.setattr("sage_ns.training.learner.refined_motion", found_wrong)
     torch.manual_seed(0)
-    learner = build(tiny_head_model(), networks=request.param, refine_tracking="always")
+    learner = build(tiny_head_model(), networks=request.param)
     if learner.networks is not None:
         learner._baked = False  # as after a training step
     yield learner

@@ -19,8 +19,8 @@ def random_image(seed: int, channels: int = 3) -> Tensor:
 def buffers(**given: Any) -> Buffers:
     """Buffers of 2 x 2 pixels, all zero but for what is given."""
     channels = {"color": 3, "alpha": 1, "depth": 1, "depth_median": 1, "normal": 3, "normal_from_depth": 3}
-    zeros = {name: torch.zeros(2, 2, count) for name, count in (channels | {"distortion": 1}).items()}
-    return Buffers(**(zeros | given))
+    shown: dict[str, Any] = {name: torch.zeros(2, 2, count) for name, count in (channels | {"distortion": 1}).items()}
+    return Buffers(**(shown | given))
 
 
 def gradient(loss: Callable[[Tensor], Tensor], at: Tensor) -> Tensor:

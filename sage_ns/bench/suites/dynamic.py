@@ -106,7 +106,7 @@ def _truth(facts: CaptureFacts) -> Path:
 
 def _moments(facts: CaptureFacts) -> list[int]:
     """Return the held-out moments with a true surface, at most :data:`NUM_MOMENTS`, evenly spaced."""
-    from sage_ns.bench.true_surface import true_timesteps
+    from sage_ns.evaluation.true_surface import true_timesteps
 
     path = _truth(facts)
     if not path.is_file():

@@ -11,7 +11,7 @@ from torch import Tensor
 from sage_ns.avatar.personal_rig import PersonalRig
 from sage_ns.avatar.portrait import portrait_camera
 from sage_ns.avatar.rig_pixels import shown_triangles
-from sage_ns.bench.regions import BAND, PictureRegions, brow_triangles, enclosed, hair_outline
+from sage_ns.evaluation.regions import BAND, PictureRegions, brow_triangles, enclosed, hair_outline
 from sage_ns.rig import FlameParams, HeadModel, Regions
 from sage_ns.synthetic.head import builtin_head
 

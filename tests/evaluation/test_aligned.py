@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from sage_ns.avatar.avatar import Avatar
-from sage_ns.bench.aligned import LARGEST_SHIFT, LARGEST_TURN, aligned, moved_motion
 from sage_ns.capture.shot import Shot
+from sage_ns.evaluation.aligned import LARGEST_SHIFT, LARGEST_TURN, aligned, moved_motion
 from sage_ns.geometry.rotations import axis_angle_to_matrix
 from sage_ns.raster import PinholeCamera
 from sage_ns.raster.cameras import orbit

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sage_ns.bench.regions import BROWS, EYES, HAIR_OUTLINE
+from sage_ns.evaluation.regions import BROWS, EYES, HAIR_OUTLINE
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ REGION_TITLES: Mapping[str, str] = {
 """Regions in the order of the tables; PSNR of each is ``psnr_`` and its name."""
 
 ALIGNED = "aligned_"
-"""Beginning of the names of figures after the head was aligned, see `sage_ns.bench.aligned`."""
+"""Beginning of the names of figures after the head was aligned, see `sage_ns.evaluation.aligned`."""
 
 
 def measure_of(figure: str) -> Measure | None:

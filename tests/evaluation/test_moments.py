@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sage_ns.avatar.personal_rig import PersonalRig
-from sage_ns.bench.moments import MomentRuler, hardest_moments
+from sage_ns.evaluation.moments import MomentRuler, hardest_moments
 from sage_ns.rig import FlameParams, HeadModel, Regions
 from sage_ns.synthetic.head import builtin_head
 
@@ -32,7 +32,7 @@ def vector(head: HeadModel, jaw: float = 0.0, expression: float = 0.0, **changes
 
 def test_a_resting_face_has_no_strength_wherever_the_head_is(head: HeadModel, ruler: MomentRuler) -> None:
     assert ruler.strength(vector(head)) == pytest.approx(0.0, abs=1e-6)
-    pose = {"rotation": torch.tensor([[0.1, 0.5, 0.0]]), "neck_pose": torch.tensor([[0.2, 0.0, 0.1]])}
+    pose: dict[str, Any] = {"rotation": torch.tensor([[0.1, 0.5, 0.0]]), "neck_pose": torch.tensor([[0.2, 0.0, 0.1]])}
     pose["translation"] = torch.tensor([[0.3, 0.0, -0.2]])
     assert ruler.strength(vector(head, **pose)) == pytest.approx(0.0, abs=1e-6)
     assert ruler.strength(vector(head, 0.1, 1.0, **pose)) == pytest.approx(ruler.strength(vector(head, 0.1, 1.0)))

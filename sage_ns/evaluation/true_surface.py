@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 

@@ -1,0 +1,1 @@
+"""How well a picture, a head or a surface agrees with the truth: figures that need no benchmark and no nerfstudio."""
