@@ -50,7 +50,8 @@ def across_json(results: Sequence[Result]) -> list[dict[str, Any]]:
 
 def _all_spreads(results: Sequence[Result], row: str) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
-    for view in dict.fromkeys(view for view, _ in COLUMNS.values()):
+    views: dict[View, None] = dict.fromkeys(view for view, _ in COLUMNS.values())
+    for view in views:
         names = dict.fromkeys(name for each in results if each.row == row for name in each.figures(view))
         spreads = {name: spread(by_capture(results, row, view, name), name) for name in names}
         found[view] = {name: asdict(each) for name, each in spreads.items() if each is not None}

@@ -121,7 +121,7 @@ class ClockedTrainer(SageTrainer):
         """Train one step and add its time to the clock."""
         start = perf_counter()
         result = super().train_iteration(step)
-        phase = self.pipeline.schedule.current.name  # type: ignore[attr-defined]
+        phase: str = self.pipeline.schedule.current.name  # type: ignore
         self.clock.add(phase, perf_counter() - start)
         self.curve.add(step, phase, result[1])
         return result

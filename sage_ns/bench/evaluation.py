@@ -33,7 +33,8 @@ def image_figures(
     """Return the figures picture by picture; empty if the capture does not have the split.
 
     Those named as in ns-eval are what ns-eval averages. Pictures of the test split also have figures that begin with
-    ``aligned_``: the head was aligned with the pictures of the moment before it was drawn, see `sage_ns.evaluation.aligned`.
+    ``aligned_``: the head was aligned with the pictures of the moment before it was drawn, see
+    `sage_ns.evaluation.aligned`.
 
     Args:
         yardstick: the capture's, if the caller already has it.
