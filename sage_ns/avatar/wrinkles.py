@@ -45,18 +45,24 @@ def with_rendered_wrinkles(buffers: Buffers, darkening: float, dimming: float) -
     Surfels with a high normal error are darkened, and those with a high distortion dimmed. The colour of a pixel is
     ``sum_i w_i c_i f_i`` with ``f_i = (1 - darkening e_i) (1 - dimming d_i)``; e_i = 1 - n_i . N is the normal error,
     and d_i the distance of the surfel from the others of the ray. [reading] Surfels of one pixel have nearly one
-    colour, so f is computed from the means of e_i and d_i at the pixel, which the rasteriser returns. It is 1 where the
-    depth map has no normal: at the silhouette and beside gaps, where nothing can be said.
+    colour, so f is computed from the means of e_i and d_i at the pixel, which the rasteriser returns. High is what lies
+    above the mean over the picture: all of a head has some error, and the head as a whole is not to be darkened. f is 1
+    where the depth map has no normal: at the silhouette and beside gaps, where nothing can be said.
 
     Args:
         buffers: rendering at any resolution.
-        darkening: strength by the normal error, 0..1 (0 = parallel, 1 = at a right angle).
-        dimming: strength by the distortion, whose full effect begins at 1 cm.
+        darkening: strength by the normal error above its mean; errors are 0 (parallel) to 1 (at a right angle).
+        dimming: strength by the distortion above its mean, with the full effect from 1 cm on.
     """
     share = buffers.alpha.clamp_min(1e-6)
     agreement = (buffers.normal * buffers.normal_from_depth).sum(dim=-1, keepdim=True)
-    error = (1.0 - agreement / share).clamp(0.0, 1.0)
-    apart = (buffers.distortion / share.square() / _FAR_APART).clamp(0.0, 1.0)
     known = (buffers.normal_from_depth != 0).any(dim=-1, keepdim=True)
+
+    def above_mean(values: Tensor) -> Tensor:
+        mean = torch.where(known, values, 0.0).sum() / known.sum().clamp_min(1)
+        return (values - mean).clamp(0.0, 1.0)
+
+    error = above_mean((1.0 - agreement / share).clamp(0.0, 1.0))
+    apart = above_mean(buffers.distortion / share.square() / _FAR_APART)
     factor = ((1.0 - darkening * error) * (1.0 - dimming * apart)).clamp_min(0.0)
     return replace(buffers, color=buffers.color * torch.where(known, factor, 1.0))
