@@ -17,6 +17,7 @@ from nerfstudio.configs import base_config
 from nerfstudio.data.dataparsers.base_dataparser import DataParserConfig
 from nerfstudio.utils.writer import EventName, LocalWriter
 
+from sage_ns.avatar.growth.densification import DensificationSettings
 from sage_ns.errors import SageError
 from sage_ns.plugin.datamanager import CaptureDatamanager, CaptureDatamanagerConfig
 from sage_ns.plugin.dataparser import FlameCapture, FlameCaptureDataParserConfig
@@ -45,7 +46,7 @@ def _by_name(*kinds: type) -> dict[str, Any]:
 _CLASSES: dict[str, Any] = _by_name(
     *(SageTrainerConfig, SagePipelineConfig, SageModelConfig, CaptureDatamanagerConfig),
     *(FlameCaptureDataParserConfig, SnapshotDataParserConfig, FusedAdamConfig, DecayConfig),
-    *(FieldSettings, LossWeights, PhaseSteps),
+    *(FieldSettings, DensificationSettings, LossWeights, PhaseSteps),
     *(base_config.LoggingConfig, base_config.LocalWriterConfig, base_config.MachineConfig, base_config.ViewerConfig),
 )
 """Config classes that a run of ours may contain, by the names in its tags."""
