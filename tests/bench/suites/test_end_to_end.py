@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from sage_ns.bench.loss_curve import read_curve
 from sage_ns.bench.rows import ROWS, Row
 from sage_ns.bench.run import run_job
 from sage_ns.cli.bench import main
+from sage_ns.jobs.queue import Ended
+from sage_ns.jobs.task import Task
 from sage_ns.training.config import FieldSettings
 from tests.tiny import tiny_head_model, tiny_params
 from tests.tiny_capture import write_tiny_capture
@@ -40,12 +43,14 @@ def test_two_suites(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyt
     monkeypatch.setitem(ROWS, "sage-no-correction", Row("", trained_with=without))  # type: ignore[arg-type]
     trained: list[str] = []
 
-    def here(job: Job, _: object) -> bool:
-        job.save()
-        trained.append(job.row)
-        return run_job(job) is not None
+    def here(tasks: Sequence[Task], *_: object) -> Generator[Ended, None, None]:
+        for task in tasks:
+            job = Job.load(task.folder)
+            trained.append(job.row)
+            run_job(job)
+            yield Ended(task, "", 1.0)
 
-    monkeypatch.setattr("sage_ns.bench.benchmark.run_apart", here)
+    monkeypatch.setattr("sage_ns.bench.benchmark.run_all", here)
     monkeypatch.setattr("sage_ns.bench.benchmark.write_comparison", lambda *_: False)
     arguments = [str(capture), "--out", str(tmp_path / "out"), "--steps", "10", "--preset", "small"]
     main([*arguments, "--suite", "sparse", "fig11"])
@@ -73,7 +78,7 @@ def test_suites_are_refused_before_anything_is_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     capture = write_tiny_capture(tmp_path / "head", num_cameras=2, num_timesteps=1, width=24, height=32)
-    monkeypatch.setattr("sage_ns.bench.benchmark.run_apart", lambda *_: pytest.fail("a row was run"))
+    monkeypatch.setattr("sage_ns.bench.benchmark.run_all", lambda *_: pytest.fail("a row was run"))
     for options, message in (
         (["--suite", "fig51"], "suite 'fig51': choose one of cross, dynamic, fig11, "),
         (["--suite", "fig15", "--rows", "sage"], "--suite and --rows are both given"),
