@@ -33,6 +33,7 @@ TINY = {
 }
 
 
+@pytest.mark.slow
 def test_two_suites(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     capture = write_tiny_capture(tmp_path / "head", width=24, height=32)
     tiny_params(tiny_head_model(), 6, seed=3, size=0.05).save_vhap(capture / "driving_bank.npz")
