@@ -193,7 +193,7 @@ def test_buffers_and_gradients_equal_the_reference_around_a_stand_in(monkeypatch
     weights = cotangents(camera, ("color", "alpha", "depth"))
     expected, expected_gradients = draw_with_gradients(scene, camera, "reference", torch.float64, weights)
     monkeypatch.setattr(
-        "tests.raster.scenes.rasterize", lambda scene, camera, _: rasterize_gaussians_gsplat(scene, camera, stand_in)
+        "tests.raster.scenes.rasterize", lambda scene, camera, *_: rasterize_gaussians_gsplat(scene, camera, stand_in)
     )
     drawn, gradients = draw_with_gradients(scene, camera, "gsplat", torch.float64, weights)
     for name in COMPARED:

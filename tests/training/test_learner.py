@@ -18,10 +18,10 @@ from sage_ns.synthetic.head import builtin_head
 from sage_ns.training.config import FieldSettings, LearnerConfig
 from sage_ns.training.learner import Learner
 from sage_ns.training.start import start_learner
-from sage_ns.training.tracking_refinement import Refinement
 from tests.tiny import tiny_head_model
 from tests.tiny_avatar import tiny_avatar
 from tests.tiny_capture import tiny_record
+from tests.training.wrong_tracking import REFINED_MOTION, found_wrong
 
 SMALL_FIELD = FieldSettings(num_levels=2, log2_table_size=8, coarsest=4, finest=9, hidden=16, num_features=2)
 CANONICAL = 1
@@ -38,13 +38,7 @@ def build(head: HeadModel, shots: list[Shot] | None = None, **given: Any) -> Lea
 @pytest.fixture(params=[False, True], ids=["own", "networks"])
 def untrained(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Learner]:
     """Its tracking is found to be wrong, whatever its field says, which has not been trained."""
-
-    def found_wrong(field: object, head_model: HeadModel, motion: Tensor, enough: float) -> Refinement:
-        better = motion.clone()
-        better[:9] += 2e-3 * torch.linspace(-1, 1, 9)
-        return Refinement(better, enough + 1.0, 2e-3)
-
-    monkeypatch.setattr("sage_ns.training.learner.refined_motion", found_wrong)
+    monkeypatch.setattr(REFINED_MOTION, found_wrong)
     torch.manual_seed(0)
     learner = build(tiny_head_model(), networks=request.param)
     if learner.networks is not None:
@@ -106,7 +100,7 @@ def test_all_cameras_of_the_moment_get_the_refined_motion_and_others_do_not(untr
 
 
 def test_nothing_is_refined_on_request_or_without_a_surface(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sage_ns.training.learner.refined_motion", lambda *_, **__: pytest.fail("refined"))
+    monkeypatch.setattr(REFINED_MOTION, lambda *_, **__: pytest.fail("refined"))
     for learner in (build(tiny_head_model(), refine_tracking="never"), build(tiny_head_model(), with_sdf=False)):
         before = learner.motion.canonical().clone()
         learner.refine_tracking()

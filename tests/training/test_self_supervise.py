@@ -20,6 +20,7 @@ from sage_ns.training.schedule import Schedule
 from sage_ns.training.self_supervise import SelfSupervise
 from tests.tiny import tiny_head_model, tiny_params
 from tests.tiny_capture import write_tiny_capture
+from tests.training.wrong_tracking import REFINED_MOTION, found_wrong
 
 TOTAL, BORDER = 28, 20
 TAUGHT = {"depth_distortion", "normal_consistency", "appearance"}
@@ -204,7 +205,10 @@ def test_surfels_settle_when_the_phase_begins_and_once(pipeline: SagePipeline) -
     assert torch.equal(model.avatar.settled, settled)
 
 
-def test_a_pipeline_loaded_in_phase_2_goes_on_with_the_same_steps(pipeline: SagePipeline) -> None:
+def test_a_pipeline_loaded_in_phase_2_goes_on_with_the_same_steps(
+    pipeline: SagePipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(REFINED_MOTION, found_wrong)
     schedule_of(pipeline).after_step(BORDER - 1, {})  # refines the tracking
     teacher(pipeline).losses(BORDER)
     with torch.no_grad():
@@ -218,7 +222,8 @@ def test_a_pipeline_loaded_in_phase_2_goes_on_with_the_same_steps(pipeline: Sage
             torch.testing.assert_close(now[name], term, rtol=1e-4, atol=1e-7)
 
 
-def test_the_pipeline_passes_from_phase_to_phase(pipeline: SagePipeline) -> None:
+def test_the_pipeline_passes_from_phase_to_phase(pipeline: SagePipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(REFINED_MOTION, found_wrong)
     assert schedule_of(pipeline).steps() == {"reconstruct": BORDER, "self_supervise": TOTAL - BORDER}
     tracked = pipeline.model.motion.canonical().clone()
     names = []
