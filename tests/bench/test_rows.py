@@ -66,7 +66,8 @@ def test_order_of_the_table() -> None:
 
 def test_rows_that_may_share_a_training() -> None:
     assert list(rows_before("surfels-single")) == []
-    assert list(rows_before("sage")) == ["surfels-single", "surfels-multi"]
+    assert list(rows_before("sage"))[:2] == ["surfels-single", "surfels-multi"]
+    assert "sage" not in rows_before("sage") and "sage-no-mouth" not in rows_before("sage")
     assert list(rows_before(SAGE_MULTI)) == list(ROWS)
     before = list(rows_before("sage-2-cameras"))
     assert before == [*ROWS, SAGE_MULTI, "surfels-2-cameras", "surfels-multi-2-cameras"]

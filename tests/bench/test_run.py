@@ -110,7 +110,7 @@ def test_our_own_pictures_as_an_outside_row_have_the_figures_of_our_row(
         expected, found = ours.figures(view), scored.figures(view)
         assert set(found) == {name for name in expected if not name.startswith("aligned_")}
         for name, value in found.items():
-            assert value == pytest.approx(expected[name], abs=0.1 if "psnr" in name else 0.005), name
+            assert value == pytest.approx(expected[name], abs=0.3 if "psnr" in name else 0.005), name
 
 
 def test_the_run_is_one_of_nerfstudio(done: Job) -> None:

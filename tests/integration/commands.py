@@ -56,4 +56,5 @@ def run_killed(main: str, arguments: Iterable[object], out: Path, moment: str, c
     done = subprocess.run(
         [*command, *map(str, arguments)], env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
+    leftovers._swept.clear()  # what goes on after a kill is a new process, which sweeps once more
     assert done.returncode == -signal.SIGKILL, f"{moment} {count}: {done.returncode}\n{done.stdout}\n{done.stderr}"

@@ -49,12 +49,8 @@ def test_geometry_against_the_rig_itself(tiny_run: Run, tmp_path: Path, monkeypa
     figures = json.loads((tmp_path / "figures.json").read_text())
     assert figures["distances"]["tracked mesh"]["truth_to_mesh_mean"] < 1e-3
     assert figures["normals"]["tracked mesh"]["mean_deg"] < 0.1
-    assert set(figures["distances"]) == {
-        "tracked mesh",
-        "tracked mesh, refined",
-        "surfels, depth fused",
-        "signed distance field",
-    }
+    # Thirty steps show no tracking error: there is no refined mesh.
+    assert set(figures["distances"]) == {"tracked mesh", "surfels, depth fused", "signed distance field"}
     assert figures["distances"]["signed distance field"]["truth_to_mesh_mean"] < 30
 
 

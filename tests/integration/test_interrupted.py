@@ -118,8 +118,8 @@ def test_ctrl_c_ends_a_benchmark_with_130_and_the_same_command_goes_on(
     folder = tmp_path / "bench" / tiny_run.capture.name / "surfels-single" / "seed-42"
     update = Display.update
 
-    def interrupted(display: Display, *given: Any) -> None:
-        update(display, *given)
+    def interrupted(display: Display, now: bool = False) -> None:
+        update(display, now)
         clock = Clock.read(folder)
         if clock is not None and clock.step > 1:
             os.kill(os.getpid(), signal.SIGINT)

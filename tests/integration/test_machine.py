@@ -18,7 +18,7 @@ from tests.integration.conftest import Run
 from tests.tiny import tiny_head_model
 from tests.tiny_avatar import tiny_avatar
 
-PEOPLE = ("--width", "200", "--height", "300", "--num-cameras", "3", "--num-train-timesteps", "2", "--workers", "1")
+PEOPLE = ("--width", "200", "--height", "300", "--num-cameras", "4", "--num-train-timesteps", "2", "--workers", "1")
 FEW = ("--num-test-timesteps", "1", "--num-driver-timesteps", "2", "--supersampling", "1", "--hair", "none")
 
 

@@ -131,7 +131,7 @@ def _parts(trainer: Any, step: int) -> dict[str, Callable[[], object]]:
 
     leaves = replace(own, **{name: _leaf(value) for name, value in vars(own).items()})
     parts["drawing"] = lambda: _backward(_tensors(learner.draw_fine(shot.camera, motion, leaves)))
-    images = replace(drawn, **{name: _leaf(value) for name, value in vars(drawn).items()})
+    images = replace(drawn, **{name: _leaf(value) for name, value in vars(drawn).items() if value is not None})
 
     def image_losses() -> None:
         rendered = averaged(images.color, factor)
