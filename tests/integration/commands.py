@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from unittest import mock
 
+from sage_ns.system import leftovers
 from tests.waiting import PATIENCE
 
 MODULES = {

@@ -165,7 +165,7 @@ def _leaf(value: Tensor) -> Tensor:
 
 
 def _tensors(holder: object) -> list[Tensor]:
-    return [value for value in vars(holder).values() if value.requires_grad]
+    return [value for value in vars(holder).values() if isinstance(value, Tensor) and value.requires_grad]
 
 
 def _backward(tensors: list[Tensor]) -> None:
