@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from nerfstudio.utils.writer import EVENT_WRITERS as event_writers
 
 from sage_ns.cli import capture, export
 from sage_ns.errors import WriteError
@@ -34,6 +35,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         yield place
     finally:
         subprocess.run(["umount", "-l", str(place)], check=True)
+        event_writers.clear()  # nerfstudio's, for the whole process: one of them writes to this disk
 
 
 def messages(main: Callable[[list[str]], None], capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
