@@ -70,4 +70,5 @@ def test_rows_that_may_share_a_training() -> None:
     assert "sage" not in rows_before("sage") and "sage-no-mouth" not in rows_before("sage")
     assert list(rows_before(SAGE_MULTI)) == list(ROWS)
     before = list(rows_before("sage-2-cameras"))
-    assert before == [*ROWS, SAGE_MULTI, "surfels-2-cameras", "surfels-multi-2-cameras"]
+    assert before[: len(ROWS) + 3] == [*ROWS, SAGE_MULTI, "surfels-2-cameras", "surfels-multi-2-cameras"]
+    assert "sage-2-cameras" not in before
