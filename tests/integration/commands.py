@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from unittest import mock
 
+from nerfstudio.utils.writer import EVENT_WRITERS as event_writers
+
 from sage_ns.system import leftovers
 from tests.waiting import PATIENCE
 
@@ -23,6 +25,7 @@ MODULES = {
 
 def run_here(command: str, *arguments: object) -> None:
     """Calls the entry point of a command as its console script would, with these arguments."""
+    event_writers.clear()  # nerfstudio keeps those of earlier commands, whose folders may be gone
     with mock.patch.object(sys, "argv", [command, *map(str, arguments)]):
         importlib.import_module(MODULES[command]).entrypoint()
 

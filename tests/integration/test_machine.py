@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from nerfstudio.utils.writer import EVENT_WRITERS as event_writers
 
 from sage_ns.cli import capture, export
 from sage_ns.errors import WriteError
@@ -35,7 +34,6 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         yield place
     finally:
         subprocess.run(["umount", "-l", str(place)], check=True)
-        event_writers.clear()  # nerfstudio's, for the whole process: one of them writes to this disk
 
 
 def messages(main: Callable[[list[str]], None], capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
