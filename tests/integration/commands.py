@@ -11,8 +11,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from unittest import mock
 
-from nerfstudio.utils.writer import EVENT_WRITERS as event_writers
-
 from sage_ns.system import leftovers
 from tests.waiting import PATIENCE
 
@@ -25,9 +23,12 @@ MODULES = {
 
 def run_here(command: str, *arguments: object) -> None:
     """Calls the entry point of a command as its console script would, with these arguments."""
-    event_writers.clear()  # nerfstudio keeps those of earlier commands, whose folders may be gone
+    module = importlib.import_module(MODULES[command])
+    from nerfstudio.utils import writer  # cannot be the first module of nerfstudio: its imports are circular
+
+    writer.EVENT_WRITERS.clear()  # those of earlier commands, whose folders may be gone
     with mock.patch.object(sys, "argv", [command, *map(str, arguments)]):
-        importlib.import_module(MODULES[command]).entrypoint()
+        module.entrypoint()
 
 
 def start_program(command: str, *arguments: object, cwd: Path, output: Path) -> subprocess.Popen:
