@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
+from statistics import fmean
 
+from sage_ns.bench.facekit_people import EXACT
 from sage_ns.bench.result import Result, View
 from sage_ns.bench.rows import SAGE, in_order
+from sage_ns.bench.summary import figure_of, gap_closed
 from sage_ns.evaluation.figures import measure_of
 
 
@@ -58,8 +60,8 @@ def spread(values: Mapping[str, float], name: str) -> Spread | None:
     if not values:
         return None
     worst = (min if larger_is_better(name) else max)(values, key=lambda capture: values[capture])
-    numbers = list(values.values())
-    return Spread(fmean(numbers), stdev(numbers) if len(numbers) > 1 else None, values[worst], worst, len(numbers))
+    figure = figure_of(list(values.values()))
+    return Spread(figure.mean, figure.deviation, values[worst], worst, len(values))
 
 
 def difference(
@@ -85,14 +87,11 @@ def gap_closed_over(
     gap = difference(results, multi, single, view, name, captures)
     if gain is None or gap is None:
         return None
-    sign = 1.0 if larger_is_better(name) else -1.0
-    return gain.mean / gap.mean if sign * gap.mean > 0 else None
+    return gap_closed(0.0, gap.mean, gain.mean, larger_is_better(name))
 
 
 def groups_of(captures: Sequence[str]) -> list[Group]:
     """Return the groups of captures: those tracked exactly, by the end of the name, apart from the others."""
-    from sage_ns.bench.facekit_people import EXACT
-
     exact = tuple(each for each in captures if each.endswith(EXACT))
     others = tuple(each for each in captures if not each.endswith(EXACT))
     if not exact:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -27,25 +27,26 @@ _MEANING = "mean ± standard deviation over captures (worst), PSNR in dB"
 
 def across_sheets(results: Sequence[Result]) -> list[Sheet]:
     """Return the tables over captures, for each group of captures; none for a single capture."""
-    captures = list(dict.fromkeys(each.capture for each in results))
-    if len(captures) < 2:
-        return []
     sheets: list[Sheet] = []
-    for group in groups_of(captures):
-        chosen = [each for each in results if each.capture in group.captures]
+    for group, chosen in _by_group(results):
         sheets += [_levels(group, chosen), *_changes(group, chosen), *_regions(group, chosen), *_gaps(group, chosen)]
     return sheets
 
 
 def across_json(results: Sequence[Result]) -> list[dict[str, Any]]:
     """Return every figure of every row over the captures of each group, for results.json."""
-    captures = list(dict.fromkeys(each.capture for each in results))
     content = []
-    for group in groups_of(captures) if len(captures) > 1 else ():
-        chosen = [each for each in results if each.capture in group.captures]
+    for group, chosen in _by_group(results):
         rows = {row: _all_spreads(chosen, row) for row in rows_of(chosen)}
         content.append({"group": group.title, "captures": list(group.captures), "rows": rows})
     return content
+
+
+def _by_group(results: Sequence[Result]) -> Iterator[tuple[Group, list[Result]]]:
+    """Yield the groups with their results; none for a single capture."""
+    captures = list(dict.fromkeys(each.capture for each in results))
+    for group in groups_of(captures) if len(captures) > 1 else ():
+        yield group, [each for each in results if each.capture in group.captures]
 
 
 def _all_spreads(results: Sequence[Result], row: str) -> dict[str, dict[str, Any]]:

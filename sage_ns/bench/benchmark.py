@@ -131,9 +131,11 @@ def _run_unfinished(
 
         def keep(task: Task, result: Result, line: str) -> None:
             done.append((tasks[task], result))
+            display.succeeded(task, line)
+
+        def write() -> None:
             done.sort(key=lambda each: order[each[0].folder])
             _write_tables(folder.path, [each for _, each in done], settings)
-            display.succeeded(task, line)
 
         waiting = []
         for task, job in tasks.items():
@@ -142,6 +144,8 @@ def _run_unfinished(
                 waiting.append(task)
             else:
                 keep(task, result, "done before")
+        if len(waiting) < len(tasks):
+            write()
         if waiting:
             workplace.check(folder.path, [*captures, *filter(None, [settings.head_model])])
         for task in waiting:
@@ -154,6 +158,7 @@ def _run_unfinished(
                     display.failed(outcome.task, outcome.reason)
                 else:
                     keep(outcome.task, result, f"{outcome.seconds:.0f} s")
+                    write()
     return done, failed
 
 

@@ -10,6 +10,7 @@ parameters that a tracker with noise finds, and with those that fit the true ver
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,6 +31,18 @@ SCALE, SUPERSAMPLING, TEXTURE, BANK_FRAMES = 0.25, 3, 512, 120
 frames of the driving motion."""
 
 SCRIPTS = ("people/people.py", "people/capture.py", "ict_facekit.npz", "head_model.pkl")
+
+
+def missing_parts(facekit: Path, needed: Sequence[str] = SCRIPTS) -> list[Path]:
+    """Return the needed scripts and data that a folder of FaceKit's people lacks."""
+    return [facekit / name for name in needed if not (facekit / name).is_file()]
+
+
+def import_scripts(facekit: Path, *names: str) -> list[Any]:
+    """Import scripts of FaceKit's people. They are no package: they import each other by these names."""
+    sys.path.insert(0, str(facekit / "people"))
+    sys.dont_write_bytecode = True  # the folder is not ours
+    return [import_module(name) for name in names]
 
 
 def person_name(number: int) -> str:
@@ -58,14 +71,11 @@ def draw_person(facekit: Path, out: Path, number: int) -> None:
     Raises:
         CaptureError: the folder lacks a script or its data.
     """
-    missing = [name for name in SCRIPTS if not (facekit / name).is_file()]
+    missing = missing_parts(facekit)
     if missing:
-        raise CaptureError(f"{facekit}: found no {missing[0]}; expected the scripts and data of FaceKit's people")
-    sys.path.insert(0, str(facekit / "people"))
-    sys.dont_write_bytecode = True
-    # Not packages: the scripts import each other by these names.
-    tool, people = import_module("capture"), import_module("people")
-
+        found = missing[0].relative_to(facekit)
+        raise CaptureError(f"{facekit}: found no {found}; expected the scripts and data of FaceKit's people")
+    tool, people = import_scripts(facekit, "capture", "people")
     name = people.register(number)
     # Heads that only turn are for other methods than those of the panel: the least number that the scripts can draw.
     options = ["--scale", SCALE, "--ss", SUPERSAMPLING, "--texture", TEXTURE, "--bank-frames", BANK_FRAMES]

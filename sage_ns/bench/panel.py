@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sage_ns.bench.facekit_people import EXACT, SCRIPTS, is_drawn, person_name
+from sage_ns.bench.facekit_people import EXACT, is_drawn, missing_parts, person_name
 from sage_ns.errors import SageError
 from sage_ns.synthetic.studio import SyntheticCapture, synthesize_capture
 from sage_ns.system.files import read_json, write_json
@@ -71,9 +71,10 @@ def find_facekit() -> Path:
             "that contains facekit/. The panel 'builtin' needs nothing."
         )
     facekit = Path(root).expanduser().absolute() / "facekit"
-    missing = [name for name in SCRIPTS if not (facekit / name).is_file()]
+    missing = missing_parts(facekit)
     if missing:
-        raise SageError(f"{facekit} has no {missing[0]}. Set {SHARED_VARIABLE} to the folder that contains facekit/.")
+        found = missing[0].relative_to(facekit)
+        raise SageError(f"{facekit} has no {found}. Set {SHARED_VARIABLE} to the folder that contains facekit/.")
     return facekit
 
 

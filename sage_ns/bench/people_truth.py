@@ -10,10 +10,8 @@ with the driver's own identity, and writes both in the layout that ``sage-bench 
 
 from __future__ import annotations
 
-import importlib
 import os
 import re
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +21,7 @@ import numpy as np
 import tyro
 from PIL import Image
 
+from sage_ns.bench.facekit_people import EXACT, SCRIPTS, import_scripts, missing_parts
 from sage_ns.capture.writer import refuse_used_folder
 from sage_ns.errors import SageError, show_as_panels
 from sage_ns.system.files import whole_folder
@@ -32,12 +31,10 @@ DRIVER = "drv"
 """Name of the tool's driver."""
 CAMERAS = (8, 12)
 """Cameras of the truth: the front, and 45 degrees to the person's left."""
-_EXACT = "_exact"
 _LENGTH = 60
 """Moments of the driver's performance in the tool's captures; the truth takes some of them, evenly spaced."""
 _FITS_OF_SHAPE = 3
 """Moments that the driver's identity is fitted to, as in the tool."""
-_FILES = ("ict_facekit.npz", "head_model.pkl")
 
 
 @dataclass(frozen=True)
@@ -64,19 +61,15 @@ class People:
                 "The people tool is optional and was not found: set SAGE_SHARED to the folder that holds it."
             )
         folder = root.expanduser().absolute() / "facekit"
-        missing = [
-            path for path in (folder / "people" / "capture.py", *(folder / f for f in _FILES)) if not path.exists()
-        ]
+        missing = missing_parts(folder, SCRIPTS[1:])
         if missing:
             raise SageError(
                 f"The people tool is not complete: {missing[0]} does not exist. Set SAGE_SHARED to its folder."
             )
-        sys.path.insert(0, str(folder / "people"))
-        sys.dont_write_bytecode = True  # the tool's folder is not ours
         names = ("cameras", "capture", "facekit", "head_model", "motion", "people", "render", "subject", "tracking")
-        modules = {name: importlib.import_module(name) for name in names}
-        facekit = modules["facekit"].FaceKit(str(folder / _FILES[0]))
-        return cls(modules, facekit, modules["head_model"].HeadModel(str(folder / _FILES[1])))
+        modules: dict[str, Any] = dict(zip(names, import_scripts(folder, *names), strict=True))
+        facekit = modules["facekit"].FaceKit(str(folder / "ict_facekit.npz"))
+        return cls(modules, facekit, modules["head_model"].HeadModel(str(folder / "head_model.pkl")))
 
     def seed(self, person: str) -> int:
         """Return the tool's seed of a person; the name of a random one contains its number.
@@ -135,7 +128,7 @@ def write_people_truth(people: People, person: str, out: Path, moments: int, sca
     if not 0 < scale <= 1:
         raise SageError(f"scale is {scale:g}; give more than 0 and at most 1.")
     refuse_used_folder(out, overwrite=False)
-    name = person.removesuffix(_EXACT)
+    name = person.removesuffix(EXACT)
     seed = people.seed(name)
     frames = people.frames(name, moments)
     writer, render = people.modules["capture"], people.modules["render"]

@@ -11,8 +11,6 @@ from matplotlib.figure import Figure
 
 from sage_ns.system.files import whole_file
 
-_SIZE = (7.0, 4.2)
-"""Width and height of a plot in inches."""
 _DOTS_PER_INCH = 160
 
 
@@ -45,7 +43,7 @@ def line_plot(
         every_value: name every x that a line has on the horizontal axis, which is logarithmic then.
         logarithmic: make the vertical axis logarithmic.
     """
-    figure, axes = _empty(title, across, up)
+    figure, axes = empty_plot(title, across, up)
     for line in (line for line in lines if len(line.x)):
         axes.errorbar(
             line.x,
@@ -65,7 +63,7 @@ def line_plot(
         axes.minorticks_off()
     if logarithmic:
         axes.set_yscale("log")
-    return _finished(figure, axes)
+    return with_legend(figure, axes)
 
 
 def bar_plot(title: str, up: str, names: Sequence[str], bars: Mapping[str, Sequence[float | None]]) -> Figure:
@@ -77,7 +75,7 @@ def bar_plot(title: str, up: str, names: Sequence[str], bars: Mapping[str, Seque
         names: names of the groups.
         bars: values of each group by label; None = no bar.
     """
-    figure, axes = _empty(title, "", up)
+    figure, axes = empty_plot(title, "", up)
     width = 0.8 / max(len(bars), 1)
     for index, (label, values) in enumerate(bars.items()):
         shown = [(place, value) for place, value in enumerate(values) if value is not None]
@@ -90,7 +88,7 @@ def bar_plot(title: str, up: str, names: Sequence[str], bars: Mapping[str, Seque
         margin = max(0.25 * (high - low), 0.5)
         axes.set_ylim(low - margin, high + margin)
     axes.set_xticks(range(len(names)), names, rotation=30, ha="right", fontsize=7)
-    return _finished(figure, axes)
+    return with_legend(figure, axes)
 
 
 def save_plot(figure: Figure, path: Path) -> None:
@@ -99,10 +97,12 @@ def save_plot(figure: Figure, path: Path) -> None:
         figure.savefig(unfinished, format="png", dpi=_DOTS_PER_INCH)
 
 
-def _empty(title: str, across: str, up: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=_SIZE, layout="constrained")
+def empty_plot(title: str, across: str, up: str, size: tuple[float, float] = (7.0, 4.2)) -> tuple[Figure, Axes]:
+    """Return a plot without content, and its axes; ``size`` is width and height in inches."""
+    # Not pyplot, which keeps figures alive and may look for a display.
+    figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots()
-    axes.set_title(title, fontsize=10)
+    axes.set_title(title, fontsize=10, parse_math=False)
     axes.set_xlabel(across)
     axes.set_ylabel(up)
     axes.grid(alpha=0.3)
@@ -110,7 +110,8 @@ def _empty(title: str, across: str, up: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _finished(figure: Figure, axes: Axes) -> Figure:
+def with_legend(figure: Figure, axes: Axes) -> Figure:
+    """Return the plot with a legend, if anything in it has a label."""
     if axes.get_legend_handles_labels()[1]:
         axes.legend(fontsize=8)
     return figure

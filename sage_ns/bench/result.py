@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from math import isfinite
 from pathlib import Path
 from statistics import fmean
@@ -71,6 +72,14 @@ class Result:
         Novel views are those of the canonical moment (or all, if it has none): a row that was trained on more moments
         is then measured on the same pictures.
         """
+        return self._means[view]
+
+    @cached_property
+    def _means(self) -> dict[View, dict[str, float]]:
+        # Tables ask for the same means a thousand times.
+        return {view: self._mean_over(view) for view in VIEWS}
+
+    def _mean_over(self, view: View) -> dict[str, float]:
         if view == "novel_view":
             images = [each for each in self.novel_view if each.timestep == self.canonical_timestep] or self.novel_view
         elif view == "hardest":

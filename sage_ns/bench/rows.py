@@ -44,54 +44,58 @@ class _Rows(dict[str, Row]):
 SINGLE, MULTI, SAGE = "surfels-single", "surfels-multi", "sage"
 GAUSSIANS_SINGLE, GAUSSIANS_MULTI = "gaussian-avatars-single", "gaussian-avatars-multi"
 
-ROWS: Mapping[str, Row] = {
-    SINGLE: Row("surfels, one moment", "surfels"),
-    MULTI: Row("surfels, all moments", "surfels", "multi"),
-    GAUSSIANS_SINGLE: Row("GaussianAvatars' recipe, one moment", "gaussian-avatars"),
-    GAUSSIANS_MULTI: Row("GaussianAvatars' recipe, all moments", "gaussian-avatars", "multi"),
-    SAGE: Row("SAGE, one moment"),
-    "sage-networks": Row("SAGE with networks", trained_with={"pipeline.model.networks": True}),
-    "sage-no-networks": Row("SAGE without networks", trained_with={"pipeline.model.networks": False}),
-    "sage-no-self-supervision": Row("SAGE without self-supervision", trained_with={"pipeline.steps.self_supervise": 0}),
-    "sage-no-anchor": Row("SAGE, no pictures in self-supervision", trained_with={"pipeline.anchor": 0.0}),
-    "sage-no-correction": Row("SAGE without correction", trained_with={"pipeline.model.correction": False}),
-    "sage-no-wrinkles": Row("SAGE without wrinkles", drawn_with={"pipeline.model.wrinkles": 0.0}),
-    "sage-no-mouth": Row("SAGE without mouth", trained_with={"pipeline.model.mouth": False}),
-    "sage-no-refinement": Row("SAGE with unrefined tracking", trained_with={"pipeline.model.refine_tracking": "never"}),
-    "sage-always-refined": Row(
-        "SAGE, tracking refined without evidence", trained_with={"pipeline.model.refine_tracking": "always"}
-    ),
-    "sage-similarity-correction": Row(
-        "SAGE with the paper's correction",
-        trained_with={"pipeline.model.correction_source": "similarity", "pipeline.model.correction_gamma": 1.0},
-    ),
-    "sage-rendered-wrinkles": Row(
-        "SAGE with the paper's wrinkles",
-        drawn_with={"pipeline.model.wrinkle_rule": "rendered", "pipeline.model.wrinkle_dimming": 0.05},
-    ),
-    "sage-field-colors": Row(
-        "SAGE, phase 2 aims at the field's colours", trained_with={"pipeline.appearance_source": "field"}
-    ),
-    "sage-hit-depths": Row(
-        "SAGE, distortion and field's teacher by hits",
-        trained_with={"pipeline.model.distortion": "hit", "pipeline.model.field_teacher": "hit"},
-    ),
-    "sage-paper": Row("the paper's algorithm as written", "sage-paper"),
-    "sage-paper-no-self-supervision": Row(
-        "the paper's, without self-supervision", "sage-paper", trained_with={"pipeline.steps.self_supervise": 0}
-    ),
-    "sage-paper-no-correction": Row(
-        "the paper's, without correction", "sage-paper", trained_with={"pipeline.model.correction": False}
-    ),
-    "sage-paper-no-networks": Row(
-        "the paper's, without networks",
-        "sage-paper",
-        trained_with={"pipeline.model.networks": False, "pipeline.model.networks_alone": False},
-    ),
-}
+ROWS: Mapping[str, Row] = _Rows(
+    {
+        SINGLE: Row("surfels, one moment", "surfels"),
+        MULTI: Row("surfels, all moments", "surfels", "multi"),
+        GAUSSIANS_SINGLE: Row("GaussianAvatars' recipe, one moment", "gaussian-avatars"),
+        GAUSSIANS_MULTI: Row("GaussianAvatars' recipe, all moments", "gaussian-avatars", "multi"),
+        SAGE: Row("SAGE, one moment"),
+        "sage-networks": Row("SAGE with networks", trained_with={"pipeline.model.networks": True}),
+        "sage-no-networks": Row("SAGE without networks", trained_with={"pipeline.model.networks": False}),
+        "sage-no-self-supervision": Row(
+            "SAGE without self-supervision", trained_with={"pipeline.steps.self_supervise": 0}
+        ),
+        "sage-no-anchor": Row("SAGE, no pictures in self-supervision", trained_with={"pipeline.anchor": 0.0}),
+        "sage-no-correction": Row("SAGE without correction", trained_with={"pipeline.model.correction": False}),
+        "sage-no-wrinkles": Row("SAGE without wrinkles", drawn_with={"pipeline.model.wrinkles": 0.0}),
+        "sage-no-mouth": Row("SAGE without mouth", trained_with={"pipeline.model.mouth": False}),
+        "sage-no-refinement": Row(
+            "SAGE with unrefined tracking", trained_with={"pipeline.model.refine_tracking": "never"}
+        ),
+        "sage-always-refined": Row(
+            "SAGE, tracking refined without evidence", trained_with={"pipeline.model.refine_tracking": "always"}
+        ),
+        "sage-similarity-correction": Row(
+            "SAGE with the paper's correction",
+            trained_with={"pipeline.model.correction_source": "similarity", "pipeline.model.correction_gamma": 1.0},
+        ),
+        "sage-rendered-wrinkles": Row(
+            "SAGE with the paper's wrinkles",
+            drawn_with={"pipeline.model.wrinkle_rule": "rendered", "pipeline.model.wrinkle_dimming": 0.05},
+        ),
+        "sage-field-colors": Row(
+            "SAGE, phase 2 aims at the field's colours", trained_with={"pipeline.appearance_source": "field"}
+        ),
+        "sage-hit-depths": Row(
+            "SAGE, distortion and field's teacher by hits",
+            trained_with={"pipeline.model.distortion": "hit", "pipeline.model.field_teacher": "hit"},
+        ),
+        "sage-paper": Row("the paper's algorithm as written", "sage-paper"),
+        "sage-paper-no-self-supervision": Row(
+            "the paper's, without self-supervision", "sage-paper", trained_with={"pipeline.steps.self_supervise": 0}
+        ),
+        "sage-paper-no-correction": Row(
+            "the paper's, without correction", "sage-paper", trained_with={"pipeline.model.correction": False}
+        ),
+        "sage-paper-no-networks": Row(
+            "the paper's, without networks",
+            "sage-paper",
+            trained_with={"pipeline.model.networks": False, "pipeline.model.networks_alone": False},
+        ),
+    }
+)
 """Rows in the order of the table. One of the two rows about networks equals ``sage``; the preset determines which."""
-
-ROWS = _Rows(ROWS)
 
 SAGE_MULTI = "sage-multi"
 

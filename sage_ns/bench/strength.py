@@ -9,7 +9,6 @@ from pathlib import Path
 from statistics import fmean
 
 from sage_ns.bench.result import Result
-from sage_ns.system.files import whole_file
 
 NUM_BINS = 4
 """Points of the line of a row: each is the mean of a quarter of the moments, by strength."""
@@ -66,24 +65,15 @@ def write_strength_plot(path: Path, capture: str, curves: Mapping[str, Sequence[
     """
     if not curves:
         return False
-    # Not pyplot, which keeps figures alive and may look for a display.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    from sage_ns.bench.plots import empty_plot, save_plot, with_legend
 
-    figure = Figure(figsize=(9, 5.5), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
+    across = "strength of the expression: RMS movement of the face [mm]"
+    figure, axes = empty_plot(f"{capture}: held-out moments", across, "PSNR of the face [dB]", (9.0, 5.5))
     for index, (row, curve) in enumerate(curves.items()):
         color = f"C{index % 10}"
         axes.scatter([p.strength for p in curve], [p.psnr_face for p in curve], s=10, color=color, alpha=0.4)
         strengths, means = zip(*bin_means(curve), strict=True)
         style = ("-", "--", ":", "-.")[index // 10 % 4]
         axes.plot(strengths, means, style, color=color, marker="o", markersize=4, label=row)
-    axes.set_title(f"{capture}: held-out moments", parse_math=False)
-    axes.set_xlabel("strength of the expression: RMS movement of the face [mm]")
-    axes.set_ylabel("PSNR of the face [dB]")
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
-    with whole_file(path) as unfinished:
-        figure.savefig(unfinished, format="png", dpi=120)
+    save_plot(with_legend(figure, axes), path)
     return True

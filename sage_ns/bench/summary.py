@@ -75,7 +75,7 @@ def summarise(results: Sequence[Result]) -> list[RowSummary]:
             RowSummary(
                 row=row,
                 figures={view: _over_seeds([each.figures(view) for each in chosen]) for view in VIEWS},
-                seconds=_figure([sum(each.seconds.values()) for each in chosen]),
+                seconds=figure_of([sum(each.seconds.values()) for each in chosen]),
                 phase_seconds=_over_seeds([each.seconds for each in chosen]),
                 peak_bytes=max(each.peak_bytes for each in chosen),
                 num_surfels=chosen[0].num_surfels,
@@ -86,10 +86,11 @@ def summarise(results: Sequence[Result]) -> list[RowSummary]:
 
 def _over_seeds(samples: Sequence[Mapping[str, float]]) -> dict[str, Figure]:
     names = dict.fromkeys(name for sample in samples for name in sample)
-    return {name: _figure([sample[name] for sample in samples if name in sample]) for name in names}
+    return {name: figure_of([sample[name] for sample in samples if name in sample]) for name in names}
 
 
-def _figure(values: Sequence[float]) -> Figure:
+def figure_of(values: Sequence[float]) -> Figure:
+    """Return mean and standard deviation of at least one value."""
     return Figure(fmean(values), stdev(values) if len(values) > 1 else None)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from sage_ns.bench.across_table import across_json, across_sheets
 from sage_ns.bench.cause_sheets import cause_sheets
-from sage_ns.bench.job import Settings
+from sage_ns.bench.job import Settings, plain
 from sage_ns.bench.result import VIEWS, Result, View
 from sage_ns.bench.rows import ROWS, SAGE, in_order
 from sage_ns.bench.sheet import Sheet, as_markdown, cell, change, figure_cells
@@ -170,7 +170,7 @@ def as_json(results: Sequence[Result], settings: Settings, provenance: Mapping[s
         }
     return {
         **provenance,
-        "settings": asdict(settings) | {"head_model": settings.head_model and str(settings.head_model)},
+        "settings": plain(settings),
         "captures": captures,
         "over_captures": across_json(results),
     }

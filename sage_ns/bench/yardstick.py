@@ -21,13 +21,12 @@ from sage_ns.avatar.rig_pixels import shown_triangles
 from sage_ns.capture.record import CaptureRecord
 from sage_ns.evaluation.moments import Moment, MomentRuler
 from sage_ns.evaluation.regions import FACE, MOUTH, PictureRegions
-from sage_ns.geometry.rotations import axis_angle_to_matrix
 from sage_ns.image.metrics import ImageMetrics, psnr
 from sage_ns.image.structure import gradient_deviation, multi_scale_ssim
 from sage_ns.motion.source import MotionSource
 from sage_ns.plugin.cameras import pinhole_camera
 from sage_ns.raster import PinholeCamera
-from sage_ns.rig import FlameParams
+from sage_ns.rig.front import face_direction
 
 FEWEST_PIXELS = 10
 """A region with fewer pixels has no figure in a picture: it would be noise."""
@@ -120,9 +119,7 @@ class Yardstick:
     def face_axis(self) -> tuple[Float[Tensor, "3"], Float[Tensor, "3"]]:
         """Return the centre of the tracked canonical head [metres] and the unit direction in which its face looks."""
         motion = self.motion.canonical()
-        params = FlameParams.from_motion_vector(motion[None])
-        turned = axis_angle_to_matrix(params.rotation[0]) @ axis_angle_to_matrix(params.neck_pose[0])
-        return self.rig.vertices(motion).mean(dim=0), turned[:, 2]
+        return self.rig.vertices(motion).mean(dim=0), face_direction(motion)
 
 
 def box_around(pixels: Bool[Tensor, "h w"], shortest: int) -> tuple[slice, slice]:

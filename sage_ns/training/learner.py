@@ -123,6 +123,8 @@ class Learner(nn.Module):
         if prediction is not None:
             return prediction.attributes
         own = self.surfels.attributes
+        if self.sh_degree == self.config.sh_degree:
+            return own
         return replace(own, sh_rest=own.sh_rest[:, : NUM_COEFFICIENTS[self.sh_degree] - 1])
 
     @torch.no_grad()
