@@ -47,23 +47,25 @@ def _adam(first: float, last: float, in_phase_1: bool = False) -> dict[str, Any]
     return {"optimizer": FusedAdamConfig(lr=first), "scheduler": scheduler}
 
 
+_POSITIONS = (5e-3, 5e-5)
+_CONSTANT = {
+    "quaternions": 1e-3,
+    "log_scales": 1.7e-2,
+    "opacity_logits": 5e-2,
+    "sh_dc": 2.5e-3,
+    "sh_rest": 2.5e-3 / 20,
+}
+"""GaussianAvatars' learning rates, those of 3DGS."""
+
+
 def gaussian_avatars_optimizers() -> dict[str, Any]:
     """Return optimisers with GaussianAvatars' learning rates: only that of the positions decays.
 
     GaussianAvatars multiplies the rate of positions by the extent of the cameras, which is about 1 m around a head.
     """
-    constant = {
-        "quaternions": 1e-3,
-        "log_scales": 1.7e-2,
-        "opacity_logits": 5e-2,
-        "sh_dc": 2.5e-3,
-        "sh_rest": 2.5e-3 / 20,
-        "flame_translation": 1e-6,
-        "flame_pose": 1e-5,
-        "flame_expression": 1e-3,
-    }
+    constant = {**_CONSTANT, "flame_translation": 1e-6, "flame_pose": 1e-5, "flame_expression": 1e-3}
     fixed = {name: {"optimizer": FusedAdamConfig(lr=rate), "scheduler": None} for name, rate in constant.items()}
-    return {"means": _adam(5e-3, 5e-5), **fixed}
+    return {"means": _adam(*_POSITIONS), **fixed}
 
 
 def optimizers() -> dict[str, Any]:
@@ -97,13 +99,6 @@ def paper_optimizers() -> dict[str, Any]:
     Positions decay over phase 1, the others are constant, and phase 2 keeps all of them. Of field and networks, for
     which GaussianAvatars has no rates, they are those of `optimizers`, but constant in phase 2, too.
     """
-    rates = {
-        "means": (5e-3, 5e-5),
-        "quaternions": (1e-3, 1e-3),
-        "log_scales": (1.7e-2, 1.7e-2),
-        "opacity_logits": (5e-2, 5e-2),
-        "sh_dc": (2.5e-3, 2.5e-3),
-        "sh_rest": (2.5e-3 / 20, 2.5e-3 / 20),
-    }
+    rates = {"means": _POSITIONS, **{name: (rate, rate) for name, rate in _CONSTANT.items()}}
     ours = {name: (group["optimizer"].lr, group["scheduler"].lr_final) for name, group in optimizers().items()}
     return {name: _adam(*pair, in_phase_1=True) for name, pair in (ours | rates).items()}

@@ -19,6 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from sage_ns.field.sdf import SignedDistanceField
+from sage_ns.geometry.farthest_points import farthest_first
 from sage_ns.rig import FlameParams, HeadModel, pose_vertices
 
 RefineTracking = Literal["auto", "always", "never"]
@@ -125,12 +126,12 @@ def _linearised(
 
 def _patches(points: Float[Tensor, "num_skin 3"]) -> Int[Tensor, "num_skin"]:
     """Return the patch of each point: that of the nearest of points that lie at least `_PATCH` apart."""
-    left = torch.linalg.vector_norm(points - points[0], dim=-1)
-    centers = [0]
-    while float(left.max()) > _PATCH:
-        centers.append(int(left.argmax()))
-        left = torch.minimum(left, torch.linalg.vector_norm(points - points[centers[-1]], dim=-1))
-    return torch.cdist(points, points[centers]).argmin(dim=1)
+
+    def distances_from(index: int) -> Tensor:
+        return torch.linalg.vector_norm(points - points[index], dim=-1)
+
+    centers = farthest_first(0, len(points), distances_from, near=_PATCH)
+    return torch.cdist(points, points[list(centers)]).argmin(dim=1)
 
 
 def _most_likely(

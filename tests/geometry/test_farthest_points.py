@@ -32,3 +32,11 @@ def test_equal_points_are_chosen_once() -> None:
 def test_more_than_there_are() -> None:
     with pytest.raises(ValueError, match="count is 6; there are 5"):
         farthest_first(0, 6, from_row)
+
+
+def test_it_ends_when_every_point_is_near_a_chosen_one() -> None:
+    line = torch.arange(11.0)
+    chosen = farthest_first(0, 11, lambda index: (line - line[index]).abs(), near=2.5)
+    assert chosen == (0, 10, 5)
+    gaps = (line[:, None] - line[list(chosen)]).abs().amin(dim=1)
+    assert float(gaps.max()) <= 2.5

@@ -126,8 +126,7 @@ def growing(
 
 def clone(rows: SurfelRows, chosen: Bool[Tensor, "num_gaussians"]) -> None:
     """Add a copy of each chosen Gaussian, bound to the same triangle; the optimiser moves the two apart."""
-    tensors = {**rows.parameters, **rows.buffers}
-    append(rows, {name: tensor.detach()[chosen] for name, tensor in tensors.items() if name not in rows.optional})
+    append(rows, _taken(rows, chosen))
 
 
 def split(
@@ -145,11 +144,7 @@ def split(
         chosen: mask of the Gaussians to split.
         samples: from the standard normal distribution.
     """
-    parents = {
-        name: tensor.detach()[chosen]
-        for name, tensor in {**rows.parameters, **rows.buffers}.items()
-        if name not in rows.optional
-    }
+    parents = _taken(rows, chosen)
     scales = parents["log_scales"].exp()
     offsets = torch.einsum("nij,knj->kni", quaternion_to_matrix(parents["quaternions"]), scales * samples)
     children = {name: torch.cat([tensor] * len(samples)) for name, tensor in parents.items()}
@@ -159,6 +154,12 @@ def split(
     append(rows, children)
     removed = torch.nn.functional.pad(chosen, (0, rows.num_rows - num_before))
     keep(rows, ~removed)
+
+
+def _taken(rows: SurfelRows, chosen: Bool[Tensor, "num_gaussians"]) -> dict[str, Tensor]:
+    """Return the chosen rows of everything that new rows need."""
+    tensors = {**rows.parameters, **rows.buffers}
+    return {name: tensor.detach()[chosen] for name, tensor in tensors.items() if name not in rows.optional}
 
 
 def prunable(
