@@ -7,9 +7,13 @@ share belongs to the avatar's colours, and pictures of other moments are drawn w
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from sage_ns.avatar.surfels import take_sizes
 
 
 class Exposure(nn.Module):
@@ -47,6 +51,10 @@ class Exposure(nn.Module):
     def factors(self) -> Float[Tensor, "num_frames 3"]:
         """Return the factors of all frames, for logs and checks."""
         return (self.log_gain - self.log_gain.mean(dim=0)).exp()
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        take_sizes(self, ("log_gain",), state_dict, prefix)
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _relative(self, index: int) -> Float[Tensor, "3"]:
         return self.log_gain[index] - self.log_gain.detach().mean(dim=0)
