@@ -193,7 +193,7 @@ class Avatar(nn.Module):
         return shade[:, None] if self.light is None else shade[:, None] * self.light(self._lit_normals(pose, look))
 
     def _lit_normals(self, pose: Pose, look: Look) -> Float[Tensor, "num_triangles 3"]:
-        """Return the normals that the light falls on: as posed, or those of the canonical moment if it is the head's."""
+        """Return the normals that the light falls on: as posed, or the canonical ones if it is the head's."""
         lit = pose if look.light == "room" else self.poses.at(self.motion.canonical())
         return lit.smooth_normals
 

@@ -139,7 +139,7 @@ def initialise_gaussians(num_triangles: int, sh_degree: int, generator: torch.Ge
 
 
 def _in_all_silhouettes(points: Float[Tensor, "n 3"], views: Sequence[Shot]) -> Bool[Tensor, "n"]:
-    """Return which points are foreground in all pictures that contain them, beside what does not move with the skull."""
+    """Return which points are foreground in all pictures that contain them and show what moves with the skull."""
     allowed = torch.ones(points.shape[0], dtype=torch.bool)
     for view in views:
         at = project(points, view.camera)

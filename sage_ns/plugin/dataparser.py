@@ -52,8 +52,8 @@ class FlameCaptureDataParserConfig(DataParserConfig):
     """what lamps stand still against: world = the world of the files; camera = the camera, although the files move it
     (trackers that write the pose of the head into the camera); auto = as the files state, else world"""
     canonical_timestep: int | None = None
-    """timestep id to reconstruct the avatar at; default: among the timesteps with most cameras, a calm face with open eyes
-    and slightly parted lips that a camera sees from the front"""
+    """timestep id to reconstruct the avatar at; default: among the timesteps with most cameras, a calm face with open
+    eyes and slightly parted lips that a camera sees from the front"""
     timesteps: tuple[int, ...] | None = None
     """with --frames multi: timestep ids to train on, the canonical one among them; default: all"""
     num_timesteps: int | None = None

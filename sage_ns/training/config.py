@@ -90,7 +90,7 @@ class LearnerConfig:
     exposure: bool = False
     """learn a gain of each colour for every training picture: for a camera with automatic exposure"""
     fill_unseen: bool = False
-    """at the end of phase 1, give surfels that no picture shows the colours of seen ones nearby, and train them no more"""
+    """at the end of phase 1, give surfels that no picture shows the colours of seen ones nearby, and hold them"""
     wrinkles: float = 0.1
     """how much rendering darkens skin that an expression compresses; 0 disables wrinkles"""
     wrinkle_rule: WrinkleRule = "area"
