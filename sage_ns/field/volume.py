@@ -95,8 +95,9 @@ class VolumeRenderer(nn.Module):
     depth equally coarse.)
 
     With a backward warp w, rays are those of a posed moment: samples lie on the true ray, so depths are those of its
-    camera, and the field f is evaluated at w(x). With the Jacobian J of w, the distance changes along a ray of direction
-    d by ``grad f . J d``, the posed normal is ``J^T grad f``, normalised, and the radiance is seen along ``J d``.
+    camera, and the field f is evaluated at w(x). With the Jacobian J of w, the distance changes along a ray of
+    direction d by ``grad f . J d``, the posed normal is ``J^T grad f``, normalised, and the radiance is seen along
+    ``J d``.
 
     Args:
         num_coarse: samples that find the surface, without gradients.

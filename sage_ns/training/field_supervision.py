@@ -164,11 +164,9 @@ class FieldSupervision:
         is_background = flat[drawn] < 0.5
         if steady is None:
             order = torch.sort(is_background, stable=True).indices
-        else:  # places 0 steady foreground, 1 other foreground, 2 other background, 3 steady background
-            is_steady = steady.reshape(-1)[drawn] > 0.5
-            order = torch.sort(
-                torch.where(is_background, 2 + is_steady.int(), 1 - is_steady.int()), stable=True
-            ).indices
+        else:  # 0 steady foreground, 1 other foreground, 2 other background, 3 steady background
+            is_steady = (steady.reshape(-1)[drawn] > 0.5).int()
+            order = torch.sort(torch.where(is_background, 2 + is_steady, 1 - is_steady), stable=True).indices
         # A twentieth at least is background, where there is any, so that nothing grows there unseen.
         num_last = self.num_rays // 20
         return drawn[torch.cat([order[: self.num_rays - num_last], order[len(order) - num_last :]])]
