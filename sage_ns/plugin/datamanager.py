@@ -134,6 +134,7 @@ class CaptureDatamanager(FullImageDatamanager[CaptureDataset]):
         # An avatar that was imported has never had a capture.
         self.from_snapshot = isinstance(dataparser, SnapshotDataParserConfig)
         self._epoch: tuple[int, list[int]] | None = None
+        self._steady: dict[int, Tensor] = {}
         if not training and not self.from_snapshot:
             self._use_what_the_run_kept(config)
         super().__init__(config, device, test_mode, world_size, local_rank, **kwargs)
@@ -324,6 +325,21 @@ class CaptureDatamanager(FullImageDatamanager[CaptureDataset]):
             index=index,
         )
 
+    def steady(self, step: int) -> Tensor:
+        """1 where the picture of ``step`` shows what moves with the skull, else 0 [h, w, 1], on the device."""
+        index = self._index_at(step)
+        if index not in self._steady:
+            record = self.train_dataset.record
+            params = record.flame_params[self._rows[index]]
+            pixels = self._registration.steady_pixels(self._pinholes[index].to("cpu"), params)
+            self._steady[index] = pixels.to(self.device, torch.uint8)
+        return self._steady[index].float()
+
+    @cached_property
+    def _registration(self) -> Registration:
+        record = self.train_dataset.record
+        return Registration(record.head_model, record.flame_params[record.canonical_row])
+
     def _canonical_shots(self) -> list[Shot]:
         """Pictures of the canonical timestep, on the CPU; those without a mask are left out."""
         canonical = [index for index, motion in enumerate(self._tracked_motion) if motion is None]
@@ -345,8 +361,7 @@ class CaptureDatamanager(FullImageDatamanager[CaptureDataset]):
         others = [index for index in masked if "mask" in self.cached_train[index]]
         if len(views) >= most or not others:
             return views
-        record = self.train_dataset.record
-        registration = Registration(record.head_model, record.flame_params[record.canonical_row])
+        record, registration = self.train_dataset.record, self._registration
         motions = registration.motion(record.flame_params[torch.tensor([self._rows[index] for index in others])])
         cameras = [moved(self._pinholes[i].to("cpu"), motion) for i, motion in zip(others, motions, strict=True)]
         centers = torch.stack([camera.center for camera in [view.camera for view in views] + cameras])

@@ -17,6 +17,7 @@ def monocular_model() -> SageModelConfig:
         room_light=True,
         exposure=True,
         fill_unseen=True,
+        field_warp="rigid",
         hair_reach=0.03,
         losses=LossWeights(tracked_normal=0.4, position_hinge=0.03),
     )

@@ -17,6 +17,7 @@ from sage_ns.training.tracking_refinement import RefineTracking
 AppearanceSource = Literal["pictures", "field"]
 Primitives = Literal["surfels", "gaussians"]
 FieldTeacher = Literal["median", "hit"]
+FieldWarp = Literal["none", "rigid", "rig"]
 
 
 @dataclass
@@ -121,6 +122,9 @@ class LearnerConfig:
     """number of levels of the field's grid that are used from the first step; finer levels follow"""
     levels_open_by: float = 0.4
     """fraction of phase 1 after which all levels are used"""
+    field_warp: FieldWarp = "none"
+    """how rays of pictures of other moments reach the field: none = they do not, rigid = with the skull's motion, rig =
+    with the motions of the nearest triangles"""
     num_rays: int | None = None
     """rays through the field per step; None = the preset's"""
     num_surface_points: int | None = None

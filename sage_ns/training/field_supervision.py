@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sage_ns.avatar.canonical import Canonical
+from sage_ns.avatar.light import RoomLight
 from sage_ns.avatar.surfels import BoundSurfels, SurfelAttributes
 from sage_ns.field.warp.backward import BackwardWarp
 from sage_ns.geometry.rotations import quaternion_multiply, quaternion_to_matrix
@@ -94,6 +95,7 @@ class FieldSupervision:
         buffers: Buffers,
         warp: BackwardWarp | None = None,
         steady: Float[Tensor, "h w 1"] | None = None,
+        light: RoomLight | None = None,
     ) -> Terms:
         """Volume rendering against picture, mask, and the surfels' depth and normal (L_C, L_m, L_D, L_N of Eq. 12).
 
@@ -105,6 +107,7 @@ class FieldSupervision:
             steady: above 0.5 where a pixel shows what moves with the skull, or background that such things border on;
                 None = everywhere. Depth and normal are taught there alone. Through a warp that does not follow jaw and
                 lids, colour and silhouette are, too.
+            light: light of the room on the surface that the rays meet; a constant.
         """
         pixels = self._pixels(step, mask if mask is not None else buffers.alpha.detach(), steady)
         origins, directions = (each.reshape(-1, 3)[pixels] for each in pixel_rays(camera))
@@ -124,6 +127,9 @@ class FieldSupervision:
         normal = torch.nn.functional.normalize(chosen(buffers.normal), dim=-1)
         reached = seen.alpha[:, 0]
         solid = ((alpha > _OPAQUE) & (reached > _REACHED)).to(depth)
+        shown = seen.color
+        if light is not None:
+            shown = shown * light(torch.nn.functional.normalize(seen.normal.detach(), dim=-1)).detach()
         counts = None
         if steady is not None:
             is_steady = (chosen(steady) > 0.5).to(depth)
@@ -136,7 +142,7 @@ class FieldSupervision:
         reached = reached.clamp_min(_REACHED)
         terms: Terms = {
             "field_color": lambda: losses.field_color(
-                counted(seen.color + (1 - seen.alpha) * background), counted(chosen(truth))
+                counted(shown + (1 - seen.alpha) * background), counted(chosen(truth))
             ),
             "field_depth": lambda: losses.field_depth(seen.depth[:, 0] / reached / length, depth, solid),
             "field_normal": lambda: losses.field_normal(

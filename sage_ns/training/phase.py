@@ -36,6 +36,10 @@ class ShotSource(Protocol):
         """Return the training picture of ``step``, on the device; it depends on seed and step alone."""
         ...
 
+    def steady(self, step: int) -> Float[Tensor, "h w 1"]:
+        """Return 1 where the picture of ``step`` shows what moves with the skull, else 0, on the device."""
+        ...
+
     def registered_views(self) -> Sequence[Shot]:
         """Return pictures that show the canonical head and have a mask, see `sage_ns.capture.registration`."""
         ...

@@ -86,11 +86,15 @@ class PictureFit:
         if supervision is not None:
             frames = learner.frames(learner.motion.canonical())
             terms |= supervision.point_terms(step, learner.surfels, attributes, frames)
-            # Rays of other moments would have to be bent back; a single timestep has no others.
-            if shot.is_canonical:
+            warp = None if shot.is_canonical else learner.field_warp(motion)
+            if shot.is_canonical or warp is not None:
                 with torch.no_grad():  # what the surfels show is a constant to the field
                     small = downsampled(buffers, factor)
-                terms |= supervision.ray_terms(step, shot.camera, truth, mask, background, small)
+                steady = None if shot.is_canonical else self.shots.steady(step)
+                light = learner.avatar.light
+                terms |= supervision.ray_terms(
+                    step, shot.camera, truth, mask, background, small, warp=warp, steady=steady, light=light
+                )
         with torch.no_grad():
             self.psnr = -10.0 * torch.log10((exposed - truth).square().mean().clamp_min(1e-10))
         return PhaseStep(rendered.detach(), terms, self.psnr)
