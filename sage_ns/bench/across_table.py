@@ -19,6 +19,9 @@ COLUMNS: Mapping[str, tuple[View, str]] = {
     "aligned faces": ("all", "aligned_psnr_face"),
     "hardest quarter, faces": ("hardest", "psnr_face"),
     "novel view": ("novel_view", "psnr"),
+    "up to 40 degrees beside the face": ("side_35", "psnr"),
+    "40 to 75": ("side_65", "psnr"),
+    "beyond 75": ("side_90", "psnr"),
 }
 """Columns by heading: view and figure. A column that no result has is left out."""
 

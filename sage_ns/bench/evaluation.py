@@ -53,7 +53,7 @@ def image_figures(
             figures = yardstick.figures(pipeline.model.get_outputs_for_camera(camera)["rgb"], true)
             if found is not None:
                 figures |= _aligned_figures(pipeline.model, yardstick, true, found, figures)
-            measured[index] = ImageFigures(true.timestep, true.camera, figures, true.moment.strength)
+            measured[index] = ImageFigures(true.timestep, true.camera, figures, true.yaw, true.moment.strength)
     return tuple(measured[index] for index in range(len(pairs)))
 
 

@@ -17,6 +17,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from sage_ns.bench.side_views import add_side_views
 from sage_ns.errors import CaptureError
 from sage_ns.system.files import read_json, write_json
 from sage_ns.system.processes import die_with
@@ -45,6 +46,13 @@ def import_scripts(facekit: Path, *names: str) -> list[Any]:
     return [import_module(name) for name in names]
 
 
+MONOCULAR = "_mono"
+"""End of the name of a capture of one camera before which the head turns."""
+
+_FEWEST_TURNS, _TURNS = 1, 59
+"""Pictures of the turning head: the least number that the scripts can draw, for panels that do not use them; theirs."""
+
+
 def person_name(number: int) -> str:
     """Return the name of the capture of a person that is tracked with noise."""
     return f"p{number:03d}"
@@ -60,13 +68,19 @@ def is_drawn(folder: Path) -> bool:
     return read_json(folder / DONE_FILE) == settings()
 
 
-def draw_person(facekit: Path, out: Path, number: int) -> None:
+def is_turning(folder: Path) -> bool:
+    """Return whether a capture of a turning head is complete and was drawn with the current settings."""
+    return read_json(folder / DONE_FILE) == {**settings(), "turns": _TURNS}
+
+
+def draw_person(facekit: Path, out: Path, number: int, turning: bool = False) -> None:
     """Draw a person; pictures that exist are not drawn again.
 
     Args:
         facekit: folder with the scripts and their data.
         out: folder that gets both captures.
         number: number of the person.
+        turning: also draw the capture of one camera before which the head turns.
 
     Raises:
         CaptureError: the folder lacks a script or its data.
@@ -77,14 +91,19 @@ def draw_person(facekit: Path, out: Path, number: int) -> None:
         raise CaptureError(f"{facekit}: found no {found}; expected the scripts and data of FaceKit's people")
     tool, people = import_scripts(facekit, "capture", "people")
     name = people.register(number)
-    # Heads that only turn are for other methods than those of the panel: the least number that the scripts can draw.
     options = ["--scale", SCALE, "--ss", SUPERSAMPLING, "--texture", TEXTURE, "--bank-frames", BANK_FRAMES]
     data = [facekit / "ict_facekit.npz", facekit / "head_model.pkl"]
-    sys.argv = list(map(str, ["capture.py", *data, out, name, *options, "--mono-frames", 1]))
+    sys.argv = list(
+        map(str, ["capture.py", *data, out, name, *options, "--mono-frames", _TURNS if turning else _FEWEST_TURNS])
+    )
     tool.main()
     _write_exact(tool, data, out, name)
     for each in (name, name + EXACT):
         write_json(out / each / DONE_FILE, settings())
+    if turning:
+        folder = out / (name + MONOCULAR)
+        add_side_views(folder, out / name)
+        write_json(folder / DONE_FILE, {**settings(), "turns": _TURNS})
 
 
 def _write_exact(tool: Any, data: list[Path], out: Path, name: str) -> None:
@@ -119,6 +138,7 @@ def main(
     facekit: Annotated[Path, tyro.conf.Positional],
     out: Annotated[Path, tyro.conf.Positional],
     number: Annotated[int, tyro.conf.Positional],
+    turning: bool = False,
     parent: int | None = None,
 ) -> None:
     """Draw one person.
@@ -127,11 +147,12 @@ def main(
         facekit: folder with the scripts and data of FaceKit's people.
         out: folder that gets the captures.
         number: number of the person.
+        turning: also draw the capture of one camera before which the head turns.
         parent: number of the process that started this one, and with which this one ends.
     """
     if parent is not None:
         die_with(parent)
-    draw_person(facekit, out, number)
+    draw_person(facekit, out, number, turning)
 
 
 if __name__ == "__main__":

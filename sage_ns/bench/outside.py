@@ -245,7 +245,7 @@ def _score(planner: Planner, capture: Path, jobs: Sequence[OutsideJob]) -> None:
             if path is not None:
                 picture = load_image(path, None, 1, record.background)[0].float() / 255
                 figures = ImageFigures(
-                    true.timestep, true.camera, yardstick.figures(picture, true), true.moment.strength
+                    true.timestep, true.camera, yardstick.figures(picture, true), true.yaw, true.moment.strength
                 )
                 measured.setdefault((job.name, split), []).append(figures)
     for job in jobs:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sage_ns.bench.facekit_people import EXACT, is_drawn, missing_parts, person_name
+from sage_ns.bench.facekit_people import EXACT, MONOCULAR, is_drawn, is_turning, missing_parts, person_name
 from sage_ns.errors import SageError
 from sage_ns.synthetic.studio import SyntheticCapture, synthesize_capture
 from sage_ns.system.files import read_json, write_json
@@ -79,22 +79,35 @@ def find_facekit() -> Path:
 
 
 def _facekit(out: Path, numbers: Sequence[int]) -> Panel:
+    ends = ("", EXACT)
+    facekit, names = _drawn(out, numbers, lambda name: is_drawn(out / (name + EXACT)), turning=False)
+    return Panel(tuple(out / (name + end) for end in ends for name in names), facekit / "head_model.pkl")
+
+
+def _facekit_turning(out: Path, numbers: Sequence[int]) -> Panel:
+    facekit, names = _drawn(out, numbers, lambda name: is_turning(out / (name + MONOCULAR)), turning=True)
+    return Panel(tuple(out / (name + MONOCULAR) for name in names), facekit / "head_model.pkl")
+
+
+def _drawn(out: Path, numbers: Sequence[int], is_done: Callable[[str], bool], turning: bool) -> tuple[Path, list[str]]:
+    """Draw the people that are not there; return the folder of FaceKit and their names."""
     facekit = find_facekit()
     kept = [number for number in numbers if number in KEPT_FOR_CHECKS]
     if kept:
         raise SageError(f"--people: {kept[0]} is one of the numbers 100 to 199, which are kept for checks.")
     names = [person_name(number) for number in numbers]
-    to_draw = [n for n, name in zip(numbers, names, strict=True) if not is_drawn(out / (name + EXACT))]
+    to_draw = [number for number, name in zip(numbers, names, strict=True) if not is_done(name)]
     for number in tracked(to_draw, "Drawing people"):
-        _draw_apart(facekit, out, number)
-    return Panel(tuple(out / (name + end) for end in ("", EXACT) for name in names), facekit / "head_model.pkl")
+        _draw_apart(facekit, out, number, turning)
+    return facekit, names
 
 
-def _draw_apart(facekit: Path, out: Path, number: int) -> None:
+def _draw_apart(facekit: Path, out: Path, number: int, turning: bool) -> None:
     """Draw a person in a process of its own: the scripts compile kernels and change what Python imports."""
     log = out / f"{person_name(number)}.log"
     module = "sage_ns.bench.facekit_people"
     command = [sys.executable, "-m", module, str(facekit), str(out), str(number), "--parent", str(os.getpid())]
+    command += ["--turning"] if turning else []
     with log.open("w", encoding="utf-8") as file:
         code = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT).returncode
     if code:
@@ -123,5 +136,10 @@ def _synthesise(folder: Path, settings: SyntheticCapture) -> None:
         write_json(description, wanted)
 
 
-PANELS: Mapping[str, Callable[[Path, Sequence[int]], Panel]] = {"facekit": _facekit, "builtin": _builtin}
-"""Panels by name: random people of FaceKit, which need ``SAGE_SHARED``, and random built-in people."""
+PANELS: Mapping[str, Callable[[Path, Sequence[int]], Panel]] = {
+    "facekit": _facekit,
+    "facekit-turning": _facekit_turning,
+    "builtin": _builtin,
+}
+"""Panels by name: random people of FaceKit, which need ``SAGE_SHARED``, before a rig or turning before one camera, and
+random built-in people."""

@@ -22,10 +22,13 @@ FIGURES_VERSION = 2
 """Part of the fingerprint of all results: with another number, trained avatars are evaluated again. Raise it when
 figures are added or defined in another way."""
 
-View = Literal["novel_view", "frontal", "all", "hardest"]
-VIEWS: tuple[View, ...] = ("novel_view", "frontal", "all", "hardest")
+View = Literal["novel_view", "frontal", "all", "hardest", "side_35", "side_65", "side_90"]
+VIEWS: tuple[View, ...] = ("novel_view", "frontal", "all", "hardest", "side_35", "side_65", "side_90")
 """The canonical moment from a held-out camera; held-out moments from the frontal camera, and from all cameras; the
-quarter of the held-out moments with the strongest expressions, from all cameras."""
+quarter of the held-out moments with the strongest expressions, from all cameras; novel views from cameras up to 40, up to
+75 and more degrees beside the face."""
+SIDES: Mapping[View, tuple[float, float]] = {"side_35": (0.0, 40.0), "side_65": (40.0, 75.0), "side_90": (75.0, 181.0)}
+"""Degrees beside the face from which and below which a camera belongs to a view."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +83,11 @@ class Result:
         return {view: self._mean_over(view) for view in VIEWS}
 
     def _mean_over(self, view: View) -> dict[str, float]:
-        if view == "novel_view":
+        if view == "novel_view" or view in SIDES:
             images = [each for each in self.novel_view if each.timestep == self.canonical_timestep] or self.novel_view
+            if view in SIDES:
+                low, high = SIDES[view]
+                images = [each for each in images if each.yaw is not None and low <= each.yaw < high]
         elif view == "hardest":
             strengths = {each.timestep: each.strength for each in self.reenactment if each.strength is not None}
             hardest = hardest_moments(strengths)

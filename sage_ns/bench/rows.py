@@ -99,7 +99,42 @@ ROWS: Mapping[str, Row] = _Rows(
 
 SAGE_MULTI = "sage-multi"
 
-OTHER_ROWS: Mapping[str, Row] = {SAGE_MULTI: Row("SAGE, all moments", frames="multi")}
+MONOCULAR = "sage-monocular"
+_MODEL = "pipeline.model."
+
+
+def _turning(title: str, **changed: Any) -> Row:
+    """Return a row of one camera and a turning head, with settings of the model by name."""
+    settings = {_MODEL + name: value for name, value in changed.items()}
+    return Row(title, MONOCULAR, "rotation", trained_with=settings)
+
+
+MONOCULAR_ROWS: Mapping[str, Row] = {
+    "surfels-light-multi": Row("surfels, light of the room", "surfels", "multi", {_MODEL + "room_light": True}),
+    "sage-light-multi": Row("SAGE at one moment's pictures, light of the room", frames="multi", trained_with={
+        _MODEL + "room_light": True, "pipeline.datamanager.registered_views": 0}),
+    "sage-monocular-no-field-rays": _turning("head-relative views, no rays of posed frames", field_warp="none"),
+    MONOCULAR: _turning("SAGE, one camera and a turning head"),
+    "sage-monocular-rig-rays": _turning("rays bent by the rig", field_warp="rig"),
+    "sage-monocular-refined": _turning("tracking refined frame by frame", refine_frames=True),
+    "sage-monocular-no-light": _turning("without the light of the room", room_light=False),
+    "sage-monocular-no-exposure": _turning("without exposure", exposure=False),
+    "sage-monocular-no-fill": _turning("unseen places as they are", fill_unseen=False),
+    "sage-monocular-no-sdf": _turning("without field, phase 2 fits pictures alone", with_sdf=False),
+    "sage-monocular-no-registered-views": Row(
+        "without head-relative views", MONOCULAR, "rotation", {"pipeline.datamanager.registered_views": 0}
+    ),
+    "sage-monocular-no-self-supervision": Row(
+        "without self-supervision", MONOCULAR, "rotation", {"pipeline.steps.self_supervise": 0}
+    ),
+}  # fmt: skip
+"""Rows of the suite ``monocular``: each part added, the whole, and the whole without each part."""
+
+OTHER_ROWS: Mapping[str, Row] = {
+    SAGE_MULTI: Row("SAGE, all moments", frames="multi"),
+    "sage-room-light": Row("SAGE, one moment, light of the room", trained_with={_MODEL + "room_light": True}),
+    **MONOCULAR_ROWS,
+}
 """Rows that run only if a suite or the user names them."""
 
 

@@ -16,6 +16,7 @@ import tyro
 from sage_ns.capture.frames import frame_entries, read_json
 from sage_ns.capture.layout import TRAIN, VAL
 from sage_ns.errors import CaptureError, show_as_panels
+from sage_ns.system.console import console, escape
 from sage_ns.system.files import write_json
 
 _PATHS = ("file_path", "fg_mask_path", "flame_param_path")
@@ -67,7 +68,9 @@ def main(
         timestep: id of the moment in both captures.
     """
     show_as_panels()
-    print(f"{add_side_views(turning, rig, timestep)} pictures in {turning / VAL}")
+    console().print(
+        f"{add_side_views(turning, rig, timestep)} pictures in {escape(str(turning / VAL))}", soft_wrap=True
+    )
 
 
 if __name__ == "__main__":

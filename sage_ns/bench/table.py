@@ -13,6 +13,7 @@ from sage_ns.bench.job import Settings, plain
 from sage_ns.bench.result import VIEWS, Result, View
 from sage_ns.bench.rows import ROWS, SAGE, in_order
 from sage_ns.bench.sheet import Sheet, as_markdown, cell, change, figure_cells
+from sage_ns.bench.sides import side_sheets
 from sage_ns.bench.strength import strength_curves
 from sage_ns.bench.summary import (
     BASELINES,
@@ -54,7 +55,7 @@ def sheets(capture: str, results: Sequence[Result]) -> list[Sheet]:
         ("row", "novel view", "its face", "training", "by phase", "surfels", "peak memory"),
         [(each.row, *cells(each, ("novel_view",)), *_costs(each)) for each in summaries],
     )
-    causes = cause_sheets(capture, summaries, over)
+    causes = [*side_sheets(capture, summaries, over), *cause_sheets(capture, summaries, over)]
     gaps = [sheet for baseline in BASELINES for sheet in _gaps(capture, summaries, baseline)]
     return [expressions, costs, *causes, *gaps, *_ablations(capture, summaries)]
 

@@ -21,11 +21,13 @@ from sage_ns.avatar.rig_pixels import shown_triangles
 from sage_ns.capture.record import CaptureRecord
 from sage_ns.evaluation.moments import Moment, MomentRuler
 from sage_ns.evaluation.regions import FACE, MOUTH, PictureRegions
+from sage_ns.geometry.rotations import axis_angle_to_matrix
 from sage_ns.image.metrics import ImageMetrics, psnr
 from sage_ns.image.structure import gradient_deviation, multi_scale_ssim
 from sage_ns.motion.source import MotionSource
 from sage_ns.plugin.cameras import pinhole_camera
 from sage_ns.raster import PinholeCamera
+from sage_ns.rig import FlameParams
 from sage_ns.rig.front import face_direction
 
 FEWEST_PIXELS = 10
@@ -49,6 +51,8 @@ class TruePicture:
     mask: Float[Tensor, "h w 1"] | None
     regions: Mapping[str, Bool[Tensor, "h w"]]
     moment: Moment
+    yaw: float
+    """degrees that the camera is beside the front of the face, to either side"""
 
 
 class Yardstick:
@@ -91,6 +95,7 @@ class Yardstick:
             mask=mask,
             regions=self._regions.pixels(shown_triangles(self.rig, motion, pinhole), mask),
             moment=self._ruler.measure(motion),
+            yaw=self._beside_the_face(pinhole, motion),
         )
 
     @torch.no_grad()
@@ -115,6 +120,13 @@ class Yardstick:
                 if name == MOUTH and true.moment.mouth_open is not None:
                     values[f"psnr_{name}_{'open' if true.moment.mouth_open else 'closed'}"] = value
         return values
+
+    def _beside_the_face(self, camera: PinholeCamera, motion: Float[Tensor, "num_coefficients"]) -> float:
+        """Return by how many degrees a camera is beside the front of the face, to either side, about its upright axis."""
+        towards = camera.center - self.rig.vertices(motion).mean(dim=0)
+        turns = axis_angle_to_matrix(torch.stack([motion[FlameParams.ROTATION], motion[FlameParams.NECK]]))
+        across, _, front = (turns[0] @ turns[1]).T
+        return float(torch.rad2deg(torch.atan2((towards @ across).abs(), towards @ front)))
 
     def face_axis(self) -> tuple[Float[Tensor, "3"], Float[Tensor, "3"]]:
         """Return the centre of the tracked canonical head [metres] and the unit direction in which its face looks."""

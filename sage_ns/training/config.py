@@ -79,6 +79,9 @@ class LearnerConfig:
     tune_motion: bool = False
     """train the FLAME parameters of the training moments together with the surfels, as GaussianAvatars does by default;
     other moments keep the tracker's"""
+    refine_frames: bool = False
+    """learn a small rigid correction of the tracked head for every training moment, between 40 and 80 % of phase 1;
+    evaluation uses the tracked head all the same"""
     correction: bool = True
     """stretch, rotate and move surfels as the skin around them deforms from its canonical state"""
     correction_source: CorrectionSource = "carried"

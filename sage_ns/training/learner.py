@@ -32,12 +32,14 @@ from sage_ns.field.warp.rigid import RigidWarp
 from sage_ns.geometry.spherical_harmonics import NUM_COEFFICIENTS
 from sage_ns.geometry.triangles import TriangleFrames
 from sage_ns.motion.source import MotionSource
-from sage_ns.raster import Buffers, PinholeCamera
+from sage_ns.raster import Buffers, PinholeCamera, rasterize
+from sage_ns.raster.supersampling import enlarged
 from sage_ns.rig import FlameParams
 from sage_ns.rig.skull import rigid_inverse, skull_motions
 from sage_ns.system.console import console
 from sage_ns.training.config import FieldWarp, LearnerConfig
 from sage_ns.training.exposure import Exposure
+from sage_ns.training.frame_poses import FramePoses, edge_sharpness
 from sage_ns.training.losses import Terms
 from sage_ns.training.motion_tuning import MotionTuning
 from sage_ns.training.tracking_refinement import ENOUGH_EVIDENCE, refined_motion
@@ -59,6 +61,7 @@ class Learner(nn.Module):
     screen_gradients: ScreenGradients | None
     tuning: MotionTuning | None
     exposure: Exposure | None
+    frame_poses: FramePoses | None
 
     def __init__(
         self,
@@ -75,6 +78,7 @@ class Learner(nn.Module):
         self.networks = networks
         self.screen_gradients = ScreenGradients(avatar.surfels.num_surfels) if config.densification.enabled else None
         self.tuning = MotionTuning(avatar.motion.motion) if config.tune_motion else None
+        self.frame_poses = FramePoses(len(avatar.motion.motion)) if config.refine_frames else None
         self.exposure = Exposure(num_pictures) if config.exposure else None
         self.revision = 0
         """Number that changes when surfels or rig are replaced: what others have derived from them is then outdated."""
@@ -166,6 +170,7 @@ class Learner(nn.Module):
         motion: Float[Tensor, "num_coefficients"],
         attributes: SurfelAttributes | None = None,
         corrected: bool = True,
+        shot: Shot | None = None,
     ) -> Buffers:
         """Rasterise the avatar under ``motion`` for training, supersampled and not yet averaged.
 
@@ -174,12 +179,20 @@ class Learner(nn.Module):
             motion: motion vector to pose the avatar by.
             attributes: replace the surfels' own.
             corrected: correct the surfels for the deformation of the skin; for surfels with settled places.
+            shot: picture to fit, whose moment may have a correction of the tracked head.
         """
         # Without wrinkles: surfels that are fitted to darkened skin would be too bright at rest.
         look = replace(self.avatar.look, wrinkles=0.0)
         if not self.config.mouth_in_training:
             look = replace(look, mouth=False)
-        return self.avatar.draw_fine(camera, motion, look if corrected else replace(look, correction=False), attributes)
+        look = look if corrected else replace(look, correction=False)
+        poses = self.frame_poses
+        if poses is None or shot is None or shot.row is None:
+            return self.avatar.draw_fine(camera, motion, look, attributes)
+        placed = self.avatar.place(camera.center, motion, look, attributes)
+        center = self.avatar.poses.at(motion).vertices.mean(dim=0)
+        placed = poses.moved(placed, shot.row, center, edge_sharpness(placed, camera, shot.picture))
+        return rasterize(placed, enlarged(camera, look.supersampling), distortion=look.distortion)
 
     def draw(
         self, camera: PinholeCamera, motion: Float[Tensor, "num_coefficients"], look: Look | None = None
@@ -324,6 +337,8 @@ class Learner(nn.Module):
             groups["room_light"] = [self.avatar.light.coefficients]
         if self.exposure is not None:
             groups["exposure"] = [self.exposure.log_gain]
+        if self.frame_poses is not None:
+            groups["frame_poses"] = [self.frame_poses.twist]
         for part in (self.canonical, self.networks, self.tuning):
             groups |= part.get_param_groups() if part is not None else {}
         return groups

@@ -68,6 +68,8 @@ class LossWeights:
     blur the canonical head"""
     room_light: float = 1e-3
     """square of the light's coefficients"""
+    frame_pose: float = 0.02
+    """square of a moment's correction of the tracked head, in degrees and millimetres"""
     exposure: float = 1e-2
     """square of a picture's log gains"""
     flatness: float = 0.01

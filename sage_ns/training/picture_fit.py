@@ -62,7 +62,7 @@ class PictureFit:
         attributes, motion = learner.attributes(prediction), learner.motion_of(shot)
         # Surfels that still look for their places are not corrected for how the skin deforms.
         corrected = supervision is None and learner.avatar.is_settled
-        buffers = learner.draw_fine(shot.camera, motion, attributes, corrected)
+        buffers = learner.draw_fine(shot.camera, motion, attributes, corrected, shot)
         if watch is not None:
             watch(buffers)
         factor = learner.config.supersampling
@@ -78,6 +78,9 @@ class PictureFit:
             terms["silhouette"] = lambda: losses.silhouette(alpha, mask)
         if learner.avatar.light is not None:
             terms["room_light"] = learner.avatar.light.penalty
+        if learner.frame_poses is not None and shot.row is not None and learner.frame_poses.twist.requires_grad:
+            poses, row = learner.frame_poses, shot.row
+            terms["frame_pose"] = lambda: poses.penalty(row)
         if learner.exposure is not None and shot.index is not None:
             exposure, index = learner.exposure, shot.index
             terms["exposure"] = lambda: exposure.penalty(index)

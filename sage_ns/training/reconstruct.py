@@ -13,6 +13,9 @@ from sage_ns.training.learner import Learner
 from sage_ns.training.phase import PhaseStep, ShotSource
 from sage_ns.training.picture_fit import PictureFit
 
+_REFINED_FROM, _REFINED_UNTIL = 0.4, 0.8
+"""Shares of the phase between which the tracked head is corrected: the avatar has to be there first."""
+
 
 class Reconstruct:
     """Phase 1 (Eq. 12): fits everything to the pictures of the training timesteps.
@@ -53,6 +56,7 @@ class Reconstruct:
         """Return the losses of the picture of ``step``."""
         self._open_levels(step)
         self._open_degrees(step)
+        self._refine_frames(step)
         regularised = step >= self.learner.config.regularise_from * self.num_steps
         watch = None if self.densification is None else self.densification.watch
         return self.fit.step(step, regularised, self.supervision, watch)
@@ -71,6 +75,13 @@ class Reconstruct:
         config = self.learner.config
         every = config.sh_degree_every * self.num_steps
         self.learner.sh_degree = min(int(step / every), config.sh_degree) if every > 0 else config.sh_degree
+
+    def _refine_frames(self, step: int) -> None:
+        """Train the corrections of the tracked head in the middle of the phase; later ones would only chase noise."""
+        poses = self.learner.frame_poses
+        if poses is not None:
+            begin, end = _REFINED_FROM * self.num_steps, _REFINED_UNTIL * self.num_steps
+            poses.twist.requires_grad_(begin <= step < end)
 
     def after_step(self, step: int, optimizers: Mapping[str, Optimizer]) -> None:
         """Densify, and rebind surfels every `rebind_every` steps."""

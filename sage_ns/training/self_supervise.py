@@ -68,6 +68,8 @@ class SelfSupervise:
             learner.canonical.field.requires_grad_(False)
             # What phase 2 aims at is rendered with it.
             learner.canonical.appearance.requires_grad_(not self.config.freezes_appearance)
+        if learner.frame_poses is not None:
+            learner.frame_poses.requires_grad_(False)
         self.consistency = self._canonical_appearance()
         in_training = learner.config.mouth_in_training
         if avatar.mouth is not None and in_training:
