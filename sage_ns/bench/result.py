@@ -25,8 +25,8 @@ figures are added or defined in another way."""
 View = Literal["novel_view", "frontal", "all", "hardest", "side_35", "side_65", "side_90"]
 VIEWS: tuple[View, ...] = ("novel_view", "frontal", "all", "hardest", "side_35", "side_65", "side_90")
 """The canonical moment from a held-out camera; held-out moments from the frontal camera, and from all cameras; the
-quarter of the held-out moments with the strongest expressions, from all cameras; novel views from cameras up to 40, up to
-75 and more degrees beside the face."""
+quarter of the held-out moments with the strongest expressions, from all cameras; novel views from cameras up to 40,
+up to 75 and more degrees beside the face."""
 SIDES: Mapping[View, tuple[float, float]] = {"side_35": (0.0, 40.0), "side_65": (40.0, 75.0), "side_90": (75.0, 181.0)}
 """Degrees beside the face from which and below which a camera belongs to a view."""
 

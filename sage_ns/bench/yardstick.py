@@ -122,7 +122,7 @@ class Yardstick:
         return values
 
     def _beside_the_face(self, camera: PinholeCamera, motion: Float[Tensor, "num_coefficients"]) -> float:
-        """Return by how many degrees a camera is beside the front of the face, to either side, about its upright axis."""
+        """Return by how many degrees a camera is beside the front of the face, about its upright axis."""
         towards = camera.center - self.rig.vertices(motion).mean(dim=0)
         turns = axis_angle_to_matrix(torch.stack([motion[FlameParams.ROTATION], motion[FlameParams.NECK]]))
         across, _, front = (turns[0] @ turns[1]).T
