@@ -97,7 +97,7 @@ def optimizers() -> dict[str, Any]:
         "field_network": _adam(1e-3, 1e-4),
         "appearance": _adam(1e-3, 3e-4),
         "room_light": _adam(5e-3, 5e-4),
-        "frame_poses": {"optimizer": RowAdamConfig(lr=3e-2), "scheduler": None},
+        "frame_poses": {"optimizer": RowAdamConfig(lr=3e-2), "scheduler": DecayConfig(lr_final=3e-3)},
         "exposure": {"optimizer": RowAdamConfig(lr=1e-2), "scheduler": DecayConfig(lr_final=1e-3)},
         "shape": _adam(3e-4, 1e-4),
         "detail_dc": _adam(2.5e-3, 5e-4),

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import torch
 from nerfstudio.viewer.viewer import Viewer
 
+from sage_ns.avatar.look import Light
 from sage_ns.viewer.shown_model import ShownModel
 from sage_ns.viewer.user_events import from_users
 
 NORMALS = "sdf_normal"
 """Output that shows the field's surface."""
+_LIGHTS: Mapping[str, Light] = {"of the room": "room", "with the head": "head"}
+"""What the light stays with, by its name on the page."""
 
 
 class LookTab:
@@ -47,6 +50,19 @@ class LookTab:
             float(look.surfel_size),
             hint="factor on the size; small surfels can be seen one by one",
         )
+        self._light = gui.add_dropdown(
+            "Light",
+            tuple(_LIGHTS),
+            next(name for name, light in _LIGHTS.items() if light == look.light),
+            visible=model.avatar.light is not None,
+            hint="what the light stays with when the head turns",
+        )
+        self._guessed = gui.add_checkbox(
+            "Mark guesses",
+            look.mark_guessed,
+            visible=len(model.avatar.evidence) > 0,
+            hint="paints places blue that no picture of the training shows: their colours are guesses",
+        )
         own = tuple(round(255 * float(part)) for part in model.avatar.background)
         self._background = gui.add_rgb("Background", own)  # pyright: ignore[reportArgumentType]
         self._mesh = gui.add_checkbox(
@@ -58,7 +74,7 @@ class LookTab:
             visible=model.canonical is not None,
             hint="shows the field's surface instead of the surfels",
         )
-        for element in (self._correction, self._mouth, self._wrinkles, self._size):
+        for element in (self._correction, self._mouth, self._wrinkles, self._size, self._light, self._guessed):
             element.on_update(from_users(self._follow))
         self._background.on_update(from_users(self._paint))
         self._mesh.on_update(from_users(self._show_mesh))
@@ -71,6 +87,8 @@ class LookTab:
             mouth=self._mouth.value,
             wrinkles=self._wrinkles.value,
             surfel_size=self._size.value,
+            light=_LIGHTS[self._light.value],
+            mark_guessed=self._guessed.value,
         )
         self._changed()
 
