@@ -55,7 +55,7 @@ def test_a_turned_head_is_a_camera_that_moved_the_other_way() -> None:
 def test_a_jaw_that_opens_is_not_steady_and_nothing_close_to_it_is() -> None:
     there = camera()
     registration = Registration(replace(MODEL, pose_basis=torch.zeros(36, 54 * 3)), REST)
-    assert registration.steady_pixels(there, turned(0.4))[:30].mean() == 1  # all but the neck, which turns less
+    assert registration.steady_pixels(there, turned(0.4))[:26].mean() == 1  # all but the neck, which turns less
     steady = registration.steady_pixels(there, turned(0.4, jaw=0.3))[..., 0]
     below, above = steady[30:40, 15:25], steady[8:18, 15:25]
     assert below.mean() < 0.3 and above.mean() > 0.95
