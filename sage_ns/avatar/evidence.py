@@ -46,13 +46,19 @@ def pixels_filled(
 def evidence(avatar: Avatar, cameras: Sequence[PinholeCamera]) -> Float[Tensor, "num_surfels"]:
     """Return how many pixels each surfel fills in the picture that shows it best.
 
+    Only pictures count that a surfel's skin faces: a little of the back of a head shines through its front everywhere.
+
     Args:
         avatar: drawn at its canonical moment.
         cameras: that show the head of that moment; at least one.
     """
+    motion = avatar.motion.canonical()
+    frames = avatar.poses.at(motion).frames[avatar.surfels.triangle]
     most = torch.zeros(avatar.surfels.num_surfels, device=avatar.device)
-    for camera in cameras:
-        most = torch.maximum(most, pixels_filled(avatar, camera.to(avatar.device), avatar.motion.canonical()))
+    for each in cameras:
+        camera = each.to(avatar.device)
+        facing = ((camera.center - frames.origin) * frames.normal).sum(dim=-1) > 0
+        most = torch.maximum(most, torch.where(facing, pixels_filled(avatar, camera, motion), 0.0))
     return most
 
 

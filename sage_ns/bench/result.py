@@ -38,6 +38,8 @@ class ImageFigures:
     timestep: int
     camera: int
     figures: Mapping[str, float]
+    yaw: float | None = None
+    """degrees that the camera is beside the front of the face, to either side; None: not measured"""
     strength: float | None = None
     """strength of the expression in millimetres, see `sage_ns.evaluation.moments.MomentRuler.strength`"""
 

@@ -45,7 +45,7 @@ def add_side_views(turning: Path, rig: Path, timestep: int = 0) -> int:
         raise CaptureError(f"{turning / TRAIN}: no picture of timestep {timestep}. Choose another one with --timestep.")
     seen_by = {frame.get("camera_index") for frame in here}
     found: list[dict[str, Any]] = []
-    for name in (TRAIN, VAL):
+    for name in (name for name in (TRAIN, VAL) if (rig / name).is_file()):
         for frame in frame_entries(read_json(rig / name), rig / name):
             if frame.get("timestep_index") == timestep and frame.get("camera_index") not in seen_by:
                 moved = {key: f"../{rig.name}/{frame[key]}" for key in _PATHS if key in frame}

@@ -45,7 +45,7 @@ def test_light_from_the_left_brightens_what_faces_left() -> None:
 
 
 def test_no_side_is_black_and_none_is_negative() -> None:
-    assert from_the_left(5.0)(-LEFT[None])[0, 0] == pytest.approx(0.05)
+    assert from_the_left(5.0)(-LEFT[None])[0, 0].item() == pytest.approx(0.05)
 
 
 def test_gradients_against_finite_differences() -> None:

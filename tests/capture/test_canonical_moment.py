@@ -64,7 +64,7 @@ def test_the_reason_names_the_figures() -> None:
     head = builtin_head()
     reason = choose_canonical([frame(7)], [7], {7: moment(head, 10.0)}, head).reason
     assert "expression 0.0 mm" in reason and "lids open" in reason and "lips parted" in reason
-    assert "-10 degrees sideways" in reason
+    assert "-11 degrees sideways" in reason
 
 
 def test_of_equal_moments_the_sharpest_picture_is_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from sage_ns.errors import CaptureError
 from sage_ns.plugin import datamanager as module
 from sage_ns.plugin.datamanager import CaptureDatamanager, CaptureDatamanagerConfig
 from sage_ns.plugin.dataparser import FlameCaptureDataParserConfig
+from sage_ns.rig import FlameParams
 from tests.tiny_capture import write_tiny_capture, write_transforms
 
 SPLITS = ("train", "val", "test")
@@ -103,8 +104,9 @@ def test_masks_can_be_done_without(capture: Path) -> None:
     assert manager.registered_views() == []
 
 
-def test_registered_views_are_of_the_canonical_timestep(capture: Path) -> None:
+def test_registered_views_are_first_of_the_canonical_timestep(capture: Path) -> None:
     manager = build(capture, frames="multi", canonical_timestep=1)
+    manager.config.registered_views = 0
     shots = manager.registered_views()
     assert len(shots) == 3
     cameras = manager.train_dataset.cameras
@@ -201,3 +203,57 @@ def test_what_the_run_kept_is_for_afterwards_only(capture: Path, tmp_path: Path)
             config.setup(device="cpu", training=True)
     finally:
         moved.rename(capture)
+
+
+def turning(folder: Path) -> Path:
+    """A capture of one camera; the head turns by 30 degrees from moment to moment."""
+    write_tiny_capture(folder, num_cameras=1, num_timesteps=5, width=24, height=32)
+    for timestep, path in enumerate(sorted((folder / "flame_param").glob("*.npz"))):
+        params = FlameParams.load(path)
+        params.expr.zero_()
+        params.jaw_pose.zero_()
+        params.rotation.zero_()
+        params.neck_pose[:] = torch.deg2rad(torch.tensor([[0.0, 30.0 * timestep, 0.0]]))
+        params.save_vhap(path)
+    return folder
+
+
+def test_pictures_of_a_turning_head_are_views_of_the_canonical_one(tmp_path: Path) -> None:
+    manager = build(turning(tmp_path), frames="multi", canonical_timestep=0)
+    views = manager.registered_views()
+    # Training moments 0, 30, 60 and 90 degrees: all differ by more than ten.
+    assert len(views) == 4 and all(view.is_canonical for view in views)
+    assert views[0].skull is None and views[0].steady is None
+    for view in views[1:]:
+        assert view.skull is not None and view.steady is not None and view.steady.shape == view.mask.shape
+        assert view.camera.center[0] < -0.3  # the head turned to its left
+    manager.config.registered_views = 2
+    assert len(manager.registered_views()) == 2
+
+
+def test_steady_pixels_belong_to_the_picture_of_the_step(tmp_path: Path) -> None:
+    manager = build(turning(tmp_path), frames="multi", canonical_timestep=0)
+    for step in range(4):
+        steady, shot = manager.steady(step), manager.shot(step)
+        assert steady.shape == shot.mask.shape and set(steady.unique().tolist()) <= {0.0, 1.0}
+        assert bool((steady == 1).all()) == shot.is_canonical
+        assert shot.index == manager.next_train(step)[1]["image_idx"]
+
+
+def test_groups_are_shown_equally_often() -> None:
+    groups = torch.tensor([0, 0, 0, 0, 0, 0, 1, 2])
+    shown: list[int] = []
+    for epoch in range(30):
+        generator = torch.Generator().manual_seed(epoch)
+        shown += module._order_of_epoch(8, groups, generator)
+    counts = torch.bincount(groups[torch.tensor(shown)])
+    assert len(shown) == 240 and (counts - 80).abs().max() <= 15
+    within = torch.bincount(torch.tensor(shown))[:6]
+    assert within.min() > 3  # no picture of the large group is forgotten
+
+
+def test_all_frames_of_a_clip_carry_their_group(tmp_path: Path) -> None:
+    manager = build(turning(tmp_path), frames="all", canonical_timestep=0)
+    metadata = manager.train_dataset.cameras.metadata
+    assert metadata is not None and len(metadata["group"].unique()) == 4
+    assert sorted(order(manager, range(4))) == [0, 1, 2, 3]
