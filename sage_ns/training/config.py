@@ -17,6 +17,7 @@ from sage_ns.training.tracking_refinement import RefineTracking
 AppearanceSource = Literal["pictures", "field"]
 Primitives = Literal["surfels", "gaussians"]
 FieldTeacher = Literal["median", "hit"]
+FieldWarp = Literal["rigid", "rig", "mononphm", "none"]
 
 
 @dataclass
@@ -125,6 +126,15 @@ class LearnerConfig:
     field_teacher: FieldTeacher = "median"
     """depth of the surfels that the field follows: median = of the centre that uses up half of the light; hit = blended
     over the ray's hits, as in the paper, which lies behind the surface where light shines through"""
+    field_warp: FieldWarp = "rigid"
+    """how rays of other moments than the canonical one reach the field: rigid = with the skull, for heads that only
+    turn; rig = with the nearest triangles of the rig, which also follow jaw and lids; mononphm = with MonoNPHM's
+    network; none = only rays of the canonical moment teach it"""
+    mononphm_checkpoint: Path | None = None
+    """for field-warp mononphm: checkpoint_epoch_N.tar of MonoNPHM's global model"""
+    mononphm_tracking: Path | None = None
+    """for field-warp mononphm: folder stage1/SEQUENCE or stage2/SEQUENCE that MonoNPHM's tracker wrote; frames have the
+    numbers of the capture's timesteps"""
     normal_share: float = 1.0
     """share of the gradient of normal_alignment that turns the surfels; the surface has the better normals"""
     ray_samples: tuple[int, int] = (48, 16)

@@ -65,7 +65,7 @@ class MonoNphmWarp:
     ) -> None:
         self.skull = skull.detach()
         self._network, self._frame, self._canonical = network, frame, canonical
-        self._out = torch.eye(4).to(self.skull) if head_space is None else head_space.detach()
+        self._out = torch.eye(4, dtype=skull.dtype, device=skull.device) if head_space is None else head_space.detach()
         self._into = rigid_inverse(self.skull @ self._out)
 
     def __call__(self, points: Float[Tensor, "num_points 3"]) -> WarpedPoints:
@@ -75,7 +75,7 @@ class MonoNphmWarp:
         offset, bend = network.with_jacobian(posed, frame.code)
         place = self._undone(posed + offset, posed, network, canonical)
         _, own_bend = network.with_jacobian(place, canonical.code)
-        one = torch.eye(3).to(points)
+        one = torch.eye(3, dtype=points.dtype, device=points.device)
         back, moved = self._out_of_nphm(place, canonical)
         return WarpedPoints(moved, back @ _inverse(one + own_bend) @ (one + bend) @ linear)
 
