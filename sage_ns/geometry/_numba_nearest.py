@@ -35,7 +35,7 @@ def nearest(start, stop, places, points, original, first, start_ring, low, cell,
     corner of the grid.
     """
     last, beyond = distance.shape[1] - 1, reach * reach
-    size = start_ring.shape
+    size, zero = start_ring.shape, np.float32(0.0)
     for i in range(start, stop):
         x, y, z = places[i, 0], places[i, 1], places[i, 2]
         for k in range(last + 1):
@@ -50,7 +50,11 @@ def nearest(start, stop, places, points, original, first, start_ring, low, cell,
                 break
             bottom, top = max(cz - ring, 0), min(cz + ring, size[2] - 1)
             for ix in range(max(cx - ring, 0), min(cx + ring, size[0] - 1) + 1):
+                gap_x = max(ix - fx, fx - ix - 1, zero) * cell
                 for iy in range(max(cy - ring, 0), min(cy + ring, size[1] - 1) + 1):
+                    gap_y = max(iy - fy, fy - iy - 1, zero) * cell
+                    if gap_x * gap_x + gap_y * gap_y >= distance[i, last]:
+                        continue
                     column = (ix * size[1] + iy) * size[2]
                     if abs(ix - cx) == ring or abs(iy - cy) == ring:
                         if bottom <= top:  # neighbours along z are neighbours in memory

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any, Literal
@@ -152,9 +153,8 @@ def _parts(trainer: Any, step: int) -> dict[str, Callable[[], object]]:
         parts["rays"] = losses_of(lambda: phase.supervision.ray_terms(*picture))
         moment = PosedMoment(learner.frames(motion), frames, torch.eye(4, device=learner.device))
         for kind in ("rigid", "rig"):
-            parts[f"rays, {kind} warp"] = losses_of(
-                lambda warp=warp_maker(kind)(moment): phase.supervision.ray_terms(*picture, warp=warp)
-            )
+            warp = warp_maker(kind)(moment)
+            parts[f"rays, {kind} warp"] = losses_of(partial(phase.supervision.ray_terms, *picture, warp))
         parts["points"] = losses_of(lambda: phase.supervision.point_terms(step, learner.surfels, leaves, frames))
 
     def whole() -> None:

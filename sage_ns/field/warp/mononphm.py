@@ -70,7 +70,7 @@ class MonoNphmWarp:
 
     def __call__(self, points: Float[Tensor, "num_points 3"]) -> WarpedPoints:
         """Return canonical places and Jacobians of ``points`` [metres, posed world]."""
-        network, frame, canonical = (each.to(points) for each in (self._network, self._frame, self._canonical))
+        network, frame, canonical = self._network.to(points), self._frame.to(points), self._canonical.to(points)
         linear, posed = self._into_nphm(points, frame)
         offset, bend = network.with_jacobian(posed, frame.code)
         place = self._undone(posed + offset, posed, network, canonical)
@@ -82,7 +82,7 @@ class MonoNphmWarp:
     @torch.no_grad()
     def places(self, points: Float[Tensor, "num_points 3"]) -> Float[Tensor, "num_points 3"]:
         """Return the canonical places of ``points`` [metres, posed world]."""
-        network, frame, canonical = (each.to(points) for each in (self._network, self._frame, self._canonical))
+        network, frame, canonical = self._network.to(points), self._frame.to(points), self._canonical.to(points)
         _, posed = self._into_nphm(points, frame)
         neutral = posed + network(posed, frame.code)
         return self._out_of_nphm(self._undone(neutral, posed, network, canonical), canonical)[1]

@@ -106,7 +106,7 @@ TRACKING: dict[str, tuple[Callable[[Path], object], str]] = {
     "no scale": (replaced("00007/scale.npy", np.zeros(1)), r"00007/scale\.npy: found 0, expected a scale"),
     "other codebook": (replaced("00003/z_exp.npy", np.zeros((2, EXP))), r"00003/z_exp\.npy: found 2 expressions"),
     "other model": (replaced("00000/z_exp.npy", np.zeros((3, EXP + 1))), "found 6 identity codes and 5 expression"),
-    "scalar": (replaced("00000/z_exp.npy", np.float32(1)), r"00000/z_exp\.npy: found shape \[\]"),
+    "scalar": (replaced("00000/z_exp.npy", np.array(1.0)), r"00000/z_exp\.npy: found shape \[\]"),
     "objects": (replaced("00000/rot.npy", np.array([None] * 9)), r"00000/rot\.npy: found Python objects"),
     "text": (lambda folder: (folder / "00000/trans.npy").write_text("0 0 0"), r"00000/trans\.npy: not a readable"),
 }

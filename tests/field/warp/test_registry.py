@@ -43,7 +43,7 @@ def test_every_kind_makes_its_warp(tmp_path: Path) -> None:
 def test_other_names_and_missing_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="field_warp=skull: choose one of rigid, rig, mononphm"):
         warp_maker("skull")
-    with pytest.raises(OptionError, match="mononphm_checkpoint=None, mononphm_tracking=None: .* needs both"):
+    with pytest.raises(OptionError, match=r"mononphm_checkpoint=None, mononphm_tracking=None: .* needs both"):
         warp_maker("mononphm")
     maker = warp_maker("mononphm", files(tmp_path))
     with pytest.raises(FieldError, match="person: a picture without a timestep"):
