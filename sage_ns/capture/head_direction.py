@@ -12,8 +12,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sage_ns.capture.frames import Frame
+from sage_ns.geometry.rigid import rigid_inverse
 from sage_ns.rig import FlameParams, HeadModel, concatenate, identity_vertices
-from sage_ns.rig.skull import rigid_inverse, skull_motions
+from sage_ns.rig.skull import skull_motions
 
 
 @dataclass(frozen=True, eq=False)

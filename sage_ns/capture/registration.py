@@ -16,11 +16,12 @@ from torch import Tensor
 from sage_ns.capture.selection import angles
 from sage_ns.capture.shot import Shot
 from sage_ns.geometry.farthest_points import farthest_first
+from sage_ns.geometry.rigid import rigid_inverse
 from sage_ns.geometry.triangle_mesh import TriangleMesh
 from sage_ns.raster import PinholeCamera
 from sage_ns.raster.cameras import pixel_rays
 from sage_ns.rig import FlameParams, HeadModel, pose_vertices
-from sage_ns.rig.skull import rigid_inverse, skull_motions
+from sage_ns.rig.skull import skull_motions
 
 _STEADY = 0.001
 """Metres; what deviates more from the skull's motion does not count as moving with it. Tracking is no better."""

@@ -10,7 +10,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sage_ns.field.sdf import FieldSample, SignedDistanceField
-from sage_ns.field.warp.backward import BackwardWarp, rigid_inverse
+from sage_ns.field.warp.backward import BackwardWarp
+from sage_ns.geometry.rigid import moved_points, rigid_inverse, turned
 
 _SOFT_WIDTHS = 6.0
 """Half-width of the rendered band, in widths (1 / sharpness) of the sigmoid that turns distance into opacity."""
@@ -176,9 +177,9 @@ class VolumeRenderer(nn.Module):
         if warp is None:
             near, far = through_cube(origins, directions, field.center, field.half_size)
         else:  # the cube moves with the skull; parts that move against it stay in the room about the head
-            rotation, offset = (each.to(origins) for each in rigid_inverse(warp.skull))
-            turned = origins @ rotation.mT + offset, directions @ rotation.mT
-            near, far = through_cube(*turned, field.center, field.half_size)
+            back = rigid_inverse(warp.skull)
+            place, gaze = moved_points(back, origins), turned(back, directions)
+            near, far = through_cube(place, gaze, field.center, field.half_size)
         if reach is not None:
             near, far = torch.maximum(near, reach[0]), torch.minimum(far, reach[1])
         # Rays that miss the cube get a short way behind it, where the field is far from zero.

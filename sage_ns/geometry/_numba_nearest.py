@@ -27,6 +27,30 @@ def _scan(i, x, y, z, begin, end, points, original, index, distance):
 
 
 @njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")
+def _visit(i, x, y, z, fx, fy, fz, ring, points, original, first, size, cell, index, distance):
+    """Scan the cells that are ``ring`` cells away from that of place i along some axis; (fx, fy, fz) is in cells."""
+    cx, cy, cz = math.floor(fx), math.floor(fy), math.floor(fz)
+    bottom, top = max(cz - ring, 0), min(cz + ring, size[2] - 1)
+    last, zero = distance.shape[1] - 1, np.float32(0.0)
+    for ix in range(max(cx - ring, 0), min(cx + ring, size[0] - 1) + 1):
+        gap_x = max(ix - fx, fx - ix - 1, zero) * cell
+        for iy in range(max(cy - ring, 0), min(cy + ring, size[1] - 1) + 1):
+            gap_y = max(iy - fy, fy - iy - 1, zero) * cell
+            if gap_x * gap_x + gap_y * gap_y >= distance[i, last]:
+                continue
+            column = (ix * size[1] + iy) * size[2]
+            if abs(ix - cx) == ring or abs(iy - cy) == ring:
+                if bottom <= top:  # neighbours along z are neighbours in memory
+                    begin, end = first[column + bottom], first[column + top + 1]
+                    _scan(i, x, y, z, begin, end, points, original, index, distance)
+                continue
+            for iz in (cz - ring, cz + ring):
+                if 0 <= iz < size[2]:
+                    begin, end = first[column + iz], first[column + iz + 1]
+                    _scan(i, x, y, z, begin, end, points, original, index, distance)
+
+
+@njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")
 def nearest(start, stop, places, points, original, first, start_ring, low, cell, rings, reach, index, distance):
     """Write the nearest points of places start..stop: their indices (0: none) and distances (infinite: none).
 
@@ -48,18 +72,6 @@ def nearest(start, stop, places, points, original, first, start_ring, low, cell,
             least = (ring - 1 + inset) * cell
             if ring > 0 and least * least >= distance[i, last]:
                 break
-            bottom, top = max(cz - ring, 0), min(cz + ring, size[2] - 1)
-            for ix in range(max(cx - ring, 0), min(cx + ring, size[0] - 1) + 1):
-                for iy in range(max(cy - ring, 0), min(cy + ring, size[1] - 1) + 1):
-                    column = (ix * size[1] + iy) * size[2]
-                    if abs(ix - cx) == ring or abs(iy - cy) == ring:
-                        if bottom <= top:  # neighbours along z are neighbours in memory
-                            begin, end = first[column + bottom], first[column + top + 1]
-                            _scan(i, x, y, z, begin, end, points, original, index, distance)
-                        continue
-                    for iz in (cz - ring, cz + ring):
-                        if 0 <= iz < size[2]:
-                            begin, end = first[column + iz], first[column + iz + 1]
-                            _scan(i, x, y, z, begin, end, points, original, index, distance)
+            _visit(i, x, y, z, fx, fy, fz, ring, points, original, first, size, cell, index, distance)
         for k in range(last + 1):
             distance[i, k] = math.sqrt(distance[i, k]) if distance[i, k] < beyond else np.inf

@@ -28,12 +28,3 @@ def skull_motions(model: HeadModel, params: FlameParams) -> Float[Tensor, "num_t
     moved_neck = (root @ (neck_joint - root_joint)) + root_joint + params.translation
     motions[:, :3, 3] = moved_neck - motions[:, :3, :3] @ neck_joint
     return motions
-
-
-def rigid_inverse(motion: Float[Tensor, "*batch 4 4"]) -> Float[Tensor, "*batch 4 4"]:
-    """Return the inverse of rigid motions, exactly rigid."""
-    inverse = torch.zeros_like(motion)
-    inverse[..., :3, :3] = motion[..., :3, :3].mT
-    inverse[..., :3, 3] = -(motion[..., :3, :3].mT @ motion[..., :3, 3:])[..., 0]
-    inverse[..., 3, 3] = 1.0
-    return inverse

@@ -17,7 +17,7 @@ from sage_ns.training.tracking_refinement import RefineTracking
 AppearanceSource = Literal["pictures", "field"]
 Primitives = Literal["surfels", "gaussians"]
 FieldTeacher = Literal["median", "hit"]
-FieldWarp = Literal["none", "rigid", "rig"]
+FieldWarp = Literal["none", "rigid", "rig", "mononphm"]
 
 
 @dataclass
@@ -125,9 +125,6 @@ class LearnerConfig:
     """number of levels of the field's grid that are used from the first step; finer levels follow"""
     levels_open_by: float = 0.4
     """fraction of phase 1 after which all levels are used"""
-    field_warp: FieldWarp = "none"
-    """how rays of pictures of other moments reach the field: none = they do not, rigid = with the skull's motion, rig =
-    with the motions of the nearest triangles"""
     num_rays: int | None = None
     """rays through the field per step; None = the preset's"""
     num_surface_points: int | None = None
@@ -138,6 +135,15 @@ class LearnerConfig:
     field_teacher: FieldTeacher = "median"
     """depth of the surfels that the field follows: median = of the centre that uses up half of the light; hit = blended
     over the ray's hits, as in the paper, which lies behind the surface where light shines through"""
+    field_warp: FieldWarp = "none"
+    """how rays of other moments than the canonical one reach the field: rigid = with the skull, for heads that only
+    turn; rig = with the nearest triangles of the rig, which also follow jaw and lids; mononphm = with MonoNPHM's
+    network; none = only rays of the canonical moment teach it"""
+    mononphm_checkpoint: Path | None = None
+    """for field-warp mononphm: checkpoint_epoch_N.tar of MonoNPHM's global model"""
+    mononphm_tracking: Path | None = None
+    """for field-warp mononphm: folder stage1/SEQUENCE or stage2/SEQUENCE that MonoNPHM's tracker wrote; frames have the
+    numbers of the capture's timesteps"""
     normal_share: float = 1.0
     """share of the gradient of normal_alignment that turns the surfels; the surface has the better normals"""
     ray_samples: tuple[int, int] = (48, 16)

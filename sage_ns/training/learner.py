@@ -20,25 +20,25 @@ from sage_ns.avatar.growth.densification import ScreenGradients
 from sage_ns.avatar.growth.held import hold_rows
 from sage_ns.avatar.growth.ops import SurfelRows
 from sage_ns.avatar.growth.rebinding import carry_over, rebind_surfels
-from sage_ns.avatar.kept import KeptByMotion
 from sage_ns.avatar.look import Look
 from sage_ns.avatar.personal_rig import PersonalRig
 from sage_ns.avatar.prediction import Prediction, SurfelNetworks
 from sage_ns.avatar.surfels import BoundSurfels, SurfelAttributes
 from sage_ns.capture.shot import Shot
 from sage_ns.field.warp.backward import BackwardWarp
-from sage_ns.field.warp.rig import RigWarp
-from sage_ns.field.warp.rigid import RigidWarp
+from sage_ns.field.warp.registry import PosedMoment
+from sage_ns.geometry.rigid import rigid_inverse
 from sage_ns.geometry.spherical_harmonics import NUM_COEFFICIENTS
 from sage_ns.geometry.triangles import TriangleFrames
 from sage_ns.motion.source import MotionSource
 from sage_ns.raster import Buffers, PinholeCamera, rasterize
 from sage_ns.raster.supersampling import enlarged
 from sage_ns.rig import FlameParams
-from sage_ns.rig.skull import rigid_inverse, skull_motions
+from sage_ns.rig.skull import skull_motions
 from sage_ns.system.console import console
-from sage_ns.training.config import FieldWarp, LearnerConfig
+from sage_ns.training.config import LearnerConfig
 from sage_ns.training.exposure import Exposure
+from sage_ns.training.field_warps import FieldWarps
 from sage_ns.training.frame_poses import FramePoses, edge_sharpness
 from sage_ns.training.losses import Terms
 from sage_ns.training.motion_tuning import MotionTuning
@@ -84,7 +84,7 @@ class Learner(nn.Module):
         """Number that changes when surfels or rig are replaced: what others have derived from them is then outdated."""
         # Not modules and not in checkpoints: they can be rebuilt.
         self._baked = True
-        self._warps: KeptByMotion[BackwardWarp] = KeptByMotion(256)
+        self._warps = FieldWarps.of(config)
         self.sh_degree = config.sh_degree
         """Degree of the view-dependent colour that is trained; the coefficients of higher degrees stay as they are."""
         self._held: Bool[Tensor, "num_surfels"] | None = None
@@ -298,24 +298,34 @@ class Learner(nn.Module):
     def invalidate(self) -> None:
         """Drop everything derived from surfels and rig; it is computed again on demand."""
         self.avatar.invalidate()
-        self._warps.clear()
+        if self._warps is not None:
+            self._warps.clear()
         self.revision += 1
 
-    def field_warp(self, motion: Float[Tensor, "num_coefficients"]) -> BackwardWarp | None:
-        """Return the map from a posed moment back to the canonical one, as the settings have it; None without one."""
-        choice = self.config.field_warp
-        if choice == "none":
+    def field_warp(self, shot: Shot, motion: Float[Tensor, "num_coefficients"]) -> BackwardWarp | None:
+        """Return the map from a picture's moment back to the canonical one; None if the settings have none.
+
+        Raises:
+            FieldError: MonoNPHM's tracking has no frame of this moment.
+        """
+        if self._warps is None:
             return None
-        return self._warps.get(motion, lambda: self._warp(motion, choice))
+        return self._warps.at(motion, self._moment(shot, motion))
 
     @torch.no_grad()
-    def _warp(self, motion: Float[Tensor, "num_coefficients"], choice: FieldWarp) -> BackwardWarp:
-        both = FlameParams.from_motion_vector(torch.stack([motion.detach(), self.motion.canonical()]))
+    def _moment(self, shot: Shot, motion: Float[Tensor, "num_coefficients"]) -> PosedMoment:
+        source = self.motion
+        both = FlameParams.from_motion_vector(torch.stack([motion, source.canonical()]))
         there, here = skull_motions(self.rig.head_model, both)
-        skull = there @ rigid_inverse(here)
-        if choice == "rigid":
-            return RigidWarp(skull)
-        return RigWarp(self.frames(motion), self.frames(self.motion.canonical()), skull)
+        timesteps = source.timesteps.tolist() if self.config.field_warp == "mononphm" else None
+        return PosedMoment(
+            self.frames(motion),
+            self.frames(source.canonical()),
+            there @ rigid_inverse(here),
+            None if timesteps is None or shot.row is None else timesteps[shot.row],
+            None if timesteps is None else timesteps[source.canonical_row],
+            here,
+        )
 
     # ---- learn -------------------------------------------------------------------------------------------------
 

@@ -89,7 +89,7 @@ class PictureFit:
         if supervision is not None:
             frames = learner.frames(learner.motion.canonical())
             terms |= supervision.point_terms(step, learner.surfels, attributes, frames)
-            warp = None if shot.is_canonical else learner.field_warp(motion)
+            warp = None if shot.is_canonical else learner.field_warp(shot, motion)
             if shot.is_canonical or warp is not None:
                 with torch.no_grad():  # what the surfels show is a constant to the field
                     small = downsampled(buffers, factor)

@@ -21,6 +21,7 @@ from tests.corpus import (
     damage_pictures,
     damage_texts,
     subjects_capture,
+    subjects_field,
     subjects_motion,
     subjects_run,
 )
@@ -47,12 +48,18 @@ _STRUCTURAL: dict[Kind, Callable[[], list[Damage]]] = {
     "yaml": damage_texts.yaml_damages,
     "ply": damage_texts.ply_damages,
     "film": list,
+    "npy": list,
 }
 
 
 def all_subjects() -> list[Subject]:
     """Every reader of a file that a user gives."""
-    return [*subjects_capture.subjects(), *subjects_motion.subjects(), *subjects_run.subjects()]
+    return [
+        *subjects_capture.subjects(),
+        *subjects_field.subjects(),
+        *subjects_motion.subjects(),
+        *subjects_run.subjects(),
+    ]
 
 
 @dataclass(frozen=True)

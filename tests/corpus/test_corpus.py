@@ -27,6 +27,7 @@ NAMES = (
     *("motion: npz of a sequence", "motion: npz folder", "motion: VHAP export", "motion: VHAP tracker"),
     *("motion: metrical-tracker", "motion: Live Link Face", "motion: MediaPipe's JSON lines"),
     *("motion: MediaPipe's csv", "driving bank", "camera path", "film"),
+    *("MonoNPHM: checkpoint", "MonoNPHM: tracking"),
     *("avatar file", "avatar file with a mouth", "mouth prior"),
     *("run: config.yml", "run: snapshot", "run: head model", "run: checkpoint"),
     *("GaussianAvatars: splats", "GaussianAvatars: parameters", "truth of a surface"),

@@ -10,12 +10,14 @@ import pytest
 from sage_ns.bench.speed import training_step
 from tests.integration.conftest import Run
 
+ALWAYS = {"drawing", "image losses", "optimiser", "whole step"}
+
 
 @pytest.mark.parametrize(
     ("method", "parts"),
     [
-        ("sage-multiview", {"networks", "drawing", "image losses", "rays", "points", "optimiser", "whole step"}),
-        ("surfels", {"drawing", "image losses", "optimiser", "whole step"}),
+        ("sage-multiview", {"networks", "rays", "rays, rigid warp", "rays, rig warp", "points"} | ALWAYS),
+        ("surfels", ALWAYS),
     ],
 )
 def test_every_part_of_a_step_is_timed(

@@ -4,7 +4,8 @@
 
 Each part runs separately, forward and backward, on its inputs in the step; the last row is the whole step. Parts are
 the networks (field, appearance and shape at every surfel), the drawing (placing, colours, rasteriser), the losses of
-the image, rays (volume rendering), points (surfels on the surface), and the optimiser. If the whole step takes longer
+the image, rays (volume rendering; also as rays of a posed moment, through each backward warp, which are not part of
+the step), points (surfels on the surface), and the optimiser. If the whole step takes longer
 than the sum, the difference is for loading the picture, the hinge losses and the summation of gradients; if it takes
 less time, parts share work.
 """
@@ -16,6 +17,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any, Literal
@@ -26,6 +28,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from sage_ns.field.warp.registry import PosedMoment, warp_maker
 from sage_ns.raster.supersampling import averaged, downsampled
 from sage_ns.system.files import write_json
 from sage_ns.system.parallel import cores_for_kernels
@@ -146,9 +149,12 @@ def _parts(trainer: Any, step: int) -> dict[str, Callable[[], object]]:
         def losses_of(make: Callable[[], dict[str, Callable[[], Tensor]]]) -> Callable[[], None]:
             return lambda: sum(learner.weigh(make()).values(), torch.zeros((), device=learner.device)).backward()
 
-        parts["rays"] = losses_of(
-            lambda: phase.supervision.ray_terms(step, shot.camera, shot.picture, shot.mask, learner.background, small)
-        )
+        picture = step, shot.camera, shot.picture, shot.mask, learner.background, small
+        parts["rays"] = losses_of(lambda: phase.supervision.ray_terms(*picture))
+        moment = PosedMoment(learner.frames(motion), frames, torch.eye(4, device=learner.device))
+        for kind in ("rigid", "rig"):
+            warp = warp_maker(kind)(moment)
+            parts[f"rays, {kind} warp"] = losses_of(partial(phase.supervision.ray_terms, *picture, warp))
         parts["points"] = losses_of(lambda: phase.supervision.point_terms(step, learner.surfels, leaves, frames))
 
     def whole() -> None:

@@ -51,9 +51,3 @@ class BackwardWarp(Protocol):
     def places(self, points: Float[Tensor, "num_points 3"]) -> Float[Tensor, "num_points 3"]:
         """Return the canonical places alone [metres], which may cost less."""
         ...
-
-
-def rigid_inverse(motion: Float[Tensor, "4 4"]) -> tuple[Float[Tensor, "3 3"], Float[Tensor, "3"]]:
-    """Return rotation and offset of the inverse of a rigid motion: ``x -> R^T x - R^T t``."""
-    rotation = motion[:3, :3].mT
-    return rotation, -(rotation @ motion[:3, 3])

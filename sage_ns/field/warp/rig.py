@@ -7,8 +7,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from sage_ns.field.warp.backward import WarpedPoints, rigid_inverse
+from sage_ns.field.warp.backward import WarpedPoints
 from sage_ns.geometry.nearest_points import NearestPoints
+from sage_ns.geometry.rigid import rigid_inverse
 from sage_ns.geometry.triangles import TriangleFrames
 
 NEIGHBOURS = 3
@@ -47,10 +48,10 @@ class RigWarp:
         stretch = (canonical.scale / posed.scale).clamp(1 / _MOST_STRETCH, _MOST_STRETCH)
         linear = stretch[:, None, None] * canonical.rotation @ posed.rotation.mT
         offset = canonical.origin - torch.einsum("nij,nj->ni", linear, posed.origin)
-        rotation, back = rigid_inverse(self.skull.to(offset))
+        back = rigid_inverse(self.skull).to(offset)
         # One row per triangle, and the skull's as the last: its linear part and its offset.
         triangles = torch.cat([linear.flatten(1), offset], dim=-1)
-        self._maps = torch.cat([triangles, torch.cat([rotation.flatten(), back])[None]]).detach()
+        self._maps = torch.cat([triangles, torch.cat([back[:3, :3].flatten(), back[:3, 3]])[None]]).detach()
         self._nearest = NearestPoints(posed.origin, NEIGHBOURS, REACH)
 
     @torch.no_grad()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from sage_ns.field.warp.backward import WarpedPoints, rigid_inverse
+from sage_ns.field.warp.backward import WarpedPoints
+from sage_ns.geometry.rigid import moved_points, rigid_inverse
 
 
 class RigidWarp:
@@ -22,12 +23,12 @@ class RigidWarp:
 
     def __init__(self, skull: Float[Tensor, "4 4"]) -> None:
         self.skull = skull.detach()
-        self._rotation, self._offset = rigid_inverse(self.skull)
+        self._back = rigid_inverse(self.skull)
 
     def __call__(self, points: Float[Tensor, "num_points 3"]) -> WarpedPoints:
         """Return canonical places and Jacobians of ``points`` [metres, posed world]."""
-        return WarpedPoints(self.places(points), self._rotation.to(points).expand(len(points), 3, 3))
+        return WarpedPoints(self.places(points), self._back[:3, :3].to(points).expand(len(points), 3, 3))
 
     def places(self, points: Float[Tensor, "num_points 3"]) -> Float[Tensor, "num_points 3"]:
         """Return the canonical places of ``points`` [metres, posed world]."""
-        return points @ self._rotation.to(points).mT + self._offset.to(points)
+        return moved_points(self._back, points)

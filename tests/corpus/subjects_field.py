@@ -1,0 +1,38 @@
+"""Subjects of the corpus: files for the field's backward warp."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sage_ns.field.warp.mononphm_files import read_network, read_tracking
+from tests.corpus.subject import Subject
+from tests.field.warp.mononphm_made import made_up_layers, write_checkpoint, write_tracking
+
+
+def _write_checkpoint(folder: Path) -> Path:
+    return write_checkpoint(folder / "checkpoint_epoch_2500.tar", made_up_layers(outputs=3))
+
+
+def _read_checkpoint(path: Path) -> Any:
+    network = read_network(path)
+    return network.weights, network.biases
+
+
+def _write_tracking(folder: Path) -> Path:
+    _write_checkpoint(folder)
+    return write_tracking(folder / "person") / "00003" / "z_exp.npy"
+
+
+def _read_tracking(path: Path) -> Any:
+    network = read_network(path.parents[2] / "checkpoint_epoch_2500.tar")
+    return [vars(frame) for frame in read_tracking(path.parents[1], network).frames.values()]
+
+
+def subjects() -> list[Subject]:
+    """All subjects of this module."""
+    return [
+        Subject("MonoNPHM: checkpoint", "torch", _write_checkpoint, _read_checkpoint,
+                optional=frozenset({"id_decoder"})),
+        Subject("MonoNPHM: tracking", "npy", _write_tracking, _read_tracking),
+    ]  # fmt: skip
