@@ -5,9 +5,7 @@ torch's loader trusts what a file claims about its arrays: optimisers and kernel
 
 from __future__ import annotations
 
-import re
-import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -19,13 +17,12 @@ from sage_ns.avatar.growth.densification import ScreenGradients
 from sage_ns.avatar.prediction import SurfelNetworks
 from sage_ns.avatar.state_checks import check_avatar
 from sage_ns.errors import SageError
-from sage_ns.system.torch_files import check_torch_file
+from sage_ns.system.torch_files import leaves, load_torch_file
 from sage_ns.training.motion_tuning import TUNED_PARTS
 
 LEARNER = "_model.learner."
 """Start of the names of the learner's arrays in a pipeline's state dict."""
 _AGAIN = "Give a file step-*.ckpt that a training of this program wrote."
-_UNSAFE = re.compile(r"GLOBAL (\S+)")
 
 
 def read_content(path: Path, error: type[SageError]) -> dict[str, Any]:
@@ -34,19 +31,9 @@ def read_content(path: Path, error: type[SageError]) -> dict[str, Any]:
     Raises:
         SageError: of the given class; the file is missing, truncated or damaged, or holds more than tensors.
     """
-    check_torch_file(path, error, _AGAIN)
-    try:
-        _check_archive(path)
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    # A damaged file can raise almost any error in torch's reader.
-    except Exception as cause:
-        raise error(f"{path} is not a checkpoint of a training ({_reason(cause)}). {_AGAIN}") from cause
+    content = load_torch_file(path, error, "a checkpoint of a training", _AGAIN)
     if not isinstance(content, dict) or not isinstance(content.get("pipeline"), dict):
         raise error(f"{path} is not a checkpoint of a training: it has no state dict 'pipeline'. {_AGAIN}")
-    size = path.stat().st_size
-    for name, tensor in _leaves(content):
-        if isinstance(tensor, Tensor):
-            _check_storage(path, name, tensor, size, error)
     return content
 
 
@@ -58,7 +45,7 @@ def check_content(content: Mapping[str, Any], source: str, error: type[SageError
     Raises:
         SageError: of the given class; names the file, the array, what was found and what was expected.
     """
-    for name, value in _leaves(content):
+    for name, value in leaves(content):
         finite = bool(value.isfinite().all()) if isinstance(value, Tensor) else isfinite(value)
         if not finite:
             raise error(f"{source}: '{name}': found non-finite numbers, expected finite ones.")
@@ -127,44 +114,3 @@ def check_optimizer(state: Any, optimizer: torch.optim.Optimizer, source: str, e
 
 def _are_dicts(values: Any) -> bool:
     return isinstance(values, list) and all(isinstance(each, dict) for each in values)
-
-
-def _check_archive(path: Path) -> None:
-    """Check the zip archive that a checkpoint is: nothing compressed, and every entry as it was written."""
-    with zipfile.ZipFile(path) as archive:
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-            raise ValueError("its entries are compressed, which torch never does")
-        damaged = archive.testzip()
-    if damaged is not None:
-        raise ValueError(f"its entry {damaged} is damaged")
-
-
-def _check_storage(path: Path, name: str, tensor: Tensor, size: int, error: type[SageError]) -> None:
-    """Check that a tensor is plain and no larger than its file: strides of 0 could claim any size."""
-    if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
-        raise error(f"{path}: '{name}': found a sparse, quantised or empty-device tensor, expected a plain one.")
-    if tensor.numel() * tensor.element_size() > size:
-        raise error(f"{path}: '{name}': found shape {list(tensor.shape)}, which is more than the file holds.")
-
-
-def _leaves(content: Any) -> Iterator[tuple[str, Tensor | float]]:
-    """Yield tensors and numbers of nested containers with their dotted names; each container only once."""
-    waiting: list[tuple[str, Any]] = [("", content)]
-    visited: set[int] = set()
-    while waiting:
-        name, value = waiting.pop()
-        if isinstance(value, (Tensor, float)):
-            yield name.removeprefix("."), value
-        elif isinstance(value, (dict, list, tuple)) and id(value) not in visited:
-            visited.add(id(value))  # a container may contain itself, or appear a billion times
-            items = value.items() if isinstance(value, dict) else enumerate(value)
-            waiting += [(f"{name}.{key}", each) for key, each in items]
-
-
-def _reason(cause: Exception) -> str:
-    """Return why torch refused a file, without torch's advice to load it unsafely."""
-    text = str(cause)
-    if "weights_only" in text or "Weights only" in text:
-        named = _UNSAFE.search(text)
-        return f"it holds more than tensors and numbers: {named[1] if named else 'unknown objects'}; it could run code"
-    return f"{type(cause).__name__}: {text.splitlines()[0][:200] if text else 'unreadable'}"
