@@ -31,6 +31,8 @@ _HINT = (
     f"Give {', '.join(UPSCALERS)}, or a file of weights (.safetensors or .pth) of a network that spandrel knows, for "
     "the super-resolution of single RGB pictures."
 )
+_LARGEST = 1e6
+"""Largest weight; those of trained networks are at most some thousands."""
 _INSTALL = "Install it: pip install 'sage_ns[super-resolution]' (or pip install spandrel)."
 
 
@@ -114,8 +116,9 @@ def _load_state(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
         raise SageError(f"{path}: found {type(content).__name__}, expected arrays by name (a state dict). {_HINT}")
     for name, value in leaves(content):
-        if isinstance(value, Tensor) and not bool(value.isfinite().all()):
-            raise SageError(f"{path}: '{name}': found numbers that are not finite. Use other weights.")
+        # NaN passes no comparison
+        if isinstance(value, Tensor) and not bool((value.abs() <= _LARGEST).all()):
+            raise SageError(f"{path}: '{name}': found numbers that are not finite or above {_LARGEST:g}. {_HINT}")
     return content
 
 

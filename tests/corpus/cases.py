@@ -47,6 +47,7 @@ _STRUCTURAL: dict[Kind, Callable[[], list[Damage]]] = {
     "yaml": damage_texts.yaml_damages,
     "ply": damage_texts.ply_damages,
     "film": list,
+    "npy": list,
 }
 
 

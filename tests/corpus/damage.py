@@ -16,7 +16,7 @@ Verdict = Literal["refuse", "right", "same", "any"]
 """refuse = must raise an error that names the file; right = that, or the values of
 the whole file; same = must give the values of the whole file; any = either an
 error that names the file, or finite values."""
-Kind = Literal["json", "npz", "pickle", "torch", "picture", "mask", "csv", "jsonl", "yaml", "ply", "film"]
+Kind = Literal["json", "npz", "pickle", "torch", "picture", "mask", "csv", "jsonl", "yaml", "ply", "film", "npy"]
 CANARY = "SAGE_CORPUS_CANARY"
 """Environment variable with the file that payloads create."""
 

@@ -171,11 +171,19 @@ class TestNetworks:
         self.refused(tmp_path / "y.pth", "not a checkpoint that torch.save wrote")
         assert not (tmp_path / "ran").exists()
 
-    def test_a_network_that_returns_no_numbers_is_refused(self, tmp_path: Path) -> None:
-        state = compact_state(size=1e30)
-        torch.save(state, tmp_path / "x.pth")
-        with pytest.raises(SageError, match=r"x.pth: the network returned numbers that are not finite"):
-            open_upscaler(str(tmp_path / "x.pth"))(picture())
+    @pytest.mark.parametrize(
+        ("returned", "named"),
+        [
+            (torch.full((1, 3, 36, 44), torch.nan), "numbers that are not finite"),
+            (torch.zeros(1, 3, 5, 5), "[5, 5, 3]"),
+        ],
+    )
+    def test_a_network_that_returns_no_picture_is_refused(self, tmp_path: Path, returned: Tensor, named: str) -> None:
+        upscaler: Any = open_upscaler(str(write_compact(tmp_path / "x.pth")))
+        upscaler._model._call_fn = lambda *_: returned
+        with pytest.raises(SageError) as error:
+            upscaler(picture())
+        assert "x.pth: the network returned" in str(error.value) and named in str(error.value)
 
     def refused(self, path: Path, named: str) -> None:
         with pytest.raises(SageError) as error:
