@@ -117,7 +117,7 @@ def _load_state(path: Path) -> dict[str, Any]:
         raise SageError(f"{path}: found {type(content).__name__}, expected arrays by name (a state dict). {_HINT}")
     for name, value in leaves(content):
         # NaN passes no comparison
-        if isinstance(value, Tensor) and not bool((value.abs() <= _LARGEST).all()):
+        if isinstance(value, Tensor) and not bool((value.double().abs() <= _LARGEST).all()):
             raise SageError(f"{path}: '{name}': found numbers that are not finite or above {_LARGEST:g}. {_HINT}")
     return content
 
