@@ -23,7 +23,7 @@ from sage_ns.bench.result import RESULT_FILE, Result
 from sage_ns.bench.rows import in_order, is_row
 from sage_ns.bench.sheet import as_rich
 from sage_ns.bench.strength import strength_curves, write_strength_plot
-from sage_ns.bench.suite_run import SuiteReport, plan_jobs, plan_suites, show_reports
+from sage_ns.bench.suite_run import SuiteReport, plan_jobs, plan_suites, show_reports, write_across
 from sage_ns.bench.suites import Suite
 from sage_ns.bench.training import progress_of
 from sage_ns.errors import SageError
@@ -102,6 +102,7 @@ def run_benchmark(
             _write_tables(folder.path, results, settings)
         plots = [path for capture in captures if (path := _plot(folder, capture, results)) is not None]
         reports = [each.write(folder.path, done, settings) for each in planned]
+        reports += write_across(folder.path, planned, done, settings)
     return Outcome(
         results=tuple(results),
         failed=tuple(failed),

@@ -23,13 +23,13 @@ from sage_ns.system.files import write_text
 
 @dataclass(frozen=True)
 class SuiteReport:
-    """Table and files of one suite on one capture."""
+    """Table and files of one suite on one capture, or its table over all captures."""
 
     sheet: Sheet
     table: Path
     """Markdown file"""
-    plot: Path
-    """PNG file"""
+    plot: Path | None
+    """PNG file; None = a table alone"""
 
 
 @dataclass(frozen=True)
@@ -48,17 +48,50 @@ class PlannedSuite:
             done: finished jobs; those of other captures and rows are left out.
             settings: settings of all rows.
         """
-        own = [(job, result) for job, result in done if job.capture == self.facts.folder and job.row in self.rows]
-        for job, _ in own:
+        measured = self.measured(done)
+        for job, _ in measured.done:
             self.suite.measure(job, self.facts)
-        measured = Measured(self.facts, self.rows, own)
         sheet = self.suite.sheet(measured)
         path = out / self.facts.name / self.suite.name
-        results = [result for _, result in own]
-        origin = table.origin(results, settings) + "\n" if results else "No row has finished.\n"
-        write_text(path.with_suffix(".md"), f"# {self.suite.name}\n\n{origin}\n{as_markdown(sheet)}")
+        _write_table(path.with_suffix(".md"), self.suite, sheet, [result for _, result in measured.done], settings)
         save_plot(self.suite.plot(measured), path.with_suffix(".png"))
         return SuiteReport(sheet, path.with_suffix(".md"), path.with_suffix(".png"))
+
+    def measured(self, done: Sequence[tuple[Job, Result]]) -> Measured:
+        """Return the suite's own results among those of finished jobs."""
+        own = [(job, result) for job, result in done if job.capture == self.facts.folder and job.row in self.rows]
+        return Measured(self.facts, self.rows, own)
+
+
+def write_across(
+    out: Path, planned: Sequence[PlannedSuite], done: Sequence[tuple[Job, Result]], settings: Settings
+) -> list[SuiteReport]:
+    """Write the tables over captures, as OUT/SUITE.md, of those suites that have one.
+
+    Args:
+        out: folder of the benchmark.
+        planned: all suites on all captures.
+        done: finished jobs.
+        settings: settings of all rows.
+    """
+    by_name: dict[str, list[PlannedSuite]] = {}
+    for each in planned:
+        by_name.setdefault(each.suite.name, []).append(each)
+    reports = []
+    for name, parts in by_name.items():
+        found = [each.measured(done) for each in parts]
+        sheet = parts[0].suite.across(found)
+        if sheet is not None:
+            path = out / f"{name}.md"
+            results = [result for measured in found for _, result in measured.done]
+            _write_table(path, parts[0].suite, sheet, results, settings)
+            reports.append(SuiteReport(sheet, path, None))
+    return reports
+
+
+def _write_table(path: Path, suite: Suite, sheet: Sheet, results: Sequence[Result], settings: Settings) -> None:
+    origin = table.origin(results, settings) + "\n" if results else "No row has finished.\n"
+    write_text(path, f"# {suite.name}\n\n{origin}\n{as_markdown(sheet)}")
 
 
 def plan_suites(captures: Sequence[Path], suites: Sequence[Suite], settings: Settings) -> list[PlannedSuite]:
@@ -93,4 +126,5 @@ def show_reports(console: Console, reports: Sequence[SuiteReport]) -> None:
     for report in reports:
         console.print(as_rich(report.sheet))
         for name, path in (("table   ", report.table), ("plot    ", report.plot)):
-            console.print(f"{name} {escape(str(path))}", soft_wrap=True)
+            if path is not None:
+                console.print(f"{name} {escape(str(path))}", soft_wrap=True)

@@ -18,6 +18,7 @@ from torch import Tensor
 from sage_ns.capture.camera_checks import FARTHEST_POSITION
 from sage_ns.capture.splits import SplitName
 from sage_ns.errors import CaptureError
+from sage_ns.image.super_resolution import NONE
 from sage_ns.rig import FlameParams, HeadModel
 from sage_ns.system.array_fields import ArrayFields
 
@@ -56,6 +57,8 @@ class CaptureRecord:
     """RGB in 0..1 that the stored pictures are blended with."""
     downscale_factor: int = 1
     """Side of the blocks of pixels that are averaged when pictures are loaded (the cameras are already scaled)."""
+    super_resolution: str = NONE
+    """How the split's pictures are enlarged after downscaling (the cameras are already scaled), see `open_upscaler`."""
     split_source: SplitName = "train"
     """Split of the capture that the pictures come from; differs from the requested split if pictures are borrowed."""
     mask_filenames: tuple[Path | None, ...] = ()

@@ -18,11 +18,13 @@ from rich.progress import track
 from torch import Tensor
 from tyro.conf import Fixed, Suppress
 
+from sage_ns.capture.enlarged import PictureEnlarger
 from sage_ns.capture.images import load_image
 from sage_ns.capture.record import CaptureRecord
 from sage_ns.capture.registration import Registration, moved, spread_views
 from sage_ns.capture.shot import Shot
 from sage_ns.errors import CaptureError
+from sage_ns.image.super_resolution import NONE, open_upscaler
 from sage_ns.plugin.cameras import pinhole_camera
 from sage_ns.plugin.snapshot import (
     HEAD_MODEL_FILE,
@@ -68,12 +70,22 @@ class CaptureDataset(InputDataset):
         if record.thumbnails is not None:  # the capture is gone, but the viewer still asks for pictures
             size = int(self.cameras.width[index]), int(self.cameras.height[index])
             return load_thumbnail(record.thumbnails, self._dataparser_outputs.image_filenames[index], size), None
-        return load_image(
+        loaded = load_image(
             self._dataparser_outputs.image_filenames[index],
             record.mask_filenames[index],
             record.downscale_factor,
             record.background,
         )
+        return self._enlarger(*loaded) if self.enlarges else loaded
+
+    @property
+    def enlarges(self) -> bool:
+        """Whether pictures are enlarged when they are loaded."""
+        return self.record.super_resolution != NONE
+
+    @cached_property
+    def _enlarger(self) -> PictureEnlarger:
+        return PictureEnlarger(open_upscaler(self.record.super_resolution))
 
 
 def _to_float(value: Any) -> Any:
@@ -136,6 +148,7 @@ class CaptureDatamanager(FullImageDatamanager[CaptureDataset]):
         self._epoch: tuple[int, list[int]] | None = None
         self._steady: dict[int, Tensor] = {}
         if not training and not self.from_snapshot:
+            dataparser.super_resolution = NONE  # for training alone: needs weights and time, and nothing else shows it
             self._use_what_the_run_kept(config)
         super().__init__(config, device, test_mode, world_size, local_rank, **kwargs)
 
@@ -192,7 +205,8 @@ class CaptureDatamanager(FullImageDatamanager[CaptureDataset]):
         if split == "train":
             self.train_cameras = cameras.to(self.device)
         loaded = []
-        for index in track(range(len(dataset)), description=f"Loading {split} images", transient=True, console=CONSOLE):
+        doing = f"{'Enlarging and loading' if dataset.enlarges else 'Loading'} {split} images"
+        for index in track(range(len(dataset)), description=doing, transient=True, console=CONSOLE):
             data = dataset.get_data(index, image_type=image_type)
             for name in ("image", "mask"):
                 if name not in data:

@@ -21,6 +21,7 @@ from nerfstudio.plugins.registry_dataparser import DataParserSpecification
 from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 
+from sage_ns.capture import enlarged
 from sage_ns.capture.checked import CaptureOptions, CheckedCapture, load_capture
 from sage_ns.capture.flame_table import Tracking
 from sage_ns.capture.frames import Frame
@@ -28,6 +29,8 @@ from sage_ns.capture.images import background_color, downscaled_size
 from sage_ns.capture.record import CaptureRecord
 from sage_ns.capture.splits import FramesMode, SplitName
 from sage_ns.capture.still_camera import LightAxes
+from sage_ns.image.super_resolution import NONE, open_upscaler
+from sage_ns.system.cache import cache_dir
 from sage_ns.system.console import escape
 
 SCENE_BOX_MARGIN = 0.1
@@ -66,6 +69,9 @@ class FlameCaptureDataParserConfig(DataParserConfig):
     in direction from those chosen before; default: all"""
     downscale_factor: int = 1
     """divide width and height of the pictures by this whole number (blocks of pixels are averaged)"""
+    super_resolution: str = NONE
+    """enlarge the training pictures, after downscaling: none, bicubic (twice), bicubic-3, bicubic-4, or a file of a
+    network's weights, which needs the package spandrel. Results are cached; val and test pictures keep their size"""
     background: str = "white"
     """colour that the stored images are blended with: a name or #rrggbb"""
     cy_origin: Literal["auto", "top", "bottom"] = "auto"
@@ -89,6 +95,15 @@ class FlameCapture(DataParser):
     includes_time: bool = True
 
     @cached_property
+    def _scale(self) -> int:
+        """How many times larger the training pictures get.
+
+        Raises:
+            SageError: see `open_upscaler`.
+        """
+        return open_upscaler(self.config.super_resolution).scale
+
+    @cached_property
     def _loaded(self) -> CheckedCapture:
         """Read and check the capture, once for all splits.
 
@@ -108,7 +123,9 @@ class FlameCapture(DataParser):
         low, high = loaded.canonical_vertices.amin(0), loaded.canonical_vertices.amax(0)
         return DataparserOutputs(
             image_filenames=[frame.image_path for frame in frames],
-            cameras=make_cameras(frames, loaded.tracking, config.downscale_factor, groups),
+            cameras=make_cameras(
+                frames, loaded.tracking, config.downscale_factor, self._scale if split == "train" else 1, groups
+            ),
             scene_box=SceneBox(aabb=torch.stack([low - SCENE_BOX_MARGIN, high + SCENE_BOX_MARGIN])),
             metadata=CaptureRecord(
                 head_model=loaded.head_model,
@@ -120,6 +137,7 @@ class FlameCapture(DataParser):
                 train_camera_centers=_camera_to_worlds(loaded.splits.train)[:, :3, 3],
                 background=background_color(config.background),
                 downscale_factor=config.downscale_factor,
+                super_resolution=config.super_resolution if split == "train" else NONE,
                 split_source=loaded.splits.sources[split],
                 mask_filenames=tuple(masks),
             ).metadata(),
@@ -130,13 +148,17 @@ def make_cameras(
     frames: Sequence[Frame],
     tracking: Tracking,
     downscale_factor: int = 1,
+    scale: int = 1,
     groups: Int[Tensor, "num_frames"] | None = None,
 ) -> Cameras:
-    """Return nerfstudio cameras of ``frames``, with their motion in times and metadata (see ``FlameCapture``)."""
+    """Return nerfstudio cameras of ``frames``, with their motion in times and metadata (see ``FlameCapture``).
+
+    The pictures are ``downscale_factor`` times smaller than the files, then ``scale`` times larger.
+    """
     intrinsics = torch.tensor([(frame.fx, frame.fy, frame.cx, frame.cy) for frame in frames], dtype=torch.float64)
-    fx, fy, cx, cy = (intrinsics / downscale_factor).float().unbind(-1)
+    fx, fy, cx, cy = (intrinsics * scale / downscale_factor).float().unbind(-1)
     sizes = [downscaled_size(frame.width, frame.height, downscale_factor) for frame in frames]
-    width, height = torch.tensor(sizes, dtype=torch.int64).unbind(-1)
+    width, height = (scale * torch.tensor(sizes, dtype=torch.int64)).unbind(-1)
     timesteps = _timesteps(frames)
     return Cameras(
         camera_to_worlds=_camera_to_worlds(frames),
@@ -186,6 +208,11 @@ def _report(loaded: CheckedCapture, config: FlameCaptureDataParserConfig) -> Non
         CONSOLE.print(
             f"Selected for training: timesteps {_listed(frame.timestep for frame in splits.train)}; "
             f"cameras {_listed(frame.camera_index for frame in splits.train)}."
+        )
+    if config.super_resolution != NONE:
+        CONSOLE.print(
+            f"The training pictures are enlarged by {escape(config.super_resolution)}; "
+            f"results are kept in {escape(str(cache_dir() / enlarged.FOLDER))}."
         )
     for note in splits.seen_notes():
         CONSOLE.print(f"[yellow]{escape(note)}[/yellow]")

@@ -62,13 +62,14 @@ class RowAdam(Optimizer):
         if not state:
             state["mean"] = torch.zeros_like(parameter)
             state["square"] = torch.zeros_like(parameter)
-            # Adam's usual name, "step", would stay on the CPU when a checkpoint is loaded.
-            state["seen"] = parameter.new_zeros(parameter.shape[:1])
+            # As large as the parameter, which checkpoints of optimisers require. Under Adam's name for its count,
+            # "step", it would stay on the CPU when a checkpoint is loaded.
+            state["seen"] = torch.zeros_like(parameter)
         mean, square, seen = state["mean"], state["square"], state["seen"]
         first, second = group["betas"]
-        rows = (gradient != 0).flatten(start_dim=1).any(dim=1) if gradient.ndim > 1 else gradient != 0
-        seen += rows
-        chosen, count = _along_rows(rows, gradient), _along_rows(seen.clamp_min(1), gradient)
+        chosen = _rows_with_any(gradient != 0)
+        seen += chosen
+        count = seen.clamp_min(1)
         mean.copy_(torch.where(chosen, first * mean + (1 - first) * gradient, mean))
         square.copy_(torch.where(chosen, second * square + (1 - second) * gradient.square(), square))
         root = square.sqrt() / (1 - second**count).sqrt() + group["eps"]
@@ -76,6 +77,8 @@ class RowAdam(Optimizer):
         parameter.sub_(torch.where(chosen, change, torch.zeros_like(change)))
 
 
-def _along_rows(values: Tensor, like: Tensor) -> Tensor:
-    """Return one value for each row in a shape that broadcasts over the row's entries."""
-    return values.reshape(values.shape + (1,) * (like.ndim - values.ndim))
+def _rows_with_any(entries: Tensor) -> Tensor:
+    """Return whether any entry of a row is true, in a shape that broadcasts over the row's entries."""
+    if entries.ndim < 2:
+        return entries
+    return entries.flatten(start_dim=1).any(dim=1).reshape(-1, *(1,) * (entries.ndim - 1))

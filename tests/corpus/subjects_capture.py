@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,15 @@ from sage_ns.capture.checked import CaptureOptions, inspect_capture
 from sage_ns.capture.images import load_image
 from sage_ns.capture.insta import convert_insta
 from sage_ns.capture.layout import read_capture
+from sage_ns.image.super_resolution import open_upscaler
 from sage_ns.rig import find_head_model, load_head_model, save_head_model
+from sage_ns.rig.eyelids import EYELID_FILES, load_eyelids
 from sage_ns.rig.head_model import load_masks
 from tests.capture import test_insta
 from tests.corpus.damage import Verdict
 from tests.corpus.subject import Subject
+from tests.image.networks import write_compact
+from tests.rig import test_eyelids
 from tests.rig.flame_pickles import flame_contents
 from tests.tiny import tiny_head_model
 from tests.tiny_capture import write_tiny_capture
@@ -162,6 +167,21 @@ def _insta_subjects() -> list[Subject]:
     ]  # fmt: skip
 
 
+def _read_eyelids(path: Path) -> Any:
+    return load_eyelids(path.parent, test_eyelids.MODEL.num_vertices)
+
+
+def _picture_subjects() -> list[Subject]:
+    weights = Subject(
+        "super-resolution: weights", "torch", lambda folder: write_compact(folder / "x.pth", size=0.1),
+        lambda path: open_upscaler(str(path))(torch.ones(5, 6, 3)),
+    )  # fmt: skip
+    return [
+        Subject("eyelids", "npy", lambda folder: test_eyelids.write_eyelids(folder) / EYELID_FILES[1], _read_eyelids),
+        *([weights] if find_spec("spandrel") else []),
+    ]
+
+
 def subjects() -> list[Subject]:
     """All subjects of this module."""
-    return [*_capture_subjects(), *_head_subjects(), *_insta_subjects()]
+    return [*_capture_subjects(), *_head_subjects(), *_insta_subjects(), *_picture_subjects()]

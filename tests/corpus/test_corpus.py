@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib.util import find_spec
 
 import pytest
 
@@ -32,6 +33,7 @@ NAMES = (
     *("run: config.yml", "run: snapshot", "run: head model", "run: checkpoint"),
     *("GaussianAvatars: splats", "GaussianAvatars: parameters", "truth of a surface"),
     *("benchmark: folder", "benchmark: result", "benchmark: job", "benchmark: clock"),
+    *("eyelids", *(["super-resolution: weights"] if find_spec("spandrel") else [])),
 )
 
 

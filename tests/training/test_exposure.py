@@ -32,7 +32,7 @@ def test_what_all_frames_share_has_no_effect():
     made = exposure()
     before = made(2), made.penalty(2)
     with torch.no_grad():
-        made.log_gain += torch.tensor([0.3, -1.0, 2.0])
+        made.log_gain.add_(torch.tensor([0.3, -1.0, 2.0]))
     torch.testing.assert_close((made(2), made.penalty(2)), before)
 
 

@@ -85,7 +85,7 @@ def test_without_gradient_nothing_happens():
     optimizer = RowAdam([parameter, scalar], lr=0.1)
     scalar.grad = torch.tensor(2.0)
     optimizer.step()
-    assert torch.equal(parameter.detach(), start((2, 2))) and float(scalar) == pytest.approx(0.9)
+    assert torch.equal(parameter.detach(), start((2, 2))) and scalar.item() == pytest.approx(0.9)
     parameter.grad = torch.zeros_like(parameter)
     optimizer.step()
     assert torch.equal(parameter.detach(), start((2, 2)))
@@ -110,3 +110,14 @@ def test_no_step_waits_for_the_cpu():
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert float(parameter[2, 0]) == pytest.approx(-0.2, abs=1e-5) and float(parameter.detach()[:2].abs().max()) == 0.0
+
+
+def test_its_state_passes_the_checks_of_checkpoints():
+    from sage_ns.errors import SageError
+    from sage_ns.plugin.checkpoint_checks import check_optimizer
+
+    parameter = start((4, 3)).requires_grad_()
+    optimizer = RowAdam([parameter], lr=0.05)
+    parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    check_optimizer(optimizer.state_dict(), optimizer, "a checkpoint", SageError)

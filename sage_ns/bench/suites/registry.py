@@ -44,6 +44,10 @@ class Suite(ABC):
     def plot(self, measured: Measured) -> Figure:
         """Return the plot."""
 
+    def across(self, measured: Sequence[Measured]) -> Sheet | None:
+        """Return the table over all captures of the benchmark; None if the suite has none, as most."""
+        return None
+
 
 _REGISTRY: Registry[Suite] = Registry("suite")
 
