@@ -11,9 +11,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from sage_ns.avatar.correction import CorrectionSource, SurfelCorrection
+from sage_ns.avatar.evidence import SEEN
 from sage_ns.avatar.growth.rebinding import is_hair
 from sage_ns.avatar.interior import interior_shade
 from sage_ns.avatar.kept import requires_gradients
+from sage_ns.avatar.light import RoomLight
 from sage_ns.avatar.look import Look
 from sage_ns.avatar.mouth import Mouth, joined, without_insides
 from sage_ns.avatar.personal_rig import PersonalRig
@@ -39,11 +41,13 @@ class Avatar(nn.Module):
         mouth: inside of the mouth; None if the rig has no mouth that a jaw opens.
         background: colour behind the avatar in pictures, 0..1.
         look: default look of drawings.
+        light: light of the room; None = the colours of the surfels, and with them all light, turn with the head.
     """
 
     interior: Tensor
     background: Tensor
     settled: Tensor
+    evidence: Tensor
 
     def __init__(
         self,
@@ -54,6 +58,7 @@ class Avatar(nn.Module):
         mouth: Mouth | None,
         background: Float[Tensor, "3"],
         look: Look,
+        light: RoomLight | None = None,
     ) -> None:
         super().__init__()
         self.rig = rig
@@ -61,10 +66,13 @@ class Avatar(nn.Module):
         self.motion = motion
         self.mouth = mouth
         self.look = look
+        self.light = light
         self.register_buffer("interior", interior)
         self.register_buffer("background", background.clone())
         # Canonical centres for the correction from phase 2 on; in phase 1 it uses the current centres.
         self.register_buffer("settled", torch.zeros(0, 3))
+        # Of each surfel, when it has been measured: pixels that it fills in the picture that shows it best.
+        self.register_buffer("evidence", torch.zeros(0))
         # Neither modules nor checkpointed: they can be rebuilt.
         self.poses = Poses(rig)
         self._corrections: dict[tuple[CorrectionSource, float], SurfelCorrection] = {}
@@ -99,6 +107,10 @@ class Avatar(nn.Module):
         look = look or self.look
         pose = self.poses.at(motion, template)
         surfels = self.surfels.place(pose.frames, camera_center, self._shade(pose, camera_center, look), attributes)
+        if look.mark_guessed:
+            surfels = replace(
+                surfels, colors=torch.where(self.guessed()[:, None], _marked(surfels.colors), surfels.colors)
+            )
         # How skin stretches is known along its surface only, and 3D Gaussians have no surface.
         if look.correction and surfels.are_flat:
             correction = self.correction_of(look)
@@ -106,7 +118,9 @@ class Avatar(nn.Module):
         if self.mouth is not None and look.mouth:
             unseen = self.interior & self.mouth.around
             surfels = without_insides(surfels, self.surfels.triangle, unseen, pose.frames, camera_center)
-            surfels = joined(surfels, self.mouth.place(motion, camera_center))
+            inside = self.mouth.place(motion, camera_center)
+            inside = replace(inside, colors=inside.colors * self.mouth_light(pose, look))
+            surfels = joined(surfels, inside)
         return surfels if look.surfel_size == 1.0 else replace(surfels, scales=look.surfel_size * surfels.scales)
 
     def draw_fine(
@@ -162,8 +176,10 @@ class Avatar(nn.Module):
         motion = self.motion.canonical()
         return portrait_camera(self.poses.at(motion).vertices, motion, width, height)
 
-    def _shade(self, pose: Pose, camera_center: Float[Tensor, "3"], look: Look) -> Float[Tensor, "num_triangles"]:
-        """Return the factor on the colours of each triangle's surfels; gradients reach the pose."""
+    def _shade(
+        self, pose: Pose, camera_center: Float[Tensor, "3"], look: Look
+    ) -> Float[Tensor, "num_triangles channels"]:
+        """Return the factor on the colours of each triangle's surfels; gradients reach the pose and the light."""
         shade = torch.ones_like(pose.frames.scale)
         mouth_hides_interior = self.mouth is not None and look.mouth
         if look.dark_interior and not mouth_hides_interior:
@@ -174,7 +190,32 @@ class Avatar(nn.Module):
             if self._skin is None:
                 self._skin = self.rig.head_model.regions.triangle_mask("face", triangles)
             shade = shade * wrinkle_shade(rest.vertices, pose.vertices, triangles, self._skin, look.wrinkles)
-        return shade
+        return shade[:, None] if self.light is None else shade[:, None] * self.light(self._lit_normals(pose, look))
+
+    def _lit_normals(self, pose: Pose, look: Look) -> Float[Tensor, "num_triangles 3"]:
+        """Return the normals that the light falls on: as posed, or the canonical ones if it is the head's."""
+        lit = pose if look.light == "room" else self.poses.at(self.motion.canonical())
+        return lit.smooth_normals
+
+    def mouth_light(self, pose: Pose, look: Look) -> Float[Tensor, "channels"]:
+        """Return how the light around the mouth has changed since the canonical moment: factors on the mouth's colours.
+
+        The inside of the mouth is lit by what comes in between the lips, and its colours are those at that moment.
+        """
+        if self.light is None or self.mouth is None or look.light == "head":
+            return torch.ones_like(self.background)
+        around = self.mouth.around
+        rest = self.poses.at(self.motion.canonical())
+        now, then = (self.light(each.smooth_normals[around]).mean(dim=0) for each in (pose, rest))
+        return now / then
+
+    def lit_surfels(self) -> BoundSurfels:
+        """Return the surfels with the light of the canonical moment in their colours: for programs without lights."""
+        if self.light is None:
+            return self.surfels
+        with torch.no_grad():
+            normals = self.poses.at(self.motion.canonical()).smooth_normals
+            return self.surfels.lit(self.light(normals))
 
     # ---- motion ------------------------------------------------------------------------------------------------
 
@@ -231,6 +272,12 @@ class Avatar(nn.Module):
         rig, frames = self.rig, self.poses.at(self.motion.canonical()).frames
         return is_hair(self.settled, self.surfels.triangle, rig.head_model, frames)
 
+    def guessed(self) -> Bool[Tensor, "num_surfels"]:
+        """Return which surfels no picture shows; none if that has not been measured."""
+        if len(self.evidence) == 0:
+            return torch.zeros_like(self.surfels.triangle, dtype=torch.bool)
+        return self.evidence < SEEN
+
     @property
     def is_settled(self) -> bool:
         """Whether :meth:`settle` has fixed the centres, which happens when phase 2 begins."""
@@ -267,8 +314,14 @@ class Avatar(nn.Module):
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         self.invalidate()
-        take_sizes(self, ("settled", "interior"), state_dict, prefix)
+        state_dict.setdefault(f"{prefix}evidence", torch.zeros(0))  # older versions did not measure it
+        take_sizes(self, ("settled", "evidence", "interior"), state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def _marked(colors: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
+    """Return colours that are told at a glance from those of a head, and still show its shape."""
+    return 0.4 * colors + 0.6 * colors.new_tensor([0.25, 0.45, 0.95])
 
 
 def _check_plausible(params: FlameParams) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from sage_ns.avatar.avatar import Avatar
+from sage_ns.avatar.light import RoomLight
 from sage_ns.avatar.look import Look
 from sage_ns.avatar.mouth import Mouth, load_mouth_prior
 from sage_ns.avatar.personal_rig import PersonalRig
@@ -33,7 +34,15 @@ _LOOK_RANGES = {
 """Smallest and largest value of the fields of :class:`Look` that are numbers."""
 _LOOK_CHOICES = {name: get_args(hint) for name, hint in get_type_hints(Look).items() if get_origin(hint) is Literal}
 """Possible values of the fields of :class:`Look` that are names."""
-_LATER = {"wrinkle_rule", "wrinkle_dimming", "correction_source", "correction_gamma", "distortion"}
+_LATER = {
+    "wrinkle_rule",
+    "wrinkle_dimming",
+    "correction_source",
+    "correction_gamma",
+    "distortion",
+    "light",
+    "mark_guessed",
+}
 """Fields of :class:`Look` that files of older versions lack; their default draws as these versions did."""
 _HINT = "Export the avatar again with sage-export avatar."
 
@@ -89,6 +98,7 @@ def _empty_avatar(read: ArrayFields, head_model: HeadModel, look: Look) -> Avata
         Mouth(head_model, load_mouth_prior()) if has_mouth else None,
         read.floats("background", "3"),
         look,
+        RoomLight() if "light.coefficients" in read else None,
     )
 
 

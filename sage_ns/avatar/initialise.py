@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from sage_ns.avatar.evidence import nearest_seen, part_labels
 from sage_ns.avatar.surfels import BoundSurfels
 from sage_ns.capture.shot import Shot
 from sage_ns.geometry.rotations import quaternion_multiply
@@ -18,6 +19,9 @@ from sage_ns.rig import HeadModel, sample_binding
 
 _DOUBLING_HEIGHT = 0.01
 """Height of the volume for hair at which a triangle gets twice the surfels, metres."""
+
+_FACED = 0.03
+"""Weight of a point in all pictures together, below which they show it too slantingly for a colour."""
 
 # Turns z, the normal of a surfel, onto y, the normal of the triangle in its local frame.
 _NORMAL_TO_Y = (0.7071067811865476, -0.7071067811865476, 0.0, 0.0)
@@ -59,7 +63,8 @@ def initialise_surfels(
 
     Triangles are drawn by area, with higher densities on the face and near the cameras (method Sec. 1). On scalp and
     neck, surfels are spread outward within the visual hull of all silhouettes, to at most ``hair_reach`` [metres];
-    triangles with more room get more surfels, of which hair is formed. Colours come from the pictures.
+    triangles with more room get more surfels, of which hair is formed. Colours come from the pictures; places that none
+    shows take those of places nearby on the same part of the head.
 
     Args:
         head_model: head model of the rig.
@@ -98,7 +103,8 @@ def initialise_surfels(
     per_triangle = torch.bincount(bound, minlength=triangles.shape[0])[bound]
     spacing = (triangle_areas(vertices, triangles)[bound] / per_triangle).sqrt() / scale
     spacing = (0.7 * spacing * (1.0 + (height > 0))).clamp(0.02, 1.0)
-    colors = _seen_colors(world, normals, views)
+    colors, seen = _seen_colors(world, normals, views)
+    colors = colors[nearest_seen(world, part_labels(head_model)[bound], seen, generator)]
     return BoundSurfels(
         triangle=bound,
         means=local_means,
@@ -133,11 +139,12 @@ def initialise_gaussians(num_triangles: int, sh_degree: int, generator: torch.Ge
 
 
 def _in_all_silhouettes(points: Float[Tensor, "n 3"], views: Sequence[Shot]) -> Bool[Tensor, "n"]:
-    """Return which points are foreground in all pictures that contain them."""
+    """Return which points are foreground in all pictures that contain them and show what moves with the skull."""
     allowed = torch.ones(points.shape[0], dtype=torch.bool)
     for view in views:
         at = project(points, view.camera)
-        allowed &= ~at.inside | (view.foreground[at.row, at.column, 0] > 0.5)
+        shown = at.inside if view.steady is None else at.inside & (view.steady[at.row, at.column, 0] > 0.5)
+        allowed &= ~shown | (view.foreground[at.row, at.column, 0] > 0.5)
     return allowed
 
 
@@ -166,8 +173,9 @@ def _room_for_hair(
 
 def _seen_colors(
     points: Float[Tensor, "n 3"], normals: Float[Tensor, "n 3"], views: Sequence[Shot]
-) -> Float[Tensor, "n 3"]:
-    """Return the mean colour of the points in the pictures, weighted by the squared cosine of the viewing angle."""
+) -> tuple[Float[Tensor, "n 3"], Bool[Tensor, "n"]]:
+    """Return the mean colour of the points in the pictures, weighted by the squared cosine of the viewing angle; and
+    which points are in any picture."""
     total = torch.full((points.shape[0], 3), 0.5e-3)
     weight = torch.full((points.shape[0], 1), 1e-3)
     for view in views:
@@ -175,6 +183,8 @@ def _seen_colors(
         towards = torch.nn.functional.normalize(view.camera.center - points, dim=-1)
         frontal = (normals * towards).sum(dim=-1).clamp_min(0.0).square()
         seen = (frontal * at.inside * view.foreground[at.row, at.column, 0])[:, None]
+        if view.steady is not None:
+            seen = seen * view.steady[at.row, at.column]
         total += seen * view.picture[at.row, at.column]
         weight += seen
-    return (total / weight).clamp(0.02, 0.98)
+    return (total / weight).clamp(0.02, 0.98), weight[:, 0] > _FACED

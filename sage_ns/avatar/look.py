@@ -10,6 +10,8 @@ from sage_ns.raster.types import Distortion
 
 WrinkleRule = Literal["area", "rendered"]
 """What darkens a wrinkle: lost area of skin, or error of the rendered normals and distortion, see `wrinkles`."""
+Light = Literal["room", "head"]
+"""What the light stays with: the room, or the head as if lamps were fixed to it."""
 
 
 @dataclass(frozen=True)
@@ -36,5 +38,9 @@ class Look:
     """Strength with which the correction shortens surfels where the surface bends (gamma of Eq. 16); 0 disables it."""
     distortion: Distortion = "centre"
     """Depths that the distortion of the drawn buffers compares."""
+    light: Light = "room"
+    """What the light stays with when the head turns; only for an avatar that has learned the light of its room."""
+    mark_guessed: bool = False
+    """Paint surfels blue whose colour is a guess, because no picture of the training shows them."""
     surfel_size: float = 1.0
     """Factor on the size of all surfels."""

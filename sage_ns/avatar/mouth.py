@@ -130,7 +130,7 @@ class Mouth(nn.Module):
         Gradients reach ``motion`` if it requires them.
         """
         _, frames, factor = self._posed(motion)
-        return self.surfels.place(frames, camera_center, factor)
+        return self.surfels.place(frames, camera_center, factor[:, None])
 
     def _posed(self, motion: Float[Tensor, "num_coefficients"]) -> tuple[Tensor, TriangleFrames, Tensor]:
         """Return vertices, triangle frames and shade."""

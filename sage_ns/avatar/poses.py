@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from sage_ns.avatar.correction import SurfelCorrection, SurfelDeformation
 from sage_ns.avatar.kept import KeptByMotion, requires_gradients
+from sage_ns.avatar.light import smooth_normals
 from sage_ns.avatar.personal_rig import PersonalRig
 from sage_ns.geometry.triangles import TriangleFrames, triangle_frames
 
@@ -22,6 +24,12 @@ class Pose:
     vertices: Float[Tensor, "num_vertices 3"]
     """Metres, world."""
     frames: TriangleFrames
+    triangles: Int[Tensor, "num_triangles 3"]
+
+    @cached_property
+    def smooth_normals(self) -> Float[Tensor, "num_triangles 3"]:
+        """Unit normals of the triangles without facets, which the light of the room falls on."""
+        return smooth_normals(self.vertices, self.triangles)
 
 
 class Poses:
@@ -84,4 +92,5 @@ class Poses:
         self, motion: Float[Tensor, "num_coefficients"], template: Float[Tensor, "num_vertices 3"] | None
     ) -> Pose:
         vertices = self.rig.vertices(motion, template)
-        return Pose(vertices, triangle_frames(vertices, self.rig.head_model.triangles))
+        triangles = self.rig.head_model.triangles
+        return Pose(vertices, triangle_frames(vertices, triangles), triangles)

@@ -29,6 +29,8 @@ _SHORTEST_QUATERNION = 1e-6
 """Shorter quaternions have no direction in single precision."""
 _LARGEST_HEAD = 1e3
 """Largest coordinate of a head, metres."""
+_LARGEST_LIGHT = 1e3
+"""Largest coefficient of the light of the room."""
 _LARGEST_MOTION = 1e4
 """Largest entry of a motion vector: radians, metres or expression units."""
 _TYPES = {
@@ -68,7 +70,13 @@ def check_avatar(state: Mapping[str, Any], source: str, error: type[SageError], 
     num_settled = len(read.floats("settled", "num_settled 3"))
     if num_settled not in (0, num_surfels):
         raise read.fail("settled", f"{num_settled} rows", f"none, or one for each of {num_surfels} surfels")
+    if "evidence" in read:
+        measured = read.floats("evidence", "num_measured")
+        if len(measured) not in (0, num_surfels):
+            raise read.fail("evidence", f"{len(measured)} rows", f"none, or one for each of {num_surfels} surfels")
     _check_motion(read, NUM_POSE + rig.num_expression)
+    if any(name.startswith("light.") for name in state):
+        read.check_magnitude("light.coefficients", read.floats("light.coefficients", "8 3"), _LARGEST_LIGHT)
     if any(name.startswith("mouth.") for name in state):
         _check_mouth(read, rig.num_expression)
     return rig
@@ -127,7 +135,7 @@ def _check_types(read: ArrayFields) -> None:
     if precision not in ("float32", "float64"):
         raise read.fail("background", f"type {precision}", "type float32")
     for name, value in read.fields.items():
-        if not name.startswith(("rig.", "surfels.", "motion.", "mouth.", "interior", "settled")):
+        if not name.startswith(("rig.", "surfels.", "motion.", "mouth.", "light.", "interior", "settled", "evidence")):
             continue
         expected = _TYPE_OF.get(name.rpartition(".")[2], precision)
         found = _type_name(value)

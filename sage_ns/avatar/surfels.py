@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from sage_ns.avatar.placement import place_surfels
-from sage_ns.geometry.spherical_harmonics import NUM_COEFFICIENTS, sh_colors
+from sage_ns.geometry.spherical_harmonics import C0, NUM_COEFFICIENTS, sh_colors
 from sage_ns.geometry.triangles import TriangleFrames
 from sage_ns.raster import Surfels
 
@@ -101,12 +101,13 @@ class BoundSurfels(nn.Module):
         self,
         frames: TriangleFrames,
         camera_center: Float[Tensor, "3"],
-        shade: Float[Tensor, "num_triangles"] | None = None,
+        shade: Float[Tensor, "num_triangles channels"] | None = None,
         attributes: SurfelAttributes | None = None,
     ) -> Surfels:
         """Return surfels in the world at the moment of ``frames``, coloured as seen from ``camera_center`` [metres].
 
-        ``shade`` is a factor on the colour of each triangle's surfels; ``attributes`` replace the stored ones.
+        ``shade`` is a factor on the colour of each triangle's surfels, one for all channels or one for each;
+        ``attributes`` replace the stored ones.
         """
         own = attributes or self.attributes
         means, quaternions, scales, opacities = place_surfels(
@@ -114,8 +115,18 @@ class BoundSurfels(nn.Module):
         )
         colors = sh_colors(own.sh_dc, means, camera_center, own.sh_rest)
         if shade is not None:
-            colors = colors * shade[self.triangle, None]
+            colors = colors * shade[self.triangle]
         return Surfels(means, quaternions, scales, opacities, colors)
+
+    @torch.no_grad()
+    def lit(self, factor: Float[Tensor, "num_triangles 3"]) -> BoundSurfels:
+        """Return a copy whose colours, in all directions, are ``factor`` of the triangle times these."""
+        factor = factor[self.triangle, None]
+        values = {name: getattr(self, name).clone() for name in self.PARAMETERS}
+        # The colour is the harmonics' sum plus 0.5; the 0.5 is multiplied, too.
+        values["sh_dc"] = values["sh_dc"] * factor + (factor - 1) * 0.5 / C0
+        values["sh_rest"] = values["sh_rest"] * factor
+        return BoundSurfels(self.triangle.clone(), **values)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         take_sizes(self, (*self.PARAMETERS, "triangle"), state_dict, prefix)

@@ -69,7 +69,7 @@ def picture(
     """Render the avatar over its background, with or without correction."""
     frames = model.learner.frames(motion)
     shade = interior_shade(model.avatar.interior, frames, camera.center) if model.config.dark_interior else None
-    surfels = model.learner.surfels.place(frames, camera.center, shade)
+    surfels = model.learner.surfels.place(frames, camera.center, None if shade is None else shade[:, None])
     if correction is not None:
         surfels = correction.apply(surfels, correction.at(model.rig.vertices(motion), frames))
     factor = model.config.supersampling

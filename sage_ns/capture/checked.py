@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from sage_ns.capture.flame_table import Tracking, expression_magnitude, load_tracking, tabulate
+from sage_ns.capture.canonical_moment import CanonicalMoment, choose_canonical
+from sage_ns.capture.flame_table import Tracking, load_tracking, tabulate
 from sage_ns.capture.frames import CyOrigin, Frame
+from sage_ns.capture.head_turns import HeadTurns, head_turns, strata
 from sage_ns.capture.images import background_color, downscaled_size
 from sage_ns.capture.layout import Capture, read_capture
 from sage_ns.capture.mattes import MOST_CHECKED, check_mattes
@@ -26,8 +28,9 @@ from sage_ns.capture.splits import (
     select_splits,
     training_frames,
 )
+from sage_ns.capture.still_camera import LightAxes, question, with_still_camera
 from sage_ns.capture.validation import check_decodable, check_head_in_front, check_images, check_parameter_files
-from sage_ns.rig import FlameParams, HeadModel, concatenate, find_head_model, load_head_model, pose_vertices
+from sage_ns.rig import FlameParams, HeadModel, find_head_model, load_head_model, pose_vertices
 
 POSED_AT_ONCE = 32
 """Timesteps whose head is posed in one batch; bounds memory."""
@@ -42,9 +45,9 @@ class CaptureOptions:
     head_model: Path | None = None
     """Head model file; None: the one found near the capture."""
     frames: FramesMode = "single"
-    """single = train on the canonical timestep; multi = train on all training timesteps."""
+    """Training moments, see `FramesMode`."""
     canonical_timestep: int | None = None
-    """None: the most neutral face among the timesteps with most cameras."""
+    """None: chosen among the timesteps with most cameras, see `sage_ns.capture.canonical_moment`."""
     downscale_factor: int = 1
     background: str = "white"
     """Colour that the stored pictures are blended with."""
@@ -54,6 +57,10 @@ class CaptureOptions:
     num_timesteps: int | None = None
     cameras: tuple[int, ...] | None = None
     num_cameras: int | None = None
+    num_frames: int | None = None
+    """Largest number of frames of a turning head; None = 60."""
+    light_axes: LightAxes = "auto"
+    """What the lamps stand still against: the world of the files, or the camera; auto = as the files state."""
 
     @property
     def selection(self) -> Selection:
@@ -70,6 +77,14 @@ class CheckedCapture:
     tracking: Tracking
     head_model: HeadModel
     canonical_vertices: Float[Tensor, "num_vertices 3"]
+    canonical_reason: str = ""
+    """Why this canonical moment was chosen; empty if the user chose it."""
+    turns: HeadTurns | None = None
+    """What the frames of a turning head show; None for other training moments."""
+    strata: Int[Tensor, "num_train"] | None = None
+    """Group of each training frame, all of which training visits equally often; None = every frame is."""
+    notes: tuple[str, ...] = ()
+    """What the user should know."""
 
 
 def load_capture(options: CaptureOptions) -> CheckedCapture:
@@ -98,10 +113,19 @@ def _load(options: CaptureOptions, whole: bool) -> CheckedCapture:
     check_parameter_files(capture.flame_param_paths.values())
     head_model = load_head_model(find_head_model(options.head_model, capture.folder))
     moments = load_tracking(capture.flame_param_paths, head_model)
-    canonical = _canonical_timestep(options, capture, moments, head_model)
+    capture, moments, notes = _lit_by_a_still_room(options, capture, moments, head_model)
+    chosen = _canonical_moment(options, capture, moments, head_model)
+    canonical = chosen.timestep
     splits = select_splits(capture, options.frames, canonical)
     if options.selection != Selection():
         splits = select_training(splits, options.selection, moments, head_model, str(capture.folder))
+    turns = groups = None
+    if options.frames == "rotation":
+        name = str(capture.folder)
+        turns = head_turns(splits.train, canonical, moments, head_model, name, options.num_frames)
+        splits = replace(splits, train=turns.frames)
+    elif options.frames == "all":
+        groups = strata(splits.train, canonical, moments, head_model)
     tracking = tabulate(moments, canonical)
     listed = (*capture.train, *capture.train_multiframe, *capture.val, *capture.test) if whole else ()
     used = tuple({frame.image_path: frame for frame in (*splits.train, *splits.val, *splits.test, *listed)}.values())
@@ -115,19 +139,29 @@ def _load(options: CaptureOptions, whole: bool) -> CheckedCapture:
         check_mattes(sample, _heads(head_model, tracking, sample), background)
     elif whole:
         check_decodable(used)
-    return CheckedCapture(capture, splits, tracking, head_model, vertices)
+    return CheckedCapture(capture, splits, tracking, head_model, vertices, chosen.reason, turns, groups, notes)
 
 
-def _canonical_timestep(
+def _lit_by_a_still_room(
     options: CaptureOptions, capture: Capture, moments: dict[int, FlameParams], head_model: HeadModel
-) -> int:
+) -> tuple[Capture, dict[int, FlameParams], tuple[str, ...]]:
+    """Return capture and parameters with lamps that stand still in the world, and notes for the user."""
+    by_file = "camera" if capture.camera_is_still else "world"
+    if (by_file if options.light_axes == "auto" else options.light_axes) == "camera":
+        return *with_still_camera(capture, moments, head_model), ()
+    note = question(capture, moments) if options.light_axes == "auto" and options.frames != "single" else None
+    return capture, moments, () if note is None else (note,)
+
+
+def _canonical_moment(
+    options: CaptureOptions, capture: Capture, moments: dict[int, FlameParams], head_model: HeadModel
+) -> CanonicalMoment:
     chosen = options.canonical_timestep
     if chosen is not None:
         check_canonical_timestep(capture, chosen)
-        return chosen
-    candidates = canonical_candidates(training_frames(capture, options.frames))
-    params = concatenate([moments[t].with_identity(moments[candidates[0]]) for t in candidates])
-    return candidates[int(expression_magnitude(params, head_model).argmin())]
+        return CanonicalMoment(chosen, "")
+    frames = training_frames(capture, options.frames)
+    return choose_canonical(frames, canonical_candidates(frames), moments, head_model)
 
 
 def _head_centers(

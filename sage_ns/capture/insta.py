@@ -27,9 +27,16 @@ from sage_ns.capture.images import load_image
 from sage_ns.capture.layout import ALL_FRAMES, TEST, TRAIN
 from sage_ns.capture.paths import FolderListing, absolute_path
 from sage_ns.capture.splits import SplitName
-from sage_ns.capture.tracker_checkpoints import SUFFIX, load_tracker_checkpoints, read_checkpoint
+from sage_ns.capture.tracker_checkpoints import (
+    SUFFIX,
+    load_tracker_checkpoints,
+    num_moved_eyelids,
+    read_checkpoint,
+)
 from sage_ns.capture.writer import CameraPicture, refuse_used_folder, write_capture
 from sage_ns.errors import CaptureError
+from sage_ns.rig import HeadModel, find_head_model, load_head_model
+from sage_ns.rig.eyelids import load_eyelids, with_eyelid_motion, with_eyelids
 from sage_ns.system.json_files import shown
 from sage_ns.system.progress import tracked
 
@@ -75,27 +82,43 @@ class _Tracked:
     shape: Float[Tensor, "num_shape"]
 
 
-def convert_insta(source: Path | str, checkpoints: Path | str, out: Path | str, overwrite: bool = False) -> Converted:
+def convert_insta(
+    source: Path | str,
+    checkpoints: Path | str,
+    out: Path | str,
+    overwrite: bool = False,
+    eyelids: Path | str | None = None,
+    head_model: Path | str | None = None,
+    test_frames: int | None = None,
+) -> Converted:
     """Write an INSTA folder as a capture.
 
     Timesteps are the frames in the order of their ids. INSTA's test frames become the capture's test frames. INSTA's
     validation frames are a part of the test frames and show no held-out camera; the capture therefore has no validation
     split, and training borrows test frames. The tracker moves eyelids with its own blendshapes, which FLAME does not
-    have: blinks are lost, and a note says at how many timesteps.
+    have: without ``eyelids``, blinks are lost, and a note says at how many timesteps. With them, the capture gets a
+    head model of its own, whose last two expression directions are the eyelids. The transforms state that the light of
+    the room keeps the camera's axes: the tracker keeps the head still and moves the camera.
 
     Args:
         source: INSTA's folder: `transforms_train.json` and `transforms_test.json`, or `transforms.json` alone.
         checkpoints: The tracker's `<actor>/checkpoint` with `{id}.frame`, or `<actor>`.
         out: Folder to create.
         overwrite: Replace an existing folder.
+        eyelids: Folder with the tracker's `l_eyelid.npy` and `r_eyelid.npy`.
+        head_model: FLAME file that the eyelids are added to; None = the one found near ``out``.
+        test_frames: Use this number of last frames as test frames; None = INSTA's test frames.
 
     Raises:
-        CaptureError: `out` is in use, an image or a checkpoint is missing or of another kind, or checkpoints and
-            images show different moments. Everything is checked before anything is written.
+        CaptureError: `out` is in use, an image or a checkpoint is missing or of another kind, checkpoints and images
+            show different moments, or no frame is left for training. Everything is checked before anything is written.
+        HeadModelError: An eyelid file or the head model is missing, broken, or does not fit the other.
+        FlameParamsError: The checkpoints use more expression coefficients than the head model has.
     """
-    source, checkpoints = Path(source).expanduser().absolute(), Path(checkpoints).expanduser().absolute()
-    refuse_used_folder(Path(out).expanduser().absolute(), overwrite)
-    pictures, notes = _pictures(source)
+    source, checkpoints, out = (Path(path).expanduser().absolute() for path in (source, checkpoints, out))
+    refuse_used_folder(out, overwrite)
+    model = None if eyelids is None else _rig_with_eyelids(Path(eyelids).expanduser(), head_model, out)
+    pictures, notes = _pictures(source, test_frames)
     paths = _checkpoint_paths(checkpoints, pictures)
     seen = [_read(path) for path in tracked(paths, "Reading checkpoints")]
     _check_same_moments(pictures, paths, seen)
@@ -103,15 +126,19 @@ def convert_insta(source: Path | str, checkpoints: Path | str, out: Path | str, 
         _check_image(picture)
         focal_x, focal_y, center_x, center_y = one.intrinsics[[0, 1, 0, 1], [0, 1, 2, 2]].tolist()
         check_intrinsics((focal_x, focal_y), (center_x, center_y), picture.size, f"{path}, 'opencv.K'")
-    params, num_closed = load_tracker_checkpoints(paths)
+    params, lids = load_tracker_checkpoints(paths)
     params = replace(params, shape=seen[0].shape)
+    if model is not None:
+        params = replace(params, expr=with_eyelid_motion(params.expr, lids, model)).check_fits(model)
     num_others = sum(not torch.allclose(one.shape, seen[0].shape, atol=IDENTITY_TOLERANCE) for one in seen)
     if num_others:
         notes.append(f"{num_others} frames were tracked with another head shape; the shape of {paths[0].name} is used")
-    if num_closed:
+    num_moved = num_moved_eyelids(lids)
+    if num_moved and model is None:
         notes.append(
-            f"eyelids at {num_closed} of {len(paths)} timesteps were moved by metrical-tracker's own blendshapes, "
-            "which FLAME does not have: blinks are lost"
+            f"eyelids at {num_moved} of {len(paths)} timesteps were moved by metrical-tracker's own blendshapes, "
+            "which FLAME does not have: blinks are lost. Give the folder of its l_eyelid.npy and r_eyelid.npy "
+            "(--eyelids) to keep them"
         )
 
     def camera_pictures() -> Iterator[CameraPicture]:
@@ -127,10 +154,16 @@ def convert_insta(source: Path | str, checkpoints: Path | str, out: Path | str, 
                 split=picture.split,
             )
 
-    return Converted(write_capture(out, camera_pictures(), params, overwrite), tuple(notes))
+    written = write_capture(out, camera_pictures(), params, overwrite, light_axes="camera", head_model=model)
+    return Converted(written, tuple(notes))
 
 
-def _pictures(source: Path) -> tuple[list[_Picture], list[str]]:
+def _rig_with_eyelids(eyelids: Path, head_model: Path | str | None, out: Path) -> HeadModel:
+    model = load_head_model(find_head_model(head_model, out))
+    return with_eyelids(model, load_eyelids(eyelids, model.num_vertices))
+
+
+def _pictures(source: Path, test_frames: int | None) -> tuple[list[_Picture], list[str]]:
     """Return all frames in the order of their ids, and notes. INSTA's files list frames in arbitrary order."""
     files: dict[SplitName, Path] = {"train": source / TRAIN, "test": source / TEST}
     notes = []
@@ -141,7 +174,8 @@ def _pictures(source: Path) -> tuple[list[_Picture], list[str]]:
                 "that INSTA's generate.sh wrote."
             )
         files = {"train": source / ALL_FRAMES}
-        notes.append(f"there is no {TRAIN}: all frames are used for training")
+        if test_frames is None:
+            notes.append(f"there is no {TRAIN}: all frames are used for training, unless --test-frames keeps the last")
     elif not os.path.lexists(files["test"]):
         raise CaptureError(
             f"{source}: found {TRAIN}, but no {TEST}. Copy that file, too: training must leave its frames out."
@@ -157,7 +191,16 @@ def _pictures(source: Path) -> tuple[list[_Picture], list[str]]:
                 other = pictures[picture.number].source
                 raise CaptureError(f"{picture.source}: {other} has the same image {picture.path.name}")
             pictures[picture.number] = picture
-    return [pictures[number] for number in sorted(pictures)], notes
+    ordered = [pictures[number] for number in sorted(pictures)]
+    if test_frames is None:
+        return ordered, notes
+    if not 0 < test_frames < len(ordered):
+        raise CaptureError(
+            f"{source}: --test-frames is {test_frames}, and there are {len(ordered)} frames. Give a number from 1 to "
+            f"{len(ordered) - 1}, so that frames are left for training."
+        )
+    first = len(ordered) - test_frames
+    return [replace(each, split="train" if index < first else "test") for index, each in enumerate(ordered)], notes
 
 
 def _picture(entry: Mapping[str, Any], source: Path, split: SplitName, name: str, listing: FolderListing) -> _Picture:

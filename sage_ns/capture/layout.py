@@ -13,6 +13,7 @@ from pathlib import Path
 
 from sage_ns.capture.frames import CyOrigin, Frame, frame_entries, moment_of, read_frames, read_json
 from sage_ns.errors import CaptureError
+from sage_ns.system.json_files import shown
 
 ALL_FRAMES = "transforms.json"
 TRAIN = "transforms_train.json"
@@ -37,6 +38,9 @@ class Capture:
     """Held-out timesteps (self-reenactment); may be empty."""
     flame_param_paths: dict[int, Path]
     """Parameter file of every timestep id, ascending. Files of frames in a split are required; others exist."""
+    camera_is_still: bool = False
+    """Whether the files state that the camera stood still in the room although its pose changes: it carries the motion
+    of the head (top-level key ``light_axes`` of the transforms: "camera")."""
 
 
 def read_capture(folder: Path | str, cy_origin: CyOrigin = "auto") -> Capture:
@@ -59,7 +63,15 @@ def read_capture(folder: Path | str, cy_origin: CyOrigin = "auto") -> Capture:
     if not train and not multiframe:
         raise CaptureError(f"{train_file}: the training split is empty ('frames' is an empty list). Export it again.")
     frames = (*train, *multiframe, *val, *test)
-    return Capture(folder, train, multiframe, val, test, _parameter_files(folder, frames))
+    still = _camera_is_still(train_file)
+    return Capture(folder, train, multiframe, val, test, _parameter_files(folder, frames), still)
+
+
+def _camera_is_still(path: Path) -> bool:
+    stated = read_json(path).get("light_axes", "world")
+    if stated not in ("world", "camera"):
+        raise CaptureError(f'{path}: \'light_axes\' is {shown(stated)}; expected "world" or "camera".')
+    return stated == "camera"
 
 
 def _training_file(folder: Path) -> Path:

@@ -25,6 +25,13 @@ class Shot:
     later refined."""
     row: int | None = None
     """Row of the moment in the recorded motion; None where it is not known."""
+    steady: Float[Tensor, "h w 1"] | None = None
+    """1 at pixels of a view that show what moves with the skull, else 0; None where all do."""
+    skull: Float[Tensor, "4 4"] | None = None
+    """Motion of the skull from the canonical moment to that of the picture, if the camera is the head-relative one of
+    `sage_ns.capture.registration`; None if the camera stands where it took the picture."""
+    index: int | None = None
+    """Number of the picture among the training pictures; None where it is not known."""
     weight: float = 1.0
     """Factor on the photometric losses of this picture."""
 
@@ -46,4 +53,6 @@ class Shot:
             picture=self.picture.to(device),
             mask=None if self.mask is None else self.mask.to(device),
             motion=None if self.motion is None else self.motion.to(device),
+            steady=None if self.steady is None else self.steady.to(device),
+            skull=None if self.skull is None else self.skull.to(device),
         )

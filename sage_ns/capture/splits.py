@@ -11,7 +11,8 @@ from sage_ns.capture.frames import Frame
 from sage_ns.capture.layout import Capture
 from sage_ns.errors import CaptureError
 
-FramesMode = Literal["single", "multi"]
+FramesMode = Literal["single", "multi", "rotation", "all"]
+"""Training moments: the canonical one; all; those of a still face that turns; all, visited evenly by direction."""
 SplitName = Literal["train", "val", "test"]
 
 MAX_BORROWED_VAL = 16
@@ -58,7 +59,7 @@ def _seen_note(split: SplitName, frames: Sequence[Frame]) -> str:
 
 def training_frames(capture: Capture, mode: FramesMode) -> tuple[Frame, ...]:
     """Return all training frames that ``mode`` can use."""
-    if mode == "multi" or not capture.train:
+    if mode != "single" or not capture.train:
         return capture.train_multiframe
     return capture.train
 
@@ -89,7 +90,7 @@ def check_canonical_timestep(capture: Capture, timestep: int) -> None:
 def select_splits(capture: Capture, mode: FramesMode, canonical_timestep: int) -> Splits:
     """Select the frames of every split.
 
-    * train: mode "single" takes the frames of the canonical timestep, "multi" all training frames;
+    * train: mode "single" takes the frames of the canonical timestep, the others all training frames;
     * val: held-out cameras (novel view), in mode "single" only those at the canonical timestep, if there are any;
     * test: held-out timesteps (self-reenactment), all listed cameras.
 

@@ -4,8 +4,8 @@
 The pickle is read as data (`sage_ns.system.safe_pickle`), never executed. This module reads from its key "flame":
 "exp" [1, E], "jaw" [1, 6] and "eyes" [1, 12] (left, right), the last two as 6D rotations in PyTorch3D's convention
 (first two rows of the matrix). The tracker keeps the head still in FLAME's space and moves the camera instead: global
-rotation, neck and translation are zero. It closes eyes with two additional blendshapes ("eyelids"), which FLAME does
-not have.
+rotation, neck and translation are zero. It closes eyes with two additional blendshapes ("eyelids" [1, 2], left and
+right), which FLAME does not have; `sage_ns.rig.eyelids` adds them to a head model.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ EYELIDS_IN_USE = 0.2
 _HINT = "Give metrical-tracker's own checkpoints (<actor>/checkpoint/*.frame)."
 
 
-def load_tracker_checkpoints(paths: Sequence[Path]) -> tuple[FlameParams, int]:
+def load_tracker_checkpoints(paths: Sequence[Path]) -> tuple[FlameParams, Float[Tensor, "num_timesteps 2"]]:
     """Return the motion of a sequence of checkpoints, one timestep each.
 
     Args:
         paths: The `.frame` files in the order of time, at least one.
 
     Returns:
-        The motion (without identity), and the number of timesteps whose eyelid blendshapes were in use and are lost.
+        The motion (without identity), and the coefficients of the left and right eyelid (0 open, 1 closed).
 
     Raises:
         CaptureError: A file is not a checkpoint or contains more than arrays; or a field is missing, misshapen or not
@@ -65,11 +65,16 @@ def load_tracker_checkpoints(paths: Sequence[Path]) -> tuple[FlameParams, int]:
         eyes_pose=turns[:, 1:].flatten(1),
         translation=torch.zeros(num, 3),
     )
-    return params, sum(closed for _, _, closed in rows)
+    return params, torch.stack([lids for _, _, lids in rows])
 
 
-def _read(path: Path) -> tuple[Float[Tensor, "num_expression"], Float[Tensor, "3 6"], bool]:
-    """Return expression, 6D rotations of jaw, left and right eye, and whether eyelid blendshapes are in use."""
+def num_moved_eyelids(eyelids: Float[Tensor, "num_timesteps 2"]) -> int:
+    """Return the number of timesteps that move an eyelid by more than the tracker's noise (`EYELIDS_IN_USE`)."""
+    return int((eyelids.abs() > EYELIDS_IN_USE).any(dim=1).sum())
+
+
+def _read(path: Path) -> tuple[Float[Tensor, "num_expression"], Float[Tensor, "3 6"], Float[Tensor, "2"]]:
+    """Return expression, 6D rotations of jaw, left and right eye, and the coefficients of the eyelids."""
     read = read_checkpoint(path)
     expr = read.floats("flame.exp", "1 num_expression")[0]
     turns = torch.cat([read.floats("flame.jaw", "1 6"), read.floats("flame.eyes", "1 12").reshape(2, 6)])
@@ -78,7 +83,7 @@ def _read(path: Path) -> tuple[Float[Tensor, "num_expression"], Float[Tensor, "3
             f"{path}: 'flame.jaw' or 'flame.eyes' is not a 6D rotation (its two rows are parallel). {_HINT}"
         )
     lids = read.floats("flame.eyelids", "1 2") if "flame.eyelids" in read else torch.zeros(1, 2)
-    return expr, turns, bool((lids.abs() > EYELIDS_IN_USE).any())
+    return expr, turns, lids[0]
 
 
 def read_checkpoint(path: Path) -> ArrayFields:

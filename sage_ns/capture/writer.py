@@ -1,7 +1,8 @@
 """Write a capture folder from pictures, masks, cameras and FLAME parameters in memory.
 
-The layout is that of VHAP's single-sequence exports, which `sage_ns.capture.frames` reads, with one additional key:
-the transforms state that ``cy`` is measured from the top of the picture ("cy_origin").
+The layout is that of VHAP's single-sequence exports, which `sage_ns.capture.frames` reads, with two additional keys:
+the transforms state that ``cy`` is measured from the top of the picture ("cy_origin"), and, where it is known, whose
+axes the light of the room keeps ("light_axes").
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -24,12 +25,16 @@ from sage_ns.capture.layout import ALL_FRAMES, TEST, TRAIN, VAL
 from sage_ns.capture.splits import SplitName
 from sage_ns.capture.validation import check_head_in_front
 from sage_ns.errors import CaptureError, FlameParamsError
-from sage_ns.rig import FlameParams
+from sage_ns.rig import FlameParams, HeadModel, save_head_model
 from sage_ns.system.array_fields import ArrayFields
 from sage_ns.system.files import refuse_unwritable, whole_folder
 
 CANONICAL_JAW = 0.3
 """Opening of the jaw in `canonical_flame_param.npz`, in radians; VHAP writes the same value."""
+
+LightAxes = Literal["camera", "world"]
+"""Axes in which the room and its light stand still: the world's, or the camera's where a tracker keeps the head still
+and moves the camera instead, as metrical-tracker does."""
 
 Pixels = UInt8[np.ndarray, "h w *channels"] | Float[np.ndarray, "h w *channels"]
 
@@ -59,7 +64,12 @@ class CameraPicture:
 
 
 def write_capture(
-    out: Path | str, pictures: Iterable[CameraPicture], params: FlameParams, overwrite: bool = False
+    out: Path | str,
+    pictures: Iterable[CameraPicture],
+    params: FlameParams,
+    overwrite: bool = False,
+    light_axes: LightAxes | None = None,
+    head_model: HeadModel | None = None,
 ) -> Path:
     """Write a capture. Put the head model that the capture was tracked with beside it, see `find_head_model`.
 
@@ -68,6 +78,8 @@ def write_capture(
         pictures: All pictures, at least one of them for training. They are read one by one; a generator works, too.
         params: Identity and one row of motion per timestep, in the same world as the cameras.
         overwrite: Replace an existing folder.
+        light_axes: Axes in which the room's light stands still; None writes no statement.
+        head_model: Head model of this capture, written into the folder; None where the user has its file.
 
     Returns:
         `out`, complete. If writing fails, nothing is left there.
@@ -99,18 +111,21 @@ def write_capture(
             )
         params.save_vhap(folder / "flame_param")
         _canonical(params).save_vhap(folder / "canonical_flame_param.npz")
-        write_transforms(folder, {TRAIN: splits["train"], VAL: splits["val"], TEST: splits["test"]})
-        write_transforms(folder, {ALL_FRAMES: list(frames.values())})
+        if head_model is not None:
+            save_head_model(head_model, folder / "head_model.npz")
+        files = {TRAIN: splits["train"], VAL: splits["val"], TEST: splits["test"], ALL_FRAMES: list(frames.values())}
+        write_transforms(folder, files, light_axes)
     return out
 
 
-def write_transforms(folder: Path, splits: Mapping[str, Sequence[Frame]]) -> None:
+def write_transforms(folder: Path, splits: Mapping[str, Sequence[Frame]], light_axes: LightAxes | None = None) -> None:
     """Write frames of a capture as transforms files, by file name. The paths of the frames must lie in ``folder``."""
     for name, frames in splits.items():
         ordered = sorted(frames, key=lambda frame: (frame.timestep, frame.camera_index))
         content = {
             **(_intrinsics(ordered[-1]) if ordered else {}),
             "cy_origin": "top",
+            **({} if light_axes is None else {"light_axes": light_axes}),
             "timestep_indices": sorted({frame.timestep for frame in ordered}),
             "camera_indices": sorted({frame.camera_index for frame in ordered}),
             "frames": [_entry(frame, folder) for frame in ordered],

@@ -131,6 +131,14 @@ class Insta:
     """metrical-tracker's folder ACTOR/checkpoint with the .frame files that INSTA's folder was made from"""
     out: Annotated[Path, tyro.conf.Positional]
     """folder to write"""
+    eyelids: Path | None = None
+    """folder with metrical-tracker's l_eyelid.npy and r_eyelid.npy: keeps blinks, as two more expression directions of
+    a head model that is written into OUT; default: blinks are lost"""
+    head_model: Path | None = None
+    """with --eyelids: FLAME 2020 file that they are added to; default: the one found near OUT or named by
+    SAGE_HEAD_MODEL"""
+    test_frames: int | None = None
+    """use this number of last frames as test frames (the usual number is 350); default: INSTA's own test frames"""
     overwrite: bool = False
     """replace an existing folder"""
 
@@ -138,10 +146,14 @@ class Insta:
         """Convert the folder, print a summary and what to do next."""
         from sage_ns.capture.insta import convert_insta
 
-        converted = convert_insta(self.insta_dir, self.checkpoints, self.out, self.overwrite)
+        converted = convert_insta(
+            *(self.insta_dir, self.checkpoints, self.out, self.overwrite),
+            *(self.eyelids, self.head_model, self.test_frames),
+        )
         _show(console, converted.folder)
         print_notes(console, converted.notes)
-        console.print("metrical-tracker uses FLAME 2020: put generic_model.pkl and FLAME_masks.pkl into the folder")
+        if self.eyelids is None:
+            console.print("metrical-tracker uses FLAME 2020: put generic_model.pkl and FLAME_masks.pkl into the folder")
 
 
 def _show(console: Console, folder: Path, head_model: Path | None = None) -> Capture:

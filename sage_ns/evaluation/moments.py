@@ -14,8 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sage_ns.avatar.personal_rig import PersonalRig
-from sage_ns.motion.face.openings import Opening, mouth_opening
 from sage_ns.rig import FlameParams
+from sage_ns.rig.openings import Opening, mouth_opening
 
 HARDEST_SHARE = 0.25
 """Share of the moments that count as the hardest."""

@@ -48,7 +48,7 @@ def save_gaussian_avatar(
         head_model: head model that the avatar's rig was made from; see `check_origin`.
         folder: folder to write into.
     """
-    surfels = avatar.surfels
+    surfels = avatar.lit_surfels()
     properties = splat_properties(
         surfels.means,
         surfels.quaternions,

@@ -93,7 +93,7 @@ def with_thickness(log_scales: Float[Tensor, "num_splats num_axes"]) -> Float[Te
 
 @torch.no_grad()
 def splats_of(avatar: Avatar, motion: Float[Tensor, "num_coefficients"], look: Look | None = None) -> Splats:
-    """Convert the avatar under ``motion`` to splats, including correction, mouth and wrinkles.
+    """Convert the avatar under ``motion`` to splats, including correction, mouth, wrinkles and the light of the room.
 
     Colours are the surfels' own harmonics times the factors of the moment: wrinkles, and the light that enters an open
     mouth. The formats cannot store effects that depend on the camera's position, and these are left out: the inside of
@@ -112,17 +112,22 @@ def splats_of(avatar: Avatar, motion: Float[Tensor, "num_coefficients"], look: L
     head = _with_colors(placed, torch.cat([own.sh_dc, own.sh_rest], dim=1), placed.colors)
     if avatar.mouth is None or not look.mouth:
         return head
-    return _joined(head, _mouth(avatar.mouth, motion, anywhere, look.surfel_size))
+    light = avatar.mouth_light(avatar.poses.at(motion), look)
+    return _joined(head, _mouth(avatar.mouth, motion, anywhere, look.surfel_size, light))
 
 
 def _mouth(
-    mouth: Mouth, motion: Float[Tensor, "num_coefficients"], anywhere: Float[Tensor, "3"], size: float
+    mouth: Mouth,
+    motion: Float[Tensor, "num_coefficients"],
+    anywhere: Float[Tensor, "3"],
+    size: float,
+    light: Float[Tensor, "3"],
 ) -> Splats:
     model, own = mouth.rig.head_model, mouth.surfels
     shade = part_shade(model, mouth.rig.vertices(motion), mouth.openings, mouth.shade)
     placed = mouth.place(motion, anywhere)
     placed = replace(placed, scales=size * placed.scales)
-    return _with_colors(placed, torch.cat([own.sh_dc, own.sh_rest], dim=1), shade[own.triangle, None])
+    return _with_colors(placed, torch.cat([own.sh_dc, own.sh_rest], dim=1), shade[own.triangle, None] * light)
 
 
 def _with_colors(

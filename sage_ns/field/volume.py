@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sage_ns.field.sdf import FieldSample, SignedDistanceField
+from sage_ns.field.warp.backward import BackwardWarp, rigid_inverse
 
 _SOFT_WIDTHS = 6.0
 """Half-width of the rendered band, in widths (1 / sharpness) of the sigmoid that turns distance into opacity."""
@@ -39,9 +40,9 @@ class RayBuffers:
     depth: Float[Tensor, "num_rays 1"]
     """Expected distance along the ray, metres; not divided by alpha."""
     normal: Float[Tensor, "num_rays 3"]
-    """Sum of weights times unit gradients, canonical axes."""
+    """Sum of weights times unit normals, in the axes of the rays: canonical, or posed with a warp."""
     gradients: Float[Tensor, "num_samples 3"]
-    """Of the distance at all samples, for the eikonal loss."""
+    """Of the distance at all samples, for the eikonal loss; always canonical."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,11 @@ class VolumeRenderer(nn.Module):
     as the surface is soft. (Samples drawn by weight, as for densities, are millimetres apart, which makes the rendered
     depth equally coarse.)
 
+    With a backward warp w, rays are those of a posed moment: samples lie on the true ray, so depths are those of its
+    camera, and the field f is evaluated at w(x). With the Jacobian J of w, the distance changes along a ray of
+    direction d by ``grad f . J d``, the posed normal is ``J^T grad f``, normalised, and the radiance is seen along
+    ``J d``.
+
     Args:
         num_coarse: samples that find the surface, without gradients.
         num_fine: samples that are rendered.
@@ -117,6 +123,7 @@ class VolumeRenderer(nn.Module):
         directions: Float[Tensor, "num_rays 3"],
         jitter: Float[Tensor, "num_rays"],
         reach: tuple[Float[Tensor, "num_rays"], Float[Tensor, "num_rays"]] | None = None,
+        warp: BackwardWarp | None = None,
     ) -> RayBuffers:
         """Render colour, alpha, depth and normal along rays.
 
@@ -127,23 +134,29 @@ class VolumeRenderer(nn.Module):
             directions: unit length.
             jitter: 0..1, shift of a ray's samples as a fraction of their spacing.
             reach: start and end of the search for the surface along each ray, metres; None searches the whole cube.
+            warp: from the world of the rays to the canonical world; None if both are the same.
         """
-        samples = self._sample(field, origins, directions, jitter, reach)
+        samples = self._sample(field, origins, directions, jitter, reach, warp)
         num_rays, num_samples = samples.starts.shape
         flat = samples.middles(origins, directions).reshape(-1, 3)
         along = directions[:, None].expand(-1, num_samples, -1).reshape(-1, 3)
-        sample = field.evaluate(flat, gradient=True)
+        warped = None if warp is None else warp(flat)
+        place = flat if warped is None else warped.canonical
+        sample = field.evaluate(place, gradient=True)
         assert sample.gradient is not None
-        alphas = self._alphas(sample, along, samples).reshape(num_rays, num_samples, 1)
+        speed = along if warped is None else warped.carried(along)
+        gaze = along if warped is None else torch.nn.functional.normalize(speed, dim=-1)
+        alphas = self._alphas(sample, speed, samples).reshape(num_rays, num_samples, 1)
         weights = rendering_weights(alphas)
-        normals = torch.nn.functional.normalize(sample.gradient, dim=-1)
+        gradient = sample.gradient if warped is None else warped.pulled_back(sample.gradient)
+        normals = torch.nn.functional.normalize(gradient, dim=-1)
         middle = (samples.starts + samples.ends)[..., None] / 2
 
         def rendered(values: Tensor) -> Tensor:
             return (weights * values.reshape(num_rays, num_samples, values.shape[-1])).sum(dim=1)
 
         return RayBuffers(
-            color=rendered(radiance(flat, sample, along)),
+            color=rendered(radiance(place, sample, gaze)),
             alpha=weights.sum(dim=1),
             depth=rendered(middle),
             normal=rendered(normals),
@@ -158,8 +171,14 @@ class VolumeRenderer(nn.Module):
         directions: Tensor,
         jitter: Tensor,
         reach: tuple[Tensor, Tensor] | None,
+        warp: BackwardWarp | None,
     ) -> RaySamples:
-        near, far = through_cube(origins, directions, field.center, field.half_size)
+        if warp is None:
+            near, far = through_cube(origins, directions, field.center, field.half_size)
+        else:  # the cube moves with the skull; parts that move against it stay in the room about the head
+            rotation, offset = (each.to(origins) for each in rigid_inverse(warp.skull))
+            turned = origins @ rotation.mT + offset, directions @ rotation.mT
+            near, far = through_cube(*turned, field.center, field.half_size)
         if reach is not None:
             near, far = torch.maximum(near, reach[0]), torch.minimum(far, reach[1])
         # Rays that miss the cube get a short way behind it, where the field is far from zero.
@@ -167,17 +186,21 @@ class VolumeRenderer(nn.Module):
         near, far = torch.where(missed, 9.0, near), torch.where(missed, 9.1, far)
         shift = (jitter - 0.5) * ((far - near) / (len(self.coarse) - 1))
         places = RaySamples.even(self.coarse, near + shift, far + shift).starts
-        points = origins[:, None] + directions[:, None] * places[..., None]
-        place = _first_crossing(field.distance(points.reshape(-1, 3)).reshape(places.shape), places)
+        points = (origins[:, None] + directions[:, None] * places[..., None]).reshape(-1, 3)
+        canonical = points if warp is None else warp.places(points)
+        place = _first_crossing(field.distance(canonical).reshape(places.shape), places)
         band = _SOFT_WIDTHS / self.sharpness() + _LEAST_BAND
         place = place + (jitter - 0.5) * 2 * band / (len(self.fine) - 1)
         return RaySamples.even(self.fine, (place - band).clamp_min(0.0), place + band)
 
-    def _alphas(self, sample: FieldSample, directions: Tensor, samples: RaySamples) -> Float[Tensor, "n 1"]:
-        """Compute NeuS' opacity of each interval, from the distance in its middle and its slope along the ray."""
+    def _alphas(self, sample: FieldSample, speed: Tensor, samples: RaySamples) -> Float[Tensor, "n 1"]:
+        """Compute NeuS' opacity of each interval, from the distance in its middle and its slope along the ray.
+
+        ``speed`` is how the canonical place moves along the ray: its direction, or J d with a warp.
+        """
         assert sample.gradient is not None
         sharpness = self.sharpness()
-        slope = -torch.relu(-(directions * sample.gradient).sum(dim=-1, keepdim=True))
+        slope = -torch.relu(-(speed * sample.gradient).sum(dim=-1, keepdim=True))
         half_step = 0.5 * slope * (samples.ends - samples.starts).reshape(-1, 1)
         distance = sample.distance[:, None]
         entering = torch.sigmoid((distance - half_step) * sharpness)

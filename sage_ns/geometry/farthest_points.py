@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -11,12 +11,12 @@ from torch import Tensor
 
 
 def farthest_first(
-    first: int,
+    first: int | Sequence[int],
     count: int,
     distances_from: Callable[[int], Float[Tensor, "num_points"]],
     near: float = -math.inf,
 ) -> tuple[int, ...]:
-    """Return ``count`` indices: ``first``, then each time the point that is farthest from its nearest chosen one.
+    """Return ``count`` indices: those of ``first``, then each time the point farthest from its nearest chosen one.
 
     Fewer are returned if all points are ``near`` one of them.
 
@@ -24,23 +24,27 @@ def farthest_first(
     chosen, so that the order depends on the distances alone. A smaller count gives a prefix of a larger one.
 
     Args:
-        first: index of the first point.
-        count: number of points to choose; at least 1, at most the number of points.
+        first: index of the first point, or of several.
+        count: number of points to choose; at least those of ``first``, at most the number of points.
         distances_from: distances from the point of an index to all points, in any unit.
         near: distance up to which a chosen point stands for another one.
 
     Raises:
         ValueError: there are fewer points.
     """
-    chosen = [first]
+    chosen = [first] if isinstance(first, int) else list(first)
     nearest: np.ndarray | None = None
+    new = chosen
     while len(chosen) < count:
-        distances = distances_from(chosen[-1]).double().cpu().numpy()
-        if count > len(distances):
-            raise ValueError(f"count is {count}; there are {len(distances)} points")
-        nearest = distances if nearest is None else np.minimum(nearest, distances)
+        for index in new:
+            distances = distances_from(index).double().cpu().numpy()
+            if count > len(distances):
+                raise ValueError(f"count is {count}; there are {len(distances)} points")
+            nearest = distances if nearest is None else np.minimum(nearest, distances)
+        assert nearest is not None
         nearest[chosen] = -np.inf
         if nearest.max() <= near:
             break
-        chosen.append(int(nearest.argmax()))
+        new = [int(nearest.argmax())]
+        chosen += new
     return tuple(chosen)

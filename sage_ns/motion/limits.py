@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sage_ns.rig import FlameParams, check_plausible
+from sage_ns.rig.eyelids import EYELID_NAMES, has_eyelids
 
 if TYPE_CHECKING:
     from sage_ns.motion.motion import Motion
@@ -46,7 +47,9 @@ class MotionLimits:
     def of(cls, model: HeadModel) -> MotionLimits:
         """Return the limits of a head model; those of its expressions depend on whether they have names."""
         head = ((-torch.inf, torch.inf),) * FlameParams.HEAD.stop
-        expression = (NAMED_LIMITS if model.expression_names else COMPONENT_LIMITS,) * model.num_expression
+        num_lids = len(EYELID_NAMES) if has_eyelids(model) else 0
+        components = (NAMED_LIMITS if model.expression_names else COMPONENT_LIMITS,) * (model.num_expression - num_lids)
+        expression = (*components, *(NAMED_LIMITS,) * num_lids)
         bounds = (*head, *NECK_LIMITS, *JAW_LIMITS, *EYE_LIMITS, *EYE_LIMITS, *expression)
         low, high = torch.tensor(bounds).unbind(-1)
         return cls(low, high)

@@ -20,6 +20,7 @@ from tyro.conf import Fixed, Suppress
 
 from sage_ns.capture.images import load_image
 from sage_ns.capture.record import CaptureRecord
+from sage_ns.capture.registration import Registration, moved, spread_views
 from sage_ns.capture.shot import Shot
 from sage_ns.errors import CaptureError
 from sage_ns.plugin.cameras import pinhole_camera
@@ -79,6 +80,21 @@ def _to_float(value: Any) -> Any:
     return value.float() / 255 if isinstance(value, Tensor) and value.dtype == torch.uint8 else value
 
 
+def _order_of_epoch(num_images: int, groups: Tensor | None, generator: torch.Generator) -> list[int]:
+    """Return the pictures of an epoch: each once, or as many with all groups equally often."""
+    order = torch.randperm(num_images, generator=generator)
+    if groups is None:
+        return order.tolist()
+    members = [order[groups[order] == group] for group in groups.unique()]
+    drawn: list[int] = []
+    rounds = 0
+    while len(drawn) < num_images:
+        turn = torch.randperm(len(members), generator=generator).tolist()
+        drawn += [int(members[group][rounds % len(members[group])]) for group in turn]
+        rounds += 1
+    return drawn[:num_images]
+
+
 @dataclass
 class CaptureDatamanagerConfig(FullImageDatamanagerConfig):
     """Whole pictures of a FLAME-tracked capture."""
@@ -86,6 +102,9 @@ class CaptureDatamanagerConfig(FullImageDatamanagerConfig):
     _target: type = field(default_factory=lambda: CaptureDatamanager)
     run_dir: Suppress[Fixed[Path | None]] = None
     """folder of the run, where what outlives the capture is kept (set when training starts)"""
+    registered_views: int = 24
+    """with training pictures of several moments: number of pictures that show the canonical head, moved by the skull's
+    motion; 0 = only pictures of the canonical moment do"""
 
 
 class CaptureDatamanager(FullImageDatamanager[CaptureDataset]):
@@ -114,6 +133,7 @@ class CaptureDatamanager(FullImageDatamanager[CaptureDataset]):
         self.capture_dir = Path(config.data or config.dataparser.data)
         # An avatar that was imported has never had a capture.
         self.from_snapshot = isinstance(dataparser, SnapshotDataParserConfig)
+        self._epoch: tuple[int, list[int]] | None = None
         if not training and not self.from_snapshot:
             self._use_what_the_run_kept(config)
         super().__init__(config, device, test_mode, world_size, local_rank, **kwargs)
@@ -126,7 +146,7 @@ class CaptureDatamanager(FullImageDatamanager[CaptureDataset]):
         dataparser: Any = config.dataparser
         if self.capture_dir.absolute() != dataparser.data.absolute():
             # Somebody else drives the avatar; their capture has another numbering of moments and cameras.
-            for name in ("canonical_timestep", "timesteps", "num_timesteps", "cameras", "num_cameras"):
+            for name in ("canonical_timestep", "timesteps", "num_timesteps", "cameras", "num_cameras", "num_frames"):
                 setattr(dataparser, name, None)
         elif not self.capture_dir.is_dir():
             CONSOLE.print(
@@ -196,7 +216,7 @@ class CaptureDatamanager(FullImageDatamanager[CaptureDataset]):
         return int(cameras.width[0] * cameras.height[0])
 
     def next_train(self, step: int) -> tuple[Cameras, dict[str, Any]]:
-        """The picture of ``step``: every epoch shows all pictures once, in an order drawn from seed and epoch."""
+        """The picture of ``step``: an epoch shows all pictures once, or all groups equally often, in a drawn order."""
         index = self._index_at(step)
         data = self._ready(self.cached_train[index])
         camera = self.train_cameras[index : index + 1]
@@ -204,10 +224,17 @@ class CaptureDatamanager(FullImageDatamanager[CaptureDataset]):
         return camera, data
 
     def _index_at(self, step: int) -> int:
-        num_images = len(self.train_dataset)
-        epoch, position = divmod(step, num_images)
-        generator = torch.Generator().manual_seed(self.config.train_cameras_sampling_seed * 1_000_003 + epoch)
-        return int(torch.randperm(num_images, generator=generator)[position])
+        epoch, position = divmod(step, len(self.train_dataset))
+        if self._epoch is None or self._epoch[0] != epoch:
+            generator = torch.Generator().manual_seed(self.config.train_cameras_sampling_seed * 1_000_003 + epoch)
+            self._epoch = epoch, _order_of_epoch(len(self.train_dataset), self._groups, generator)
+        return self._epoch[1][position]
+
+    @cached_property
+    def _groups(self) -> Tensor | None:
+        """Group of each training picture; None if all are shown equally often."""
+        metadata = self.train_dataset.cameras.metadata or {}
+        return metadata["group"][:, 0].cpu() if "group" in metadata else None
 
     def next_eval_image(self, step: int) -> tuple[Cameras, dict[str, Any]]:
         """A held-out picture, a different one from step to step."""
@@ -289,15 +316,41 @@ class CaptureDatamanager(FullImageDatamanager[CaptureDataset]):
         index = self._index_at(step)
         data = self._ready(self.cached_train[index])
         return Shot(
-            self._pinholes[index], data["image"], data.get("mask"), self._tracked_motion[index], self._rows[index]
+            self._pinholes[index],
+            data["image"],
+            data.get("mask"),
+            self._tracked_motion[index],
+            self._rows[index],
+            index=index,
         )
 
-    def canonical_shots(self) -> list[Shot]:
+    def _canonical_shots(self) -> list[Shot]:
         """Pictures of the canonical timestep, on the CPU; those without a mask are left out."""
-        shots = []
-        for index, motion in enumerate(self._tracked_motion):
-            data = self.cached_train[index]
-            if motion is None and "mask" in data:
-                image, mask = (_to_float(data[name].cpu()) for name in ("image", "mask"))
-                shots.append(Shot(self._pinholes[index].to("cpu"), image, mask))
-        return shots
+        canonical = [index for index, motion in enumerate(self._tracked_motion) if motion is None]
+        return [self._shot_on_cpu(index) for index in canonical if "mask" in self.cached_train[index]]
+
+    def _shot_on_cpu(self, index: int) -> Shot:
+        """Return a picture that has a mask, without its motion."""
+        image, mask = (_to_float(self.cached_train[index][name].cpu()) for name in ("image", "mask"))
+        return Shot(self._pinholes[index].to("cpu"), image, mask)
+
+    def registered_views(self) -> list[Shot]:
+        """Pictures that show the canonical head, on the CPU: those of its moment, then those of others, registered.
+
+        Pictures of other moments are spread over the directions that they show the head from. Those without a mask are
+        left out.
+        """
+        views, most = self._canonical_shots(), self.config.registered_views
+        masked = [index for index, motion in enumerate(self._tracked_motion) if motion is not None]
+        others = [index for index in masked if "mask" in self.cached_train[index]]
+        if len(views) >= most or not others:
+            return views
+        record = self.train_dataset.record
+        registration = Registration(record.head_model, record.flame_params[record.canonical_row])
+        motions = registration.motion(record.flame_params[torch.tensor([self._rows[index] for index in others])])
+        cameras = [moved(self._pinholes[i].to("cpu"), motion) for i, motion in zip(others, motions, strict=True)]
+        centers = torch.stack([camera.center for camera in [view.camera for view in views] + cameras])
+        for chosen in spread_views(centers, registration.head_center(), max(len(views), 1), most)[len(views) :]:
+            index = others[chosen - len(views)]
+            views.append(registration.view(self._shot_on_cpu(index), record.flame_params[self._rows[index]]))
+        return views

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from nerfstudio.cameras.cameras import Cameras, CameraType
 from nerfstudio.data.dataparsers.base_dataparser import DataParser, DataParserConfig, DataparserOutputs
 from nerfstudio.data.scene_box import SceneBox
@@ -26,7 +26,8 @@ from sage_ns.capture.flame_table import Tracking
 from sage_ns.capture.frames import Frame
 from sage_ns.capture.images import background_color, downscaled_size
 from sage_ns.capture.record import CaptureRecord
-from sage_ns.capture.splits import SplitName
+from sage_ns.capture.splits import FramesMode, SplitName
+from sage_ns.capture.still_camera import LightAxes
 from sage_ns.system.console import escape
 
 SCENE_BOX_MARGIN = 0.1
@@ -42,10 +43,17 @@ class FlameCaptureDataParserConfig(DataParserConfig):
     """capture folder: a single sequence or a union of sequences"""
     head_model: Path | None = None
     """head model file that the capture was tracked with (.pkl or .npz); default: the one found near the capture"""
-    frames: Literal["single", "multi"] = "single"
-    """single = train on the canonical timestep; multi = train on all training timesteps"""
+    frames: FramesMode = "single"
+    """single = train on the canonical timestep; multi = on all training timesteps; rotation = on those that show a
+    still face from many sides as the head turns; all = on all, visiting every direction and expression equally often"""
+    num_frames: int | None = None
+    """with --frames rotation: largest number of frames; default: 60"""
+    light_axes: LightAxes = "auto"
+    """what lamps stand still against: world = the world of the files; camera = the camera, although the files move it
+    (trackers that write the pose of the head into the camera); auto = as the files state, else world"""
     canonical_timestep: int | None = None
-    """timestep id to reconstruct the avatar at; default: the most neutral face among the timesteps with most cameras"""
+    """timestep id to reconstruct the avatar at; default: among the timesteps with most cameras, a calm face with open
+    eyes and slightly parted lips that a camera sees from the front"""
     timesteps: tuple[int, ...] | None = None
     """with --frames multi: timestep ids to train on, the canonical one among them; default: all"""
     num_timesteps: int | None = None
@@ -70,8 +78,9 @@ class FlameCapture(DataParser):
     """Convert a capture to nerfstudio cameras. The world stays FLAME's, in metres; nothing is centred or scaled.
 
     Camera metadata (one row per image): "timestep" [N, 1] int64 id, "camera_index" [N, 1] int64,
-    "motion" [N, 18 + E] float32 (``FlameParams.motion_vector`` of that moment); ``times`` [N, 1] in 0..1 address
-    the capture's motion: row / (num_timesteps - 1).
+    "motion" [N, 18 + E] float32 (``FlameParams.motion_vector`` of that moment), with --frames all also "group" [N, 1]
+    int64 (see `sage_ns.capture.head_turns.strata`); ``times`` [N, 1] in 0..1 address the capture's motion:
+    row / (num_timesteps - 1).
 
     Dataset metadata: a ``CaptureRecord``, which ``CaptureRecord.of`` reads.
     """
@@ -95,10 +104,11 @@ class FlameCapture(DataParser):
         loaded, config = self._loaded, self.config
         frames = loaded.splits.frames(split)
         masks = [frame.mask_path if config.use_masks else None for frame in frames]
+        groups = loaded.strata if split == "train" else None
         low, high = loaded.canonical_vertices.amin(0), loaded.canonical_vertices.amax(0)
         return DataparserOutputs(
             image_filenames=[frame.image_path for frame in frames],
-            cameras=make_cameras(frames, loaded.tracking, config.downscale_factor),
+            cameras=make_cameras(frames, loaded.tracking, config.downscale_factor, groups),
             scene_box=SceneBox(aabb=torch.stack([low - SCENE_BOX_MARGIN, high + SCENE_BOX_MARGIN])),
             metadata=CaptureRecord(
                 head_model=loaded.head_model,
@@ -116,7 +126,12 @@ class FlameCapture(DataParser):
         )
 
 
-def make_cameras(frames: Sequence[Frame], tracking: Tracking, downscale_factor: int = 1) -> Cameras:
+def make_cameras(
+    frames: Sequence[Frame],
+    tracking: Tracking,
+    downscale_factor: int = 1,
+    groups: Int[Tensor, "num_frames"] | None = None,
+) -> Cameras:
     """Return nerfstudio cameras of ``frames``, with their motion in times and metadata (see ``FlameCapture``)."""
     intrinsics = torch.tensor([(frame.fx, frame.fy, frame.cx, frame.cy) for frame in frames], dtype=torch.float64)
     fx, fy, cx, cy = (intrinsics / downscale_factor).float().unbind(-1)
@@ -137,6 +152,7 @@ def make_cameras(frames: Sequence[Frame], tracking: Tracking, downscale_factor: 
             "timestep": timesteps[:, None],
             "camera_index": torch.tensor([[frame.camera_index] for frame in frames], dtype=torch.int64),
             "motion": tracking.params.motion_vector()[tracking.rows_of(timesteps)],
+            **({} if groups is None else {"group": groups[:, None]}),
         },
     )
 
@@ -157,6 +173,15 @@ def _report(loaded: CheckedCapture, config: FlameCaptureDataParserConfig) -> Non
         f"{len(_timesteps(splits.train).unique())} timestep(s), canonical timestep {splits.canonical_timestep}, "
         f"{len(tracking.timesteps)} tracked timesteps, head model {escape(loaded.head_model.name)}."
     )
+    if loaded.canonical_reason:
+        CONSOLE.print(f"Canonical timestep {splits.canonical_timestep}: {escape(loaded.canonical_reason)}.")
+    if loaded.turns is not None:
+        CONSOLE.print(loaded.turns.summary())
+        notes = (*loaded.notes, *filter(None, [loaded.turns.warning()]))
+    else:
+        notes = loaded.notes
+    for note in notes:
+        CONSOLE.print(f"[yellow]{escape(note)}[/yellow]")
     if (config.timesteps, config.num_timesteps, config.cameras, config.num_cameras) != (None,) * 4:
         CONSOLE.print(
             f"Selected for training: timesteps {_listed(frame.timestep for frame in splits.train)}; "

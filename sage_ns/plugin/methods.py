@@ -10,11 +10,13 @@ from typing import Any, cast
 from nerfstudio.configs.base_config import ViewerConfig
 from nerfstudio.plugins.types import MethodSpecification
 
+from sage_ns.capture.splits import FramesMode
 from sage_ns.errors import SageError, show_as_panels
 from sage_ns.plugin.baselines import gaussian_avatars_config
 from sage_ns.plugin.datamanager import CaptureDatamanagerConfig
 from sage_ns.plugin.dataparser import FlameCaptureDataParserConfig
 from sage_ns.plugin.model_config import SageModelConfig
+from sage_ns.plugin.monocular_method import monocular_model
 from sage_ns.plugin.optimizers import gaussian_avatars_optimizers, optimizers, paper_optimizers
 from sage_ns.plugin.paper_method import PAPER_PHASE_2, paper_model
 from sage_ns.plugin.pipeline import SagePipelineConfig
@@ -28,11 +30,12 @@ def _trainer(
     steps: PhaseSteps,
     rates: Mapping[str, Any] | None = None,
     phase_2: Mapping[str, Any] | None = None,
+    frames: FramesMode = "single",
 ) -> SageTrainerConfig:
     return SageTrainerConfig(
         method_name=method_name,
         pipeline=SagePipelineConfig(
-            datamanager=CaptureDatamanagerConfig(dataparser=FlameCaptureDataParserConfig()),
+            datamanager=CaptureDatamanagerConfig(dataparser=FlameCaptureDataParserConfig(frames=frames)),
             model=model,
             steps=steps,
             **(phase_2 or {}),
@@ -52,6 +55,11 @@ def _trainer(
 sage_multiview = MethodSpecification(
     config=_trainer("sage-multiview", SageModelConfig(), PhaseSteps()),
     description="SAGE head avatar from one timestep of a camera rig.",
+)
+
+sage_monocular = MethodSpecification(
+    config=_trainer("sage-monocular", monocular_model(), PhaseSteps(), frames="rotation"),
+    description="SAGE head avatar from one camera before which the head turns.",
 )
 
 surfels = MethodSpecification(
@@ -75,7 +83,7 @@ sage_paper = MethodSpecification(
     description="The algorithm of the SAGE paper as written, without this project's departures from it.",
 )
 
-_SPECIFICATIONS = (sage_multiview, surfels, gaussian_avatars, sage_paper)
+_SPECIFICATIONS = (sage_multiview, sage_monocular, surfels, gaussian_avatars, sage_paper)
 METHODS = {str(spec.config.method_name): cast(SageTrainerConfig, spec.config) for spec in _SPECIFICATIONS}
 
 # nerfstudio's commands import this module first.

@@ -38,7 +38,7 @@ class SageModel(Model):
     """Draws an avatar for nerfstudio's cameras, under the motion of each camera's time.
 
     Keyword arguments from the pipeline: ``metadata`` of the training dataset (with a ``CaptureRecord``), ``seed``, and
-    for a new avatar ``canonical_shots``: a function that returns the pictures of the canonical moment. Without that
+    for a new avatar ``registered_views``: a function that returns pictures of the canonical head. Without that
     function the model is built empty, for loading a checkpoint.
     """
 
@@ -48,8 +48,8 @@ class SageModel(Model):
         """Build the learner."""
         super().populate_modules()
         record = CaptureRecord.of(self.kwargs["metadata"])
-        canonical_shots: Callable[[], Sequence[Shot]] | None = self.kwargs.get("canonical_shots")
-        self.learner = start_learner(self.config, record, canonical_shots, self.kwargs.get("seed", 0))
+        registered_views: Callable[[], Sequence[Shot]] | None = self.kwargs.get("registered_views")
+        self.learner = start_learner(self.config, record, registered_views, self.kwargs.get("seed", 0))
         # Not modules and not in checkpoints: they can be rebuilt.
         self._metrics = ImageMetrics(self.config.lpips_weights)
         self._field_view: tuple[int, FieldView] | None = None

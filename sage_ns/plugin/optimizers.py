@@ -10,6 +10,8 @@ from nerfstudio.engine.optimizers import OptimizerConfig
 from nerfstudio.engine.schedulers import ExponentialDecayScheduler, ExponentialDecaySchedulerConfig
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
+from sage_ns.training.row_adam import RowAdam
+
 
 @dataclass
 class FusedAdamConfig(OptimizerConfig):
@@ -20,6 +22,15 @@ class FusedAdamConfig(OptimizerConfig):
     """added to the denominator; 3DGS has the same value"""
     fused: bool = True
     """use torch's fused implementation"""
+
+
+@dataclass
+class RowAdamConfig(OptimizerConfig):
+    """Adam for parameters with a row for each training picture, of which a step sees one."""
+
+    _target: type = RowAdam
+    eps: float = 1e-15
+    """added to the denominator"""
 
 
 @dataclass
@@ -85,6 +96,8 @@ def optimizers() -> dict[str, Any]:
         "field_grid": _adam(3e-3, 3e-4),
         "field_network": _adam(1e-3, 1e-4),
         "appearance": _adam(1e-3, 3e-4),
+        "room_light": _adam(5e-3, 5e-4),
+        "exposure": {"optimizer": RowAdamConfig(lr=1e-2), "scheduler": DecayConfig(lr_final=1e-3)},
         "shape": _adam(3e-4, 1e-4),
         "detail_dc": _adam(2.5e-3, 5e-4),
         "detail_rest": _adam(2.5e-3 / 20, 5e-4 / 20),

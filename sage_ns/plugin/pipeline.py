@@ -84,7 +84,7 @@ class SagePipeline(VanillaPipeline):
             num_train_data=len(dataset),
             metadata=dataset.metadata,
             # Only a new avatar needs pictures; a loaded one does not.
-            canonical_shots=self.datamanager.canonical_shots if test_mode == "val" else None,
+            registered_views=self.datamanager.registered_views if test_mode == "val" else None,
             seed=config.seed,
         )
         self.model.to(device)

@@ -24,12 +24,13 @@ from sage_ns.plugin.datamanager import CaptureDatamanager, CaptureDatamanagerCon
 from sage_ns.plugin.dataparser import FlameCapture, FlameCaptureDataParserConfig
 from sage_ns.plugin.model import SageModel
 from sage_ns.plugin.model_config import SageModelConfig
-from sage_ns.plugin.optimizers import Decay, DecayConfig, FusedAdamConfig
+from sage_ns.plugin.optimizers import Decay, DecayConfig, FusedAdamConfig, RowAdamConfig
 from sage_ns.plugin.pipeline import SagePipeline, SagePipelineConfig
 from sage_ns.plugin.snapshot import SnapshotDataParser, SnapshotDataParserConfig
 from sage_ns.plugin.trainer import SageTrainer, SageTrainerConfig
 from sage_ns.training.config import FieldSettings
 from sage_ns.training.losses import LossWeights
+from sage_ns.training.row_adam import RowAdam
 from sage_ns.training.schedule import PhaseSteps
 
 MOST_BYTES = 1 << 20
@@ -46,14 +47,14 @@ def _by_name(*kinds: type) -> dict[str, Any]:
 
 _CLASSES: dict[str, Any] = _by_name(
     *(SageTrainerConfig, SagePipelineConfig, SageModelConfig, CaptureDatamanagerConfig),
-    *(FlameCaptureDataParserConfig, SnapshotDataParserConfig, FusedAdamConfig, DecayConfig),
+    *(FlameCaptureDataParserConfig, SnapshotDataParserConfig, FusedAdamConfig, RowAdamConfig, DecayConfig),
     *(DensificationSettings, FieldSettings, LossWeights, PhaseSteps),
     *(base_config.LoggingConfig, base_config.LocalWriterConfig, base_config.MachineConfig, base_config.ViewerConfig),
 )
 """Config classes that a run of ours may contain, by the names in its tags."""
 _TYPES: dict[str, Any] = _by_name(
     *(SageTrainer, SagePipeline, SageModel, CaptureDatamanager, FlameCapture, SnapshotDataParser, Decay),
-    *(LocalWriter, torch.optim.Adam),
+    *(LocalWriter, torch.optim.Adam, RowAdam),
 )
 """Types that the field ``_target`` of these configs may name."""
 _PATHS = tuple(f"pathlib.{local}{kind}Path" for local in ("", "_local.") for kind in ("", "Posix", "Windows"))

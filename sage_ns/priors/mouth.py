@@ -105,7 +105,7 @@ def learn_mouth_prior(
     for _ in tracked(range(num_steps), "Learning the mouth"):
         moment = moments[int(torch.randint(len(moments), (1,), generator=generator))]
         shade = part_shade(moment.model, moment.vertices, openings, _relative(log_shade))
-        placed = surfels.place(moment.frames, moment.picture.camera.center, shade)
+        placed = surfels.place(moment.frames, moment.picture.camera.center, shade[:, None])
         buffers = rasterize(placed, moment.picture.camera)
         inside = moment.picture.inside
         error = (buffers.color - moment.picture.image).abs()[inside].mean()

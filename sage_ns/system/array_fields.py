@@ -17,6 +17,7 @@ from torch import Tensor
 from sage_ns.errors import SageError
 from sage_ns.system.files import whole_file
 from sage_ns.system.npz_reader import MAX_ARRAY_BYTES
+from sage_ns.system.npz_reader import read_npy as read_npy
 from sage_ns.system.npz_reader import read_npz as read_npz
 from sage_ns.system.user_files import in_bytes
 

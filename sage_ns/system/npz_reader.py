@@ -1,4 +1,4 @@
-"""Read npz files whose headers may lie: every size is checked before memory is taken for it."""
+"""Read npz and npy files whose headers may lie: every size is checked before memory is taken for it."""
 
 from __future__ import annotations
 
@@ -69,6 +69,30 @@ def read_npz(path: Path, error: type[SageError], names: Collection[str] | None =
             raise error(f"{path}: {refused}") from None
         except BROKEN as cause:
             raise error(f"{path}: not a readable npz file ({cause}). It may be truncated: write it again.") from cause
+
+
+def read_npy(path: Path, error: type[SageError], hint: str = "") -> np.ndarray:
+    """Read the array of an npy file.
+
+    Raises:
+        SageError: Of the given class; the file is missing, is not a regular file or not a readable npy file, holds
+            Python objects, or claims more than `MAX_ARRAY_BYTES` or another size than it has. Names the file.
+    """
+    with open_regular(path, error, hint) as file:
+        try:
+            shape, dtype = _read_header(file)
+            held = os.fstat(file.fileno()).st_size - file.tell()
+            if dtype.hasobject:
+                raise _Refused("found Python objects, expected numbers")
+            if held > MAX_ARRAY_BYTES:
+                raise _Refused(f"has {in_bytes(held)}, expected at most {in_bytes(MAX_ARRAY_BYTES)}")
+            _check_size("array", shape, dtype, held)
+            file.seek(0)
+            return npy.read_array(file, allow_pickle=False)
+        except _Refused as refused:
+            raise error(f"{path}: {refused}. {hint}".rstrip()) from None
+        except BROKEN as cause:
+            raise error(f"{path}: not a readable npy file ({cause}). {hint}".rstrip()) from cause
 
 
 def npz_names(path: Path) -> frozenset[str] | None:
@@ -149,16 +173,20 @@ def _read_array(archive: zipfile.ZipFile, name: str, info: zipfile.ZipInfo) -> n
         shape, dtype = _read_header(member)
         if dtype.hasobject:
             return None
-        if min(shape, default=0) < 0:
-            raise _Refused(f"'{name}': found shape {list(shape)}, expected sizes >= 0")
-        claimed, held = math.prod(shape) * dtype.itemsize, info.file_size - member.tell()
-        if claimed != held:
-            raise _Refused(
-                f"'{name}': found shape {list(shape)} of {dtype}, which is {in_bytes(claimed)}, but {in_bytes(held)} "
-                "of data. Write the file again."
-            )
+        _check_size(name, shape, dtype, info.file_size - member.tell())
     with archive.open(info) as member:
         return npy.read_array(member, allow_pickle=False)
+
+
+def _check_size(name: str, shape: tuple[int, ...], dtype: np.dtype, held: int) -> None:
+    if min(shape, default=0) < 0:
+        raise _Refused(f"'{name}': found shape {list(shape)}, expected sizes >= 0")
+    claimed = math.prod(shape) * dtype.itemsize
+    if claimed != held:
+        raise _Refused(
+            f"'{name}': found shape {list(shape)} of {dtype}, which is {in_bytes(claimed)}, but {in_bytes(held)} "
+            "of data. Write the file again."
+        )
 
 
 def _read_header(member: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:

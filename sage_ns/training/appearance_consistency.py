@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sage_ns.avatar.canonical import Canonical
+from sage_ns.avatar.light import RoomLight, smooth_normals
 from sage_ns.capture.shot import Shot
 from sage_ns.geometry.triangle_mesh import TriangleMesh
 from sage_ns.geometry.triangles import TriangleFrames, triangle_frames
@@ -65,10 +66,11 @@ class AppearanceConsistency:
         canonical: field and appearance; no gradient reaches them.
         head_model: the personal rig's.
         vertices: of the rig at the canonical moment, metres.
-        views: pictures of that moment.
+        views: pictures that show the head of that moment.
         num_rays: pixels per step.
         source: where colours come from.
         everywhere: share of the drawn pixels that follow no error.
+        light: light of the room, which falls on a posed head from another side.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class AppearanceConsistency:
         num_rays: int,
         source: AppearanceSource,
         everywhere: float = SelfSuperviseConfig.appearance_everywhere,
+        light: RoomLight | None = None,
     ) -> None:
         self.canonical = canonical
         self.everywhere = everywhere
@@ -88,7 +91,8 @@ class AppearanceConsistency:
         self.triangles = head_model.triangles
         self.frames = triangle_frames(vertices, self.triangles)
         self._mesh = TriangleMesh(vertices, self.triangles)
-        self.colors = SurfaceColors(views, vertices, self.triangles)
+        self.light = light
+        self.colors = SurfaceColors(views, vertices, self.triangles, light)
         self.is_hair = head_model.regions.triangle_mask("hair", head_model.triangles)
 
     @torch.no_grad()
@@ -139,6 +143,8 @@ class AppearanceConsistency:
         surface = start + (seen.depth / alpha - _ABOUT_THE_MESH) * gaze
         pictured = self.colors.look_up(surface, F.normalize(seen.normal, dim=-1), gaze)
         color = pictured.color if self.source == "pictures" else seen.color / alpha
+        if self.light is not None:
+            color = color * self.light(smooth_normals(vertices, self.triangles)[triangle])
         # A bent ray may end on the other lip, or in a fold of the lid: neither its place nor its normal is this skin's.
         skin = self.frames.normal[triangle]
         height = ((surface - start) * skin).sum(dim=-1).abs()

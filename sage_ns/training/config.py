@@ -85,6 +85,12 @@ class LearnerConfig:
     that of the neighbours' triangles (the paper's); gradient = the same with shear"""
     correction_gamma: float = 0.0
     """how much the correction shortens surfels where the surface bends (gamma of the paper's Eq. 16); 0 disables it"""
+    room_light: bool = False
+    """learn the light of the room, which stays where it is when the head turns; for pictures of a turning head"""
+    exposure: bool = False
+    """learn a gain of each colour for every training picture: for a camera with automatic exposure"""
+    fill_unseen: bool = False
+    """at the end of phase 1, give surfels that no picture shows the colours of seen ones nearby, and hold them"""
     wrinkles: float = 0.1
     """how much rendering darkens skin that an expression compresses; 0 disables wrinkles"""
     wrinkle_rule: WrinkleRule = "area"

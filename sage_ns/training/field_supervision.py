@@ -8,6 +8,7 @@ from torch import Tensor
 
 from sage_ns.avatar.canonical import Canonical
 from sage_ns.avatar.surfels import BoundSurfels, SurfelAttributes
+from sage_ns.field.warp.backward import BackwardWarp
 from sage_ns.geometry.rotations import quaternion_multiply, quaternion_to_matrix
 from sage_ns.geometry.triangles import TriangleFrames
 from sage_ns.raster import Buffers, PinholeCamera
@@ -91,20 +92,26 @@ class FieldSupervision:
         mask: Float[Tensor, "h w 1"] | None,
         background: Float[Tensor, "3"],
         buffers: Buffers,
+        warp: BackwardWarp | None = None,
+        steady: Float[Tensor, "h w 1"] | None = None,
     ) -> Terms:
         """Volume rendering against picture, mask, and the surfels' depth and normal (L_C, L_m, L_D, L_N of Eq. 12).
 
         Args:
-            camera: of the picture, at the canonical moment.
+            camera: of the picture.
             truth: the picture over ``background``.
             buffers: what the surfels show there; constants.
+            warp: from the picture's moment to the canonical one; None for a picture of the canonical moment.
+            steady: above 0.5 where a pixel shows what moves with the skull, or background that such things border on;
+                None = everywhere. Depth and normal are taught there alone. Through a warp that does not follow jaw and
+                lids, colour and silhouette are, too.
         """
-        pixels = self._pixels(step, mask if mask is not None else buffers.alpha.detach())
+        pixels = self._pixels(step, mask if mask is not None else buffers.alpha.detach(), steady)
         origins, directions = (each.reshape(-1, 3)[pixels] for each in pixel_rays(camera))
         length = torch.linalg.vector_norm(directions, dim=-1)
         jitter = sent(torch.rand(len(pixels), generator=self._generator(step, 1)), length.device)
         seen = self.canonical.renderer(
-            self.canonical.field, self.canonical.radiance, origins, directions / length[:, None], jitter
+            self.canonical.field, self.canonical.radiance, origins, directions / length[:, None], jitter, warp=warp
         )
 
         def chosen(image: Tensor) -> Tensor:
@@ -117,9 +124,20 @@ class FieldSupervision:
         normal = torch.nn.functional.normalize(chosen(buffers.normal), dim=-1)
         reached = seen.alpha[:, 0]
         solid = ((alpha > _OPAQUE) & (reached > _REACHED)).to(depth)
+        counts = None
+        if steady is not None:
+            is_steady = (chosen(steady) > 0.5).to(depth)
+            solid = solid * is_steady[:, 0]
+            counts = is_steady if warp is not None and not warp.follows_parts else None
+
+        def counted(values: Tensor) -> Tensor:
+            return values if counts is None else counts * values
+
         reached = reached.clamp_min(_REACHED)
         terms: Terms = {
-            "field_color": lambda: losses.field_color(seen.color + (1 - seen.alpha) * background, chosen(truth)),
+            "field_color": lambda: losses.field_color(
+                counted(seen.color + (1 - seen.alpha) * background), counted(chosen(truth))
+            ),
             "field_depth": lambda: losses.field_depth(seen.depth[:, 0] / reached / length, depth, solid),
             "field_normal": lambda: losses.field_normal(
                 torch.nn.functional.normalize(seen.normal, dim=-1), normal, solid
@@ -127,15 +145,28 @@ class FieldSupervision:
             "eikonal": lambda: losses.eikonal(seen.gradients),
         }
         if mask is not None:
-            terms["field_silhouette"] = lambda: losses.silhouette(seen.alpha[:, None], chosen(mask)[:, None])
+            terms["field_silhouette"] = lambda: losses.silhouette(
+                counted(seen.alpha)[:, None], counted(chosen(mask))[:, None]
+            )
         return terms
 
-    def _pixels(self, step: int, foreground: Float[Tensor, "h w 1"]) -> Tensor:
-        """Flat pixel indices, foreground first: twice as many are drawn as are kept."""
+    def _pixels(
+        self, step: int, foreground: Float[Tensor, "h w 1"], steady: Float[Tensor, "h w 1"] | None = None
+    ) -> Tensor:
+        """Flat pixel indices, foreground first: twice as many are drawn as are kept.
+
+        Of the foreground, what is ``steady`` comes first; background that is not comes before the background that is,
+        of which the last rays are taken.
+        """
         flat = foreground.reshape(-1)
         drawn = torch.randint(flat.shape[0], (2 * self.num_rays,), generator=self._generator(step, 0))
         drawn = sent(drawn, flat.device)
-        order = torch.sort(flat[drawn] < 0.5, stable=True).indices
+        is_background = flat[drawn] < 0.5
+        if steady is None:
+            order = torch.sort(is_background, stable=True).indices
+        else:  # 0 steady foreground, 1 other foreground, 2 other background, 3 steady background
+            is_steady = (steady.reshape(-1)[drawn] > 0.5).int()
+            order = torch.sort(torch.where(is_background, 2 + is_steady, 1 - is_steady), stable=True).indices
         # A twentieth at least is background, where there is any, so that nothing grows there unseen.
         num_last = self.num_rays // 20
         return drawn[torch.cat([order[: self.num_rays - num_last], order[len(order) - num_last :]])]

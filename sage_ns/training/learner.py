@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch.utils.hooks import RemovableHandle
 
 from sage_ns.avatar.avatar import Avatar
 from sage_ns.avatar.canonical import Canonical
+from sage_ns.avatar.evidence import evidence, nearest_seen, part_labels
 from sage_ns.avatar.growth.densification import ScreenGradients
 from sage_ns.avatar.growth.held import hold_rows
 from sage_ns.avatar.growth.ops import SurfelRows
@@ -30,6 +31,7 @@ from sage_ns.motion.source import MotionSource
 from sage_ns.raster import Buffers, PinholeCamera
 from sage_ns.system.console import console
 from sage_ns.training.config import LearnerConfig
+from sage_ns.training.exposure import Exposure
 from sage_ns.training.losses import Terms
 from sage_ns.training.motion_tuning import MotionTuning
 from sage_ns.training.tracking_refinement import ENOUGH_EVIDENCE, refined_motion
@@ -43,15 +45,22 @@ class Learner(nn.Module):
         avatar: the avatar to train.
         canonical: field and appearance of the canonical moment; None trains surfels alone.
         networks: predict the surfels' attributes over the field; None = each surfel has its own.
+        num_pictures: number of training pictures, each of which may have an exposure of its own.
     """
 
     canonical: Canonical | None
     networks: SurfelNetworks | None
     screen_gradients: ScreenGradients | None
     tuning: MotionTuning | None
+    exposure: Exposure | None
 
     def __init__(
-        self, config: LearnerConfig, avatar: Avatar, canonical: Canonical | None, networks: SurfelNetworks | None
+        self,
+        config: LearnerConfig,
+        avatar: Avatar,
+        canonical: Canonical | None,
+        networks: SurfelNetworks | None,
+        num_pictures: int = 1,
     ) -> None:
         super().__init__()
         self.config = config
@@ -60,6 +69,7 @@ class Learner(nn.Module):
         self.networks = networks
         self.screen_gradients = ScreenGradients(avatar.surfels.num_surfels) if config.densification.enabled else None
         self.tuning = MotionTuning(avatar.motion.motion) if config.tune_motion else None
+        self.exposure = Exposure(num_pictures) if config.exposure else None
         self.revision = 0
         """Number that changes when surfels or rig are replaced: what others have derived from them is then outdated."""
         # Not modules and not in checkpoints: they can be rebuilt.
@@ -201,6 +211,44 @@ class Learner(nn.Module):
             self.invalidate()
 
     @torch.no_grad()
+    def fill_unseen(self, cameras: Sequence[PinholeCamera], seed: int) -> None:
+        """Measure which surfels the pictures show; give the others the colour and opacity of seen ones of their part.
+
+        The inside of the mouth, which pictures do not show either, has its own surfels.
+
+        Args:
+            cameras: that show the head of the canonical moment.
+            seed: of the draws among the nearest seen surfels.
+        """
+        if not cameras:
+            return
+        self.bake()
+        avatar, surfels = self.avatar, self.surfels
+        avatar.evidence = evidence(avatar, cameras)
+        model = self.rig.head_model
+        around = model.regions.triangle_mask("eyes", model.triangles).to(self.device)
+        if avatar.mouth is not None:
+            around = around | avatar.mouth.around
+        centers = surfels.centers(self.frames(self.motion.canonical()))
+        labels, seen = part_labels(model)[surfels.triangle], ~avatar.guessed()
+        source = nearest_seen(centers, labels, seen, torch.Generator().manual_seed(seed))
+        source = torch.where(around[surfels.triangle], torch.arange(len(source), device=source.device), source)
+        own = surfels.attributes
+        filled = source != torch.arange(len(source), device=source.device)
+        opacities = torch.where(filled, own.opacity_logits[source].clamp_min(0.0), own.opacity_logits)
+        rest = torch.where(filled[:, None, None], 0.0, own.sh_rest)
+        self._correct(replace(own, sh_dc=own.sh_dc[source], sh_rest=rest, opacity_logits=opacities))
+
+    def _correct(self, attributes: SurfelAttributes) -> None:
+        """Make these the surfels' attributes; with networks, by the details that are added to the predicted ones."""
+        if self.networks is not None and not self.networks.alone:
+            before = self.surfels.attributes
+            self.networks.detail_dc += attributes.sh_dc - before.sh_dc
+            self.networks.detail_rest += attributes.sh_rest - before.sh_rest
+            self.networks.detail_opacity += attributes.opacity_logits - before.opacity_logits
+        self.surfels.keep(attributes)
+
+    @torch.no_grad()
     def rebind(self, optimizers: Mapping[str, Optimizer]) -> Bool[Tensor, "num_surfels"]:
         """Bind each surfel to the nearest triangle at the canonical moment.
 
@@ -248,6 +296,10 @@ class Learner(nn.Module):
         """Return one group for each kind of surfel attribute, or, with networks, the groups of the networks."""
         own = self.surfels.PARAMETERS[:1] if self.networks is not None else self.surfels.PARAMETERS
         groups = {name: [getattr(self.surfels, name)] for name in own}
+        if self.avatar.light is not None:
+            groups["room_light"] = [self.avatar.light.coefficients]
+        if self.exposure is not None:
+            groups["exposure"] = [self.exposure.log_gain]
         for part in (self.canonical, self.networks, self.tuning):
             groups |= part.get_param_groups() if part is not None else {}
         return groups

@@ -66,6 +66,10 @@ class LossWeights:
     appearance: float = 0.3
     """colour of posed heads against the canonical head, phase 2 only. With the weight of l1, errors of the tracked mesh
     blur the canonical head"""
+    room_light: float = 1e-3
+    """square of the light's coefficients"""
+    exposure: float = 1e-2
+    """square of a picture's log gains"""
     flatness: float = 0.01
     """smallest eigenvalue of predicted shapes, which becomes 0 within a few hundred steps at any weight"""
 

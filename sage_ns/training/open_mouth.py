@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sage_ns.avatar.avatar import Avatar
+from sage_ns.avatar.evidence import pixels_filled
 from sage_ns.avatar.initialise import carries_hair
 from sage_ns.avatar.mouth import Mouth
 from sage_ns.geometry.triangle_mesh import TriangleMesh
@@ -48,30 +46,13 @@ def clear_mouth(avatar: Avatar, colors: SurfaceColors) -> Bool[Tensor, "num_surf
     around = (avatar.mouth.around & ~carries_hair(avatar.rig.head_model))[surfels.triangle]
     with torch.no_grad():
         shown = around & colors.look_up(surfels.centers(frames), normals, -normals).seen
-    filled = filled_pixels(avatar, [view.camera for view in colors.views])
+    canonical = avatar.motion.canonical()
+    filled = torch.stack([pixels_filled(avatar, view.camera, canonical) for view in colors.views]).sum(dim=0)
     common = filled[shown].median() if bool(shown.any()) else filled.new_zeros(())
     cleared = around & ~shown & (filled <= _UNSEEN * common)
     with torch.no_grad():
         surfels.opacity_logits[cleared] = surfels.opacity_logits[cleared].clamp_max(_CLEARED)
     return cleared
-
-
-def filled_pixels(avatar: Avatar, cameras: Sequence[PinholeCamera]) -> Float[Tensor, "num_surfels"]:
-    """How many pixels of the canonical moment's pictures each surfel fills, in parts: the sum of its blending weights.
-
-    Args:
-        avatar: as it is drawn, mouth included.
-        cameras: that took the pictures.
-    """
-    total = torch.zeros(avatar.surfels.num_surfels, device=avatar.device)
-    for camera in cameras:
-        with torch.no_grad():
-            placed = avatar.place(camera.center, avatar.motion.canonical())
-        ones = torch.ones_like(placed.colors).requires_grad_(True)
-        with torch.enable_grad():
-            red = rasterize(replace(placed, colors=ones), camera).color[..., 0].sum()
-        total += torch.autograd.grad(red, ones)[0][: len(total), 0]
-    return total
 
 
 class OpenMouth:

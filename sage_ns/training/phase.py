@@ -36,8 +36,8 @@ class ShotSource(Protocol):
         """Return the training picture of ``step``, on the device; it depends on seed and step alone."""
         ...
 
-    def canonical_shots(self) -> Sequence[Shot]:
-        """Return the pictures of the canonical moment that have a mask."""
+    def registered_views(self) -> Sequence[Shot]:
+        """Return pictures that show the canonical head and have a mask, see `sage_ns.capture.registration`."""
         ...
 
     @property

@@ -69,12 +69,18 @@ class PictureFit:
         color, alpha = averaged(buffers.color, factor), averaged(buffers.alpha, factor)
         background = self._background(shot, step)
         rendered = color + (1 - alpha) * background
+        exposed = self._exposed(color, shot) + (1 - alpha) * background
         truth, mask = self._over(background, shot), shot.mask
-        terms = losses.photometric(rendered, truth, shot.weight) | self._binding_terms(attributes)
+        terms = losses.photometric(exposed, truth, shot.weight) | self._binding_terms(attributes)
         if regularised:
             terms |= losses.surface(buffers)
         if mask is not None:
             terms["silhouette"] = lambda: losses.silhouette(alpha, mask)
+        if learner.avatar.light is not None:
+            terms["room_light"] = learner.avatar.light.penalty
+        if learner.exposure is not None and shot.index is not None:
+            exposure, index = learner.exposure, shot.index
+            terms["exposure"] = lambda: exposure.penalty(index)
         if prediction is not None:
             terms["flatness"] = lambda: losses.flatness(prediction.flatness)
         if supervision is not None:
@@ -86,7 +92,7 @@ class PictureFit:
                     small = downsampled(buffers, factor)
                 terms |= supervision.ray_terms(step, shot.camera, truth, mask, background, small)
         with torch.no_grad():
-            self.psnr = -10.0 * torch.log10((rendered - truth).square().mean().clamp_min(1e-10))
+            self.psnr = -10.0 * torch.log10((exposed - truth).square().mean().clamp_min(1e-10))
         return PhaseStep(rendered.detach(), terms, self.psnr)
 
     def _binding_terms(self, attributes: SurfelAttributes) -> Terms:
@@ -110,6 +116,11 @@ class PictureFit:
             return fixed
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
         return sent(torch.rand(3, generator=generator), fixed.device)
+
+    def _exposed(self, color: Tensor, shot: Shot) -> Tensor:
+        """The drawn head as bright as the camera took it in this picture; the background colour is not the camera's."""
+        exposure = self.learner.exposure
+        return color if exposure is None or shot.index is None else color * exposure(shot.index)
 
     def _over(self, background: Tensor, shot: Shot) -> Tensor:
         """The picture over another background; unchanged where it has no mask."""

@@ -30,6 +30,8 @@ class Reconstruct:
 
     def __init__(self, learner: Learner, shots: ShotSource, fit: PictureFit, num_steps: int, seed: int) -> None:
         self.learner = learner
+        self.shots = shots
+        self.seed = seed
         self.num_steps = num_steps
         self.fit = fit
         # With many moments, their tracking errors average out.
@@ -81,7 +83,10 @@ class Reconstruct:
             self.fit.rebound()
 
     def end(self) -> None:
-        """Refine the tracking of a single moment on the reconstructed surface."""
+        """Refine the tracking of a single moment on the reconstructed surface; fill in what no picture shows."""
         if self.single_moment:
             self.learner.refine_tracking()
             self.fit.rebound()
+        if self.learner.config.fill_unseen:
+            cameras = [view.camera for view in self.shots.registered_views()]
+            self.learner.fill_unseen(cameras, self.seed)

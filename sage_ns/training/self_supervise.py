@@ -77,14 +77,15 @@ class SelfSupervise:
         if not avatar.is_settled and self.consistency is not None and in_training:
             clear_mouth(avatar, self.consistency.colors)
         avatar.settle()
-        learner.hold(avatar.hair() if self.config.hold_hair else None)
+        held = avatar.guessed()
+        learner.hold(held | avatar.hair() if self.config.hold_hair else held)
 
     def _canonical_appearance(self) -> AppearanceConsistency | None:
         """Return the comparison with the canonical head; None without a field or without masks."""
         learner = self.learner
         if learner.canonical is None or self.config.appearance_rays == 0:
             return None
-        shots = self.shots.canonical_shots()
+        shots = self.shots.registered_views()
         if not shots:
             console().print(
                 "[yellow]The canonical pictures have no masks: posed heads are not compared with them.[/yellow]"
@@ -99,6 +100,7 @@ class SelfSupervise:
             self.config.appearance_rays,
             self.config.appearance_source,
             self.config.appearance_everywhere,
+            learner.avatar.light,
         )
 
     def step(self, step: int) -> PhaseStep:

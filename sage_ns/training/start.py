@@ -15,6 +15,7 @@ from sage_ns.avatar.avatar_file import AvatarFileError, surfels_of
 from sage_ns.avatar.canonical import Canonical
 from sage_ns.avatar.initialise import initialise_gaussians, initialise_surfels
 from sage_ns.avatar.interior import interior_triangles
+from sage_ns.avatar.light import RoomLight
 from sage_ns.avatar.mouth import Mouth, load_mouth_prior, skin_color
 from sage_ns.avatar.personal_rig import PersonalRig
 from sage_ns.avatar.prediction import SurfelNetworks
@@ -38,7 +39,7 @@ _ROOM_AROUND = 0.02
 def start_learner(
     config: LearnerConfig,
     record: CaptureRecord,
-    canonical_shots: Callable[[], Sequence[Shot]] | None,
+    registered_views: Callable[[], Sequence[Shot]] | None,
     seed: int,
 ) -> Learner:
     """Build the learner of an avatar.
@@ -46,8 +47,8 @@ def start_learner(
     Args:
         config: settings to which a preset has been applied.
         record: rig, tracked motion, canonical moment and background of the capture.
-        canonical_shots: returns the pictures of the canonical moment, which initialise a new avatar. None builds an
-            empty learner for loading a checkpoint.
+        registered_views: returns pictures that show the head of the canonical moment, which initialise a new avatar.
+            None builds an empty learner for loading a checkpoint.
         seed: random seed.
 
     Raises:
@@ -55,8 +56,8 @@ def start_learner(
     """
     motion = MotionSource(record.flame_params, record.timesteps, record.canonical_row)
     rig = PersonalRig(record.head_model, record.flame_params)
-    fresh = canonical_shots is not None
-    shots = canonical_shots() if canonical_shots is not None else []
+    fresh = registered_views is not None
+    shots = registered_views() if registered_views is not None else []
     canonical_motion = motion.canonical()
     surfels = _first_surfels(config, rig, canonical_motion, shots, fresh, seed)
     avatar = Avatar(
@@ -67,12 +68,14 @@ def start_learner(
         _build_mouth(config, rig.head_model, surfels, with_light=bool(shots)) if config.mouth else None,
         record.background,
         config.look(),
+        RoomLight() if config.room_light else None,
     )
+    num_pictures = len(record.train_camera_centers)
     if not config.with_sdf:
-        return Learner(config, avatar, None, None)
+        return Learner(config, avatar, None, None, num_pictures)
     canonical = _build_field(config, avatar, fresh, seed)
     networks = _build_networks(config, avatar, canonical, fresh, seed) if config.networks else None
-    return Learner(config, avatar, canonical, networks)
+    return Learner(config, avatar, canonical, networks, num_pictures)
 
 
 def _first_surfels(

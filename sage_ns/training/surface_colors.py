@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from sage_ns.avatar.light import RoomLight
 from sage_ns.capture.shot import Shot
 from sage_ns.geometry.triangle_mesh import TriangleMesh
 from sage_ns.raster.cameras import pixel_rays, project
@@ -37,9 +38,10 @@ class SurfaceColors:
     """Looks points of the canonical surface up in the pictures that show them.
 
     Args:
-        views: pictures of the canonical moment.
+        views: pictures that show the head of the canonical moment.
         vertices: the tracked mesh at that moment, metres; it tells what hides what.
         triangles: its triangles.
+        light: light of the room in the pictures; None = there is none to take away.
     """
 
     def __init__(
@@ -47,13 +49,15 @@ class SurfaceColors:
         views: Sequence[Shot],
         vertices: Float[Tensor, "num_vertices 3"],
         triangles: Int[Tensor, "num_triangles 3"],
+        light: RoomLight | None = None,
     ) -> None:
         self.device = vertices.device
+        self.light = light
         self.views = [view.to(self.device) for view in views]
         caster = TriangleMesh(vertices, triangles)
         self._solid = [_solid_depth(view, caster, vertices, triangles) for view in self.views]
         self._images = [view.picture.permute(2, 0, 1)[None] for view in self.views]
-        self._masks = [view.foreground for view in self.views]
+        self._masks = [_steady_foreground(view) for view in self.views]
 
     def look_up(
         self,
@@ -61,7 +65,7 @@ class SurfaceColors:
         normals: Float[Tensor, "num_points 3"],
         directions: Float[Tensor, "num_points 3"],
     ) -> SeenColors:
-        """Colour of each point in the picture taken most nearly along the direction that it is looked at.
+        """Colour of each point, without the light of the room, in the picture taken most nearly along its gaze.
 
         So highlights stay where they were seen. Points that are hidden from all cameras, lie at the rim of the
         silhouette or of what hides something else, or are only seen slantingly, have none; nor do those that only
@@ -83,8 +87,20 @@ class SurfaceColors:
             alike = torch.where(shown, (gaze * directions).sum(dim=-1), -1.0)
             better = alike > best
             best = torch.where(better, alike, best)
-            color = torch.where(better[:, None], _bilinear(image, seen.pixels), color)
+            color = torch.where(better[:, None], self._unlit(_bilinear(image, seen.pixels), normals, view), color)
         return SeenColors(color, best > 0.0)
+
+    def _unlit(self, colors: Float[Tensor, "n 3"], normals: Float[Tensor, "n 3"], view: Shot) -> Float[Tensor, "n 3"]:
+        """Divide by the light of the room, which fell on the skin as the head was turned in that picture."""
+        if self.light is None:
+            return colors
+        turned = normals if view.skull is None else normals @ view.skull[:3, :3].T
+        return colors / self.light(turned)
+
+
+def _steady_foreground(view: Shot) -> Float[Tensor, "h w 1"]:
+    """Coverage of what moves with the skull."""
+    return view.foreground if view.steady is None else view.foreground * view.steady
 
 
 def _solid_depth(view: Shot, caster: TriangleMesh, vertices: Tensor, triangles: Tensor) -> Float[Tensor, "h w"]:

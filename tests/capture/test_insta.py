@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ from PIL import Image
 from sage_ns.capture import load_image, read_capture
 from sage_ns.capture.insta import convert_insta
 from sage_ns.cli.capture import main
-from sage_ns.errors import CaptureError
+from sage_ns.errors import CaptureError, HeadModelError
 from sage_ns.geometry import axis_angle_to_matrix
+from sage_ns.motion.files import load_motion
 from sage_ns.raster import PinholeCamera
 from sage_ns.raster.cameras import project
-from sage_ns.rig import FlameParams, pose_vertices
+from sage_ns.rig import FlameParams, load_head_model, pose_vertices, save_head_model
+from sage_ns.rig.eyelids import EYELID_FILES
 from tests.tiny import tiny_head_model
 
 MODEL = tiny_head_model(num_expression=10)
@@ -168,6 +171,72 @@ def test_missing_and_wrong_files_are_refused_by_name(insta: tuple[Path, Path], t
     refused(insta, out, "1 of 6 checkpoints missing: 00003.frame")
     (folder / "transforms_test.json").unlink()
     refused(insta, out, "no transforms_test.json")
+
+
+def test_the_light_keeps_the_camera_axes(insta: tuple[Path, Path], tmp_path: Path) -> None:
+    out = convert_insta(*insta, tmp_path / "out").folder
+    for name in ("transforms", "transforms_train", "transforms_test", "transforms_val"):
+        assert json.loads((out / f"{name}.json").read_text())["light_axes"] == "camera"
+
+
+@pytest.fixture
+def eyelids(tmp_path: Path) -> tuple[Path, Path]:
+    """The tracker's eyelids, and the head model that they belong to."""
+    folder, model = tmp_path / "blendshapes", tmp_path / "flame" / "generic.npz"
+    folder.mkdir()
+    for name, vertex in zip(EYELID_FILES, (5, 6), strict=True):
+        offsets = np.zeros((MODEL.num_vertices, 3), dtype=np.float32)
+        offsets[vertex] = 0.01
+        np.save(folder / name, offsets)
+    save_head_model(MODEL, model)
+    return folder, model
+
+
+def test_eyelids_keep_blinks(insta: tuple[Path, Path], eyelids: tuple[Path, Path], tmp_path: Path) -> None:
+    folder, model = eyelids
+    converted = convert_insta(*insta, tmp_path / "out", eyelids=folder, head_model=model)
+    assert converted.notes == ()
+    rig = load_head_model(converted.folder / "head_model.npz")
+    assert rig.num_expression == 12
+    params = FlameParams.load(converted.folder / "flame_param")
+    torch.testing.assert_close(params.expr[:, 10], torch.tensor([0.9 * (number == 3) for number in IDS]))
+    torch.testing.assert_close(params.expr[:, 11], params.expr[:, 10])
+    closed = pose_vertices(rig, params[3]) - pose_vertices(rig, replace(params[3], expr=_open(params[3].expr)))
+    torch.testing.assert_close(closed[0, 5].norm(), torch.tensor(0.9 * 0.01 * 3**0.5), atol=1e-4, rtol=0)
+    # The checkpoints themselves drive the rig with their blinks, others without.
+    assert torch.equal(load_motion(insta[1], rig).params.expr, params.expr)
+    assert load_motion(insta[1], rig).notes == () and "are lost" in load_motion(insta[1], MODEL).notes[0]
+    # A second conversion does not add eyelids to the model of the first.
+    with pytest.raises(HeadModelError, match="has eyelids already"):
+        convert_insta(*insta, tmp_path / "out", True, eyelids=folder)
+
+
+def _open(expr: torch.Tensor) -> torch.Tensor:
+    return torch.cat([expr[:, :10], torch.zeros(len(expr), 2)], dim=1)
+
+
+def test_wrong_eyelids_are_refused_before_anything_is_written(
+    insta: tuple[Path, Path], eyelids: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, model = eyelids
+    np.save(folder / "l_eyelid.npy", np.zeros((5023, 3)))
+    command = ["insta", *map(str, insta), str(tmp_path / "out"), "--eyelids", str(folder), "--head-model", str(model)]
+    with pytest.raises(SystemExit):
+        main(command)
+    assert "l_eyelid.npy" in capsys.readouterr().out and not (tmp_path / "out").exists()
+    with pytest.raises(HeadModelError, match="no head model found"):
+        convert_insta(*insta, tmp_path / "out", eyelids=folder)
+
+
+def test_last_frames_for_testing(insta: tuple[Path, Path], tmp_path: Path) -> None:
+    main(["insta", *map(str, insta), str(tmp_path / "out"), "--test-frames", "1"])
+    capture = read_capture(tmp_path / "out")
+    assert [frame.timestep for frame in capture.test] == [5] and len(capture.train) == 5
+    for number in (0, 6):
+        with pytest.raises(
+            CaptureError, match=r"--test-frames is ., and there are 6 frames. Give a number from 1 to 5"
+        ):
+            convert_insta(*insta, tmp_path / "other", test_frames=number)
 
 
 def test_exports_of_vhap_need_no_conversion(insta: tuple[Path, Path], tmp_path: Path) -> None:

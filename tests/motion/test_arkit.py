@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from sage_ns.motion.face.arkit import ARKIT_NAMES, JAW_OPEN, LOOK_UP_DOWN, ArkitError, ArkitMap, arkit_motion
-from sage_ns.motion.face.openings import eye_opening, mouth_opening
 from sage_ns.rig import FlameParams, HeadModel, load_head_model, pose_vertices
+from sage_ns.rig.openings import eye_opening, mouth_opening
 from sage_ns.synthetic.head import builtin_head
 from sage_ns.system.safe_pickle import load_pickle
 from tests.tiny import tiny_head_model

@@ -11,8 +11,8 @@ import torch
 from sage_ns.errors import CaptureError
 from sage_ns.motion.expression_walk import RATE, WIDEST_JAW, expression_walk
 from sage_ns.motion.face.moves import face_moves
-from sage_ns.motion.face.openings import eye_opening, mouth_opening
 from sage_ns.rig import FlameParams, HeadModel, Regions, concatenate, pose_vertices
+from sage_ns.rig.openings import eye_opening, mouth_opening
 from sage_ns.synthetic.head import builtin_head
 from tests.tiny import tiny_head_model
 

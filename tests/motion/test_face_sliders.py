@@ -8,10 +8,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from sage_ns.motion.face.openings import eye_opening
 from sage_ns.motion.face.sliders import BLINK, FaceSlider, expression, face_sliders, random_expression
 from sage_ns.motion.limits import NAMED_LIMITS
 from sage_ns.rig import HeadModel
+from sage_ns.rig.openings import eye_opening
 from sage_ns.synthetic.head import builtin_head
 from tests.tiny import tiny_head_model
 

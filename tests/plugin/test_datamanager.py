@@ -100,12 +100,12 @@ def test_more_than_500_pictures_train_without_cuda(capture: Path) -> None:
 def test_masks_can_be_done_without(capture: Path) -> None:
     manager = build(capture, use_masks=False)
     assert "mask" not in manager.next_train(0)[1]
-    assert manager.canonical_shots() == []
+    assert manager.registered_views() == []
 
 
-def test_canonical_shots_are_of_the_canonical_timestep(capture: Path) -> None:
+def test_registered_views_are_of_the_canonical_timestep(capture: Path) -> None:
     manager = build(capture, frames="multi", canonical_timestep=1)
-    shots = manager.canonical_shots()
+    shots = manager.registered_views()
     assert len(shots) == 3
     cameras = manager.train_dataset.cameras
     rows = [row for row, timestep in enumerate(timesteps(cameras)) if timestep == 1]

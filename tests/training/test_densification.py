@@ -49,7 +49,7 @@ class Pictures:
     def shot(self, step: int) -> Shot:
         return Shot(self.cameras[step % 2], self.picture)
 
-    def canonical_shots(self) -> list[Shot]:
+    def registered_views(self) -> list[Shot]:
         return []
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -9,10 +11,13 @@ from sage_ns.avatar.canonical import Canonical
 from sage_ns.avatar.initialise import initialise_surfels
 from sage_ns.avatar.surfels import BoundSurfels
 from sage_ns.field.sdf import FieldConfig
+from sage_ns.field.warp.backward import BackwardWarp
+from sage_ns.field.warp.rigid import RigidWarp
 from sage_ns.geometry.triangles import TriangleFrames, triangle_frames
 from sage_ns.raster import PinholeCamera, rasterize
 from sage_ns.rig import HeadModel
 from sage_ns.training.field_supervision import FieldSupervision
+from tests.field.warp.moves import turned_head
 from tests.tiny import tiny_head_model
 
 WIDTH, HEIGHT = 24, 32
@@ -154,3 +159,71 @@ def test_hair_is_not_held_to_the_surface(
     scalp = head_model.regions.triangle_mask("hair", head_model.triangles)
     assert len(chosen) and not scalp[surfels.triangle[chosen]].any()
     assert not (chosen % 5 == 0).any()
+
+
+# ---- other moments -----------------------------------------------------------------------------------------------
+
+
+def turned_terms(
+    supervision: FieldSupervision,
+    surfels: BoundSurfels,
+    head_model: HeadModel,
+    motion: torch.Tensor,
+    warp: BackwardWarp | None,
+    steady: torch.Tensor | None = None,
+    camera_follows: bool = False,
+) -> dict[str, torch.Tensor]:
+    """Terms of a picture of the head after a rigid ``motion``; its truth is what the surfels show."""
+    vertices = head_model.v_template @ motion[:3, :3].mT + motion[:3, 3]
+    view = camera()
+    if camera_follows:
+        view = replace(view, T_camera_world=view.T_camera_world @ torch.linalg.inv(motion))
+    with torch.no_grad():
+        buffers = rasterize(surfels.place(triangle_frames(vertices, head_model.triangles), view.center), view)
+    mask = (buffers.alpha > 0.5).float()
+    truth = torch.full((HEIGHT, WIDTH, 3), 0.3) * mask + (1 - mask)
+    terms = supervision.ray_terms(0, view, truth, mask, torch.ones(3), buffers, warp=warp, steady=steady)
+    return {name: term() for name, term in terms.items()}
+
+
+def test_a_turned_head_teaches_as_the_canonical_one_seen_from_elsewhere(
+    supervision: FieldSupervision, surfels: BoundSurfels, head_model: HeadModel
+) -> None:
+    motion = turned_head()
+    still = turned_terms(supervision, surfels, head_model, torch.eye(4), None)
+    turned = turned_terms(supervision, surfels, head_model, motion, RigidWarp(motion), camera_follows=True)
+    assert still.keys() == turned.keys()
+    for name, value in still.items():
+        torch.testing.assert_close(turned[name], value, atol=2e-3, rtol=5e-2)  # single rays may fall below a threshold
+
+
+@pytest.mark.parametrize("follows_parts", [False, True])
+def test_what_moves_against_the_skull_teaches_no_depth(
+    supervision: FieldSupervision, surfels: BoundSurfels, head_model: HeadModel, follows_parts: bool
+) -> None:
+    """Nor colour and silhouette, unless the warp follows it."""
+    motion = turned_head()
+    warp = RigidWarp(motion)
+    warp.follows_parts = follows_parts
+    nothing = torch.zeros(HEIGHT, WIDTH, 1)
+    terms = turned_terms(supervision, surfels, head_model, motion, warp, nothing)
+    assert terms["field_depth"] == 0 and terms["field_normal"] == 0 and terms["eikonal"] > 0
+    assert bool(terms["field_color"] > 0) == bool(terms["field_silhouette"] > 0) == follows_parts
+    everything = turned_terms(supervision, surfels, head_model, motion, warp, 1 - nothing)
+    unmasked = turned_terms(supervision, surfels, head_model, motion, warp)
+    assert unmasked["field_depth"] > 0
+    assert everything["field_depth"] > 0 and everything["field_color"] > 0
+
+
+def test_rays_prefer_steady_pixels(supervision: FieldSupervision) -> None:
+    foreground, steady = torch.zeros(2, HEIGHT, WIDTH, 1)
+    foreground[4:28], steady[2:24] = 1.0, 1.0  # 5/8 steady foreground
+    pixels = supervision._pixels(0, foreground, steady)
+    assert len(pixels) == 40
+    on, calm = (each.reshape(-1)[pixels] > 0.5 for each in (foreground, steady))
+    assert int((on & calm).sum()) == 38
+    assert bool((~on & calm)[-2:].all()), "the background, too"
+    assert torch.equal(
+        supervision._pixels(0, foreground, torch.zeros_like(steady)).sort().values,
+        supervision._pixels(0, foreground).sort().values,
+    ), "where nothing is steady, all pixels are alike"

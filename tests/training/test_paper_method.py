@@ -115,7 +115,7 @@ def test_hair_learns_in_phase_2_unless_it_is_held(pipeline: SagePipeline, held: 
 
 def test_pixels_are_drawn_where_the_rendering_is_wrong(pipeline: SagePipeline) -> None:
     learner = pipeline.model.learner
-    camera = pipeline.datamanager.canonical_shots()[0].camera
+    camera = pipeline.datamanager.registered_views()[0].camera
     buffers = learner.draw(camera, learner.motion.motion[3])
     with torch.no_grad():
         buffers.distortion.zero_()

@@ -73,13 +73,15 @@ class SurfelRows:
         buffers = dict(rows.buffers)
         if avatar.is_settled:
             buffers["settled"] = avatar.settled
+        if len(avatar.evidence) > 0:
+            buffers["evidence"] = avatar.evidence
         if held is not None:
             buffers["held"] = held
         return cls(
             parameters={**rows.parameters, **details},
             buffers=buffers,
             optimizers=tuple(optimizers),
-            optional=frozenset({*details, "held"}),
+            optional=frozenset({*details, "held", "evidence"}),
             edited=avatar.invalidate,
         )
 

@@ -56,7 +56,7 @@ def web_content(avatar: Avatar, clip: Motion | None, sh_degree: int) -> WebConte
     mouth = avatar.mouth if avatar.look.mouth else None
     sliders = make_sliders(head_model)
     used = _used_expression(head_model, clip, sliders)
-    surfels = [(avatar.surfels, 0)] + ([(mouth.surfels, head_model.num_triangles)] if mouth else [])
+    surfels = [(avatar.lit_surfels(), 0)] + ([(mouth.surfels, head_model.num_triangles)] if mouth else [])
     unseen = avatar.interior & mouth.around if mouth else torch.zeros_like(avatar.interior)
     darkens = avatar.look.dark_interior and mouth is None
     interior = avatar.interior if darkens else torch.zeros_like(avatar.interior)

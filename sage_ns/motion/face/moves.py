@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from sage_ns.motion.face.openings import Opening, eye_opening, mouth_opening
 from sage_ns.motion.face.tables import SIDES, named_moves
+from sage_ns.rig.openings import Opening, eye_opening, mouth_opening
 
 if TYPE_CHECKING:
     from sage_ns.rig import HeadModel

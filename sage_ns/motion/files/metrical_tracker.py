@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from sage_ns.motion.files.registry import MotionReader, MotionSplit, register_re
 
 if TYPE_CHECKING:
     from sage_ns.motion.motion import Motion
+    from sage_ns.rig import HeadModel
 
 _SUFFIX = ".frame"
 
@@ -20,7 +22,7 @@ class MetricalTracker(MotionReader):
 
     name = "metrical-tracker"
     reads = "an actor's folder of metrical-tracker"
-    keeps = "jaw, eyes and expression of the checkpoints; the tracker keeps the head still"
+    keeps = "jaw, eyes and expression, and the eyelids for rigs that have them; the tracker keeps the head still"
     programs = ("metrical-tracker (`checkpoint/*.frame`)",)
     specificity = 4
     """INSTA's folders also have transforms, but these list no parameters."""
@@ -31,21 +33,37 @@ class MetricalTracker(MotionReader):
 
     def read(self, path: Path, split: MotionSplit) -> Motion:
         """Read one moment from every checkpoint; together they are one sequence."""
-        import torch
+        return _read(path, None)
 
-        from sage_ns.capture.tracker_checkpoints import load_tracker_checkpoints
-        from sage_ns.motion.motion import Motion
-        from sage_ns.rig import in_time_order
+    def read_for(self, path: Path, split: MotionSplit, rig: Callable[[], HeadModel]) -> Motion:
+        """Read the checkpoints, with the coefficients of the eyelids if the rig has eyelids."""
+        return _read(path, rig)
 
-        paths = in_time_order(_checkpoints(path))
-        params, num_closed = load_tracker_checkpoints(paths)
-        notes = ()
-        if num_closed:
-            notes = (
-                f"metrical-tracker moved the eyelids at {num_closed} of {len(paths)} timesteps by blendshapes of its "
-                "own, which the head model does not have: these blinks are lost",
-            )
-        return Motion.of(params, path, torch.tensor(timesteps_of(paths)), notes=notes)
+
+def _read(path: Path, rig: Callable[[], HeadModel] | None) -> Motion:
+    from dataclasses import replace
+
+    import torch
+
+    from sage_ns.capture.tracker_checkpoints import load_tracker_checkpoints, num_moved_eyelids
+    from sage_ns.motion.motion import Motion
+    from sage_ns.rig import in_time_order
+    from sage_ns.rig.eyelids import has_eyelids, with_eyelid_motion
+
+    paths = in_time_order(_checkpoints(path))
+    params, eyelids = load_tracker_checkpoints(paths)
+    num_moved = num_moved_eyelids(eyelids)
+    notes = ()
+    # Only where eyelids move does it matter what the rig has, and the avatar must be loaded.
+    model = rig() if num_moved and rig is not None else None
+    if model is not None and has_eyelids(model):
+        params = replace(params, expr=with_eyelid_motion(params.expr, eyelids, model))
+    elif num_moved:
+        notes = (
+            f"metrical-tracker moved the eyelids at {num_moved} of {len(paths)} timesteps by blendshapes of its "
+            "own, which the head model does not have: these blinks are lost",
+        )
+    return Motion.of(params, path, torch.tensor(timesteps_of(paths)), notes=notes)
 
 
 def _checkpoints(path: Path) -> list[Path]:

@@ -1,0 +1,39 @@
+"""Rigid motion of the skull, which carries face and hair; expression, jaw, gaze and neck move what is around it."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sage_ns.geometry.rotations import axis_angle_to_matrix
+from sage_ns.rig.flame_params import FlameParams
+from sage_ns.rig.head_model import HeadModel
+from sage_ns.rig.skinning import identity_vertices
+
+
+def skull_motions(model: HeadModel, params: FlameParams) -> Float[Tensor, "num_timesteps 4 4"]:
+    """Return the rigid motion of the skull from the unposed head to the world at every moment [metres].
+
+    The skull hangs at the neck's joint: ``x -> R_root (R_neck (x - J_neck) + J_neck - J_root) + J_root + t``, with the
+    joints J of the unposed head (FLAME's chain, Li et al. 2017).
+
+    Raises:
+        FlameParamsError: the parameters belong to another head model.
+    """
+    root_joint, neck_joint = model.joint_regressor[:2] @ identity_vertices(model, params)
+    root, neck = axis_angle_to_matrix(params.rotation), axis_angle_to_matrix(params.neck_pose)
+    motions = torch.eye(4).to(root).repeat(len(root), 1, 1)
+    motions[:, :3, :3] = root @ neck
+    moved_neck = (root @ (neck_joint - root_joint)) + root_joint + params.translation
+    motions[:, :3, 3] = moved_neck - motions[:, :3, :3] @ neck_joint
+    return motions
+
+
+def rigid_inverse(motion: Float[Tensor, "*batch 4 4"]) -> Float[Tensor, "*batch 4 4"]:
+    """Return the inverse of rigid motions, exactly rigid."""
+    inverse = torch.zeros_like(motion)
+    inverse[..., :3, :3] = motion[..., :3, :3].mT
+    inverse[..., :3, 3] = -(motion[..., :3, :3].mT @ motion[..., :3, 3:])[..., 0]
+    inverse[..., 3, 3] = 1.0
+    return inverse
