@@ -114,7 +114,7 @@ def turning_motion(
     rotation[:num_turning, 0] = math.radians(pitch) * (4 * math.pi * p).sin()
     rotation[:num_turning, 1] = math.radians(yaw) * (2 * math.pi * p).sin() + math.radians(facing)
     expr, jaw = torch.zeros(num, model.num_expression), torch.full((num,), 0.04)
-    expr[1:num_turning, 1] = 0.05 * (6 * math.pi * p[1:]).sin()
+    expr[1:num_turning, 1] = 0.05 * (6 * math.pi * p[1:]).cos()  # the first moment is the calmest of the frontal ones
     ramp = torch.linspace(0.5, 1.0, num_test)
     expr[num_turning:, 0], jaw[num_turning:] = ramp, 0.2 * ramp
     zeros = torch.zeros(num, 3)

@@ -144,8 +144,9 @@ def _seen_from(pipeline: SagePipeline, cameras: Sequence[Cameras], canonical: bo
 
 
 def _direction(what: str, seen: SeenFrom, row: int) -> str:
-    yaw = float(seen.yaw[row])
-    return f"{what}, {abs(yaw):.0f} degrees from the {'left' if yaw > 0 else 'right'} of the head"
+    yaw = round(float(seen.yaw[row]))
+    place = f"{abs(yaw)} degrees to the {'left' if yaw > 0 else 'right'} of the face" if yaw else "in front of the face"
+    return f"{what}, {place}"
 
 
 def _middle(pipeline: SagePipeline) -> Float[Tensor, "3"]:
