@@ -45,7 +45,8 @@ def write_tiny_capture(
         center = vertices[timestep].mean(0).double().numpy()
         radius = float((vertices[timestep] - vertices[timestep].mean(0)).norm(dim=-1).max())
         for camera in range(num_cameras):
-            frame = _frame(timestep, camera, num_cameras, width, height)
+            angle = math.radians(30) * (camera - (num_cameras - 1) / 2)
+            frame = frame_entry(timestep, camera, angle, 2.5 * width + camera, width, height)
             frames.append(frame)
             _draw(folder, frame, center, radius)
     num_train = math.ceil(0.7 * num_timesteps)
@@ -97,10 +98,9 @@ def edit_frames(path: Path, **changes: Any) -> None:
     path.write_text(json.dumps(content))
 
 
-def _frame(timestep: int, camera: int, num_cameras: int, width: int, height: int) -> dict[str, Any]:
-    angle = math.radians(30) * (camera - (num_cameras - 1) / 2)
+def frame_entry(timestep: int, camera: int, angle: float, focal: float, width: int, height: int) -> dict[str, Any]:
+    """An entry of the transforms: a camera that looks at the origin, turned by `angle` (radians) from the front."""
     sin, cos = math.sin(angle), math.cos(angle)
-    focal = 2.5 * width + camera
     name = f"{timestep:05d}_{camera:02d}.png"
     return {
         "timestep_index": timestep,

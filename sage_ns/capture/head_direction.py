@@ -50,7 +50,12 @@ def seen_from(frames: Sequence[Frame], moments: Mapping[int, FlameParams], model
     """
     first = moments[frames[0].timestep]
     params = concatenate([moments[frame.timestep].with_identity(first) for frame in frames])
-    to_head = rigid_inverse(skull_motions(model, params))
     centers = torch.from_numpy(np.stack([frame.camera_to_world[:3, 3] for frame in frames])).float()
+    return seen_at(centers, params, model)
+
+
+def seen_at(centers: Float[Tensor, "n 3"], params: FlameParams, model: HeadModel) -> SeenFrom:
+    """Return the directions that places [metres, world] see the head from, one place per row of the parameters."""
+    to_head = rigid_inverse(skull_motions(model, params))
     in_head = (to_head[:, :3, :3] @ centers[..., None])[..., 0] + to_head[:, :3, 3]
-    return SeenFrom(F.normalize(in_head - identity_vertices(model, first).mean(dim=0), dim=-1))
+    return SeenFrom(F.normalize(in_head - identity_vertices(model, params).mean(dim=0), dim=-1))

@@ -33,7 +33,8 @@ class Synthesize:
         """Synthesise the capture, print its summary and the next command."""
         out = synthesize_capture(self.out, self.settings)
         _show(console, out)
-        console.print(f"next: [bold]sage-demo --data {escape(str(self.out))}[/bold]", soft_wrap=True)
+        command = f"sage-demo --data {escape(str(self.out))} --regime {self.settings.regime}"
+        console.print(f"next: [bold]{command}[/bold]", soft_wrap=True)
 
 
 @dataclass

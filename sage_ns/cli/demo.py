@@ -4,24 +4,46 @@ from __future__ import annotations
 
 import time
 import warnings
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 from rich.console import Console
 
 from sage_ns.cli.explained import explained
+from sage_ns.synthetic import Regime
 from sage_ns.system.console import escape
 from sage_ns.system.files import write_json
 
 if TYPE_CHECKING:
     from sage_ns.plugin.pipeline import SagePipeline
 
-DEMO_STEPS = 2000
-"""Steps of both phases together without CUDA; the preset's 2,800 gain little and take much longer."""
 DEMO_SCALE = 0.6
 """Scale of the synthetic capture's 275x401 pixels: two CPU cores train on the result in minutes."""
+
+
+@dataclass(frozen=True)
+class DemoRegime:
+    """What the demo of a regime trains, on what and for how long."""
+
+    method: str
+    """Method of ns-train."""
+    capture: Mapping[str, Any]
+    """Settings of the synthetic capture."""
+    folder: str
+    """Folder of the synthetic capture in OUT: demos of several regimes can share OUT."""
+    steps: int
+    """Steps of both phases together without CUDA; the preset's 2,800 gain little and take much longer."""
+
+
+REGIMES: Mapping[Regime, DemoRegime] = {
+    "multiview": DemoRegime("sage-multiview", {"num_train_timesteps": 1}, "capture", 2000),
+    "monocular": DemoRegime(
+        "sage-monocular", {"num_turning_timesteps": 30, "num_test_timesteps": 8}, "capture_monocular", 2000
+    ),
+}
 
 
 @dataclass
@@ -33,6 +55,8 @@ class Demo:
 
     out: Annotated[Path, tyro.conf.Positional] = Path("sage_demo")
     """folder to write"""
+    regime: Regime = "multiview"
+    """multiview: many cameras see one moment; monocular: one camera sees a head that turns"""
     data: Path | None = None
     """folder of your own capture (VHAP export); default: the built-in synthetic capture"""
     head_model: Path | None = None
@@ -63,17 +87,17 @@ class Demo:
         pipeline = _load(config_path)
         metrics = pipeline.get_average_eval_image_metrics()
         write_json(self.out / "metrics.json", metrics)
-        write_sheet(pipeline, self.out / "contact_sheet.png")
+        write_sheet(pipeline, self.out / "contact_sheet.png", self.regime)
         write_reenactment(pipeline, capture / "driver" / "sequence.npz", self.out / "reenactment.mp4")
         _summarise(CONSOLE, self.out, config_path, metrics, trained_from - start, trained - trained_from, start)
 
     def _synthesise(self) -> Path:
         from sage_ns.synthetic import SyntheticCapture, synthesize_capture
 
-        capture = self.out / "capture"
+        capture = self.out / REGIMES[self.regime].folder
         if not (capture / "transforms.json").is_file():
-            settings = SyntheticCapture(seed=self.seed, hair=self.hair, scale=DEMO_SCALE, num_train_timesteps=1)
-            synthesize_capture(capture, settings)
+            settings = SyntheticCapture(regime=self.regime, seed=self.seed, hair=self.hair, scale=DEMO_SCALE)
+            synthesize_capture(capture, replace(settings, **REGIMES[self.regime].capture))
         return capture
 
     def _train(self, capture: Path) -> Path:
@@ -84,14 +108,14 @@ class Demo:
 
         small = self.preset == "small" or (self.preset == "auto" and not torch.cuda.is_available())
         config = configured(
-            "sage-multiview",
+            REGIMES[self.regime].method,
             data=capture,
             head_model=self.head_model,
             preset=self.preset,
             overrides={
                 "output_dir": self.out / "runs",
                 "experiment_name": "demo",
-                "max_num_iterations": DEMO_STEPS if self.steps is None and small else self.steps,
+                "max_num_iterations": REGIMES[self.regime].steps if self.steps is None and small else self.steps,
                 "pipeline.datamanager.dataparser.downscale_factor": self.downscale_factor,
                 "vis": "tensorboard",
             },

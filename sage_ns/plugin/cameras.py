@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
+import torch
+from jaxtyping import Float
 from nerfstudio.cameras.cameras import Cameras
+from torch import Tensor
 
 from sage_ns.raster import PinholeCamera
+from sage_ns.raster.cameras import orbit
 
 
 def pinhole_camera(camera: Cameras) -> PinholeCamera:
@@ -19,3 +25,17 @@ def pinhole_camera(camera: Cameras) -> PinholeCamera:
         int(camera.width[0, 0]),
         int(camera.height[0, 0]),
     )
+
+
+def orbited(camera: Cameras, target: Float[Tensor, "3"], angle: float) -> Cameras:
+    """Return a single camera moved about the vertical axis through ``target`` [metres] by ``angle`` [radians]."""
+    camera = deepcopy(camera.reshape((1,)))
+    pinhole = pinhole_camera(camera)
+    moved = orbit(pinhole, target.to(pinhole.intrinsics), angle)
+    # Both poses map the same world to their camera: what lies between them moves the old camera to the new place.
+    motion = torch.linalg.solve(moved.T_camera_world, pinhole.T_camera_world)
+    poses = camera.camera_to_worlds
+    turned = motion[:3, :3].to(poses) @ poses
+    turned[..., 3] += motion[:3, 3].to(poses)
+    camera.camera_to_worlds = turned
+    return camera

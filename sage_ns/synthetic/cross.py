@@ -20,9 +20,10 @@ from jaxtyping import Float
 from sage_ns.capture.layout import ALL_FRAMES
 from sage_ns.capture.writer import write_transforms
 from sage_ns.rig import HeadModel, pose_vertices
-from sage_ns.synthetic.files import FRONT_CAMERA, frame_of
+from sage_ns.synthetic.files import frame_of
 from sage_ns.synthetic.head import builtin_head, builtin_identity
 from sage_ns.synthetic.motion import Curves, joined, mistracked, perform, rest
+from sage_ns.synthetic.regimes import FRONT_CAMERA
 from sage_ns.synthetic.render import Person, StudioCamera
 from sage_ns.synthetic.work import Job, film
 

@@ -11,16 +11,15 @@ import torch
 from jaxtyping import Float
 
 from sage_ns.capture.frames import Frame
-from sage_ns.capture.layout import ALL_FRAMES, TEST, TRAIN, TRAIN_MULTIFRAME, VAL
+from sage_ns.capture.layout import ALL_FRAMES
 from sage_ns.capture.writer import picture_name, write_transforms
 from sage_ns.rig import FlameParams, HeadModel, pose_vertices
+from sage_ns.synthetic.regimes import Filming
 from sage_ns.synthetic.render import StudioCamera
 from sage_ns.synthetic.surface import Refinement
 
 if TYPE_CHECKING:
     from sage_ns.synthetic import SyntheticCapture
-
-FRONT_CAMERA = 8
 
 _README = """Synthetic head capture (seed {seed}, {hair} hair), made by sage_ns: `sage-capture synthesize`.
 
@@ -29,10 +28,7 @@ Layout as VHAP exports it (metres, y up, cameras OpenGL camera-to-world, picture
 
   images/, fg_masks/                 {{timestep:05d}}_{{camera:02d}}.png, soft foreground masks
   flame_param/, canonical_flame_param.npz   the tracked parameters, with a small deliberate tracking error
-  transforms_train.json              the neutral moment (timestep 0), all cameras but the front one
-  transforms_train_multiframe.json   all training moments
-  transforms_val.json                the held-out front camera (index {front}) at timestep 0
-  transforms_test.json               a later sequence of unseen expressions
+{splits}
   driver/                            another person's motion to drive the avatar with (parameters only)
   head_model.npz                     the rig, in FLAME's layout (not FLAME: built by code)
   truth/surface.npz                  the true surface of timestep 0, or of all timesteps, metres
@@ -63,15 +59,16 @@ def frame_of(folder: Path, timestep: int, index: int, camera: StudioCamera) -> F
 
 
 def write_descriptions(
-    folder: Path, settings: SyntheticCapture, cameras: dict[int, StudioCamera], seen_by: list[tuple[int, ...]],
+    folder: Path, settings: SyntheticCapture, cameras: dict[int, StudioCamera], filming: Filming,
     model: HeadModel, rig: HeadModel, true: FlameParams,
     surfaces: list[Float[np.ndarray, "num_fine 3"]], refinement: Refinement,
 ) -> None:  # fmt: skip
     """Write transforms*.json, tracking_report.json, truth/surface.npz and readme.txt into the folder of a capture."""
-    _write_transforms(folder, cameras, seen_by, settings.num_train_timesteps)
+    _write_transforms(folder, cameras, filming)
     report = _tracking_report(folder, model, true, surfaces)
     (folder / "tracking_report.json").write_text(json.dumps(report, indent=1) + "\n")
-    (folder / "readme.txt").write_text(_README.format(seed=settings.seed, hair=settings.hair, front=FRONT_CAMERA))
+    splits = "\n".join(f"  {name:<35}{about}" for name, about in filming.about.items())
+    (folder / "readme.txt").write_text(_README.format(seed=settings.seed, hair=settings.hair, splits=splits))
     (folder / "truth").mkdir()
     triangles = refinement.fine_triangles.astype(np.int32)
     face = model.regions.vertex_mask("face", rig.num_vertices).numpy().astype(np.float64)
@@ -84,18 +81,15 @@ def write_descriptions(
     )  # fmt: skip
 
 
-def _write_transforms(
-    folder: Path, cameras: dict[int, StudioCamera], seen_by: list[tuple[int, ...]], num_train: int
-) -> None:
-    frames = [frame_of(folder, t, index, cameras[index]) for t, indices in enumerate(seen_by) for index in indices]
+def _write_transforms(folder: Path, cameras: dict[int, StudioCamera], filming: Filming) -> None:
+    everything = [
+        frame_of(folder, t, index, cameras[index]) for t, seen_by in enumerate(filming.seen_by) for index in seen_by
+    ]
     splits = {
-        ALL_FRAMES: frames,
-        TRAIN: [f for f in frames if f.timestep == 0 and f.camera_index != FRONT_CAMERA],
-        VAL: [f for f in frames if f.timestep == 0 and f.camera_index == FRONT_CAMERA],
-        TRAIN_MULTIFRAME: [f for f in frames if f.timestep < num_train and f.camera_index != FRONT_CAMERA],
-        TEST: [f for f in frames if f.timestep >= num_train],
+        name: [frame for frame in everything if belongs(frame.timestep, frame.camera_index)]
+        for name, belongs in filming.splits.items()
     }
-    write_transforms(folder, splits)
+    write_transforms(folder, {ALL_FRAMES: everything, **splits})
 
 
 def _tracking_report(

@@ -30,6 +30,10 @@ class Curves:
     eyes_pose: Float[np.ndarray, "t 6"]
     translation: Float[np.ndarray, "t 3"]
 
+    def at(self, moment: int) -> Curves:
+        """Return one moment of the motion."""
+        return Curves(*(getattr(self, name)[moment : moment + 1] for name in Curves.__dataclass_fields__))
+
     def params(self, shape: Float[np.ndarray, "num_shape"]) -> FlameParams:
         """Return the motion as FLAME parameters of a person with this identity."""
 
@@ -43,7 +47,7 @@ class Curves:
         )  # fmt: skip
 
 
-def _columns(model: HeadModel, expressions: dict[str, float]) -> Float[np.ndarray, "num_expression"]:
+def expression_row(model: HeadModel, expressions: dict[str, float]) -> Float[np.ndarray, "num_expression"]:
     """Return expression coefficients from names; a name without a side sets both sides."""
     return combine(named_moves(model.expression_names, model.num_expression), expressions, model.num_expression)
 
@@ -67,17 +71,17 @@ def perform(model: HeadModel, sequence: str, num_timesteps: int, seed: int) -> C
         opening, expressions = EXPRESSIONS[name]
         envelope = bump(t, (index + 0.5 + rng.uniform(-0.1, 0.1)) * span, 0.62 * span) ** 0.8
         strength = rng.uniform(0.85, 1.05)
-        expr += envelope[:, None] * strength * _columns(model, expressions)
+        expr += envelope[:, None] * strength * expression_row(model, expressions)
         jaw += envelope * opening * strength
         talking -= 0.85 * envelope
     syllables = max(6, 4 * len(events))
     for index in range(syllables):
         opening, expressions = VISEMES[rng.integers(len(VISEMES))]
         envelope = bump(t, (index + 0.5) / syllables, 1.0 / syllables) * np.clip(talking, 0.0, 1.0)
-        expr += envelope[:, None] * _columns(model, expressions)
+        expr += envelope[:, None] * expression_row(model, expressions)
         jaw += envelope * opening
     for center in rng.uniform(0.0, 1.0, size=max(1, len(events) // 3)):
-        blink = _columns(model, {"blink": 1.0})
+        blink = expression_row(model, {"blink": 1.0})
         envelope = bump(t, center, 0.25 * span)[:, None]
         expr = np.where(blink > 0, np.maximum(expr, envelope * blink), expr)
     return _with_head_motion(model, t, expr, jaw, len(events), rng)
@@ -92,7 +96,7 @@ def _with_head_motion(
     eyes = np.zeros((len(t), 6))
     eyes[:, [0, 3]], eyes[:, [1, 4]] = gaze[:, :1], gaze[:, 1:]
     down = np.clip(gaze[:, 0], 0.0, 0.4)[:, None]
-    lids = _columns(model, {"blink": 1.0})
+    lids = expression_row(model, {"blink": 1.0})
     expr = np.where(lids > 0, np.minimum(expr + 1.4 * down * lids, 1.0), expr)
     jaw_pose = np.stack([np.clip(jaw, 0.0, 0.40), 0.015 * smooth_curve(t, knots, rng, 1)[:, 0], 0.0 * t], axis=-1)
     return Curves(
@@ -105,11 +109,11 @@ def _with_head_motion(
     )
 
 
-def rest(model: HeadModel) -> Curves:
-    """Return the canonical moment: neutral, looking ahead, lips slightly apart."""
+def rest(model: HeadModel, opening: float = 0.012, parted: float = 0.08) -> Curves:
+    """Return the canonical moment: neutral, looking ahead, the jaw open by `opening` radians, the lips apart."""
     zeros = np.zeros((1, 3))
-    expr = _columns(model, {"lips_part": 0.08, "mouth_smile": 0.12})[None]
-    return Curves(expr, zeros, zeros, np.array([[0.012, 0.0, 0.0]]), np.zeros((1, 6)), zeros)
+    expr = expression_row(model, {"lips_part": parted, "mouth_smile": 0.12})[None]
+    return Curves(expr, zeros, zeros, np.array([[opening, 0.0, 0.0]]), np.zeros((1, 6)), zeros)
 
 
 def joined(*parts: Curves) -> Curves:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int
 
 from sage_ns.synthetic.hair import Strands, blades
 from sage_ns.synthetic.light import Caster, Studio, ambient, lit_hair, lit_skin, visibility
@@ -150,10 +150,15 @@ def _hair_attributes(
     return np.repeat(each, 4, axis=0)
 
 
-def render(
-    scene: Scene, camera: StudioCamera, person: Person
-) -> tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w"]]:
-    """Render a picture on white (sRGB) and a foreground mask, 8 bit each, mean of `supersampling`^2 rays per pixel."""
+def render(scene: Scene, camera: StudioCamera, person: Person, gain: float = 1.0) -> Float[np.ndarray, "h w 4"]:
+    """Render a picture on white (sRGB) and its foreground mask, 0..1, mean of `supersampling`^2 rays per pixel.
+
+    Args:
+        scene: The person at one moment.
+        camera: Camera to render for.
+        person: The person.
+        gain: Exposure: factor on the linear light that the person sends. The background stays white.
+    """
     factor = person.quality.supersampling
     pixels = camera.project(scene.vertices)
     low = np.clip(np.floor(pixels.min(axis=0)).astype(int) - 1, 0, [camera.width, camera.height])
@@ -169,20 +174,16 @@ def render(
             low[0] + (column + (row % factor + 0.5) / factor) / factor,
             low[1] + (row + (column % factor + 0.5) / factor) / factor,
         )
-        samples, hit = _shade(scene, person, origins, directions)
+        samples, hit = _shade(scene, person, origins, directions, gain)
         shape = (num_rows, factor, num_columns, factor)
         window = np.s_[low[1] : high[1], low[0] : high[0]]
         color[window] = samples.reshape(*shape, 3).mean(axis=(1, 3))
         alpha[window] = hit.reshape(shape).mean(axis=(1, 3))
-    return _to_bytes(color), _to_bytes(alpha)
-
-
-def _to_bytes(values: np.ndarray) -> np.ndarray:
-    return np.round(np.clip(values, 0.0, 1.0) * 255.0).astype(np.uint8)
+    return np.clip(np.concatenate([color, alpha[..., None]], axis=-1), 0.0, 1.0)
 
 
 def _shade(
-    scene: Scene, person: Person, origins: np.ndarray, directions: np.ndarray
+    scene: Scene, person: Person, origins: np.ndarray, directions: np.ndarray, gain: float
 ) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "n"]]:
     """Return the sRGB colours of rays (white without a hit) and whether each ray hits something."""
     triangle, uv, facing = scene.caster.first_hit(origins, directions)
@@ -201,7 +202,7 @@ def _shade(
     inner = ~is_hair & ~facing[hit]
     radiance[inner] = _INSIDE
     color = np.ones((len(directions), 3), dtype=np.float32)
-    color[hit] = _to_srgb(radiance)
+    color[hit] = _to_srgb(gain * radiance)
     return color, (np.bincount(hit, minlength=len(directions)) > 0).astype(np.float64)
 
 

@@ -1,4 +1,4 @@
-"""Create the synthetic capture: a person made by code, rendered by sixteen virtual cameras, in VHAP's layout.
+"""Create a synthetic capture: a person made by code, rendered by virtual cameras, in VHAP's layout.
 
 It needs no GPU, no licence and no download. As in a real capture, the parameters do not explain the pictures exactly:
 the person has finer geometry than the rig, creases and hair, and the parameters have a small tracking error.
@@ -19,12 +19,13 @@ from sage_ns.capture.writer import refuse_used_folder
 from sage_ns.errors import CaptureError
 from sage_ns.rig import HeadModel, pose_vertices, save_head_model
 from sage_ns.synthetic.cross import CrossTruth
-from sage_ns.synthetic.files import FRONT_CAMERA, write_descriptions
+from sage_ns.synthetic.files import write_descriptions
 from sage_ns.synthetic.hair import HairStyle, grow_brows_and_lashes, grow_hair
 from sage_ns.synthetic.head import builtin_head, builtin_identity
 from sage_ns.synthetic.light import Studio
-from sage_ns.synthetic.motion import Curves, joined, mistracked, perform, rest
+from sage_ns.synthetic.motion import Curves, mistracked, perform
 from sage_ns.synthetic.mouth import with_mouth_interior
+from sage_ns.synthetic.regimes import FRONT_CAMERA, REGIMES, Filming, Regime
 from sage_ns.synthetic.render import Person, Quality, StudioCamera
 from sage_ns.synthetic.skin import Colors, HairColor, paint
 from sage_ns.synthetic.surface import TrueSkin
@@ -34,7 +35,6 @@ from sage_ns.system.files import whole_folder
 _DISTANCE = 1.075  # metres from the head
 _AIM = np.array([0.0, 0.004, -0.012])
 _FOCAL_PER_HEIGHT = 2.557
-_TEST_CAMERAS = (3, 7, FRONT_CAMERA, 12)
 # azimuth and elevation (degrees) of a studio's sixteen cameras, from the subject's right to its left; 8 is the front
 _ARC = (
     (-90, 4), (-65, 20), (-62, -10), (-45, 4), (-32, 20), (-30, -12), (-16, 4), (0, 25),
@@ -46,6 +46,9 @@ _ARC = (
 class SyntheticCapture:
     """Settings of a synthetic capture. The same settings give the same bytes."""
 
+    regime: Regime = "multiview"
+    """multiview: many cameras see a few moments; monocular: one camera that stands still sees a head that turns, in
+    light that does not turn with it"""
     seed: int = 0
     """number of the synthetic person"""
     width: int = 275
@@ -55,15 +58,24 @@ class SyntheticCapture:
     scale: float = 1.0
     """factor on width and height"""
     num_cameras: int = 16
-    """cameras on the frontal arc (4 to 16), always with camera 8, the front camera, which is held out for validation"""
+    """cameras on the frontal arc (4 to 16), always with camera 8, the front camera. multiview holds it out for
+    validation; monocular trains on it and holds out the others"""
     hair: HairStyle = "short"
     """style of the head hair"""
     hair_color: HairColor = "own"
     """colour of hair and brows; own: the person's natural colour, darker for long hair"""
     num_train_timesteps: int = 4
-    """training moments: the neutral one, then others for multi-frame training"""
+    """multiview: training moments: the neutral one, then others for multi-frame training"""
+    num_turning_timesteps: int = 60
+    """monocular: training moments: the frontal one, then the turn of the head to both sides"""
+    turn: float = 60.0
+    """monocular: largest turn of the head to each side in degrees; nods reach a third of it"""
+    motion_blur: float = 0.0
+    """monocular: degrees that the head turns while each third training picture is exposed; 0 = all are sharp"""
+    exposure_drift: float = 0.0
+    """monocular: stops that the exposure of the training pictures drifts up or down, as a phone's does; 0 = fixed"""
     num_test_timesteps: int = 12
-    """moments of the held-out sequence, seen by four cameras"""
+    """moments of the held-out sequence, seen by four cameras (monocular: by the front camera and two at 45 degrees)"""
     num_driver_timesteps: int = 60
     """moments of the driving motion (no pictures)"""
     num_cross_timesteps: int = 0
@@ -94,6 +106,10 @@ class SyntheticCapture:
         limits: tuple[tuple[str, float, float, float], ...] = (
             ("num_cameras", self.num_cameras, 4, len(_ARC)),
             ("num_train_timesteps", self.num_train_timesteps, 1, 1000),
+            ("num_turning_timesteps", self.num_turning_timesteps, 1, 1000),
+            ("turn", self.turn, 0.0, 90.0),
+            ("motion_blur", self.motion_blur, 0.0, 20.0),
+            ("exposure_drift", self.exposure_drift, 0.0, 3.0),
             ("num_test_timesteps", self.num_test_timesteps, 1, 1000),
             ("num_driver_timesteps", self.num_driver_timesteps, 1, 100000),
             ("num_cross_timesteps", self.num_cross_timesteps, 0, 1000),
@@ -201,35 +217,40 @@ def _quality(settings: SyntheticCapture) -> Quality:
 def _fill(folder: Path, settings: SyntheticCapture, progress: Callable[[int, int], None]) -> None:
     person, rig, shape = create_person(settings)
     model = builtin_head()
-    true = joined(
-        rest(model),
-        perform(model, "train", settings.num_train_timesteps - 1, settings.seed),
-        perform(model, "test", settings.num_test_timesteps, settings.seed),
-    )
-    true_params = true.params(shape)
-    with torch.no_grad():
-        posed = pose_vertices(rig, true_params).numpy()
     arc = cameras(settings)
-    seen_by = _schedule(settings, list(arc))
-    jobs = [Job(t, posed[t], true.expr[t], {index: arc[index] for index in seen_by[t]}) for t in range(len(seen_by))]
+    filming = REGIMES[settings.regime](settings, model, arc)
+    true = filming.motion
+    true_params = true.params(shape)
+    jobs = _jobs(filming, rig, shape, arc)
     _write_motion(folder, settings, model, true, shape)
     cross = CrossTruth.of(settings, person, rig, shape, arc) if settings.num_cross_timesteps else None
     pictures = sum(len(job.cameras) for job in jobs)
     total = pictures + (0 if cross is None else cross.num_pictures)
     surfaces = film(folder, person, jobs, settings.workers, lambda done, _: progress(done, total))
-    write_descriptions(folder, settings, arc, seen_by, model, rig, true_params, surfaces, person.skin.refinement)
+    write_descriptions(folder, settings, arc, filming, model, rig, true_params, surfaces, person.skin.refinement)
     save_head_model(model, folder / "head_model.npz")
     if cross is not None:
         cross.write(folder / "cross", settings, lambda done, _: progress(pictures + done, total))
 
 
-def _schedule(settings: SyntheticCapture, cameras: list[int]) -> list[tuple[int, ...]]:
-    """Return the cameras of every timestep: all cameras for training moments, four for held-out ones."""
-    if set(_TEST_CAMERAS) <= set(cameras):
-        few = _TEST_CAMERAS
-    else:
-        few = tuple(sorted({FRONT_CAMERA, *(cameras[i] for i in np.linspace(0, len(cameras) - 1, 3).astype(int))}))
-    return [tuple(cameras)] * settings.num_train_timesteps + [few] * settings.num_test_timesteps
+def _jobs(
+    filming: Filming, rig: HeadModel, shape: Float[np.ndarray, "num_shape"], arc: dict[int, StudioCamera]
+) -> list[Job]:
+    """Return what to render at every moment."""
+
+    @torch.no_grad()
+    def pose(motion: Curves) -> Float[np.ndarray, "t num_vertices 3"]:
+        return pose_vertices(rig, motion.params(shape)).numpy()
+
+    posed = pose(filming.motion)
+    smears = {t: tuple(pose(instant.at(t))[0] for instant in instants) for t, instants in filming.smear.items()}
+    return [
+        Job(
+            t, posed[t], filming.motion.expr[t], {index: arc[index] for index in seen_by},
+            smears.get(t, ()), float(filming.gains[t]),
+        )
+        for t, seen_by in enumerate(filming.seen_by)
+    ]  # fmt: skip
 
 
 def _write_motion(

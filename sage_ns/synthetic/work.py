@@ -28,15 +28,24 @@ class Job:
     posed: Float[np.ndarray, "num_vertices 3"]
     expr: Float[np.ndarray, "num_expression"]
     cameras: dict[int, StudioCamera]
+    smear: tuple[Float[np.ndarray, "num_vertices 3"], ...] = ()
+    """Further instants of the exposure: the rig (metres) at each; none = a sharp picture."""
+    gain: float = 1.0
+    """Exposure: factor on the linear light of the head."""
 
 
 def _film_moment(folder: Path, person: Person, job: Job) -> tuple[int, Float[np.ndarray, "num_fine 3"]]:
     scene = build_scene(person, job.posed, job.expr)
-    for index, camera in job.cameras.items():
-        color, mask = render(scene, camera, person)
+    exposed = {index: render(scene, camera, person, job.gain) for index, camera in job.cameras.items()}
+    for posed in job.smear:
+        during = build_scene(person, posed, job.expr)
+        for index, camera in job.cameras.items():
+            exposed[index] += render(during, camera, person, job.gain)
+    for index, picture in exposed.items():
+        pixels = np.round(255.0 * picture / (1 + len(job.smear))).astype(np.uint8)
         name = picture_name(job.timestep, index)
-        Image.fromarray(color).save(folder / "images" / name)
-        Image.fromarray(mask).save(folder / "fg_masks" / name)
+        Image.fromarray(pixels[..., :3]).save(folder / "images" / name)
+        Image.fromarray(pixels[..., 3]).save(folder / "fg_masks" / name)
     return job.timestep, scene.surface
 
 

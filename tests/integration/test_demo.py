@@ -1,0 +1,46 @@
+"""``sage-demo`` of each regime, on tiny captures for a few steps."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sage_ns.cli.demo import REGIMES, Demo
+from sage_ns.plugin.methods import METHODS
+from sage_ns.plugin.run_config import load_run_config
+from sage_ns.plugin.showcase import SHEETS
+from sage_ns.synthetic.regimes import REGIMES as FILMED
+from sage_ns.video.contact_sheet import LABEL_HEIGHT
+from sage_ns.video.ffmpeg import inspect_media
+from tests.integration.conftest import NUM_SURFELS
+from tests.tiny_turning import write_tiny_turning
+
+
+def test_every_regime_has_a_demo_a_sheet_and_a_method() -> None:
+    assert set(REGIMES) == set(SHEETS) == set(FILMED)
+    assert {regime.method for regime in REGIMES.values()} <= set(METHODS)
+    assert len({regime.folder for regime in REGIMES.values()}) == len(REGIMES)
+
+
+def test_one_camera_and_a_turning_head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(METHODS["sage-monocular"].pipeline.model, "num_surfels", NUM_SURFELS)
+    capture = write_tiny_turning(tmp_path / "capture")
+    out = tmp_path / "out"
+    Demo(out, regime="monocular", data=capture, steps=12, preset="small").run()
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert {"psnr", "psnr_face", "novel_view_psnr"} <= set(metrics) and np.isfinite(metrics["psnr"])
+    (run,) = (out / "runs").rglob("config.yml")
+    assert load_run_config(run).method_name == "sage-monocular"
+    # The front, both turns, a held-out camera, two unseen expressions, and two sides without a picture.
+    sheet = np.asarray(Image.open(out / "contact_sheet.png")).astype(int)
+    height, rest = divmod(sheet.shape[0] - LABEL_HEIGHT, 8)
+    assert rest == 0 and height > LABEL_HEIGHT
+    for row in range(8):
+        top = LABEL_HEIGHT + row * height
+        truth, render = (sheet[top : top + height - LABEL_HEIGHT, left : left + 20] for left in (4, 36))
+        assert (truth.min() == 255) == (row >= 6) and render.min() < 200
+    assert inspect_media(out / "reenactment.mp4").seconds
