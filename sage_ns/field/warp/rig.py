@@ -30,8 +30,9 @@ class RigWarp:
     distance ``d_k`` of the centre (the rule of Portrait-4D's GenHead, there with vertices). Between 2 and 3 cm from the
     rig the blend passes over into the rigid motion of the skull, which is exact for hair.
 
-    ``J = sum_k w_k s_k R_0k R_tk^T``. The derivative of the weights is left out: it is the difference of neighbouring
-    triangles' motions, which is small, over their distance, and not continuous where neighbours change.
+    ``J = sum_k w_k s_k R_0k R_tk^T``. The derivative of the weights is left out: it is large where triangles of
+    different motion meet, not continuous where neighbours change, and makes the normals that J returns worse
+    (docs/lab_notebook.md, "The field and rays of other moments").
 
     Args:
         posed, canonical: frames of the rig's triangles at the two moments.
