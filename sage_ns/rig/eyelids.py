@@ -92,7 +92,9 @@ def with_eyelid_motion(
 
 
 def _load(path: Path, num_vertices: int) -> Float[Tensor, "num_vertices 3"]:
-    read = ArrayFields(str(path), {path.stem: read_npy(path, HeadModelError, _HINT)}, HeadModelError, _HINT)
+    array = read_npy(path, HeadModelError, _HINT)
+    array = array[0] if array.ndim == 3 and len(array) == 1 else array  # other programs keep a batch dimension
+    read = ArrayFields(str(path), {path.stem: array}, HeadModelError, _HINT)
     offsets = read.floats(path.stem, f"{num_vertices} 3")
     farthest = float(offsets.norm(dim=-1).max())
     if not _LEAST <= farthest <= _FARTHEST:

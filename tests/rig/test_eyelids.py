@@ -51,6 +51,12 @@ def test_each_eyelid_moves_its_own_vertices(folder: Path) -> None:
     torch.testing.assert_close(shift, expected, atol=1e-6, rtol=0)
 
 
+def test_a_batch_dimension_is_dropped(folder: Path) -> None:
+    expected = load_eyelids(folder, MODEL.num_vertices)
+    np.save(folder / "r_eyelid.npy", np.load(folder / "r_eyelid.npy")[None])
+    assert torch.equal(load_eyelids(folder, MODEL.num_vertices), expected)
+
+
 def test_the_model_is_restored_with_its_eyelids(folder: Path, tmp_path: Path) -> None:
     model = with_eyelids(MODEL, load_eyelids(folder, MODEL.num_vertices))
     save_head_model(model, tmp_path / "head_model.npz")
