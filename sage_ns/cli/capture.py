@@ -51,6 +51,8 @@ class Inspect:
     """image edge that the transforms measure cy from; auto = as the file states, else bottom"""
     use_masks: bool = True
     """check the soft foreground masks, too"""
+    frames: Literal["multi", "rotation"] = "multi"
+    """rotation = check the frames of a turning head as sage-monocular does, and print the directions that they show"""
     sheet: Path | None = None
     """image file to write the contact sheet to; default: CAPTURE/contact_sheet.png"""
 
@@ -60,11 +62,15 @@ class Inspect:
         from sage_ns.video.contact_sheet import write_capture_sheet
 
         options = CaptureOptions(
-            self.capture, self.head_model, "multi", None, 1, self.background, self.cy_origin, self.use_masks
+            self.capture, self.head_model, self.frames, None, 1, self.background, self.cy_origin, self.use_masks
         )
         checked = inspect_capture(options)
         capture = _show(console, self.capture, self.head_model)
-        print_notes(console, checked.splits.seen_notes())
+        if checked.turns is not None:
+            console.print(f"canonical   timestep {checked.splits.canonical_timestep}: {checked.canonical_reason}")
+            console.print(f"turn        {checked.turns.summary()}")
+            print_notes(console, filter(None, [checked.turns.warning()]))
+        print_notes(console, (*checked.notes, *checked.splits.seen_notes()))
         sheet = self.sheet or capture.folder / "contact_sheet.png"
         write_capture_sheet(capture, sheet)
         console.print(f"contact sheet  {escape(str(sheet))}", soft_wrap=True)

@@ -14,8 +14,8 @@ from sage_ns.synthetic.motion import Curves, expression_row, joined, rest
 PITCH_SHARE = 1 / 3
 """Nods reach this part of the turn to the side: 20 degrees of pitch for 60 degrees of yaw."""
 NODS = 4.5
-"""Nods while the head turns to one side, to the other, and back. Half a nod beyond a whole number: the way back shows
-other directions than the way out, and only the first moment is both frontal and level."""
+"""Nods while the head turns to one side, to the other, and back. Half a nod more than a whole number: the way back
+shows other directions than the way out, and only the first moment is both frontal and level."""
 ROOT_SHARE = 2 / 3
 """Part of the turn that the shoulders make (root joint); the neck makes the rest."""
 FRAMES_PER_BLINK = 20

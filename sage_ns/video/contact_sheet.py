@@ -13,11 +13,13 @@ from torch import Tensor
 
 from sage_ns.capture.images import load_image
 from sage_ns.capture.layout import Capture
+from sage_ns.capture.splits import evenly_spaced
 from sage_ns.system.files import whole_file
 from sage_ns.video.writer import to_pixels
 
 CAPTURE_COLUMNS = 5
 """Views per row of a capture's sheet."""
+MOMENTS_SHOWN = 25
 LABEL_HEIGHT = 22
 MARGIN = 4
 
@@ -83,18 +85,28 @@ def write_contact_sheet(
 
 
 def write_capture_sheet(capture: Capture, path: Path) -> None:
-    """Draw the training views of a capture's first moment (and the held-out ones), in rows of `CAPTURE_COLUMNS`."""
-    moment = capture.train[0].timestep if capture.train else capture.train_multiframe[0].timestep
-    held_out = {frame.camera_index for frame in capture.val if frame.timestep == moment}
-    frames = [frame for frame in (*capture.train, *capture.val) if frame.timestep == moment]
-    frames = sorted(frames, key=lambda frame: frame.camera_index)
+    """Draw the training views of a capture's first moment (and the held-out ones), in rows of `CAPTURE_COLUMNS`.
+
+    Of one camera, the sheet shows up to `MOMENTS_SHOWN` moments instead, evenly spaced.
+    """
+    moments = capture.train_multiframe
+    if len({frame.camera_index for frame in moments}) == 1 and len(moments) > 1:
+        frames = evenly_spaced(moments, MOMENTS_SHOWN)
+        names = {frame: str(frame.timestep) for frame in frames}
+        title = f"camera {frames[0].camera_index}, timesteps "
+    else:
+        moment = capture.train[0].timestep if capture.train else moments[0].timestep
+        held_out = {frame for frame in capture.val if frame.timestep == moment}
+        frames = [*(frame for frame in capture.train if frame.timestep == moment), *held_out]
+        frames = sorted(frames, key=lambda frame: frame.camera_index)
+        names = {frame: f"{frame.camera_index}{' (held out)' * (frame in held_out)}" for frame in frames}
+        title = f"timestep {moment}, cameras "
     rows = []
     for start in range(0, len(frames), CAPTURE_COLUMNS):
         row = frames[start : start + CAPTURE_COLUMNS]
-        names = [f"{f.camera_index}{' (held out)' if f.camera_index in held_out else ''}" for f in row]
         pictures = [load_image(frame.image_path)[0] / 255.0 for frame in row]
         blank = [torch.ones_like(pictures[0])] * (CAPTURE_COLUMNS - len(row))
-        rows.append(SheetRow(f"timestep {moment}, cameras " + ", ".join(names), pictures + blank))
+        rows.append(SheetRow(title + ", ".join(names[frame] for frame in row), pictures + blank))
     write_contact_sheet(path, ("",) * CAPTURE_COLUMNS, rows)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from PIL import Image
 from sage_ns.cli.capture import main
 from sage_ns.errors import SageError
 from tests.tiny_capture import edit_frames, write_tiny_capture
+from tests.tiny_turning import write_tiny_turning
 
 FLAGS = ["--width", "30", "--height", "44", "--num-cameras", "4", "--num-train-timesteps", "1"]
 FLAGS += ["--num-test-timesteps", "1", "--num-driver-timesteps", "2", "--supersampling", "1", "--workers", "1"]
@@ -100,6 +102,35 @@ def test_inspect_without_masks_checks_the_rest(tmp_path: Path, capsys: pytest.Ca
     with pytest.raises(SystemExit) as stopped:
         main(["inspect", str(folder), "--no-use-masks"])
     assert stopped.value.code == 1 and str(folder) in "".join(capsys.readouterr().out.split())
+
+
+def test_inspect_says_what_a_turning_head_shows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_tiny_turning(tmp_path / "wide")
+    main(["inspect", str(folder), "--frames", "rotation"])
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "canonical timestep 0" in printed and "8 frames of a turning head" in printed
+    with Image.open(folder / "contact_sheet.png") as sheet:
+        assert sheet.width > 5 * 32 and sheet.height > 2 * 40  # all moments of the one camera, in two rows
+    main(["inspect", str(write_tiny_turning(tmp_path / "narrow", yaw=12.0)), "--frames", "rotation"])
+    assert "turns by 24 degrees only" in " ".join(capsys.readouterr().out.split())
+    main(["inspect", str(write_tiny_turning(tmp_path / "moving", moving_camera=True))])
+    assert "--light-axes camera" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"num_turning": 1}, "1 of 1 training frames"),
+        ({"yaw": 0.0, "pitch": 0.0}, "turns by 0.0 degrees only"),
+    ],
+)
+def test_inspect_refuses_a_head_that_does_not_turn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], settings: dict[str, Any], message: str
+) -> None:
+    folder = write_tiny_turning(tmp_path / "capture", **settings)
+    with pytest.raises(SystemExit) as stopped:
+        main(["inspect", str(folder), "--frames", "rotation"])
+    assert stopped.value.code == 1 and message in " ".join(capsys.readouterr().out.split())
 
 
 def made(case: Path, source: Path, out: Path, *kind: str) -> Path:
