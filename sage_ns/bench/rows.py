@@ -99,7 +99,7 @@ ROWS: Mapping[str, Row] = _Rows(
 
 SAGE_MULTI = "sage-multi"
 
-MONOCULAR = "sage-monocular"
+MONOCULAR, MONOCULAR_ALL = "sage-monocular", "sage-monocular-all-frames"
 _MODEL = "pipeline.model."
 
 
@@ -134,6 +134,7 @@ OTHER_ROWS: Mapping[str, Row] = {
     SAGE_MULTI: Row("SAGE, all moments", frames="multi"),
     "sage-room-light": Row("SAGE, one moment, light of the room", trained_with={_MODEL + "room_light": True}),
     **MONOCULAR_ROWS,
+    MONOCULAR_ALL: Row("SAGE, one camera, all frames", MONOCULAR, "all", {_MODEL + "field_warp": "rig"}),
 }
 """Rows that run only if a suite or the user names them."""
 

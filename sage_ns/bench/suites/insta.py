@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from sage_ns.bench.rows import MULTI, SAGE_MULTI
+from sage_ns.bench.rows import MONOCULAR_ALL, MULTI
 from sage_ns.bench.suites.figures import over_seeds, psnr, quality
 from sage_ns.bench.suites.registry import Suite, register_suite
 from sage_ns.errors import SageError
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sage_ns.bench.measured import CaptureFacts, Measured
     from sage_ns.bench.sheet import Sheet
 
-ROWS = (MULTI, SAGE_MULTI)
+ROWS = (MULTI, MONOCULAR_ALL)
 """Rows of the suite: all training frames of the one camera."""
 TEST_FRAMES, SIZE = 350, 512
 """The protocol: the last 350 frames are for testing, pictures have 512 x 512 px on white."""

@@ -12,7 +12,7 @@ from PIL import Image
 from sage_ns.bench.job import Job, Settings
 from sage_ns.bench.measured import CaptureFacts
 from sage_ns.bench.result import ImageFigures, Result
-from sage_ns.bench.rows import MULTI, SAGE_MULTI
+from sage_ns.bench.rows import MONOCULAR_ALL, MULTI
 from sage_ns.bench.suite_run import PlannedSuite, plan_suites, write_across
 from sage_ns.bench.suites import suite_of
 from sage_ns.bench.suites.insta import PUBLISHED
@@ -52,14 +52,14 @@ def test_the_row_of_the_table_is_the_mean_over_subjects(subjects: list[CaptureFa
     finished = [
         done(out, subjects[0], MULTI, 20.0, 0.1),
         done(out, subjects[1], MULTI, 30.0, 0.3),
-        done(out, subjects[0], SAGE_MULTI, 26.0),
+        done(out, subjects[0], MONOCULAR_ALL, 26.0),
     ]
     planned = [PlannedSuite(SUITE, facts, tuple(SUITE.rows(facts))) for facts in subjects]
     (report,) = write_across(out, planned, finished, SETTINGS)
     lines = {line[0]: list(line[1:]) for line in report.sheet.rows}
     assert report.sheet.headings[1:] == ("mean over the subjects", "subjects", "bala", "biden")
     assert lines[MULTI] == ["25.00 / 0.250 / 0.200", "2", "20.00 / 0.200 / 0.100", "30.00 / 0.300 / 0.300"]
-    assert lines[SAGE_MULTI] == ["26.00 / 0.260", "1", "26.00 / 0.260", "-"]
+    assert lines[MONOCULAR_ALL] == ["26.00 / 0.260", "1", "26.00 / 0.260", "-"]
     assert lines["SAGE (published)"] == ["29.03 / 0.925 / 0.082", "-", "-", "-"] and set(PUBLISHED) <= set(lines)
     assert report.table == out / "insta.md" and "| biden |" in report.table.read_text()
     own = planned[1].write(out, finished, SETTINGS)
@@ -101,4 +101,4 @@ def test_a_converted_folder_is_a_subject(insta: tuple[Path, Path], tmp_path: Pat
     main(["insta", *map(str, insta), str(folder), "--test-frames", "2"])
     save_head_model(MODEL, folder / "head_model.npz")
     (planned,) = plan_suites([folder], [SUITE], SETTINGS)
-    assert planned.rows == (MULTI, SAGE_MULTI) and sorted(planned.facts.cameras) == [0, 1, 2, 3]
+    assert planned.rows == (MULTI, MONOCULAR_ALL) and sorted(planned.facts.cameras) == [0, 1, 2, 3]
