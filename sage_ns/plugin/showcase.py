@@ -115,8 +115,8 @@ def _unseen_expressions(pipeline: SagePipeline) -> list[tuple[str, tuple]]:
     strongest: dict[int, tuple] = {}
     # Each moment from another camera: the sheet shows the head from several sides.
     for pair in sorted(pipeline.datamanager.evaluation_pairs("test"), key=strength, reverse=True):
-        moment, camera = _moment(pair[0]), int(pair[0].metadata["camera_index"])
-        used = {int(other[0].metadata["camera_index"]) for other in strongest.values()}
+        moment, camera = _moment(pair[0]), _camera_index(pair[0])
+        used = {_camera_index(other[0]) for other in strongest.values()}
         if moment not in strongest and camera not in used and len(strongest) < NUM_UNSEEN:
             strongest[moment] = pair
     return [(f"unseen expression (timestep {moment})", pair) for moment, pair in strongest.items()]
@@ -157,3 +157,7 @@ def _middle(pipeline: SagePipeline) -> Float[Tensor, "3"]:
 
 def _moment(camera: Cameras) -> int:
     return int((camera.metadata or {})["timestep"])
+
+
+def _camera_index(camera: Cameras) -> int:
+    return int((camera.metadata or {})["camera_index"])

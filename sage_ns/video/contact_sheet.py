@@ -93,7 +93,7 @@ def write_capture_sheet(capture: Capture, path: Path) -> None:
     if len({frame.camera_index for frame in moments}) == 1 and len(moments) > 1:
         frames = evenly_spaced(moments, MOMENTS_SHOWN)
         names = {frame: str(frame.timestep) for frame in frames}
-        title = f"camera {frames[0].camera_index}, timesteps "
+        title = f"camera {moments[0].camera_index}, timesteps "
     else:
         moment = capture.train[0].timestep if capture.train else moments[0].timestep
         held_out = {frame for frame in capture.val if frame.timestep == moment}
