@@ -25,8 +25,10 @@ _PARTED, _PER_PARTED_MM = 3.0, 0.5
 and none of the teeth."""
 _PER_YAW, _PER_PITCH = 0.05, 0.03
 """Cost per degree that the nearest camera is beside the front."""
-_JUDGED, _BLUR = 12, 1.0
-"""Number of best moments whose pictures are compared for sharpness, and cost of the least sharp of them."""
+_JUDGED, _BLUR = 12, 2.0
+"""Number of best moments whose pictures are compared for sharpness, and cost of one without any detail."""
+_BESIDE = 45.0
+"""Degrees beside the front from which on a picture hides half of the face."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +38,8 @@ class CanonicalMoment:
     timestep: int
     reason: str
     """Its figures, for the report: "expression 0.2 mm, ..."."""
+    warning: str | None = None
+    """What is wrong with the best moment; None if nothing is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +71,18 @@ class _Figures:
         if self.lips is not None:
             parts.append(f"lips parted {self.lips[row]:.1f} mm")
         yaw, pitch = self.front.yaw[row], self.front.pitch[row]
-        return ", ".join([*parts, f"seen from {yaw:+.0f} degrees sideways and {pitch:+.0f} upwards"])
+        # Adding 0 turns -0 into 0.
+        parts.append(f"seen from {round(float(yaw)) + 0:+d} degrees sideways and {round(float(pitch)) + 0:+d} upwards")
+        return ", ".join(parts)
+
+    def warning(self, row: int, timestep: int) -> str | None:
+        off = float(self.front.off_front[row])
+        if off < _BESIDE:
+            return None
+        return (
+            f"No training picture shows the face from the front: the best one, of timestep {timestep}, is {off:.0f} "
+            "degrees beside it. Eyes, nose and mouth will be guesses; check that the head faces a camera."
+        )
 
 
 def choose_canonical(
@@ -95,12 +110,13 @@ def choose_canonical(
     if len(candidates) > 1 and all(len(by_timestep[timestep]) == 1 for timestep in candidates):
         best = cost.argsort(stable=True)[:_JUDGED].tolist()
         sharpness = torch.tensor(sharpness_of([by_timestep[candidates[row]][0] for row in best]))
-        blurred = (len(best) - 1 - sharpness.argsort(stable=True).argsort(stable=True)) / max(len(best) - 1, 1)
+        blurred = 1.0 - sharpness / sharpness.median().clamp_min(1e-12)
         others = torch.full_like(cost, torch.inf)
-        others[best] = cost[best] + _BLUR * blurred
+        others[best] = cost[best] + _BLUR * blurred.clamp_min(0.0)
         cost = others
     row = int(cost.argmin())
-    return CanonicalMoment(candidates[row], figures.reason(row))
+    timestep = candidates[row]
+    return CanonicalMoment(timestep, figures.reason(row), figures.warning(row, timestep))
 
 
 def _figures(

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from sage_ns.capture.canonical_moment import CanonicalMoment, choose_canonical
+from sage_ns.capture.decode import read_header
 from sage_ns.capture.flame_table import Tracking, load_tracking, tabulate
 from sage_ns.capture.frames import CyOrigin, Frame
 from sage_ns.capture.head_turns import HeadTurns, head_turns, strata
@@ -139,7 +140,23 @@ def _load(options: CaptureOptions, whole: bool) -> CheckedCapture:
         check_mattes(sample, _heads(head_model, tracking, sample), background)
     elif whole:
         check_decodable(used)
+    notes = (*notes, *filter(None, [chosen.warning, _without_masks(splits.train, options)]))
     return CheckedCapture(capture, splits, tracking, head_model, vertices, chosen.reason, turns, groups, notes)
+
+
+def _without_masks(train: Sequence[Frame], options: CaptureOptions) -> str | None:
+    """Return a note on frames of a turning head without masks; None where it does not matter."""
+    if options.frames not in ("rotation", "all"):
+        return None
+    bare = [frame for frame in train if frame.mask_path is None or not options.use_masks]
+    # Without a mask of its own, the alpha of a picture is its mask.
+    missing = sum("A" not in read_header(frame.image_path).bands for frame in bare)
+    if missing == 0:
+        return None
+    return (
+        f"{missing} of {len(train)} training frames have no mask: they do not show where the head ends, and are left "
+        "out where frames stand for each other. Make masks (VHAP: --matting_method robust_video_matting)."
+    )
 
 
 def _lit_by_a_still_room(
