@@ -23,7 +23,7 @@ def side_sheets(capture: str, summaries: Sequence[RowSummary], over: str) -> lis
         summaries: figures of the rows.
         over: what the title says about the number of seeds.
     """
-    shown = [view for view in SIDES if any("psnr" in each.figures[view] for each in summaries)]
+    shown: list[View] = [view for view in SIDES if any("psnr" in each.figures[view] for each in summaries)]
     if len(shown) < 2:
         return []
     headings = ["row", *(heading for view in shown for heading in (TITLES[view], "its face"))]

@@ -263,9 +263,9 @@ class Learner(nn.Module):
         """Make these the surfels' attributes; with networks, by the details that are added to the predicted ones."""
         if self.networks is not None and not self.networks.alone:
             before = self.surfels.attributes
-            self.networks.detail_dc += attributes.sh_dc - before.sh_dc
-            self.networks.detail_rest += attributes.sh_rest - before.sh_rest
-            self.networks.detail_opacity += attributes.opacity_logits - before.opacity_logits
+            self.networks.detail_dc.add_(attributes.sh_dc - before.sh_dc)
+            self.networks.detail_rest.add_(attributes.sh_rest - before.sh_rest)
+            self.networks.detail_opacity.add_(attributes.opacity_logits - before.opacity_logits)
         self.surfels.keep(attributes)
 
     @torch.no_grad()

@@ -90,12 +90,12 @@ def write_capture_sheet(capture: Capture, path: Path) -> None:
     Of one camera, the sheet shows up to `MOMENTS_SHOWN` moments instead, evenly spaced.
     """
     moments = capture.train_multiframe
-    if len({frame.camera_index for frame in moments}) == 1 and len(moments) > 1:
+    if len(moments) > 1 and len({frame.camera_index for frame in moments}) == 1:
         frames = evenly_spaced(moments, MOMENTS_SHOWN)
         names = {frame: str(frame.timestep) for frame in frames}
         title = f"camera {moments[0].camera_index}, timesteps "
     else:
-        moment = capture.train[0].timestep if capture.train else moments[0].timestep
+        moment = (*capture.train, *moments)[0].timestep
         held_out = {frame for frame in capture.val if frame.timestep == moment}
         frames = [*(frame for frame in capture.train if frame.timestep == moment), *held_out]
         frames = sorted(frames, key=lambda frame: frame.camera_index)

@@ -125,7 +125,8 @@ def test_an_avatar_file_keeps_the_light(tmp_path) -> None:
     avatar.look = replace(avatar.look, light="head")
     avatar.save(tmp_path / "a.npz")
     loaded = Avatar.load(tmp_path / "a.npz")
-    assert loaded.light is not None and torch.equal(loaded.light.coefficients, avatar.light.coefficients)
+    assert loaded.light is not None and avatar.light is not None
+    assert torch.equal(loaded.light.coefficients, avatar.light.coefficients)
     assert loaded.look.light == "head"
     tiny_avatar(tiny_head_model()).save(tmp_path / "b.npz")
     assert Avatar.load(tmp_path / "b.npz").light is None
