@@ -12,6 +12,7 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
+from sage_ns.capture.decode import decode_picture
 from sage_ns.errors import WriteError
 from sage_ns.image.super_resolution import Upscaler, enlarged
 from sage_ns.system.cache import cache_dir
@@ -78,8 +79,7 @@ class PictureEnlarger:
 def _read(path: Path, shape: tuple[int, int, int]) -> UInt8[Tensor, "h w channels"] | None:
     """Return the pixels of a cached file; None if it is missing, damaged or of another shape."""
     try:
-        with Image.open(path) as file:
-            pixels = torch.from_numpy(np.array(file))
+        pixels = torch.from_numpy(np.array(decode_picture(path)))
     except Exception:  # a damaged file can raise any error
         return None
     return pixels if pixels.shape == shape and pixels.dtype == torch.uint8 else None

@@ -273,8 +273,9 @@ def test_nerfstudio_discovers_the_dataparser() -> None:
     [
         ("fk01", "single", (15, 1, 80), 41, 0),
         ("fk01", "multi", (175, 1, 80), 41, 0),
-        ("fk01_mono", "single", (1, MAX_BORROWED_VAL, 60), 80, 61),
-        ("fk01_mono", "multi", (60, MAX_BORROWED_VAL, 60), 80, 61),
+        ("fk01_mono", "single", (1, MAX_BORROWED_VAL, 60), 80, 0),
+        ("fk01_mono", "multi", (60, MAX_BORROWED_VAL, 60), 80, 0),
+        ("fk01_mono", "rotation", (60, MAX_BORROWED_VAL, 60), 80, 0),
         ("fk01_oneshot", "single", (1, MAX_BORROWED_VAL, 60), 21, 0),
         ("fk01_oneshot", "multi", (1, MAX_BORROWED_VAL, 60), 21, 0),
     ],

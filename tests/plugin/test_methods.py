@@ -21,7 +21,7 @@ from sage_ns.plugin.optimizers import DecayConfig, FusedAdamConfig
 from sage_ns.plugin.presets import PRESETS
 from sage_ns.training.config import SelfSuperviseConfig
 
-NAMES = ("sage-multiview", "surfels", "gaussian-avatars", "sage-paper")
+NAMES = ("sage-multiview", "sage-monocular", "surfels", "gaussian-avatars", "sage-paper")
 BASELINES = ("gaussian-avatars",)
 
 
@@ -52,7 +52,7 @@ def test_every_parameter_group_has_an_optimizer(method: str) -> None:
     from sage_ns.avatar.prediction import SurfelNetworks
     from sage_ns.avatar.surfels import BoundSurfels
 
-    over_the_field = {"field_grid", "field_network", "appearance", "shape"}
+    over_the_field = {"field_grid", "field_network", "appearance", "shape", "room_light", "exposure", "frame_poses"}
     tuned = {"flame_translation", "flame_pose", "flame_expression"}
     others = tuned if method in BASELINES else {*SurfelNetworks.DETAILS} | over_the_field
     assert set(METHODS[method].optimizers) == {*BoundSurfels.PARAMETERS} | others
@@ -105,7 +105,11 @@ def test_configured_sets_fields_of_a_copy(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("method", "overrides", "message"),
     [
-        ("sage", {}, r"no method .sage.\. Methods: gaussian-avatars, sage-multiview, sage-paper, surfels"),
+        (
+            "sage",
+            {},
+            r"no method .sage.\. Methods: gaussian-avatars, sage-monocular, sage-multiview, sage-paper, surfels",
+        ),
         ("surfels", {"pipeline.model.surfels": 3}, "no field 'pipeline.model.surfels'"),
         ("surfels", {"pipeline.modle.sh_degree": 3}, "no field 'pipeline.modle.sh_degree'"),
         ("surfels", {"optimizers.sdf.lr": 3}, "no field 'optimizers.sdf.lr'"),

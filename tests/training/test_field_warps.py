@@ -24,10 +24,10 @@ def moment() -> PosedMoment:
 
 
 def test_settings_name_the_warp() -> None:
-    for config, kind in ((LearnerConfig(), RigidWarp), (LearnerConfig(field_warp="rig"), RigWarp)):
-        warps = FieldWarps.of(config)
+    for name, kind in (("rigid", RigidWarp), ("rig", RigWarp)):
+        warps = FieldWarps.of(LearnerConfig(field_warp=name))
         assert warps is not None and isinstance(warps.at(torch.zeros(4), moment()), kind)
-    assert FieldWarps.of(LearnerConfig(field_warp="none")) is None
+    assert FieldWarps.of(LearnerConfig()) is None
     with pytest.raises(OptionError, match="needs both"):
         FieldWarps.of(LearnerConfig(field_warp="mononphm"))
 
