@@ -22,10 +22,10 @@ _OPEN_EYE, _PER_CLOSED_MM = 8.0, 2.0
 """Opening of lids in millimetres that counts as open, and cost per millimetre below it."""
 _PARTED, _PER_PARTED_MM = 3.0, 0.5
 """Millimetres between the lips up to which parting them helps, and gain per millimetre: colours of both lips are seen,
-and none of the teeth."""
+and none of the teeth. Each millimetre more costs as much."""
 _PER_YAW, _PER_PITCH = 0.05, 0.03
 """Cost per degree that the nearest camera is beside the front."""
-_JUDGED, _BLUR = 12, 2.0
+_JUDGED, _BLUR = 12, 0.5
 """Number of best moments whose pictures are compared for sharpness, and cost of one without any detail."""
 _BESIDE = 45.0
 """Degrees beside the front from which on a picture hides half of the face."""
@@ -47,7 +47,7 @@ class _Figures:
     """What the cost is made of, one row for each candidate; all costs are in millimetres of expression."""
 
     expression: Float[Tensor, "num_candidates"]
-    """Millimetres that expression and jaw move the face."""
+    """Millimetres that the expression moves the face, without the jaw where the lips tell how open the mouth is."""
     lids: Float[Tensor, "num_candidates"] | None
     """Millimetres between the lids of the eye that is closed further."""
     lips: Float[Tensor, "num_candidates"] | None
@@ -61,7 +61,7 @@ class _Figures:
         if self.lids is not None:
             cost = cost + _PER_CLOSED_MM * (_OPEN_EYE - self.lids).clamp_min(0.0)
         if self.lips is not None:
-            cost = cost - _PER_PARTED_MM * self.lips.clamp(0.0, _PARTED)
+            cost = cost - _PER_PARTED_MM * (self.lips.clamp(0.0, _PARTED) - (self.lips - _PARTED).clamp_min(0.0))
         return cost
 
     def reason(self, row: int) -> str:
@@ -110,9 +110,9 @@ def choose_canonical(
     if len(candidates) > 1 and all(len(by_timestep[timestep]) == 1 for timestep in candidates):
         best = cost.argsort(stable=True)[:_JUDGED].tolist()
         sharpness = torch.tensor(sharpness_of([by_timestep[candidates[row]][0] for row in best]))
-        blurred = 1.0 - sharpness / sharpness.median().clamp_min(1e-12)
+        blurred = 1.0 - sharpness / sharpness.amax().clamp_min(1e-12)
         others = torch.full_like(cost, torch.inf)
-        others[best] = cost[best] + _BLUR * blurred.clamp_min(0.0)
+        others[best] = cost[best] + _BLUR * blurred
         cost = others
     row = int(cost.argmin())
     timestep = candidates[row]
@@ -135,10 +135,12 @@ def _figures(
     for timestep in candidates:
         seen = seen_from(by_timestep[timestep], moments, model)
         fronts.append(seen.directions[int(seen.off_front.argmin())])
+    lips = _gap(mouth_opening(personal), params)
+    closed = params if lips is None else replace(params, jaw_pose=torch.zeros_like(params.jaw_pose))
     return _Figures(
-        1000 * expression_magnitude(params, model),
+        1000 * expression_magnitude(closed, model),
         torch.stack(open_lids).amin(dim=0) if open_lids else None,
-        _gap(mouth_opening(personal), params),
+        lips,
         SeenFrom(torch.stack(fronts)),
     )
 

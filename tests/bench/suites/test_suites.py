@@ -50,7 +50,7 @@ def measured(name: str, rows: list[str], out: Path = Path("/out"), facts: Captur
 
 def test_the_registry_has_every_experiment() -> None:
     names = [suite.name for suite in suites()]
-    assert names == ["cross", "dynamic", "fig11", "fig15", "insta", "sparse", "table1", "table3", "table4"]
+    assert names == ["cross", "dynamic", "fig11", "fig15", "insta", "monocular", "sparse", "table1", "table3", "table4"]
     assert all(f"{name} = " in describe_suites() for name in names)
     with pytest.raises(SageError, match="suite 'table2': choose one of cross, dynamic, fig11"):
         suite_of("table2")
