@@ -314,7 +314,9 @@ class Avatar(nn.Module):
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         self.invalidate()
-        state_dict.setdefault(f"{prefix}evidence", torch.zeros(0))  # older versions did not measure it
+        # Older versions did not measure evidence. nerfstudio also loads states without any of the avatar's tensors.
+        if f"{prefix}settled" in state_dict:
+            state_dict.setdefault(f"{prefix}evidence", torch.zeros(0))
         take_sizes(self, ("settled", "evidence", "interior"), state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *args)
 

@@ -88,3 +88,13 @@ def test_parts_of_a_head_are_told_apart() -> None:
     assert (labels[head.regions.triangle_mask("hair", head.triangles)] == 1).all()
     assert (labels[head.regions.triangle_mask("nose", head.triangles)] == 0).all()
     assert len(labels.unique()) >= 5
+
+
+def test_states_of_older_versions_have_none_and_partial_states_keep_it() -> None:
+    avatar, measured = avatar_of_tiny_head(), torch.ones(400)
+    state = {name: tensor for name, tensor in avatar.state_dict().items() if name != "evidence"}
+    avatar.evidence = measured
+    avatar.load_state_dict({}, strict=False)
+    assert torch.equal(avatar.evidence, measured)
+    avatar.load_state_dict(state, strict=True)
+    assert len(avatar.evidence) == 0
