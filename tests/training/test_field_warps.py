@@ -24,8 +24,8 @@ def moment() -> PosedMoment:
 
 
 def test_settings_name_the_warp() -> None:
-    for name, kind in (("rigid", RigidWarp), ("rig", RigWarp)):
-        warps = FieldWarps.of(LearnerConfig(field_warp=name))
+    for config, kind in ((LearnerConfig(field_warp="rigid"), RigidWarp), (LearnerConfig(field_warp="rig"), RigWarp)):
+        warps = FieldWarps.of(config)
         assert warps is not None and isinstance(warps.at(torch.zeros(4), moment()), kind)
     assert FieldWarps.of(LearnerConfig()) is None
     with pytest.raises(OptionError, match="needs both"):
