@@ -6,25 +6,21 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from sage_ns.bench.rows import MONOCULAR_ROWS, MULTI
-from sage_ns.bench.suites.figures import quality_plot, quality_sheet
-from sage_ns.bench.suites.registry import Suite, register_suite
+from sage_ns.bench.suites.comparison import ComparisonSuite
+from sage_ns.bench.suites.registry import register_suite
 from sage_ns.errors import SageError
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from sage_ns.bench.measured import CaptureFacts, Measured
-    from sage_ns.bench.sheet import Sheet
-
-TITLE = "one camera and a turning head"
+    from sage_ns.bench.measured import CaptureFacts
 
 
 @register_suite
-class Monocular(Suite):
+class Monocular(ComparisonSuite):
     """Surfels, then each part of ``sage-monocular`` added, the whole, and the whole without each part."""
 
     name: ClassVar[str] = "monocular"
     summary: ClassVar[str] = "one camera and a turning head: each part of sage-monocular added, and left out"
+    title: ClassVar[str] = "one camera and a turning head"
 
     def rows(self, facts: CaptureFacts) -> Sequence[str]:
         """Return the rows.
@@ -39,11 +35,3 @@ class Monocular(Suite):
                 f"{len(cameras)} cameras and {len(facts.cameras)} training moments."
             )
         return [MULTI, *MONOCULAR_ROWS]
-
-    def sheet(self, measured: Measured) -> Sheet:
-        """Return a line for each row."""
-        return quality_sheet(measured, TITLE)
-
-    def plot(self, measured: Measured) -> Figure:
-        """Return PSNR by row."""
-        return quality_plot(measured, TITLE)

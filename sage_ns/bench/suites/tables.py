@@ -6,35 +6,19 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from sage_ns.bench.rows import GAUSSIANS_MULTI, GAUSSIANS_SINGLE, MULTI, ROWS, SAGE, SAGE_MULTI, SINGLE
-from sage_ns.bench.suites.figures import possible_rows, quality_plot, quality_sheet
-from sage_ns.bench.suites.registry import Suite, register_suite
+from sage_ns.bench.suites.comparison import ComparisonSuite
+from sage_ns.bench.suites.figures import possible_rows
+from sage_ns.bench.suites.registry import register_suite
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from sage_ns.bench.measured import CaptureFacts, Measured
-    from sage_ns.bench.sheet import Sheet
+    from sage_ns.bench.measured import CaptureFacts
 
 METHODS = (SINGLE, MULTI, GAUSSIANS_SINGLE, GAUSSIANS_MULTI, "sage-paper", SAGE, SAGE_MULTI)
 """Rows of ``table1``."""
 
 
-class _Comparison(Suite):
-    """A suite that compares rows by novel view and self-reenactment."""
-
-    title: ClassVar[str]
-
-    def sheet(self, measured: Measured) -> Sheet:
-        """Return a line for each row."""
-        return quality_sheet(measured, self.title)
-
-    def plot(self, measured: Measured) -> Figure:
-        """Return PSNR by row."""
-        return quality_plot(measured, self.title)
-
-
 @register_suite
-class Methods(_Comparison):
+class Methods(ComparisonSuite):
     """All methods, with one moment and with all."""
 
     name: ClassVar[str] = "table1"
@@ -47,7 +31,7 @@ class Methods(_Comparison):
 
 
 @register_suite
-class Ablations(_Comparison):
+class Ablations(ComparisonSuite):
     """SAGE, and SAGE without each of its parts."""
 
     name: ClassVar[str] = "table3"
