@@ -18,10 +18,10 @@ from torch import Tensor
 
 from sage_ns.avatar.personal_rig import PersonalRig
 from sage_ns.avatar.rig_pixels import shown_triangles
+from sage_ns.capture.head_direction import seen_at
 from sage_ns.capture.record import CaptureRecord
 from sage_ns.evaluation.moments import Moment, MomentRuler
 from sage_ns.evaluation.regions import FACE, MOUTH, PictureRegions
-from sage_ns.geometry.rotations import axis_angle_to_matrix
 from sage_ns.image.metrics import ImageMetrics, psnr
 from sage_ns.image.structure import gradient_deviation, multi_scale_ssim
 from sage_ns.motion.source import MotionSource
@@ -85,6 +85,7 @@ class Yardstick:
         metadata = camera.metadata or {}
         pinhole = pinhole_camera(camera).to(self._device)
         motion = self.motion.at(camera.to(self._device), refined=False)
+        params = FlameParams.from_motion_vector(motion[None])
         mask = batch["mask"].to(self._device) if "mask" in batch else None
         return TruePicture(
             timestep=int(metadata["timestep"]),
@@ -95,7 +96,7 @@ class Yardstick:
             mask=mask,
             regions=self._regions.pixels(shown_triangles(self.rig, motion, pinhole), mask),
             moment=self._ruler.measure(motion),
-            yaw=self._beside_the_face(pinhole, motion),
+            yaw=abs(float(seen_at(pinhole.center[None], params, self.rig.head_model).yaw)),
         )
 
     @torch.no_grad()
@@ -120,13 +121,6 @@ class Yardstick:
                 if name == MOUTH and true.moment.mouth_open is not None:
                     values[f"psnr_{name}_{'open' if true.moment.mouth_open else 'closed'}"] = value
         return values
-
-    def _beside_the_face(self, camera: PinholeCamera, motion: Float[Tensor, "num_coefficients"]) -> float:
-        """Return by how many degrees a camera is beside the front of the face, about its upright axis."""
-        towards = camera.center - self.rig.vertices(motion).mean(dim=0)
-        turns = axis_angle_to_matrix(torch.stack([motion[FlameParams.ROTATION], motion[FlameParams.NECK]]))
-        across, _, front = (turns[0] @ turns[1]).T
-        return float(torch.rad2deg(torch.atan2((towards @ across).abs(), towards @ front)))
 
     def face_axis(self) -> tuple[Float[Tensor, "3"], Float[Tensor, "3"]]:
         """Return the centre of the tracked canonical head [metres] and the unit direction in which its face looks."""
