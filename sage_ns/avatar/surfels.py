@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from sage_ns.avatar.placement import place_surfels
-from sage_ns.geometry.spherical_harmonics import C0, NUM_COEFFICIENTS, sh_colors
+from sage_ns.geometry.spherical_harmonics import NUM_COEFFICIENTS, scaled_harmonics, sh_colors
 from sage_ns.geometry.triangles import TriangleFrames
 from sage_ns.raster import Surfels
 
@@ -121,12 +121,9 @@ class BoundSurfels(nn.Module):
     @torch.no_grad()
     def lit(self, factor: Float[Tensor, "num_triangles 3"]) -> BoundSurfels:
         """Return a copy whose colours, in all directions, are ``factor`` of the triangle times these."""
-        factor = factor[self.triangle, None]
-        values = {name: getattr(self, name).clone() for name in self.PARAMETERS}
-        # The colour is the harmonics' sum plus 0.5; the 0.5 is multiplied, too.
-        values["sh_dc"] = values["sh_dc"] * factor + (factor - 1) * 0.5 / C0
-        values["sh_rest"] = values["sh_rest"] * factor
-        return BoundSurfels(self.triangle.clone(), **values)
+        sh = scaled_harmonics(torch.cat([self.sh_dc, self.sh_rest], dim=1), factor[self.triangle])
+        others = {name: getattr(self, name).clone() for name in self.PARAMETERS[:4]}
+        return BoundSurfels(self.triangle.clone(), **others, sh_dc=sh[:, :1], sh_rest=sh[:, 1:])
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         take_sizes(self, (*self.PARAMETERS, "triangle"), state_dict, prefix)

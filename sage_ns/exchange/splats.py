@@ -14,7 +14,7 @@ from torch import Tensor
 from sage_ns.avatar.mouth import part_shade
 from sage_ns.exchange.discs import as_discs
 from sage_ns.geometry.rotations import quaternion_multiply
-from sage_ns.geometry.spherical_harmonics import C0, NUM_COEFFICIENTS
+from sage_ns.geometry.spherical_harmonics import C0, NUM_COEFFICIENTS, scaled_harmonics
 from sage_ns.raster.gaussians import THICKNESS
 
 if TYPE_CHECKING:
@@ -134,12 +134,9 @@ def _with_colors(
     placed: Surfels, sh: Float[Tensor, "num_splats num_coefficients 3"], factor: Float[Tensor, "num_splats channels"]
 ) -> Splats:
     """Make splats of placed surfels whose colour is ``factor`` times the colour of the harmonics."""
-    shaded = sh * factor[:, None]
-    # The colour is the harmonics' sum plus 0.5; the 0.5 is multiplied, too.
-    shaded[:, 0] += (factor - 1) * 0.5 / C0
     opacities = placed.opacities.clamp(1 - _MOST_OPAQUE, _MOST_OPAQUE)
     quaternions = F.normalize(placed.quaternions, dim=-1)
-    return Splats(placed.means, quaternions, placed.scales.log(), torch.logit(opacities), shaded)
+    return Splats(placed.means, quaternions, placed.scales.log(), torch.logit(opacities), scaled_harmonics(sh, factor))
 
 
 def _joined(*parts: Splats) -> Splats:

@@ -69,6 +69,15 @@ def sh_colors_torch(
     return ((basis[..., None] * coefficients).sum(dim=1) + 0.5).clamp(min=0.0)
 
 
+def scaled_harmonics(
+    coefficients: Float[Tensor, "num_points num_coefficients 3"], factor: Float[Tensor, "num_points channels"]
+) -> Float[Tensor, "num_points num_coefficients 3"]:
+    """Return the coefficients of ``factor`` times the colour: of the harmonics' sum, and of the 0.5 that is added."""
+    scaled = coefficients * factor[:, None]
+    scaled[:, 0] += (factor - 1) * 0.5 / C0
+    return scaled
+
+
 def sh_basis(
     direction: Float[Tensor, "num_points 3"], num_coefficients: int
 ) -> Float[Tensor, "num_points num_coefficients"]:
