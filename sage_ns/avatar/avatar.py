@@ -204,9 +204,10 @@ class Avatar(nn.Module):
         """
         if self.light is None or self.mouth is None or look.light == "head":
             return torch.ones_like(self.background)
-        around = self.mouth.around
+        # Weighed sums, not selected rows: how many these are is known on the device alone.
+        around = self.mouth.around[:, None]
         rest = self.poses.at(self.motion.canonical())
-        now, then = (self.light(each.smooth_normals[around]).mean(dim=0) for each in (pose, rest))
+        now, then = ((self.light(each.smooth_normals) * around).sum(dim=0) for each in (pose, rest))
         return now / then
 
     def lit_surfels(self) -> BoundSurfels:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -317,15 +318,19 @@ class Learner(nn.Module):
         source = self.motion
         both = FlameParams.from_motion_vector(torch.stack([motion, source.canonical()]))
         there, here = skull_motions(self.rig.head_model, both)
-        timesteps = source.timesteps.tolist() if self.config.field_warp == "mononphm" else None
         return PosedMoment(
             self.frames(motion),
             self.frames(source.canonical()),
             there @ rigid_inverse(here),
-            None if timesteps is None or shot.row is None else timesteps[shot.row],
-            None if timesteps is None else timesteps[source.canonical_row],
+            None if shot.row is None else self._timesteps[shot.row],
+            self._timesteps[source.row],
             here,
         )
+
+    @cached_property
+    def _timesteps(self) -> list[int]:
+        """Ids of the recorded moments, read from the device once."""
+        return self.motion.timesteps.tolist()
 
     # ---- learn -------------------------------------------------------------------------------------------------
 
