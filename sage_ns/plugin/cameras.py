@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from copy import deepcopy
 
-import torch
 from jaxtyping import Float
 from nerfstudio.cameras.cameras import Cameras
 from torch import Tensor
 
+from sage_ns.geometry.rigid import rigid_inverse
 from sage_ns.raster import PinholeCamera
 from sage_ns.raster.cameras import orbit
 
@@ -33,7 +33,7 @@ def orbited(camera: Cameras, target: Float[Tensor, "3"], angle: float) -> Camera
     pinhole = pinhole_camera(camera)
     moved = orbit(pinhole, target.to(pinhole.intrinsics), angle)
     # Both poses map the same world to their camera: what lies between them moves the old camera to the new place.
-    motion = torch.linalg.solve(moved.T_camera_world, pinhole.T_camera_world)
+    motion = rigid_inverse(moved.T_camera_world) @ pinhole.T_camera_world
     poses = camera.camera_to_worlds
     turned = motion[:3, :3].to(poses) @ poses
     turned[..., 3] += motion[:3, 3].to(poses)

@@ -12,7 +12,7 @@ from sage_ns.capture.frames import Frame
 from sage_ns.rig import FlameParams, HeadModel
 
 
-def still_camera(width: int = 32, height: int = 40) -> np.ndarray:
+def still_camera() -> np.ndarray:
     """A metre in front of the head; OpenGL axes."""
     pose = np.eye(4)
     pose[2, 3] = 1.0
