@@ -131,17 +131,17 @@ def _figures(
     personal = replace(model, v_template=identity_vertices(model, identity))
     lids = [_gap(eye_opening(personal, side), params) for side in ("left", "right")]
     open_lids = [gap for gap in lids if gap is not None]
-    fronts = []
-    for timestep in candidates:
-        seen = seen_from(by_timestep[timestep], moments, model)
-        fronts.append(seen.directions[int(seen.off_front.argmin())])
+    counts = [len(by_timestep[timestep]) for timestep in candidates]
+    seen = seen_from([frame for timestep in candidates for frame in by_timestep[timestep]], moments, model)
+    by_moment = zip(seen.directions.split(counts), seen.off_front.split(counts), strict=True)
+    front = torch.stack([directions[int(off.argmin())] for directions, off in by_moment])
     lips = _gap(mouth_opening(personal), params)
     closed = params if lips is None else replace(params, jaw_pose=torch.zeros_like(params.jaw_pose))
     return _Figures(
         1000 * expression_magnitude(closed, model),
         torch.stack(open_lids).amin(dim=0) if open_lids else None,
         lips,
-        SeenFrom(torch.stack(fronts)),
+        SeenFrom(front),
     )
 
 

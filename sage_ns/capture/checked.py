@@ -15,7 +15,7 @@ from sage_ns.capture.canonical_moment import CanonicalMoment, choose_canonical
 from sage_ns.capture.decode import read_header
 from sage_ns.capture.flame_table import Tracking, load_tracking, tabulate
 from sage_ns.capture.frames import CyOrigin, Frame
-from sage_ns.capture.head_turns import HeadTurns, head_turns, strata
+from sage_ns.capture.head_turns import HeadTurns, check_num_frames, head_turns, strata
 from sage_ns.capture.images import background_color, downscaled_size
 from sage_ns.capture.layout import Capture, read_capture
 from sage_ns.capture.mattes import MOST_CHECKED, check_mattes
@@ -29,7 +29,7 @@ from sage_ns.capture.splits import (
     select_splits,
     training_frames,
 )
-from sage_ns.capture.still_camera import LightAxes, question, with_still_camera
+from sage_ns.capture.still_camera import LightAxesOption, question, with_still_camera
 from sage_ns.capture.validation import check_decodable, check_head_in_front, check_images, check_parameter_files
 from sage_ns.rig import FlameParams, HeadModel, find_head_model, load_head_model, pose_vertices
 
@@ -60,7 +60,7 @@ class CaptureOptions:
     num_cameras: int | None = None
     num_frames: int | None = None
     """Largest number of frames of a turning head; None = 60."""
-    light_axes: LightAxes = "auto"
+    light_axes: LightAxesOption = "auto"
     """What the lamps stand still against: the world of the files, or the camera; auto = as the files state."""
 
     @property
@@ -110,6 +110,7 @@ def inspect_capture(options: CaptureOptions) -> CheckedCapture:
 def _load(options: CaptureOptions, whole: bool) -> CheckedCapture:
     background = background_color(options.background)
     options.selection.check(options.frames)
+    check_num_frames(options.num_frames, options.frames)
     capture = read_capture(options.data, options.cy_origin)
     check_parameter_files(capture.flame_param_paths.values())
     head_model = load_head_model(find_head_model(options.head_model, capture.folder))

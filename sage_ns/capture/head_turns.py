@@ -15,6 +15,7 @@ from sage_ns.capture.frames import Frame
 from sage_ns.capture.head_direction import SeenFrom, seen_from
 from sage_ns.capture.selection import angles
 from sage_ns.capture.sharp_frames import sharpness_of
+from sage_ns.capture.splits import FramesMode
 from sage_ns.errors import CaptureError
 from sage_ns.geometry.farthest_points import farthest_first
 from sage_ns.rig import FlameParams, HeadModel, concatenate
@@ -69,6 +70,20 @@ def cells(seen: SeenFrom) -> list[tuple[int, int]]:
     return [(int(yaw), int(pitch)) for yaw, pitch in grid]
 
 
+def check_num_frames(num_frames: int | None, mode: FramesMode) -> None:
+    """Check the number of frames by itself, before anything is read.
+
+    Raises:
+        CaptureError: it is below 2, or given for other training moments than those of a turning head.
+    """
+    if num_frames is None:
+        return
+    if mode != "rotation":
+        raise CaptureError(f"num_frames is {num_frames}, but frames is {mode}. Give --frames rotation, too.")
+    if num_frames < 2:
+        raise CaptureError(f"num_frames is {num_frames}; give a whole number >= 2, or leave the option out for 60.")
+
+
 def head_turns(
     frames: Sequence[Frame],
     canonical: int,
@@ -109,7 +124,7 @@ def head_turns(
             f"training frames with little expression; expected {ENOUGH_SPAN:.0f} or more. Record a head that turns; to "
             "train on these frames anyway, give --frames all."
         )
-    chosen = sorted(_spread(calm, canonical, seen, num_frames or NUM_FRAMES))
+    chosen = sorted(_spread(calm, canonical, seen, NUM_FRAMES if num_frames is None else num_frames))
     return HeadTurns(tuple(calm[row] for row in chosen), turns.num_left_out, SeenFrom(seen.directions[chosen]))
 
 

@@ -10,10 +10,15 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 from sage_ns.capture.frames import CyOrigin, Frame, frame_entries, moment_of, read_frames, read_json
 from sage_ns.errors import CaptureError
 from sage_ns.system.json_files import shown
+
+LightAxes = Literal["camera", "world"]
+"""Axes in which the room and its light stand still: the world's, or the camera's where a tracker keeps the head still
+and moves the camera instead, as metrical-tracker does."""
 
 ALL_FRAMES = "transforms.json"
 TRAIN = "transforms_train.json"
@@ -69,7 +74,7 @@ def read_capture(folder: Path | str, cy_origin: CyOrigin = "auto") -> Capture:
 
 def _camera_is_still(path: Path) -> bool:
     stated = read_json(path).get("light_axes", "world")
-    if stated not in ("world", "camera"):
+    if stated not in get_args(LightAxes):
         raise CaptureError(f'{path}: \'light_axes\' is {shown(stated)}; expected "world" or "camera".')
     return stated == "camera"
 

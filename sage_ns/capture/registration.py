@@ -16,7 +16,7 @@ from torch import Tensor
 from sage_ns.capture.selection import angles
 from sage_ns.capture.shot import Shot
 from sage_ns.geometry.farthest_points import farthest_first
-from sage_ns.geometry.rigid import rigid_inverse
+from sage_ns.geometry.rigid import moved_points, rigid_inverse
 from sage_ns.geometry.triangle_mesh import TriangleMesh
 from sage_ns.raster import PinholeCamera
 from sage_ns.raster.cameras import pixel_rays
@@ -48,15 +48,16 @@ class Registration:
         there, here = (skull_motions(self.model, each) for each in (params, self.canonical))
         return there @ rigid_inverse(here)
 
-    def view(self, shot: Shot, params: FlameParams) -> Shot:
+    def view(self, shot: Shot, params: FlameParams, steady: Float[Tensor, "h w 1"] | None = None) -> Shot:
         """Return a picture of another moment as a view of the canonical moment, with what of it stays valid.
 
         Args:
             shot: the picture, on the CPU.
             params: parameters of its moment; one row.
+            steady: what `steady_pixels` returns for the picture, if the caller knows it.
         """
         motion = self.motion(params)[0]
-        steady = self.steady_pixels(shot.camera, params)
+        steady = self.steady_pixels(shot.camera, params) if steady is None else steady
         return replace(shot, camera=moved(shot.camera, motion), motion=None, steady=steady, skull=motion)
 
     def head_center(self) -> Float[Tensor, "3"]:
@@ -73,7 +74,7 @@ class Registration:
         triangles = self.model.triangles
         posed, rest = (pose_vertices(self.model, each)[0] for each in (params, self.canonical))
         motion = self.motion(params)[0]
-        off = (posed - rest @ motion[:3, :3].T - motion[:3, 3]).norm(dim=-1)
+        off = (posed - moved_points(motion, rest)).norm(dim=-1)
         steady = off[triangles].amax(dim=-1) < _STEADY
         origins, directions = (rays.reshape(-1, 3) for rays in pixel_rays(camera))
         hit = TriangleMesh(posed, triangles).first_hits(origins, directions).triangle

@@ -22,7 +22,8 @@ from sage_ns.errors import CaptureError
 from sage_ns.geometry.rotations import axis_angle_to_matrix, matrix_to_quaternion, quaternion_to_axis_angle
 from sage_ns.rig import FlameParams, HeadModel, concatenate, joints
 
-LightAxes = Literal["auto", "world", "camera"]
+LightAxesOption = Literal["auto", "world", "camera"]
+"""A user's choice of `sage_ns.capture.layout.LightAxes`; auto = as the files state, else the world's."""
 
 _MOVES, _STILL = 10.0, 3.0
 """Degrees that a camera turns at least, and a head at most, for the question to arise which of them stood still."""

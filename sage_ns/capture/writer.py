@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from PIL import Image
 
 from sage_ns.capture.camera_checks import camera_to_world, check_intrinsics, check_size
 from sage_ns.capture.frames import Frame
-from sage_ns.capture.layout import ALL_FRAMES, TEST, TRAIN, VAL
+from sage_ns.capture.layout import ALL_FRAMES, TEST, TRAIN, VAL, LightAxes
 from sage_ns.capture.splits import SplitName
 from sage_ns.capture.validation import check_head_in_front
 from sage_ns.errors import CaptureError, FlameParamsError
@@ -31,10 +31,6 @@ from sage_ns.system.files import refuse_unwritable, whole_folder
 
 CANONICAL_JAW = 0.3
 """Opening of the jaw in `canonical_flame_param.npz`, in radians; VHAP writes the same value."""
-
-LightAxes = Literal["camera", "world"]
-"""Axes in which the room and its light stand still: the world's, or the camera's where a tracker keeps the head still
-and moves the camera instead, as metrical-tracker does."""
 
 Pixels = UInt8[np.ndarray, "h w *channels"] | Float[np.ndarray, "h w *channels"]
 

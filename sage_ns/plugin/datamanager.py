@@ -162,6 +162,9 @@ class CaptureDatamanager(FullImageDatamanager[CaptureDataset]):
             # Somebody else drives the avatar; their capture has another numbering of moments and cameras.
             for name in ("canonical_timestep", "timesteps", "num_timesteps", "cameras", "num_cameras", "num_frames"):
                 setattr(dataparser, name, None)
+            # Nobody trains on it: its head need not turn, and its own files say how its camera stood.
+            dataparser.frames = "single" if dataparser.frames == "single" else "multi"
+            dataparser.light_axes = "auto"
         elif not self.capture_dir.is_dir():
             CONSOLE.print(
                 f"[yellow]The capture {escape(str(self.capture_dir))} is gone; "
@@ -341,13 +344,15 @@ class CaptureDatamanager(FullImageDatamanager[CaptureDataset]):
 
     def steady(self, step: int) -> Tensor:
         """1 where the picture of ``step`` shows what moves with the skull, else 0 [h, w, 1], on the device."""
-        index = self._index_at(step)
+        return self._steady_pixels(self._index_at(step)).float()
+
+    def _steady_pixels(self, index: int) -> Tensor:
+        """`Registration.steady_pixels` of a training picture, uint8 on the device; computed at the first request."""
         if index not in self._steady:
-            record = self.train_dataset.record
-            params = record.flame_params[self._rows[index]]
+            params = self.train_dataset.record.flame_params[self._rows[index]]
             pixels = self._registration.steady_pixels(self._pinholes[index].to("cpu"), params)
             self._steady[index] = pixels.to(self.device, torch.uint8)
-        return self._steady[index].float()
+        return self._steady[index]
 
     @cached_property
     def _registration(self) -> Registration:
@@ -381,5 +386,6 @@ class CaptureDatamanager(FullImageDatamanager[CaptureDataset]):
         centers = torch.stack([camera.center for camera in [view.camera for view in views] + cameras])
         for chosen in spread_views(centers, registration.head_center(), max(len(views), 1), most)[len(views) :]:
             index = others[chosen - len(views)]
-            views.append(registration.view(self._shot_on_cpu(index), record.flame_params[self._rows[index]]))
+            params, steady = record.flame_params[self._rows[index]], self._steady_pixels(index).cpu().float()
+            views.append(registration.view(self._shot_on_cpu(index), params, steady))
         return views

@@ -28,7 +28,7 @@ from sage_ns.capture.frames import Frame
 from sage_ns.capture.images import background_color, downscaled_size
 from sage_ns.capture.record import CaptureRecord
 from sage_ns.capture.splits import FramesMode, SplitName
-from sage_ns.capture.still_camera import LightAxes
+from sage_ns.capture.still_camera import LightAxesOption
 from sage_ns.image.super_resolution import NONE, open_upscaler
 from sage_ns.system.cache import cache_dir
 from sage_ns.system.console import escape
@@ -51,7 +51,7 @@ class FlameCaptureDataParserConfig(DataParserConfig):
     still face from many sides as the head turns; all = on all, visiting every direction and expression equally often"""
     num_frames: int | None = None
     """with --frames rotation: largest number of frames; default: 60"""
-    light_axes: LightAxes = "auto"
+    light_axes: LightAxesOption = "auto"
     """what lamps stand still against: world = the world of the files; camera = the camera, although the files move it
     (trackers that write the pose of the head into the camera); auto = as the files state, else world"""
     canonical_timestep: int | None = None

@@ -8,7 +8,7 @@ import torch
 from sage_ns.capture import head_turns as module
 from sage_ns.capture.frames import Frame
 from sage_ns.capture.head_direction import seen_from
-from sage_ns.capture.head_turns import HeadTurns, head_turns, strata
+from sage_ns.capture.head_turns import HeadTurns, check_num_frames, head_turns, strata
 from sage_ns.errors import CaptureError
 from sage_ns.rig import FlameParams
 from tests.capture.turning import frame, moment
@@ -92,3 +92,13 @@ def test_groups_are_directions_and_expressions() -> None:
     groups = strata(frames, 0, moments, MODEL)
     assert groups[0] == groups[1] and groups[2] == groups[4]
     assert len(groups.unique()) == 3
+
+
+def test_numbers_of_frames_that_make_no_sense_are_refused() -> None:
+    check_num_frames(None, "single")
+    check_num_frames(2, "rotation")
+    for number in (1, 0, -3):
+        with pytest.raises(CaptureError, match=f"num_frames is {number}; give a whole number >= 2"):
+            check_num_frames(number, "rotation")
+    with pytest.raises(CaptureError, match=r"num_frames is 30, but frames is multi\. Give --frames rotation"):
+        check_num_frames(30, "multi")

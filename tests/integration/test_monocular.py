@@ -77,3 +77,10 @@ def test_an_exported_avatar_has_the_light_of_the_room(run: Path, tmp_path: Path)
     avatar = Avatar.load(tmp_path / "a.npz")
     assert avatar.light is not None and avatar.light.coefficients.any()
     assert len(avatar.evidence) == avatar.surfels.num_surfels
+
+
+def test_a_driver_need_not_turn(run: Path, tmp_path: Path) -> None:
+    still = write_tiny_turning(tmp_path / "still", yaw=0.0, pitch=0.0)
+    arguments = ("ns-render", "dataset", "--load-config", run / "config.yml", "--data", still)
+    run_here(*arguments, "--output-path", tmp_path / "out", "--rendered-output-names", "rgb")
+    assert list((tmp_path / "out").rglob("*.jpg"))
