@@ -132,16 +132,17 @@ class SurfelNetworks(nn.Module):
         encoding, gradient, feature = sample.encoding, sample.gradient, sample.feature
         assert gradient is not None
         optimizer = torch.optim.Adam([*self.shape.parameters(), *canonical.appearance.parameters()], lr=3e-3)
-        for _ in tracked(range(num_steps), "Fitting the networks to the surfels"):
-            chosen = torch.randint(len(positions), (batch_size,), generator=generator).to(positions.device)
-            appearance = canonical.appearance(local[chosen], gradient[chosen], feature[chosen])
-            shape = self.shape(encoding[chosen], local[chosen])
-            colors = C0 * (appearance.sh[:, :1] - surfels.sh_dc[chosen]).abs().mean()
-            opacities = (appearance.opacity_logits - surfels.opacity_logits[chosen]).square().mean()
-            loss = colors + 0.1 * opacities + self.shape.target_loss(shape, rotations[chosen, :, 2], scales[chosen])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+        with tracked(range(num_steps), "Fitting the networks to the surfels") as shown:
+            for _ in shown:
+                chosen = torch.randint(len(positions), (batch_size,), generator=generator).to(positions.device)
+                appearance = canonical.appearance(local[chosen], gradient[chosen], feature[chosen])
+                shape = self.shape(encoding[chosen], local[chosen])
+                colors = C0 * (appearance.sh[:, :1] - surfels.sh_dc[chosen]).abs().mean()
+                opacities = (appearance.opacity_logits - surfels.opacity_logits[chosen]).square().mean()
+                loss = colors + 0.1 * opacities + self.shape.target_loss(shape, rotations[chosen, :, 2], scales[chosen])
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         take_sizes(self, self.details(), state_dict, prefix)

@@ -72,12 +72,13 @@ def run_batch(
 def _checked(jobs: Sequence[CaptureJob], entries: dict[Path, Entry], console: Console) -> list[CaptureJob]:
     """Return the jobs of the captures that pass all checks, with their keys; name the others."""
     good = []
-    for job in tracked(jobs, "Checking captures"):
-        try:
-            good.append(_keyed(job))
-        except SageError as error:
-            entries[job.capture].state, entries[job.capture].reason = "failed", str(error)
-            console.print(f"[red]bad capture[/red] {escape(job.capture.name)}: {escape(error)}", soft_wrap=True)
+    with tracked(jobs, "Checking captures") as shown:
+        for job in shown:
+            try:
+                good.append(_keyed(job))
+            except SageError as error:
+                entries[job.capture].state, entries[job.capture].reason = "failed", str(error)
+                console.print(f"[red]bad capture[/red] {escape(job.capture.name)}: {escape(error)}", soft_wrap=True)
     return good
 
 

@@ -92,17 +92,18 @@ def measure(pipeline: SagePipeline, gammas: tuple[float, ...]) -> dict[str, Figu
     compared, metrics = corrections(model, gammas), ImageMetrics(model.config.lpips_weights)
     canonical = model.motion.canonical()
     strengths, rows = [], {name: [] for name in compared}
-    for camera, batch in tracked(pairs, "Comparing corrections"):
-        truth = batch["image"].to(model.device)[..., :3]
-        motion, face = model.motion.at(camera.to(model.device)), model.face_pixels(camera)
-        if face is None or not bool(face.any()):
-            continue
-        # Global rotation and translation do not deform the head.
-        strengths.append(float((motion - canonical)[6:].square().sum()))
-        for name, correction in compared.items():
-            drawn = picture(model, model.pinhole(camera), motion, correction)
-            values = metrics(drawn, truth, face)
-            rows[name].append([values[key] for key in ("psnr", "ssim", "psnr_face", "ssim_face")])
+    with tracked(pairs, "Comparing corrections") as shown:
+        for camera, batch in shown:
+            truth = batch["image"].to(model.device)[..., :3]
+            motion, face = model.motion.at(camera.to(model.device)), model.face_pixels(camera)
+            if face is None or not bool(face.any()):
+                continue
+            # Global rotation and translation do not deform the head.
+            strengths.append(float((motion - canonical)[6:].square().sum()))
+            for name, correction in compared.items():
+                drawn = picture(model, model.pinhole(camera), motion, correction)
+                values = metrics(drawn, truth, face)
+                rows[name].append([values[key] for key in ("psnr", "ssim", "psnr_face", "ssim_face")])
     if not strengths:
         raise SageError("no test picture shows the rig's face region: the figures of the face cannot be computed")
     strongest = torch.tensor(strengths).argsort(descending=True)[: -(-len(strengths) // 4)]

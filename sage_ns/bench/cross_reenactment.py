@@ -90,22 +90,23 @@ def cross_figures(pipeline: SagePipeline, folder: Path) -> list[dict[str, Any]]:
     found = []
     for transfer in TRANSFERS:
         motion = transferred(driver, model.motion.canonical().cpu(), transfer)
-        pairs = tracked(list(_shots(frames, driver, motion, factor)), f"Measuring {transfer} cross-reenactment")
-        for frame, camera in pairs:
-            image, mask = load_image(frame.image_path, frame.mask_path, factor, record.background)
-            batch = {"image": image.float() / 255, "face": model.face_pixels(camera)}
-            if mask is not None:
-                batch["mask"] = mask.float() / 255
-            outputs = model.get_outputs_for_camera(camera)
-            figures, _ = model.get_image_metrics_and_images(outputs, batch)
-            found.append(
-                {
-                    "transfer": transfer,
-                    "timestep": frame.timestep,
-                    "camera": frame.camera_index,
-                    "figures": {name: float(value) for name, value in figures.items()},
-                }
-            )
+        shots = list(_shots(frames, driver, motion, factor))
+        with tracked(shots, f"Measuring {transfer} cross-reenactment") as shown:
+            for frame, camera in shown:
+                image, mask = load_image(frame.image_path, frame.mask_path, factor, record.background)
+                batch = {"image": image.float() / 255, "face": model.face_pixels(camera)}
+                if mask is not None:
+                    batch["mask"] = mask.float() / 255
+                outputs = model.get_outputs_for_camera(camera)
+                figures, _ = model.get_image_metrics_and_images(outputs, batch)
+                found.append(
+                    {
+                        "transfer": transfer,
+                        "timestep": frame.timestep,
+                        "camera": frame.camera_index,
+                        "figures": {name: float(value) for name, value in figures.items()},
+                    }
+                )
     return found
 
 

@@ -42,18 +42,20 @@ def image_figures(
     yardstick = yardstick or yardstick_of(pipeline)
     moments: dict[int, list[tuple[int, Cameras, TruePicture]]] = {}
     pairs = pipeline.datamanager.evaluation_pairs(split)
-    for index, (camera, batch) in enumerate(tracked(pairs, f"Finding regions of {split} images")):
-        true = yardstick.true_picture(camera, batch)
-        moments.setdefault(true.timestep, []).append((index, camera, true))
+    with tracked(pairs, f"Finding regions of {split} images") as shown:
+        for index, (camera, batch) in enumerate(shown):
+            true = yardstick.true_picture(camera, batch)
+            moments.setdefault(true.timestep, []).append((index, camera, true))
     measured: dict[int, ImageFigures] = {}
-    for pictures in tracked(list(moments.values()), f"Measuring moments of {split} images"):
-        trues = [true for _, _, true in pictures]
-        found = _aligned(pipeline.model, pictures[0][1], trues) if split == "test" else None
-        for index, camera, true in pictures:
-            figures = yardstick.figures(pipeline.model.get_outputs_for_camera(camera)["rgb"], true)
-            if found is not None:
-                figures |= _aligned_figures(pipeline.model, yardstick, true, found, figures)
-            measured[index] = ImageFigures(true.timestep, true.camera, figures, true.yaw, true.moment.strength)
+    with tracked(list(moments.values()), f"Measuring moments of {split} images") as shown:
+        for pictures in shown:
+            trues = [true for _, _, true in pictures]
+            found = _aligned(pipeline.model, pictures[0][1], trues) if split == "test" else None
+            for index, camera, true in pictures:
+                figures = yardstick.figures(pipeline.model.get_outputs_for_camera(camera)["rgb"], true)
+                if found is not None:
+                    figures |= _aligned_figures(pipeline.model, yardstick, true, found, figures)
+                measured[index] = ImageFigures(true.timestep, true.camera, figures, true.yaw, true.moment.strength)
     return tuple(measured[index] for index in range(len(pairs)))
 
 

@@ -238,16 +238,17 @@ def _score(planner: Planner, capture: Path, jobs: Sequence[OutsideJob]) -> None:
     val: list[tuple[Split, Any]] = [("val", pair) for pair in manager.evaluation_pairs("val")]
     frontal = frontal_camera((pair for _, pair in test), yardstick)
     measured: dict[tuple[str, Split], list[ImageFigures]] = {}
-    for split, (camera, batch) in tracked(val + test, f"Scoring pictures of {len(jobs)} outside rows"):
-        true = yardstick.true_picture(camera, batch)
-        for job in jobs:
-            path = job.pictures.get((true.timestep, true.camera))
-            if path is not None:
-                picture = load_image(path, None, 1, record.background)[0].float() / 255
-                figures = ImageFigures(
-                    true.timestep, true.camera, yardstick.figures(picture, true), true.yaw, true.moment.strength
-                )
-                measured.setdefault((job.name, split), []).append(figures)
+    with tracked(val + test, f"Scoring pictures of {len(jobs)} outside rows") as shown:
+        for split, (camera, batch) in shown:
+            true = yardstick.true_picture(camera, batch)
+            for job in jobs:
+                path = job.pictures.get((true.timestep, true.camera))
+                if path is not None:
+                    picture = load_image(path, None, 1, record.background)[0].float() / 255
+                    figures = ImageFigures(
+                        true.timestep, true.camera, yardstick.figures(picture, true), true.yaw, true.moment.strength
+                    )
+                    measured.setdefault((job.name, split), []).append(figures)
     for job in jobs:
         result = Result(
             key=job.key,

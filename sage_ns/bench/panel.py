@@ -97,8 +97,9 @@ def _drawn(out: Path, numbers: Sequence[int], is_done: Callable[[str], bool], tu
         raise SageError(f"--people: {kept[0]} is one of the numbers 100 to 199, which are kept for checks.")
     names = [person_name(number) for number in numbers]
     to_draw = [number for number, name in zip(numbers, names, strict=True) if not is_done(name)]
-    for number in tracked(to_draw, "Drawing people"):
-        _draw_apart(facekit, out, number, turning)
+    with tracked(to_draw, "Drawing people") as shown:
+        for number in shown:
+            _draw_apart(facekit, out, number, turning)
     return facekit, names
 
 

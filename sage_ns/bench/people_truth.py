@@ -103,9 +103,10 @@ class People:
         params["shape"] = shape.copy()
         rng = np.random.default_rng(seed)
         found = []
-        for points in tracked(truth, "Tracking the driver"):
-            params = tracking.fit_frame(self.rig, points, params)
-            found.append(tracking.perturb(self.rig, params, rng) if noise else params)
+        with tracked(truth, "Tracking the driver") as shown:
+            for points in shown:
+                params = tracking.fit_frame(self.rig, points, params)
+                found.append(tracking.perturb(self.rig, params, rng) if noise else params)
         return found
 
 
@@ -141,13 +142,14 @@ def write_people_truth(people: People, person: str, out: Path, moments: int, sca
         subject = people.modules["subject"].Subject(people.facekit, name, tex=texture, verbose=False)
         for kind in ("images", "fg_masks"):
             (folder / kind).mkdir()
-        for timestep, frame in enumerate(tracked(frames, f"Drawing {person}")):
-            scene = subject.scene(frame)
-            for camera in CAMERAS:
-                color, alpha = render.render(scene, cameras[camera], 3)
-                entry = writer.entry(timestep, cameras[camera])
-                Image.fromarray(color).save(folder / entry["file_path"], quality=95)
-                Image.fromarray(alpha).save(folder / entry["fg_mask_path"], optimize=True)
+        with tracked(frames, f"Drawing {person}") as shown:
+            for timestep, frame in enumerate(shown):
+                scene = subject.scene(frame)
+                for camera in CAMERAS:
+                    color, alpha = render.render(scene, cameras[camera], 3)
+                    entry = writer.entry(timestep, cameras[camera])
+                    Image.fromarray(color).save(folder / entry["file_path"], quality=95)
+                    Image.fromarray(alpha).save(folder / entry["fg_mask_path"], optimize=True)
 
 
 def main(

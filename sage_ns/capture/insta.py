@@ -9,7 +9,7 @@ every frame has its own camera. The tracker uses FLAME 2020 and metres.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -120,7 +120,8 @@ def convert_insta(
     model = None if eyelids is None else _rig_with_eyelids(Path(eyelids).expanduser(), head_model, out)
     pictures, notes = _pictures(source, test_frames)
     paths = _checkpoint_paths(checkpoints, pictures)
-    seen = [_read(path) for path in tracked(paths, "Reading checkpoints")]
+    with tracked(paths, "Reading checkpoints") as shown:
+        seen = [_read(path) for path in shown]
     _check_same_moments(pictures, paths, seen)
     for picture, one, path in zip(pictures, seen, paths, strict=True):
         _check_image(picture)
@@ -141,20 +142,21 @@ def convert_insta(
             "(--eyelids) to keep them"
         )
 
-    def camera_pictures() -> Iterator[CameraPicture]:
-        for row, picture in enumerate(tracked(pictures, "Converting pictures")):
-            image, mask = load_image(picture.path)
-            yield CameraPicture(
-                timestep=row,
-                camera_index=0,
-                camera_to_world=seen[row].camera @ _AXES,
-                intrinsics=seen[row].intrinsics,
-                image=image.numpy(),
-                mask=None if mask is None else mask[..., 0].numpy(),
-                split=picture.split,
-            )
+    def camera_picture(row: int, picture: _Picture) -> CameraPicture:
+        image, mask = load_image(picture.path)
+        return CameraPicture(
+            timestep=row,
+            camera_index=0,
+            camera_to_world=seen[row].camera @ _AXES,
+            intrinsics=seen[row].intrinsics,
+            image=image.numpy(),
+            mask=None if mask is None else mask[..., 0].numpy(),
+            split=picture.split,
+        )
 
-    written = write_capture(out, camera_pictures(), params, overwrite, light_axes="camera", head_model=model)
+    with tracked(pictures, "Converting pictures") as shown:
+        converted = (camera_picture(row, picture) for row, picture in enumerate(shown))
+        written = write_capture(out, converted, params, overwrite, light_axes="camera", head_model=model)
     return Converted(written, tuple(notes))
 
 

@@ -83,5 +83,6 @@ def write_posed_meshes(
     if not paths:
         return
     carry = CarriedPoints(mesh.vertices, rig.vertices(canonical), rig.head_model.triangles)
-    for motion, path in tracked(list(zip(poses, paths, strict=True)), "Posing the surface"):
-        write_mesh(mesh.posed(carry, rig.vertices(motion)), path)
+    with tracked(list(zip(poses, paths, strict=True)), "Posing the surface") as shown:
+        for motion, path in shown:
+            write_mesh(mesh.posed(carry, rig.vertices(motion)), path)

@@ -39,8 +39,9 @@ def export_splats(
         SageError: there is no format of that name.
     """
     writer, count = writer_of(format), 0
-    for pose, path in tracked(list(zip(poses, paths, strict=True)), "Writing splats"):
-        splats = splats_of(avatar, pose)
-        writer.write(path, splats.upside_down() if writer.y_down and axes == "viewers" else splats)
-        count = len(splats.means)
+    with tracked(list(zip(poses, paths, strict=True)), "Writing splats") as shown:
+        for pose, path in shown:
+            splats = splats_of(avatar, pose)
+            writer.write(path, splats.upside_down() if writer.y_down and axes == "viewers" else splats)
+            count = len(splats.means)
     return count

@@ -181,19 +181,20 @@ class SagePipeline(VanillaPipeline):
         per_image: dict[str, list[float]] = {}
         if output_path is not None:
             output_path.mkdir(parents=True, exist_ok=True)
-        for index, (camera, batch) in enumerate(tracked(pairs, f"Evaluating {split} images")):
-            start = perf_counter()
-            outputs = self.model.get_outputs_for_camera(camera)
-            seconds = perf_counter() - start
-            batch = {**batch, "face": self.model.face_pixels(camera)}
-            values, images = self.model.get_image_metrics_and_images(outputs, batch)
-            if not prefix:
-                values |= {"fps": 1.0 / seconds, "num_rays_per_sec": outputs["rgb"][..., 0].numel() / seconds}
-            for name, value in values.items():
-                per_image.setdefault(prefix + name, []).append(value)
-            if output_path is not None:
-                for name, image in images.items():
-                    save_image(image.permute(2, 0, 1).cpu(), output_path / f"{split}_{name}_{index:04d}.png")
+        with tracked(pairs, f"Evaluating {split} images") as shown:
+            for index, (camera, batch) in enumerate(shown):
+                start = perf_counter()
+                outputs = self.model.get_outputs_for_camera(camera)
+                seconds = perf_counter() - start
+                batch = {**batch, "face": self.model.face_pixels(camera)}
+                values, images = self.model.get_image_metrics_and_images(outputs, batch)
+                if not prefix:
+                    values |= {"fps": 1.0 / seconds, "num_rays_per_sec": outputs["rgb"][..., 0].numel() / seconds}
+                for name, value in values.items():
+                    per_image.setdefault(prefix + name, []).append(value)
+                if output_path is not None:
+                    for name, image in images.items():
+                        save_image(image.permute(2, 0, 1).cpu(), output_path / f"{split}_{name}_{index:04d}.png")
         figures: dict[str, float] = {}
         for name, values in per_image.items():
             samples = torch.tensor(values)

@@ -71,7 +71,8 @@ def mouth_prior_of_synthetic_people(
         num_surfels, num_steps, seed: See `learn_mouth_prior`.
     """
     around = around_mouth(builtin_head())
-    sitters = [film_mouth(person, size, num_cameras, around) for person in tracked(people, "Rendering open mouths")]
+    with tracked(people, "Rendering open mouths") as shown:
+        sitters = [film_mouth(person, size, num_cameras, around) for person in shown]
     return learn_mouth_prior(sitters, num_surfels, num_steps, seed)
 
 
@@ -102,21 +103,22 @@ def learn_mouth_prior(
     optimizer = torch.optim.Adam([*groups, {"params": [log_shade], "lr": _LIGHT_RATE}], eps=1e-15)
     schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, _FINAL_RATE ** (1.0 / num_steps))
     start = surfels.means.detach().clone()
-    for _ in tracked(range(num_steps), "Learning the mouth"):
-        moment = moments[int(torch.randint(len(moments), (1,), generator=generator))]
-        shade = part_shade(moment.model, moment.vertices, openings, _relative(log_shade))
-        placed = surfels.place(moment.frames, moment.picture.camera.center, shade[:, None])
-        buffers = rasterize(placed, moment.picture.camera)
-        inside = moment.picture.inside
-        error = (buffers.color - moment.picture.image).abs()[inside].mean()
-        uncovered, drift = (1.0 - buffers.alpha[inside]).mean(), (surfels.means - start).square().mean()
-        loss = error + _COVERAGE_WEIGHT * uncovered + _ANCHOR_WEIGHT * drift
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        with torch.no_grad():
-            surfels.log_scales.clamp_(max=0.0)
+    with tracked(range(num_steps), "Learning the mouth") as shown:
+        for _ in shown:
+            moment = moments[int(torch.randint(len(moments), (1,), generator=generator))]
+            shade = part_shade(moment.model, moment.vertices, openings, _relative(log_shade))
+            placed = surfels.place(moment.frames, moment.picture.camera.center, shade[:, None])
+            buffers = rasterize(placed, moment.picture.camera)
+            inside = moment.picture.inside
+            error = (buffers.color - moment.picture.image).abs()[inside].mean()
+            uncovered, drift = (1.0 - buffers.alpha[inside]).mean(), (surfels.means - start).square().mean()
+            loss = error + _COVERAGE_WEIGHT * uncovered + _ANCHOR_WEIGHT * drift
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            with torch.no_grad():
+                surfels.log_scales.clamp_(max=0.0)
     skin = torch.stack([sitter.skin for sitter in sitters]).mean(dim=0)
     return prior_of(surfels, {"openings": openings, "shade": _relative(log_shade), "skin": skin})
 

@@ -14,10 +14,22 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 
-def tracked(items: Sequence[Item], description: str) -> Iterator[Item]:
-    """Yield the items one by one, with a progress bar that disappears at the end."""
+@contextmanager
+def tracked(items: Sequence[Item], description: str) -> Iterator[Iterator[Item]]:
+    """Show a progress bar while the block lasts; it counts the items that are taken from the iterator it yields.
+
+    The block ends the bar, not the iterator: Python may collect an iterator that an error left unfinished in any
+    thread, and a bar that ends in the thread that draws another bar waits for that thread, which is itself.
+    """
     with _bar(transient=True) as progress:
-        yield from progress.track(items, description=description)
+        task = progress.add_task(description, total=len(items))
+        yield _counted(items, lambda: progress.advance(task))
+
+
+def _counted(items: Sequence[Item], count: Callable[[], None]) -> Iterator[Item]:
+    for item in items:
+        yield item
+        count()
 
 
 @contextmanager

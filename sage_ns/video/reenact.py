@@ -136,7 +136,6 @@ def reenact(
 def _written(made: Reenactment, path: Path, sound: Sound | None) -> Reenactment:
     began = time.perf_counter()
     drawn = made.frames if isinstance(made.frames, Frames) else made.frames.drawn
-    with cores_for(drawn.avatar):
-        pictures = (made.frames[index] for index in tracked(range(made.num_frames), "Rendering"))
-        write_pictures(path, pictures, made.fps, sound)
+    with cores_for(drawn.avatar), tracked(range(made.num_frames), "Rendering") as shown:
+        write_pictures(path, (made.frames[index] for index in shown), made.fps, sound)
     return replace(made, path=path, writing_seconds=time.perf_counter() - began)

@@ -98,8 +98,9 @@ def measure(trainer: Any, num_steps: int) -> dict[str, float]:
     on_cpu = trainer.pipeline.model.device.type == "cpu"
     first = round(FIRST_STEP * trainer.config.max_num_iterations)
     times: dict[str, list[float]] = {}
-    with cores_for_kernels() if on_cpu else nullcontext():
-        for step in tracked(range(first - 3, first + num_steps), "Measuring steps"):
+    cores = cores_for_kernels() if on_cpu else nullcontext()
+    with cores, tracked(range(first - 3, first + num_steps), "Measuring steps") as shown:
+        for step in shown:
             for name, part in _parts(trainer, step).items():
                 taken = _timed(part, on_cpu)
                 if step >= first:

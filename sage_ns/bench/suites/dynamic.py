@@ -56,10 +56,13 @@ class DynamicGeometry(Suite):
 
         def measure() -> dict[str, Any]:
             pipeline = trained_pipeline(job)
-            return {
-                str(moment): {name: asdict(found) for name, found in measure_distances(pipeline, truth, moment).items()}
-                for moment in tracked(moments, "Measuring posed surfaces")
-            }
+            with tracked(moments, "Measuring posed surfaces") as shown:
+                return {
+                    str(moment): {
+                        name: asdict(found) for name, found in measure_distances(pipeline, truth, moment).items()
+                    }
+                    for moment in shown
+                }
 
         key = fingerprint(job.key, truth.stat().st_size, moments)
         measured_once(job.folder / _FILE, key, measure)
