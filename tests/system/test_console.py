@@ -40,8 +40,8 @@ def test_the_console_changes_when_nerfstudio_is_loaded_later(monkeypatch: pytest
 
 @pytest.mark.usefixtures("without_nerfstudio")
 def test_tracked_items_come_in_order_and_leave_nothing_behind() -> None:
-    with console().capture() as printed:
-        assert list(tracked(["a", "b"], "working")) == ["a", "b"]
+    with console().capture() as printed, tracked(["a", "b"], "working") as shown:
+        assert list(shown) == ["a", "b"]
     assert "working" not in printed.get()
 
 
