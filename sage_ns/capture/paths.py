@@ -11,6 +11,8 @@ from sage_ns.system.json_files import shown
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
+_LONGEST = 4096
+"""Characters of a path: Linux takes no longer one, and an error would quote it whole."""
 _WINDOWS_ROOT = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 _FOLDERS_OF_A_SEQUENCE = ("images", "fg_masks", "flame_param")
 
@@ -31,7 +33,7 @@ def absolute_path(folder: Path, name: object, field: str, source: str) -> Path:
         CaptureError: ``name`` is no path, or leads out of the capture: neither into ``folder`` nor into a sequence
             beside it.
     """
-    if not isinstance(name, str) or not name or not _is_encodable(name):
+    if not isinstance(name, str) or not 0 < len(name) <= _LONGEST or not _is_encodable(name):
         raise CaptureError(f"{source}: '{field}' is {shown(name)}; expected a path relative to the file's folder.")
     if not os.path.lexists(folder / name):
         if _WINDOWS_ROOT.match(name):

@@ -140,7 +140,10 @@ class Corpus:
         if case.subject.name not in self._values:
             self._values[case.subject.name] = fingerprint(case.subject.read(self._copied(case.subject)))
         path, expected = self._copied(case.subject), self._values[case.subject.name]
-        case.damage.apply(Spot(path, case.target, Random(f"{case.label}")))
+        try:
+            case.damage.apply(Spot(path, case.target, Random(f"{case.label}")))
+        except Exception as error:
+            return f"this damage cannot be done to this input: {type(error).__name__}: {error}"
         # Time of the processor: a busy machine takes longer. `watch` notices a reader that waits.
         before, peak, start = _resident(), _peak(), time.process_time()
         fault = self._read(case, path, expected)

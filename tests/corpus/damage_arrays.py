@@ -38,6 +38,11 @@ def _as_index(value: int) -> Change:
     return change
 
 
+def _of_numbers(change: Change) -> Change:
+    """Leave texts as they are."""
+    return lambda array: array if array.dtype.kind in "SU" else change(array)
+
+
 _NOT_FINITE: dict[str, Change] = {
     "a NaN": _with_first(np.nan),
     "an infinity": _with_first(np.inf),
@@ -49,8 +54,8 @@ _NOT_FINITE: dict[str, Change] = {
 _MISSHAPEN: dict[str, Change] = {
     "another axis": lambda array: array[None],
     "flat": lambda array: array.reshape(-1) if array.ndim > 1 else array[None, None],
-    "transposed": lambda array: array.T if array.ndim > 1 and len(set(array.shape)) > 1 else array[:, None, None],
-    "complex": lambda array: array.astype(np.complex64),
+    "transposed": lambda array: array.T if array.ndim > 1 and len(set(array.shape)) > 1 else array[..., None, None],
+    "complex": _of_numbers(lambda array: array.astype(np.complex64)),
     "texts": lambda array: array.astype("U8"),
     "bytes": lambda array: array.astype("S8"),
     "dates": lambda array: np.zeros(array.shape, dtype="M8[s]"),
@@ -61,14 +66,14 @@ _ODD: dict[str, Change] = {
     "no rows": lambda array: array[:0] if array.ndim else np.zeros(0),
     "a row too few": lambda array: array[:-1] if array.ndim else np.zeros(0),
     "a row too many": lambda array: np.concatenate([array, array[-1:]]) if array.ndim and len(array) else array[None],
-    "a million rows": lambda array: np.broadcast_to(array.reshape(-1)[:1], (1_000_000,)).copy(),
+    "a million rows": lambda array: np.resize(array.reshape(-1)[:1], 1_000_000),
     "all 0": lambda array: np.zeros_like(array),
-    "all 57.3 times larger": lambda array: (array.astype(np.float64) * 57.3).astype(np.float32),
-    "negative": lambda array: -np.abs(array.astype(np.float64)).astype(np.float32) - 1,
+    "all 57.3 times larger": _of_numbers(lambda array: (array.astype(np.float64) * 57.3).astype(np.float32)),
+    "negative": _of_numbers(lambda array: -np.abs(array.astype(np.float64)).astype(np.float32) - 1),
     "an index of -1": lambda array: _as_index(-1)(array.astype(np.int64)) if array.dtype.kind in "iu" else array,
     "an index of 2^40": lambda array: _as_index(2**40)(array.astype(np.int64)) if array.dtype.kind in "iu" else array,
-    "half precision": lambda array: array.astype(np.float16) if array.dtype.kind == "f" else array.astype(np.int16),
-    "true and false": lambda array: array.astype(np.bool_),
+    "half precision": _of_numbers(lambda array: array.astype(np.float16 if array.dtype.kind == "f" else np.int16)),
+    "true and false": _of_numbers(lambda array: array.astype(np.bool_)),
 }
 
 
