@@ -129,6 +129,36 @@ def check_intrinsics(
             )
 
 
+def pinhole_of(
+    intrinsics: Float[np.ndarray, "3 3"], size: tuple[int, int], source: str, field: str = "intrinsics"
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return (fx, fy) and (cx, cy), pixels, of a camera's matrix.
+
+    Args:
+        intrinsics: [[fx, 0, cx], [0, fy, cy], [0, 0, 1]].
+        size: width, height, pixels.
+        source: name of the camera in messages.
+        field: name of the matrix in messages.
+
+    Raises:
+        CaptureError: another shape, numbers that are not finite, skew, or out of all proportion; names source and
+            field.
+    """
+    matrix = np.asarray(intrinsics, dtype=np.float64)
+    if matrix.shape != (3, 3) or not np.isfinite(matrix).all():
+        raise CaptureError(f"{source}: '{field}' is not a 3x3 matrix of finite numbers")
+    fx, fy = float(matrix[0, 0]), float(matrix[1, 1])
+    rest = matrix[[0, 1, 2, 2, 2], [1, 0, 0, 1, 2]]
+    if min(fx, fy) <= 0 or np.abs(rest - (0, 0, 0, 0, 1)).max() > 1e-6 * fx:
+        raise CaptureError(
+            f"{source}: '{field}' is {matrix.tolist()}; expected [[fx, 0, cx], [0, fy, cy], [0, 0, 1]] "
+            "with positive focal lengths and no skew. Undistort the pictures, or transpose the matrix."
+        )
+    center = (float(matrix[0, 2]), float(matrix[1, 2]))
+    check_intrinsics((fx, fy), center, size, source)
+    return (fx, fy), center
+
+
 def check_pinhole(entry: Mapping[str, Any], source: str) -> None:
     """Check that a JSON object describes no lens distortion and no other camera model than a pinhole.
 

@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sage_ns.capture.camera_checks import camera_to_world, check_intrinsics, check_pinhole, check_size
+from sage_ns.capture.camera_checks import camera_to_world, check_pinhole, check_size, pinhole_of
 from sage_ns.capture.decode import read_header
 from sage_ns.capture.flame_table import IDENTITY_TOLERANCE
 from sage_ns.capture.frames import frame_entries, read_json
@@ -35,7 +35,7 @@ from sage_ns.capture.tracker_checkpoints import (
 )
 from sage_ns.capture.writer import CameraPicture, refuse_used_folder, write_capture
 from sage_ns.errors import CaptureError
-from sage_ns.rig import HeadModel, find_head_model, load_head_model
+from sage_ns.rig import HeadModel, check_plausible, find_head_model, load_head_model
 from sage_ns.rig.eyelids import load_eyelids, with_eyelid_motion, with_eyelids
 from sage_ns.system.json_files import shown
 from sage_ns.system.progress import tracked
@@ -125,10 +125,10 @@ def convert_insta(
     _check_same_moments(pictures, paths, seen)
     for picture, one, path in zip(pictures, seen, paths, strict=True):
         _check_image(picture)
-        focal_x, focal_y, center_x, center_y = one.intrinsics[[0, 1, 0, 1], [0, 1, 2, 2]].tolist()
-        check_intrinsics((focal_x, focal_y), (center_x, center_y), picture.size, f"{path}, 'opencv.K'")
+        pinhole_of(one.intrinsics, picture.size, str(path), "opencv.K")
     params, lids = load_tracker_checkpoints(paths)
     params = replace(params, shape=seen[0].shape)
+    check_plausible(params, lambda row: str(paths[row]))
     if model is not None:
         params = replace(params, expr=with_eyelid_motion(params.expr, lids, model)).check_fits(model)
     num_others = sum(not torch.allclose(one.shape, seen[0].shape, atol=IDENTITY_TOLERANCE) for one in seen)
@@ -194,6 +194,8 @@ def _pictures(source: Path, test_frames: int | None) -> tuple[list[_Picture], li
                 raise CaptureError(f"{picture.source}: {other} has the same image {picture.path.name}")
             pictures[picture.number] = picture
     ordered = [pictures[number] for number in sorted(pictures)]
+    if not any(picture.split == "train" for picture in ordered):
+        raise CaptureError(f"{files['train']}: 'frames' is an empty list; expected the pictures for training.")
     if test_frames is None:
         return ordered, notes
     if not 0 < test_frames < len(ordered):
@@ -215,7 +217,8 @@ def _picture(entry: Mapping[str, Any], source: Path, split: SplitName, name: str
     pose = camera_to_world(entry.get("transform_matrix"), name)
     width, height = entry.get("w"), entry.get("h")
     if not isinstance(width, (int, float)) or not isinstance(height, (int, float)):
-        raise CaptureError(f"{name}: 'w' x 'h' is {width} x {height}; expected pixels, for the frame or for the file")
+        found = f"{shown(width)} x {shown(height)}"
+        raise CaptureError(f"{name}: 'w' x 'h' is {found}; expected pixels, for the frame or for the file")
     check_pinhole(entry, name)
     return _Picture(int(path.stem), path, pose, check_size(width, height, name), split, name)
 

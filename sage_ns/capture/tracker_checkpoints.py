@@ -31,6 +31,8 @@ from sage_ns.system.user_files import in_bytes, open_regular
 SUFFIX = ".frame"
 EYELIDS_IN_USE = 0.2
 """Eyelid coefficients (0 open, 1 closed) below this are noise of the tracker."""
+_MOST_6D = 100.0
+"""Numbers of a 6D rotation, which the tracker keeps near unit length but does not normalise."""
 _HINT = "Give metrical-tracker's own checkpoints (<actor>/checkpoint/*.frame)."
 
 
@@ -78,6 +80,8 @@ def _read(path: Path) -> tuple[Float[Tensor, "num_expression"], Float[Tensor, "3
     read = read_checkpoint(path)
     expr = read.floats("flame.exp", "1 num_expression")[0]
     turns = torch.cat([read.floats("flame.jaw", "1 6"), read.floats("flame.eyes", "1 12").reshape(2, 6)])
+    for name, rows in (("flame.jaw", turns[:1]), ("flame.eyes", turns[1:])):
+        read.check_magnitude(name, rows, _MOST_6D)
     if bool((torch.linalg.cross(turns[:, :3], turns[:, 3:]).norm(dim=-1) < 1e-6).any()):
         raise CaptureError(
             f"{path}: 'flame.jaw' or 'flame.eyes' is not a 6D rotation (its two rows are parallel). {_HINT}"

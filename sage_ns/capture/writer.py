@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from sage_ns.capture.camera_checks import camera_to_world, check_intrinsics, check_size
+from sage_ns.capture.camera_checks import camera_to_world, check_size, pinhole_of
 from sage_ns.capture.frames import Frame
 from sage_ns.capture.layout import ALL_FRAMES, TEST, TRAIN, VAL, LightAxes
 from sage_ns.capture.splits import SplitName
@@ -165,18 +165,8 @@ def _frame(picture: CameraPicture, params: FlameParams, folder: Path) -> Frame:
             f"{picture.name}: 'mask' has the shape {list(np.shape(picture.mask))}; expected {list(shape[:2])}, as the "
             "image has"
         )
-    intrinsics = np.asarray(picture.intrinsics, dtype=np.float64)
-    if intrinsics.shape != (3, 3) or not np.isfinite(intrinsics).all():
-        raise CaptureError(f"{picture.name}: 'intrinsics' is not a 3x3 matrix of finite numbers")
-    fx, fy = float(intrinsics[0, 0]), float(intrinsics[1, 1])
-    rest = intrinsics[[0, 1, 2, 2, 2], [1, 0, 0, 1, 2]]
-    if min(fx, fy) <= 0 or np.abs(rest - (0, 0, 0, 0, 1)).max() > 1e-6 * fx:
-        raise CaptureError(
-            f"{picture.name}: 'intrinsics' is {intrinsics.tolist()}; expected [[fx, 0, cx], [0, fy, cy], [0, 0, 1]] "
-            "with positive focal lengths and no skew. Undistort the pictures, or transpose the matrix."
-        )
-    cx, cy = float(intrinsics[0, 2]), float(intrinsics[1, 2])
-    check_intrinsics((fx, fy), (cx, cy), check_size(shape[1], shape[0], picture.name), picture.name)
+    size = check_size(shape[1], shape[0], picture.name)
+    (fx, fy), (cx, cy) = pinhole_of(picture.intrinsics, size, picture.name)
     name = picture_name(picture.timestep, picture.camera_index)
     frame = Frame(
         timestep=picture.timestep,

@@ -27,6 +27,8 @@ FLAME_NUM_SHAPE = 300
 """FLAME's `shapedirs` hold this many identity directions, then the expression directions."""
 
 HEAD_MODEL_VARIABLE = "SAGE_HEAD_MODEL"
+_MOST = 1000.0
+"""Metres of vertices and directions, and weights of joints: no head has more in any unit that a person may mean."""
 _FILE_NAMES = ("head_model.npz", "head_model.pkl", "flame2023.pkl", "flame2020.pkl", "generic_model.pkl")
 _GET_FLAME = (
     "FLAME is free for research after registration at https://flame.is.tue.mpg.de (download 'FLAME 2023', the versions "
@@ -118,9 +120,9 @@ class HeadModel:
         """
         read = ArrayFields(source, state, HeadModelError, hint)
         basis = {
-            "v_template": read.floats("v_template", "num_vertices 3"),
-            "shape_basis": read.floats("shape_basis", "num_vertices 3 num_shape"),
-            "expression_basis": read.floats("expression_basis", "num_vertices 3 num_expression"),
+            "v_template": _in_proportion(read, "v_template", "num_vertices 3"),
+            "shape_basis": _in_proportion(read, "shape_basis", "num_vertices 3 num_shape"),
+            "expression_basis": _in_proportion(read, "expression_basis", "num_vertices 3 num_expression"),
         }
         names = read.texts("expression_names")
         if names and len(names) != read.sizes["num_expression"]:
@@ -128,7 +130,7 @@ class HeadModel:
         return cls(
             name="\n".join(read.texts("name")) or "unnamed",
             **basis,
-            pose_basis=read.floats("pose_basis", f"36 {3 * read.sizes['num_vertices']}"),
+            pose_basis=_in_proportion(read, "pose_basis", f"36 {3 * read.sizes['num_vertices']}"),
             expression_names=names,
             regions=_read_regions(read),
             parents=_parents(read, "parents", read.indices("parents", "5")),
@@ -221,12 +223,12 @@ def find_head_model(explicit: Path | str | None = None, capture_dir: Path | str 
 def _from_flame(path: Path, contents: Mapping[str, Any]) -> HeadModel:
     """Convert FLAME's keys: `shapedirs` = 300 identity | expression directions, `posedirs` to smplx's layout."""
     read = ArrayFields(str(path), contents, HeadModelError, _HINT)
-    v_template = read.floats("v_template", "num_vertices 3")
-    shapedirs = read.floats("shapedirs", "num_vertices 3 num_shape+num_expression")
+    v_template = _in_proportion(read, "v_template", "num_vertices 3")
+    shapedirs = _in_proportion(read, "shapedirs", "num_vertices 3 num_shape+num_expression")
     if shapedirs.shape[-1] <= FLAME_NUM_SHAPE:
         found = f"{shapedirs.shape[-1]} directions"
         raise read.fail("shapedirs", found, f"more than {FLAME_NUM_SHAPE}: identity first, then expression")
-    posedirs = read.floats("posedirs", "num_vertices 3 36")
+    posedirs = _in_proportion(read, "posedirs", "num_vertices 3 36")
     kintree = read.indices("kintree_table", "2 5")
     return HeadModel(
         name=path.stem,
@@ -240,6 +242,13 @@ def _from_flame(path: Path, contents: Mapping[str, Any]) -> HeadModel:
     )
 
 
+def _in_proportion(read: ArrayFields, key: str, shape: str) -> Float[Tensor, "..."]:
+    """Read metres, or weights, of a head."""
+    values = read.floats(key, shape)
+    read.check_magnitude(key, values, _MOST)
+    return values
+
+
 def _rig_fields(read: ArrayFields, triangles: str, regressor: str, weights: str) -> dict[str, Any]:
     """Read triangles, joint regressor and skinning weights under their names in the file."""
     skinning_weights = read.floats(weights, "num_vertices 5")
@@ -250,7 +259,7 @@ def _rig_fields(read: ArrayFields, triangles: str, regressor: str, weights: str)
         raise read.fail(weights, f"rows that sum to {sums.min():.4g}..{sums.max():.4g}", "rows that sum to 1")
     return {
         "triangles": read.indices(triangles, "num_triangles 3", read.sizes["num_vertices"]),
-        "joint_regressor": read.floats(regressor, "5 num_vertices"),
+        "joint_regressor": _in_proportion(read, regressor, "5 num_vertices"),
         "skinning_weights": skinning_weights,
     }
 

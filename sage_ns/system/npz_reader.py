@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Collection
@@ -38,6 +39,7 @@ BROKEN = (
     RecursionError,
     RuntimeError,  # includes NotImplementedError: zip features that Python does not read
     SyntaxError,  # of an array's header
+    tokenize.TokenError,  # of the same
     TypeError,
     KeyError,
     IndexError,
@@ -88,7 +90,7 @@ def read_npy(path: Path, error: type[SageError], hint: str = "") -> np.ndarray:
                 raise _Refused(f"has {in_bytes(held)}, expected at most {in_bytes(MAX_ARRAY_BYTES)}")
             _check_size("array", shape, dtype, held)
             file.seek(0)
-            return npy.read_array(file, allow_pickle=False)
+            return _native(npy.read_array(file, allow_pickle=False))
         except _Refused as refused:
             raise error(f"{path}: {refused}. {hint}".rstrip()) from None
         except BROKEN as cause:
@@ -175,7 +177,12 @@ def _read_array(archive: zipfile.ZipFile, name: str, info: zipfile.ZipInfo) -> n
             return None
         _check_size(name, shape, dtype, info.file_size - member.tell())
     with archive.open(info) as member:
-        return npy.read_array(member, allow_pickle=False)
+        return _native(npy.read_array(member, allow_pickle=False))
+
+
+def _native(array: np.ndarray) -> np.ndarray:
+    """Return the array in this machine's order of bytes."""
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def _check_size(name: str, shape: tuple[int, ...], dtype: np.dtype, held: int) -> None:

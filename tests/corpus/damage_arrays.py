@@ -94,7 +94,8 @@ def npz_damages() -> list[Damage]:
     return [
         *(_of_array(f"array: {name}", verdict, change) for name, verdict, change in array_changes()),
         _of_array("array: big-endian", "same", lambda array: array.astype(array.dtype.newbyteorder(">"))),
-        _of_array("array: by columns", "same", np.asfortranarray),
+        # asfortranarray gives scalars an axis
+        _of_array("array: by columns", "same", lambda array: np.asfortranarray(array) if array.ndim else array),
         _of_npz("array missing", "refuse", lambda arrays, name: arrays.pop(name)),
         _of_npz("array of objects", "refuse", lambda arrays, name: arrays.update({name: _objects(arrays[name])})),
         _of_npz("array of payloads", "refuse", lambda arrays, name: arrays.update({name: _objects(Payload())})),

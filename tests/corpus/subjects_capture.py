@@ -163,7 +163,8 @@ def _insta_subjects() -> list[Subject]:
         Subject("INSTA: transforms", "json", _write_insta("transforms_train.json"), _read_insta,
                 named=(".png", ".frame", "transforms", "given"),
                 verdicts={"missing": ("any", "transforms.json alone is enough")}),
-        Subject("INSTA: a picture", "picture", _write_insta("images/00001.png"), _read_insta),
+        Subject("INSTA: a picture", "picture", _write_insta("images/00001.png"), _read_insta,
+                verdicts={"picture: opaque alpha": ("any", "the alpha of INSTA's pictures is their mask")}),
         Subject("INSTA: a checkpoint", "torch", _write_insta("checkpoint/00002.frame"), _read_insta,
                 optional=frozenset({"flame/eyelids"}), named=("transforms",)),
     ]  # fmt: skip

@@ -33,6 +33,13 @@ from tests.tiny import tiny_head_model
 from tests.tiny_avatar import tiny_avatar
 
 _HEAD = tiny_head_model()
+_LATER_FIELDS = {
+    f"look.{name}"
+    for name in (
+        *("wrinkle_rule", "wrinkle_dimming", "correction_source", "correction_gamma", "distortion", "light"),
+        "mark_guessed",
+    )
+}
 
 
 def _write_avatar(folder: Path) -> Path:
@@ -164,10 +171,12 @@ def subjects() -> list[Subject]:
     used = frozenset({"train/scene_box"})
     unused = frozenset({"val", "test"})
     again = "the row runs again"
+    # Files of earlier versions lack some fields of the look; empty arrays cannot hold what should be refused.
+    lenient = surface | _LATER_FIELDS | {"evidence", "settled", "rig.shape_basis"}
     return [
-        Subject("avatar file", "npz", _write_avatar, load_avatar, optional=surface),
+        Subject("avatar file", "npz", _write_avatar, load_avatar, optional=lenient),
         Subject("avatar file with a mouth", "npz", _write_avatar_with_mouth, load_avatar,
-                optional=surface | {f"mouth.{name}" for name in surface}),
+                optional=lenient | {f"mouth.{name}" for name in surface}),
         Subject("mouth prior", "npz", _write_prior, load_mouth_prior),
         Subject("run: config.yml", "yaml", _write_run, load_run_config),
         Subject("run: snapshot", "npz", lambda folder: _write_run(folder).with_name("capture.npz"), _read_snapshot,

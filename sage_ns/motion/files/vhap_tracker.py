@@ -39,6 +39,8 @@ class VhapTracker(MotionReader):
 
     def read(self, path: Path, split: MotionSplit) -> Motion:
         """Read the file; rows that the tracker has not reached are left out with a note."""
+        import numpy as np
+
         from sage_ns.motion.motion import Motion
         from sage_ns.rig import FlameParams, in_time_order
         from sage_ns.system.array_fields import ArrayFields, read_npz
@@ -48,7 +50,8 @@ class VhapTracker(MotionReader):
         arrays = read_npz(path, FlameParamsError, ("n_processed_frames",))
         notes = ()
         if "n_processed_frames" in arrays:
-            read = ArrayFields(str(path), {name: [value] for name, value in arrays.items()}, FlameParamsError)
+            flat = {name: np.reshape(value, -1) for name, value in arrays.items()}
+            read = ArrayFields(str(path), flat, FlameParamsError)
             num_tracked = int(read.indices("n_processed_frames", "1")[0])
             if not 0 < num_tracked <= params.num_timesteps:
                 expected = f"1..{params.num_timesteps}, the number of timesteps"
