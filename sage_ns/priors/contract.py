@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sage_ns.avatar.personal_rig import PersonalRig
 from sage_ns.avatar.surfels import BoundSurfels
+from sage_ns.capture.record import CaptureRecord
 from sage_ns.capture.shot import Shot
 
 
@@ -30,22 +30,18 @@ class Prior(Protocol):
 
     def fit(
         self,
-        rig: PersonalRig,
-        motion: Float[Tensor, "num_coefficients"],
+        record: CaptureRecord,
         views: Sequence[Shot],
-        background: Float[Tensor, "3"],
         sh_degree: int,
         generator: torch.Generator,
     ) -> FittedPerson:
         """Return the person whom the pictures show, as surfels on their rig.
 
         Args:
-            rig: rig of the person.
-            motion: of the canonical moment.
+            record: head model, identity and canonical moment of the person, and the background of the pictures.
             views: pictures of that moment, those of a turning head registered to it
                 (`sage_ns.capture.registration.Registration.view`); on the CPU; at least one. Only their pixels that
                 show what moves with the skull count (`Shot.steady`).
-            background: colour that the pictures are composited over.
             sh_degree: degree of the view-dependent colour of the surfels.
             generator: source of all randomness; on the CPU.
 
