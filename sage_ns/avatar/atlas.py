@@ -113,11 +113,13 @@ def make_atlas(reference: HeadModel, num_places: int = PLACES_ON_CPU, seed: int 
     labels = triangle_labels(reference).cpu()
     density = torch.tensor([_DENSITY[name] for name in LABELS])[labels]
     generator = torch.Generator().manual_seed(seed)
-    left = vertices[triangles][..., 0].amin(dim=-1) > -_MIDDLE
+    sideways = vertices[triangles][..., 0]
+    low, high = sideways.aminmax(dim=-1)
+    left = (high / (high - low).clamp_min(1e-9)).clamp(0.0, 1.0)  # share of the triangle, roughly
     weights = triangle_areas(vertices, triangles) * density * left
     triangle = sample_triangles(weights, num_places // 2, generator)
     drawn = barycentric_to_points(vertices, triangles, triangle, uniform_barycentric(num_places // 2, generator))
-    drawn[:, 0] = drawn[:, 0].clamp_min(_MIDDLE)
+    drawn[:, 0] = drawn[:, 0].abs().clamp_min(_MIDDLE)
     surface = TriangleMesh(vertices, triangles)
     both = surface.closest(torch.cat([drawn, drawn * torch.tensor([-1.0, 1.0, 1.0])]))
     half = num_places // 2

@@ -111,8 +111,7 @@ def _register(reference: HeadModel, target: HeadModel) -> Correspondence:
         raise RegistrationError(f"{error} It cannot be registered to '{reference.name}'.") from error
     with_ears = _have_ears(reference, target)
     own, theirs = (
-        _without_ears(parts(model, mouth), with_ears)
-        for model, mouth in zip((reference, target), mouths, strict=True)
+        _without_ears(parts(model, mouth), with_ears) for model, mouth in zip((reference, target), mouths, strict=True)
     )
     start = spline_through(sources, targets, reference.v_template)
     start = _with_eyeballs(start, reference, target)
