@@ -129,7 +129,7 @@ def make_atlas(reference: HeadModel, num_places: int = PLACES_ON_CPU, seed: int 
     points = barycentric_to_points(vertices, triangles, both.triangle, both.barycentric)
     uv = None
     if reference.uv is not None and reference.uv_triangles is not None:
-        uv = barycentric_to_points(reference.uv.cpu(), reference.uv_triangles.cpu(), both.triangle, both.barycentric)
+        uv = (reference.uv.cpu()[reference.uv_triangles.cpu()[both.triangle]] * both.barycentric[..., None]).sum(dim=1)
     return Atlas(both.triangle, both.barycentric, label, mirror, _neighbours(points, label), uv)
 
 

@@ -16,7 +16,7 @@ _RIDGE = 1.0
 """People of the mean tone that are added to the regression: with few people, tones explain less."""
 _LEAST_TONE = 1e-4
 """Standard deviations of tones below this, in colour 0..1, are noise."""
-_IMPORTANCE = {OFFSET: 1.0, LOG_SCALES: 0.5, OPACITY: 0.3, COLOUR: 5.0}
+_IMPORTANCE = ((OFFSET, 1.0), (LOG_SCALES, 0.5), (OPACITY, 0.3), (COLOUR, 5.0))
 """Weight of a unit of each attribute: a mode is what changes the picture most."""
 
 
@@ -45,7 +45,7 @@ def learn_linear(
     tone = weights.reshape(tones.shape[1], len(mean), 3)
     centred[..., COLOUR] -= torch.einsum("pt,tkc->pkc", tones, tone)
     importance = torch.ones(NUM_ATTRIBUTES)
-    for columns, value in _IMPORTANCE.items():
+    for columns, value in _IMPORTANCE:
         importance[columns] = value
     group = groups_of(atlas)
     count = min(most_modes, len(people) - 1)
