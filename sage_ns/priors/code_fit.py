@@ -76,7 +76,7 @@ def fit_code(
     code = torch.zeros(num_codes, device=device, requires_grad=True)
     log_gain = torch.zeros(3, device=device, requires_grad=True)
     groups = [{"params": [code], "lr": settings.rate}, {"params": [log_gain], "lr": settings.gain_rate}]
-    optimizer = torch.optim.Adam(groups, eps=1e-12)
+    optimizer = torch.optim.Adam(groups, eps=1e-8)  # less is rounding error of pictures without differences
     schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, _FINAL_RATE ** (1.0 / max(settings.steps, 1)))
     backgrounds = torch.rand(max(settings.steps, 1), 3, generator=generator).to(device)
     order = torch.randint(len(sitter.shots), (max(settings.steps, 1),), generator=generator).tolist()

@@ -132,11 +132,11 @@ def load_linear_prior(path: Path) -> LinearPrior:
     if version != _FORMAT:
         raise read.fail("format", str(version), str(_FORMAT))
     mean = read.floats("mean", "num_places 9")
+    if len(mean) < 100 or len(mean) % 2:
+        raise read.fail("mean", f"{len(mean)} places", "an even number of at least 100")
     tone = read.floats("tone", "num_tones num_places 3")
     for name, values in (("mean", mean), ("tone", tone)):
         read.check_magnitude(name, values, _LARGEST_MEAN)
-    if len(mean) < 100 or len(mean) % 2:
-        raise read.fail("mean", f"{len(mean)} places", "an even number of at least 100")
     expected = atlas_key(len(mean))
     if (found := read.text("atlas")) != expected:
         raise read.fail("atlas", found, f"{expected}, the atlas of this version's built-in head")
