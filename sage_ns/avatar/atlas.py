@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -186,6 +187,6 @@ def _neighbours(
         count = min(NUM_NEIGHBOURS, len(rows) - 1)
         if count > 0:
             places = points[rows].double().numpy()
-            near = KDTree(places).query(places, k=count + 1)[1][:, 1:]
+            near = np.asarray(KDTree(places).query(places, k=count + 1)[1])[:, 1:]
             neighbours[rows, :count] = rows[torch.from_numpy(near)]
     return neighbours

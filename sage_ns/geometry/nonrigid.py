@@ -62,7 +62,7 @@ def drawn_onto(
         nearest: the closest points, see `Nearest`.
         stiffness: a of every round.
     """
-    from scipy.sparse import coo_matrix, diags
+    from scipy.sparse import coo_matrix, csr_matrix, diags
     from scipy.sparse.csgraph import laplacian
     from scipy.sparse.linalg import splu
 
@@ -71,7 +71,7 @@ def drawn_onto(
     edges = np.concatenate([corners[:, [0, 1]], corners[:, [1, 2]], corners[:, [2, 0]]])
     edges = np.unique(np.sort(edges, axis=1), axis=0)
     graph = coo_matrix((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(count, count))
-    bending = laplacian((graph + graph.T).tocsr())
+    bending = csr_matrix(laplacian((graph + graph.T).tocsr()))
     start = vertices.double().cpu().numpy()
     moved = start
     for weight in stiffness:

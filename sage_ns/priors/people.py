@@ -52,8 +52,8 @@ def _shot(frame: Frame, factor: int, background: Float[Tensor, "3"]) -> Shot:
     if mask is None:
         raise _without_mask(frame)
     height, width = picture.shape[:2]
-    intrinsics = (value / factor for value in (frame.fx, frame.fy, frame.cx, frame.cy))
-    camera = PinholeCamera.from_opengl(torch.from_numpy(frame.camera_to_world).float(), *intrinsics, width, height)
+    fx, fy, cx, cy = (value / factor for value in (frame.fx, frame.fy, frame.cx, frame.cy))
+    camera = PinholeCamera.from_opengl(torch.from_numpy(frame.camera_to_world).float(), fx, fy, cx, cy, width, height)
     return Shot(camera, picture.float() / 255, mask.float() / 255)
 
 
