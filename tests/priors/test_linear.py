@@ -120,7 +120,7 @@ def test_a_gain_explains_the_white_balance(prior: LinearPrior) -> None:
     photo = photographed(prior.mean, 1)[0]
     gain = torch.tensor([0.8, 1.0, 1.1])
     tinted = replace(photo, picture=(photo.picture - 1 + photo.foreground) * gain + 1 - photo.foreground)
-    certain = CodeFitSettings(steps=80, likelihood=1.0, gain_weight=0.0, gain_rate=0.05)
+    certain = CodeFitSettings(steps=160, likelihood=1.0, gain_weight=0.0, gain_rate=0.08)
     surfels = prior.fit(record(), [tinted], 0, torch.Generator().manual_seed(0), certain).surfels
     ratio = (0.5 + C0 * surfels.sh_dc.detach()[:, 0]) / prior.mean[:, COLOUR]
     torch.testing.assert_close(ratio.median(dim=0).values, gain, atol=0.06, rtol=0)
