@@ -11,7 +11,6 @@ from sage_ns.priors.attributes import COLOUR, LOG_SCALES, NUM_ATTRIBUTES, OFFSET
 from sage_ns.priors.linear import GROUPS, LinearPrior, groups_of
 
 MOST_MODES = 64
-_MOST_TONES = 6
 _RIDGE = 1.0
 """People of the mean tone that are added to the regression: with few people, tones explain less."""
 _LEAST_TONE = 1e-4
@@ -25,8 +24,9 @@ def learn_linear(
 ) -> LinearPrior:
     """Return the linear prior of a set of people.
 
-    The mean colours of skin and hair of each person give up to six tones, which the colours of all places are regressed
-    on. The rest of each group of places is decomposed into its principal components.
+    The mean colours of skin and hair of each person give up to three tones each. The colours of hair are regressed on
+    those of hair, all others on all six: brows have the tone of hair. The rest of each group of places is decomposed
+    into its principal components.
 
     Args:
         people: attributes of each person, see `sage_ns.priors.attributes`; at least two people.
@@ -40,14 +40,18 @@ def learn_linear(
         raise ValueError(f"learn_linear: found {len(people)} person, expected at least 2")
     mean = people.mean(dim=0)
     centred = people - mean
-    tones = _tones(people, atlas)
-    weights = tones.T @ centred[..., COLOUR].flatten(1) / (len(people) + _RIDGE)
-    tone = weights.reshape(tones.shape[1], len(mean), 3)
-    centred[..., COLOUR] -= torch.einsum("pt,tkc->pkc", tones, tone)
+    group = groups_of(atlas)
+    skin, hair = (_tones(people, atlas, name) for name in ("face", "hair"))
+    both = torch.cat([skin, hair], dim=1)
+    tone = _per_tone(both, centred[..., COLOUR])
+    # Hair that no picture shows has the tone of the hair that one shows, whatever the skin is.
+    is_hair = (group == tuple(GROUPS).index("hair")).nonzero()[:, 0]
+    tone[: skin.shape[1], is_hair] = 0.0
+    tone[skin.shape[1] :, is_hair] = _per_tone(hair, centred[:, is_hair, COLOUR])
+    centred[..., COLOUR] -= torch.einsum("pt,tkc->pkc", both, tone)
     importance = torch.ones(NUM_ATTRIBUTES)
     for columns, value in _IMPORTANCE:
         importance[columns] = value
-    group = groups_of(atlas)
     count = min(most_modes, len(people) - 1)
     modes = torch.zeros(count, *mean.shape)
     for number in range(len(GROUPS)):
@@ -56,15 +60,21 @@ def learn_linear(
     return LinearPrior(mean, tone, modes, len(people))
 
 
-def _tones(people: Tensor, atlas: Atlas) -> Float[Tensor, "num_people num_tones"]:
-    """Return coordinates of each person's mean colours of skin and hair, uncorrelated and of deviation 1."""
-    parts = [_mean_color(people, atlas.labelled(name).nonzero()[:, 0]) for name in ("face", "hair")]
-    colors = torch.cat(parts, dim=1).double()
-    centred = colors - colors.mean(dim=0)
-    left, values, _ = torch.linalg.svd(centred, full_matrices=False)
-    deviation = values / (len(people) - 1) ** 0.5
-    kept = int((deviation[:_MOST_TONES] > _LEAST_TONE).sum())
+def _tones(people: Tensor, atlas: Atlas, name: str) -> Float[Tensor, "num_people num_tones"]:
+    """Return coordinates of each person's mean colour of one part, uncorrelated and of deviation 1."""
+    colors = _mean_color(people, atlas.labelled(name).nonzero()[:, 0]).double()
+    left, values, _ = torch.linalg.svd(colors - colors.mean(dim=0), full_matrices=False)
+    kept = int((values / (len(people) - 1) ** 0.5 > _LEAST_TONE).sum())
     return (left[:, :kept] * (len(people) - 1) ** 0.5).to(people)
+
+
+def _per_tone(
+    tones: Float[Tensor, "num_people num_tones"], colors: Float[Tensor, "num_people num_rows 3"]
+) -> Float[Tensor, "num_tones num_rows 3"]:
+    """Return the change of each colour per unit of each tone: ridge regression."""
+    normal = tones.T @ tones + _RIDGE * torch.eye(tones.shape[1])
+    weights = torch.linalg.solve(normal, tones.T @ colors.flatten(1))
+    return weights.reshape(tones.shape[1], *colors.shape[1:])
 
 
 def _mean_color(people: Tensor, rows: Int[Tensor, "n"]) -> Float[Tensor, "num_people 3"]:

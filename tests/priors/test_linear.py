@@ -53,10 +53,14 @@ def test_each_group_has_codes_of_its_own_and_tones_are_shared(prior: LinearPrior
         code[len(prior.tone) + number * count :][:count] = 1.0
         changed = (prior.attributes(code) - prior.mean).abs().amax(dim=-1) > 1e-6
         assert not changed[group != number].any()
-    tone = torch.zeros(prior.num_codes)
-    tone[0] = 1.0
-    changed = (prior.attributes(tone) - prior.mean).abs()
-    assert changed[:, : COLOUR.start].max() == 0 and (changed[:, COLOUR].amax(dim=-1) > 1e-3).float().mean() > 0.9
+    for entry, on_hair in ((0, False), (len(prior.tone) - 1, True)):  # a tone of skin, and one of hair
+        tone = torch.zeros(prior.num_codes)
+        tone[entry] = 1.0
+        changed = (prior.attributes(tone) - prior.mean).abs()
+        assert changed[:, : COLOUR.start].max() == 0
+        moved, hair = changed[:, COLOUR].amax(dim=-1) > 1e-3, group == list(GROUPS).index("hair")
+        assert moved[hair].float().mean() > 0.9 if on_hair else not moved[hair].any()
+        assert on_hair or moved[~hair].float().mean() > 0.9
 
 
 def test_the_gradient_reaches_the_code(prior: LinearPrior) -> None:
