@@ -44,6 +44,8 @@ class SageTrainerConfig(TrainerConfig):
     preset: Literal["auto", "paper", "small"] = "auto"
     """size of avatar and training: paper = 150,000 surfels, 30,000 + 10,000 steps; small = 30,000 surfels, 2,000 + 800
     steps (for CPUs); auto = paper with CUDA, small without"""
+    preset_share: Suppress[Fixed[float]] = 1.0
+    """length of the phases in lengths of the preset's: a method that starts from a whole person needs fewer steps"""
     max_num_iterations: int | None = None  # type: ignore[assignment]
     """training steps in total, including those of a resumed run; None = the sum of the phases"""
     changed: Suppress[Fixed[dict[str, Any]]] = field(default_factory=dict)
@@ -84,7 +86,8 @@ class SageTrainerConfig(TrainerConfig):
         checkpoint = checkpoint_to_resume(self)
         begun = None if checkpoint is None else load_checkpoint(checkpoint).header.phases
         try:
-            steps, total = settle_steps(pipeline.steps.by_name(), preset.steps, self.max_num_iterations, begun)
+            usual = {name: round(self.preset_share * length) for name, length in preset.steps.items()}
+            steps, total = settle_steps(pipeline.steps.by_name(), usual, self.max_num_iterations, begun)
         except ValueError as error:
             raise SageError(f"--pipeline.steps: {error}") from error
         pipeline.steps = PhaseSteps(**{name: steps.get(name, 0) for name in pipeline.steps.by_name()})

@@ -49,6 +49,11 @@ class LearnerConfig:
     """how the number of 3D Gaussians grows"""
     start_from: Path | None = None
     """avatar file (.npz) on the same head model; training starts from its surfels (to fine-tune an imported avatar)"""
+    complete_from: str = "none"
+    """what a new avatar starts from where pictures show nothing: fill = bounded hair, the far side mirrored, the rest in
+    the nearest seen colours of its part; the file of a prior over people; none = what the pictures allow"""
+    residual_steps: int = 150
+    """with complete-from: steps that fit a smooth change of the completed person to the pictures before phase 1"""
     sh_degree: int = 1
     """degree of the view-dependent colour, 0 to 3"""
     sh_degree_every: float = 0.0
@@ -189,6 +194,14 @@ class SelfSuperviseConfig:
     alone press it flat; False = they are trained like all others (the paper's way)"""
     anchor: float = 1.0
     """weight of the losses on real pictures, which every second step of phase 2 fits; with 0, every step teaches"""
+    pseudo_views: str = "none"
+    """pictures that no camera took, to train on beside the real ones: start = renderings of the avatar that training
+    starts from, which count where no picture shows the head; a folder of sage-capture views; none"""
+    pseudo_super_resolution: str = "none"
+    """enlarge the pseudo views of a folder: none, bicubic, bicubic-3, bicubic-4, or a file of a network's weights; their
+    coarse colours stay"""
+    pseudo_share: float = 0.5
+    """with pseudo-views: share of the steps that show one of them"""
 
     @property
     def freezes_appearance(self) -> bool:

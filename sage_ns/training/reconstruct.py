@@ -98,6 +98,10 @@ class Reconstruct:
         if self.single_moment:
             self.learner.refine_tracking()
             self.fit.rebound()
-        if self.learner.config.fill_unseen:
-            cameras = [view.camera for view in self.shots.registered_views()]
-            self.learner.fill_unseen(cameras, self.seed)
+        config = self.learner.config
+        if config.fill_unseen or config.complete_from != "none":
+            cameras = [view.camera for view in self.shots.registered_views() if not view.is_pseudo]
+            if config.fill_unseen:
+                self.learner.fill_unseen(cameras, self.seed)
+            else:  # what no picture shows is complete already
+                self.learner.measure_evidence(cameras)
