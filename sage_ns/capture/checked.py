@@ -19,8 +19,8 @@ from sage_ns.capture.head_turns import HeadTurns, check_num_frames, head_turns, 
 from sage_ns.capture.images import background_color, downscaled_size
 from sage_ns.capture.layout import Capture, read_capture
 from sage_ns.capture.mattes import MOST_CHECKED, check_mattes
-from sage_ns.capture.selection import Selection, select_training
 from sage_ns.capture.photo import check_photo
+from sage_ns.capture.selection import Selection, select_training
 from sage_ns.capture.splits import (
     ONE_MOMENT,
     FramesMode,

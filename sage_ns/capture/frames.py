@@ -152,7 +152,9 @@ def read_pictures(path: Path, moment: tuple[int, Path], cy_origin: CyOrigin = "a
     origin = _resolve_cy_origin(content, cy_origin, path)
     listing = FolderListing()
     return tuple(
-        _parse_frame(_Record(entry, content, f"{path}, frame {position}"), path.parent.resolve(), origin, listing, moment)
+        _parse_frame(
+            _Record(entry, content, f"{path}, frame {position}"), path.parent.resolve(), origin, listing, moment
+        )
         for position, entry in enumerate(frame_entries(content, path))
     )
 

@@ -94,8 +94,8 @@ def read_bundle(folder: Path) -> Bundle:
         source = f"{path}, frame {position}"
         if entry.get(PSEUDO) is not True:
             raise CaptureError(
-                f"{source}: '{PSEUDO}' is {shown(entry.get(PSEUDO))}; expected true. Pictures that a camera took belong "
-                "into the capture."
+                f"{source}: '{PSEUDO}' is {shown(entry.get(PSEUDO))}; expected true. Pictures that a camera took "
+                "belong into the capture."
             )
         if frame.mask_path is None and "A" not in read_header(frame.image_path).bands:
             raise CaptureError(

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from sage_ns.evaluation.regions import BROWS, EYES, HAIR_OUTLINE
 
-
 SEEN, GUESSED = "seen", "guessed"
 """Regions by what training pictures have shown of the avatar, see `sage_ns.avatar.evidence.seen_and_guessed`."""
 

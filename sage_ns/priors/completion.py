@@ -1,4 +1,4 @@
-"""The first surfels of an avatar from few pictures: a source completes the person, a smooth change fits the pictures."""
+"""The first surfels of an avatar from few pictures: a source completes the person, a smooth change fits them."""
 
 from __future__ import annotations
 
@@ -19,9 +19,7 @@ from sage_ns.training.config import LearnerConfig
 from sage_ns.training.smooth_residual import fit_residual
 
 
-def completion(
-    config: LearnerConfig, seed: int
-) -> Callable[[CaptureRecord, Sequence[Shot]], BoundSurfels] | None:
+def completion(config: LearnerConfig, seed: int) -> Callable[[CaptureRecord, Sequence[Shot]], BoundSurfels] | None:
     """Return what makes the first surfels of a new avatar; None if the settings complete nobody.
 
     Args:

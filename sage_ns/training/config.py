@@ -50,8 +50,8 @@ class LearnerConfig:
     start_from: Path | None = None
     """avatar file (.npz) on the same head model; training starts from its surfels (to fine-tune an imported avatar)"""
     complete_from: str = "none"
-    """what a new avatar starts from where pictures show nothing: fill = bounded hair, the far side mirrored, the rest in
-    the nearest seen colours of its part; the file of a prior over people; none = what the pictures allow"""
+    """what a new avatar starts from where pictures show nothing: fill = bounded hair, the far side mirrored, the rest
+    in the nearest seen colours of its part; the file of a prior over people; none = what the pictures allow"""
     residual_steps: int = 150
     """with complete-from: steps that fit a smooth change of the completed person to the pictures before phase 1"""
     sh_degree: int = 1
@@ -198,8 +198,8 @@ class SelfSuperviseConfig:
     """pictures that no camera took, to train on beside the real ones: start = renderings of the avatar that training
     starts from, which count where no picture shows the head; a folder of sage-capture views; none"""
     pseudo_super_resolution: str = "none"
-    """enlarge the pseudo views of a folder: none, bicubic, bicubic-3, bicubic-4, or a file of a network's weights; their
-    coarse colours stay"""
+    """enlarge the pseudo views of a folder: none, bicubic, bicubic-3, bicubic-4, or a file of a network's weights;
+    their coarse colours stay"""
     pseudo_share: float = 0.5
     """with pseudo-views: share of the steps that show one of them"""
 

@@ -15,8 +15,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from sage_ns.avatar.avatar import Avatar
-from sage_ns.avatar.growth.rebinding import is_hair
 from sage_ns.avatar.evidence import part_labels
+from sage_ns.avatar.growth.rebinding import is_hair
 from sage_ns.capture.images import recomposite
 from sage_ns.capture.shot import Shot
 from sage_ns.geometry.spherical_harmonics import C0

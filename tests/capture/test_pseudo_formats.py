@@ -20,7 +20,6 @@ from sage_ns.errors import CaptureError
 from sage_ns.geometry.rotations import axis_angle_to_matrix
 from sage_ns.rig import FlameParams, identity_vertices, pose_vertices
 from sage_ns.rig.skull import skull_motions
-from tests.tiny import tiny_head_model
 from tests.tiny_turning import write_tiny_turning
 
 SIDE = 32
@@ -51,7 +50,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def head(data: Path) -> CanonicalHead:
     checked = load_capture(CaptureOptions(data, frames="photo"))
-    return CanonicalHead(checked.head_model, checked.tracking.params[checked.tracking.row_of(0)], checked.splits.train[0])
+    return CanonicalHead(
+        checked.head_model, checked.tracking.params[checked.tracking.row_of(0)], checked.splits.train[0]
+    )
 
 
 def expected(head: CanonicalHead, camera_to_head: np.ndarray) -> np.ndarray:
@@ -103,7 +104,9 @@ def test_cap4d_takes_the_calmest_expressions(tmp_path: Path, head: CanonicalHead
     ("name", "value", "message"),
     [("fx", [[-1.0]], "fx|lengths"), ("extr", np.eye(3), "extr"), ("rot", [[np.nan] * 3], "rot"), ("tra", None, "tra")],
 )
-def test_cap4d_names_what_is_broken(tmp_path: Path, head: CanonicalHead, name: str, value: object, message: str) -> None:
+def test_cap4d_names_what_is_broken(
+    tmp_path: Path, head: CanonicalHead, name: str, value: object, message: str
+) -> None:
     cap4d(tmp_path)
     path = tmp_path / "flame" / "00000.npz"
     arrays = dict(np.load(path))
@@ -166,7 +169,9 @@ def test_facelift(tmp_path: Path, data: Path, head: CanonicalHead) -> None:
     size = (round(real.width * factor), round(real.height * factor))
     row = Image.new("L", (6 * side, side))
     for number in range(6):
-        row.paste(real.resize(size, Image.Resampling.BILINEAR), (number * side + (side - size[0]) // 2, (side - size[1]) // 2))
+        row.paste(
+            real.resize(size, Image.Resampling.BILINEAR), (number * side + (side - size[0]) // 2, (side - size[1]) // 2)
+        )
     Image.merge("RGBA", [row, row, row, row]).save(tmp_path / "multiview.png")
     views = find_converter("facelift").convert(tmp_path, head)
     assert len(views) == 6
@@ -174,7 +179,9 @@ def test_facelift(tmp_path: Path, data: Path, head: CanonicalHead) -> None:
     distance = depth * focal / (frame.fx * factor)
     np.testing.assert_allclose(front[:3, :3], frame.camera_to_world[:3, :3], atol=1e-6)
     center = front[:3, 3] - distance * front[:3, 2]
-    np.testing.assert_allclose(center, frame.camera_to_world[:3, 3] - depth * front[:3, 2], atol=0.02)  # the width of a head is known to a pixel
+    np.testing.assert_allclose(
+        center, frame.camera_to_world[:3, 3] - depth * front[:3, 2], atol=0.02
+    )  # the width of a head is known to a pixel
     right, back = views[4].camera_to_world, views[5].camera_to_world
     assert right[:3, 2] @ front[:3, 0] == pytest.approx(1.0) and back[:3, 2] @ front[:3, 2] == pytest.approx(-1.0)
 

@@ -1,4 +1,4 @@
-"""Pseudo views among the training pictures: how often, the same in every run, and without a say where they are silent."""
+"""Pseudo views among the training pictures: how often, the same in every run, and silent where they do not count."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ CAMERA = PinholeCamera(torch.eye(4), torch.tensor([[9.0, 0, 8], [0, 9, 8], [0, 0
 
 def shot(level: float, confidence: float | None = None) -> Shot:
     ones = torch.ones(16, 16, 1)
-    return Shot(CAMERA, level * ones.expand(-1, -1, 3), ones, confidence=None if confidence is None else confidence * ones)
+    return Shot(
+        CAMERA, level * ones.expand(-1, -1, 3), ones, confidence=None if confidence is None else confidence * ones
+    )
 
 
 class Real:

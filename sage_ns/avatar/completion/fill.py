@@ -92,15 +92,15 @@ def fill(
 
     spread = spread_surfels(head_model, vertices, num_surfels, torch.zeros(0, 3), room, generator)
     labels = torch.where(hair, _HAIR_LABEL, _without_hair(part_labels(head_model), head_model))[spread.triangle]
-    colors, seen = _colors(photo, spread, hair[spread.triangle], labels, moved_points(to_head, spread.centers), generator)
+    colors, seen = _colors(
+        photo, spread, hair[spread.triangle], labels, moved_points(to_head, spread.centers), generator
+    )
     covering = torch.where(spread.height > 0, _COVERING_HAIR, _COVERING)
     spread = replace(spread, scales=covering * spread.scales)
     return Filled(spread.bound(colors, _OPAQUE, sh_degree), seen)
 
 
-def _hairy(
-    photo: Photo, points: Float[Tensor, "n 3"], normals: Float[Tensor, "n 3"]
-) -> Bool[Tensor, "num_triangles"]:
+def _hairy(photo: Photo, points: Float[Tensor, "n 3"], normals: Float[Tensor, "n 3"]) -> Bool[Tensor, "num_triangles"]:
     """Return which triangles have hair: by the picture where it shows them, else the scalp unless it is shaved."""
     model = photo.head_model
     scalp = _scalp(model)

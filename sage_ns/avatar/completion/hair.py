@@ -46,9 +46,7 @@ class Thickness:
         flipped = points.new_tensor([-1.0, 1.0, 1.0])
         found = []
         for part in points.split(_MOST_AT_ONCE):
-            squares = torch.minimum(
-                torch.cdist(part, self.places), torch.cdist(part * flipped, self.places)
-            ).square()
+            squares = torch.minimum(torch.cdist(part, self.places), torch.cdist(part * flipped, self.places)).square()
             weights = torch.softmax(-squares / (2 * _NEAR**2), dim=-1)
             found.append(weights @ self.values)
         return torch.cat(found)

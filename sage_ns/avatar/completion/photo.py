@@ -27,7 +27,7 @@ _CLEARLY_FACING = 0.5
 _FEWEST = 20
 """Pixels that a kind of colour must have, below which it is not known."""
 _APART = 1.2
-"""Distance of the mean colours of hair and skin in standard deviations, below which the scalp is skin: a shaved head."""
+"""Standard deviations between the mean colours of hair and skin, below which the scalp is skin: a shaved head."""
 _NOISE = 0.02
 """Standard deviation of a colour that is added to each kind's."""
 _NOT_PLAIN = ("lips", "eyes", "eye_region", "left_eye_region", "right_eye_region", "forehead")

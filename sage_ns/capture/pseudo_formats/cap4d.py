@@ -22,7 +22,7 @@ from sage_ns.system.array_fields import ArrayFields
 from sage_ns.system.npz_reader import read_npz
 
 MOST = 40
-"""Pictures with the calmest expressions that are taken; the others show expressions that the avatar learns otherwise."""
+"""Number of pictures that are taken, those with the calmest expressions: pseudo views show the canonical head."""
 _NUMBERS = ("fx", "fy", "cx", "cy")
 
 
@@ -51,8 +51,7 @@ class Cap4D(ViewsConverter):
 
     def _view(self, path: Path, parameters: _Parameters, head: CanonicalHead) -> NewView:
         image, mask = picture_and_mask(path)
-        height, width = mask.shape
-        scale = width / parameters.width
+        scale = mask.shape[1] / parameters.width
         fx, fy, cx, cy = (scale * value for value in parameters.intrinsics)
         return NewView(image, mask, head.camera_to_world(parameters.camera_from_head), fx, fy, cx, cy)
 

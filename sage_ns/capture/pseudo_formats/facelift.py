@@ -39,7 +39,9 @@ class FaceLift(ViewsConverter):
     name: ClassVar[str] = "facelift"
     program: ClassVar[str] = "FaceLift"
     licence: ClassVar[str] = "code Apache-2.0; weights under Adobe's research licence, not for commercial use"
-    layout: ClassVar[str] = "multiview.png, six square pictures in a row, with alpha or a mask in masks/ beside its folder"
+    layout: ClassVar[str] = (
+        "multiview.png, six square pictures in a row, with alpha or a mask in masks/ beside its folder"
+    )
 
     def convert(self, source: Path, head: CanonicalHead) -> list[NewView]:
         """See `ViewsConverter.convert`."""
@@ -79,9 +81,7 @@ class _Alignment:
     focal: float
 
     @classmethod
-    def of(
-        cls, front: np.ndarray, real: np.ndarray, focal: float, head: CanonicalHead
-    ) -> _Alignment:
+    def of(cls, front: np.ndarray, real: np.ndarray, focal: float, head: CanonicalHead) -> _Alignment:
         frame, vertices = head.frame, pose_vertices(head.model, head.params)[0].double().numpy()
         pose = frame.camera_to_world
         local = (vertices - pose[:3, 3]) @ pose[:3, :3]

@@ -39,7 +39,9 @@ class Portrait4D(ViewsConverter):
     name: ClassVar[str] = "portrait4d"
     program: ClassVar[str] = "Portrait4D / GenHead"
     licence: ClassVar[str] = "code MIT with parts under NVIDIA's non-commercial source licence; weights not stated"
-    layout: ClassVar[str] = 'cameras.json {"frames": [{"file_path": ..., "c": 25 numbers}, ...]}, the pictures, and masks'
+    layout: ClassVar[str] = (
+        'cameras.json {"frames": [{"file_path": ..., "c": 25 numbers}, ...]}, the pictures, and masks'
+    )
 
     def convert(self, source: Path, head: CanonicalHead) -> list[NewView]:
         """See `ViewsConverter.convert`."""

@@ -40,7 +40,9 @@ class Lam(ViewsConverter):
     name: ClassVar[str] = "lam"
     program: ClassVar[str] = "LAM"
     licence: ClassVar[str] = "code Apache-2.0; weights CC BY-NC 4.0"
-    layout: ClassVar[str] = "the VHAP export that drove it (transforms.json, flame_param/), with LAM's pictures, and masks"
+    layout: ClassVar[str] = (
+        "the VHAP export that drove it (transforms.json, flame_param/), with LAM's pictures, and masks"
+    )
 
     def convert(self, source: Path, head: CanonicalHead) -> list[NewView]:
         """See `ViewsConverter.convert`."""

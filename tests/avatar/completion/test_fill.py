@@ -33,7 +33,7 @@ def camera(width: int = 120, height: int = 150, turned: float = 0.0) -> PinholeC
 
 
 def picture(model: HeadModel, view: PinholeCamera, hair: bool = True) -> Shot:
-    """The head as a smooth ellipsoid with a cap of hair, 2 cm thick, over the upper half; noise, so that colours vary."""
+    """The head as a smooth ellipsoid with a cap of hair, 2 cm thick, over the upper half; colours vary by noise."""
     origins, directions = pixel_rays(view)
     generator = torch.Generator().manual_seed(0)
 
