@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from sage_ns.raster import PinholeCamera, rasterize
+from sage_ns.raster import PinholeCamera, Surfels, rasterize
 from sage_ns.rig import HeadModel
 
 if TYPE_CHECKING:
@@ -37,10 +37,24 @@ def pixels_filled(
     """
     with torch.no_grad():
         placed = avatar.place(camera.center, motion)
+    return sum_of_weights(placed, camera)[: avatar.surfels.num_surfels]
+
+
+def sum_of_weights(
+    placed: Surfels, camera: PinholeCamera, counted: Float[Tensor, "h w 1"] | None = None
+) -> Float[Tensor, "num_surfels"]:
+    """Return the sum of the blending weights of each surfel over a picture, or over its counted pixels.
+
+    Args:
+        placed: all surfels that are drawn.
+        camera: of the picture.
+        counted: weight of each pixel; None counts all.
+    """
     ones = torch.ones_like(placed.colors).requires_grad_(True)
     with torch.enable_grad():
-        red = rasterize(replace(placed, colors=ones), camera).color[..., 0].sum()
-    return torch.autograd.grad(red, ones)[0][: avatar.surfels.num_surfels, 0]
+        drawn = rasterize(replace(placed, colors=ones), camera).color[..., :1]
+        red = (drawn if counted is None else drawn * counted).sum()
+    return torch.autograd.grad(red, ones)[0][:, 0]
 
 
 def evidence(avatar: Avatar, cameras: Sequence[PinholeCamera]) -> Float[Tensor, "num_surfels"]:

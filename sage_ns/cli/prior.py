@@ -1,0 +1,130 @@
+"""``sage-prior``: learn what people look like from captures of many, or describe a prior."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+from rich.console import Console
+
+from sage_ns.cli.explained import explained
+from sage_ns.errors import OptionError, SageError
+from sage_ns.system.console import escape
+
+if TYPE_CHECKING:
+    from sage_ns.priors.learning import LearnSettings
+
+
+@dataclass
+class Learn:
+    """Learn a linear prior from captures of many people, each with several pictures of one moment and masks.
+
+    Each person is fitted from the mean of those before; the fits are kept in a folder beside the prior. A run that was
+    stopped goes on with the next person, and a later run with more captures fits only the new people.
+    """
+
+    captures: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """folders of captures in VHAP's layout, one for each person; at least two"""
+    output: Path
+    """npz file to write"""
+    head_model: Path | None = None
+    """head model file that all captures were tracked with; default: the one found near each capture"""
+    downscale_factor: int = 1
+    """average blocks of this many pixels along each side"""
+    background: str = "white"
+    """colour that the stored pictures are blended with: a name or #rrggbb"""
+    num_places: int | None = None
+    """places of the atlas, an even number; default: 12,000 on the CPU, 65,536 on CUDA"""
+    most_modes: int = 64
+    """largest number of modes of each part of the head; the number of people less one is the limit in any case"""
+    steps: int = 160
+    """optimiser steps for each person, one picture each; the first person takes three times as many"""
+    seed: int = 0
+    """random seed of the order of the pictures and of their backgrounds"""
+    device: str = "cpu"
+    """where people are fitted: cpu or cuda"""
+    overwrite: bool = False
+    """replace an existing file"""
+
+    def run(self, console: Console) -> None:
+        """Fit the people, learn the prior and write it."""
+        import torch
+
+        from sage_ns.capture.checked import CaptureOptions
+        from sage_ns.priors.learning import learn_prior, save_checked
+        from sage_ns.system.files import refuse_existing
+
+        self.check()
+        refuse_existing([self.output], self.overwrite)
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise OptionError("no CUDA device is available", device=self.device)
+        captures = [
+            CaptureOptions(folder, self.head_model, downscale_factor=self.downscale_factor, background=self.background)
+            for folder in self.captures
+        ]
+        fits = self.output.with_suffix(".people")
+        learned = learn_prior(captures, fits, self._settings(), self.device)
+        size = save_checked(learned.prior, self.output)
+        kept = f"{learned.num_kept} kept from earlier runs in {escape(str(fits))}"
+        console.print(f"people      {learned.num_fitted} fitted, {kept}", soft_wrap=True)
+        _show(console, self.output, learned.prior.num_places, len(learned.prior.modes), size)
+
+    def _settings(self) -> LearnSettings:
+        from sage_ns.avatar.atlas import PLACES_ON_CPU, PLACES_ON_CUDA
+        from sage_ns.priors.learning import LearnSettings
+        from sage_ns.priors.person_fit import PersonFitSettings
+
+        places = self.num_places or (PLACES_ON_CUDA if self.device == "cuda" else PLACES_ON_CPU)
+        person = PersonFitSettings(steps=self.steps, first_steps=3 * self.steps)
+        return LearnSettings(places, self.most_modes, self.seed, person)
+
+    def check(self) -> None:
+        """Check all settings.
+
+        Raises:
+            SageError: A setting is out of range; names the setting, its value and the range.
+        """
+        limits = (("downscale_factor", 1, 64), ("most_modes", 1, 512), ("steps", 1, 100_000))
+        for name, low, high in limits:
+            found = getattr(self, name)
+            if not low <= found <= high:
+                raise OptionError(f"expected {low} to {high}", **{name: found})
+        if self.num_places is not None and (self.num_places % 2 or not 100 <= self.num_places <= 1_000_000):
+            raise OptionError("expected an even number of 100 to 1000000", num_places=self.num_places)
+        if self.device not in ("cpu", "cuda"):
+            raise OptionError("expected cpu or cuda", device=self.device)
+        if self.output.suffix != ".npz":
+            raise SageError(f"{self.output}: the prior is an npz file; give a name that ends in .npz")
+
+
+@dataclass
+class Inspect:
+    """Check a prior's file and print what it holds."""
+
+    prior: Annotated[Path, tyro.conf.Positional]
+    """npz file that sage-prior learn wrote"""
+
+    def run(self, console: Console) -> None:
+        """Read the file and print places, modes, people and size."""
+        from sage_ns.priors.linear import load_linear_prior
+
+        prior = load_linear_prior(self.prior)
+        console.print(f"people      {prior.num_people}")
+        _show(console, self.prior, prior.num_places, len(prior.modes), self.prior.stat().st_size)
+
+
+def _show(console: Console, path: Path, places: int, modes: int, size: int) -> None:
+    console.print(f"prior       {escape(str(path))}: {places} places, {modes} modes for each part of the head, "
+                  f"{size / 1e6:.1f} MB", soft_wrap=True)  # fmt: skip
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of ``sage-prior``."""
+    console = Console()
+    command = tyro.extras.subcommand_cli_from_dict(
+        {"learn": Learn, "inspect": Inspect}, args=arguments, description=__doc__
+    )
+    with explained(console):
+        command.run(console)

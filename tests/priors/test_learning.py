@@ -1,0 +1,141 @@
+"""``sage-prior``: people of captures become a prior; runs go on where they were stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sage_ns.cli.prior import main
+from sage_ns.errors import SageError
+from sage_ns.priors import learning
+from sage_ns.priors.linear import load_linear_prior
+from sage_ns.priors.people import capture_name
+from sage_ns.priors.sitter import reference_head
+from tests.tiny_capture import edit_frames, write_tiny_capture
+
+
+@pytest.fixture(scope="module")
+def captures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("people")
+    return [write_tiny_capture(folder / name, model=reference_head(), num_timesteps=2) for name in ("a", "b", "c")]
+
+
+def command(captures: list[Path], output: Path, *more: str) -> list[str]:
+    return ["learn", *map(str, captures), "--output", str(output), "--num-places", "200", "--steps", "4", *more]
+
+
+def test_a_prior_is_learned_and_described(
+    captures: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "prior.npz"
+    main(command(captures, output))
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "3 fitted, 0 kept" in printed and "200 places, 2 modes for each part" in printed
+    prior = load_linear_prior(output)
+    assert prior.num_people == 3 and prior.mean.shape == (200, 9)
+    main(["inspect", str(output)])
+    assert "people 3" in " ".join(capsys.readouterr().out.split())
+    with pytest.raises(SystemExit):
+        main(command(captures, output))
+    assert "exists already" in capsys.readouterr().out
+
+
+def test_a_stopped_run_goes_on_and_gives_the_same_prior(
+    captures: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, stopped = tmp_path / "whole.npz", tmp_path / "stopped.npz"
+    main(command(captures, whole))
+    fit: Callable[..., Any] = learning.fit_person
+    calls = []
+
+    def until_killed(*arguments: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return fit(*arguments)
+
+    monkeypatch.setattr(learning, "fit_person", until_killed)
+    with pytest.raises(SystemExit):
+        main(command(captures, stopped))
+    assert not stopped.exists() and len(list(stopped.with_suffix(".people").glob("*.npz"))) == 2
+    monkeypatch.setattr(learning, "fit_person", fit)
+    damaged = stopped.with_suffix(".people") / "b.npz"
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    capsys.readouterr()
+    main(command(captures, stopped))
+    assert "2 fitted, 1 kept" in " ".join(capsys.readouterr().out.split())
+    assert stopped.read_bytes() == whole.read_bytes()
+
+
+def test_other_settings_fit_everybody_again(
+    captures: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "prior.npz"
+    main(command(captures[:2], output))
+    main(command(captures, output, "--overwrite"))
+    assert "1 fitted, 2 kept" in " ".join(capsys.readouterr().out.split())
+    main(command(captures, output, "--overwrite", "--seed", "1"))
+    assert "3 fitted, 0 kept" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--num-places", "201"], "--num-places"),
+        (["--steps", "0"], "--steps"),
+        (["--most-modes", "0"], "--most-modes"),
+        (["--downscale-factor", "0"], "--downscale-factor"),
+        (["--device", "tpu"], "--device"),
+        (["--output", "prior.txt"], "ends in .npz"),
+        (["--background", "nocolour"], "background 'nocolour'"),
+    ],
+)
+def test_options_that_cannot_be_used_are_named(
+    captures: list[Path], tmp_path: Path, options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused(command(captures, tmp_path / "prior.npz", *options), message, capsys)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_captures_are_checked_before_anybody_is_fitted(
+    captures: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(learning, "fit_person", None)
+    output = tmp_path / "prior.npz"
+    refused(command(captures[:1], output), "at least 2 people", capsys)
+    refused(command([*captures, captures[0]], output), "a is given twice", capsys)
+    refused(command([*captures, tmp_path / "nobody"], output), "nobody", capsys)
+    bare = write_tiny_capture(tmp_path / "bare", model=reference_head(), num_timesteps=2)
+    for file in bare.glob("transforms*.json"):
+        edit_frames(file, fg_mask_path=None)
+    refused(command([*captures, bare], output), "found no mask", capsys)
+
+
+def test_a_prior_that_is_too_large_is_not_kept(
+    captures: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(learning, "MOST_BYTES", 3000)
+    output = tmp_path / "prior.npz"
+    refused(command(captures, output), "--most-modes", capsys)
+    assert not output.exists()
+
+
+def test_people_have_different_names() -> None:
+    folders = [Path("/x/anna/capture"), Path("/x/ben/capture"), Path("/x/carl")]
+    assert [capture_name(each, folders) for each in folders] == ["anna-capture", "ben-capture", "carl"]
+
+
+def test_the_error_of_a_broken_prior_is_a_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "prior.npz").write_bytes(b"nothing")
+    refused(["inspect", str(tmp_path / "prior.npz")], "not a readable npz file", capsys)
+    assert issubclass(learning.PriorError, SageError)
+
+
+def refused(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 1
+    assert message in " ".join(capsys.readouterr().out.split())
