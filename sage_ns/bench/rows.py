@@ -159,6 +159,7 @@ OTHER_ROWS: Mapping[str, Row] = {
     "sage-room-light": Row("SAGE, one moment, light of the room", trained_with={_MODEL + "room_light": True}),
     **MONOCULAR_ROWS,
     **ONESHOT_ROWS,
+    "sage-monocular-completed": _turning("from a completed person", complete_from="fill"),
     MONOCULAR_ALL: Row("SAGE, one camera, all frames", MONOCULAR, "all", {_MODEL + "field_warp": "rig"}),
 }
 """Rows that run only if a suite or the user names them."""

@@ -70,7 +70,7 @@ class Demo:
     seed: int = 0
     """number of the synthetic person: each gives another person"""
     steps: int | None = None
-    """training steps of both phases together; default: 2,000 with the preset small (oneshot: 700), else those of the
+    """training steps of both phases together; default: 2,000 with the preset small (oneshot: 420), else those of the
     preset"""
     preset: Literal["auto", "paper", "small"] = "auto"
     """size of avatar and training: auto = paper with CUDA, small without"""

@@ -9,7 +9,7 @@ from sage_ns.plugin.model_config import SageModelConfig
 from sage_ns.priors.sources import FILL
 from sage_ns.training.losses import LossWeights
 
-STEPS_SHARE = 0.25
+STEPS_SHARE = 0.15
 """Of the preset's steps: training starts from a whole person, and one picture is soon fitted."""
 
 ONESHOT_PIPELINE: Mapping[str, Any] = {"pseudo_views": "start", "pseudo_share": 0.5}

@@ -30,9 +30,13 @@ from sage_ns.plugin.checkpoints import (
 )
 from sage_ns.plugin.interruption import StopRequest, one_line
 from sage_ns.plugin.presets import Preset, apply_preset, changed_settings, find_preset
+from sage_ns.plugin.pseudo_views import NONE as NO_VIEWS
+from sage_ns.plugin.pseudo_views import PROVIDERS
+from sage_ns.priors.sources import SOURCES
 from sage_ns.system.console import escape
 from sage_ns.system.files import disk_errors_of, refuse_unwritable, write_text
 from sage_ns.system.parallel import cores_for_kernels
+from sage_ns.training.config import NOTHING
 from sage_ns.training.schedule import PhaseSteps, settle_steps
 
 
@@ -153,6 +157,14 @@ class SageTrainerConfig(TrainerConfig):
             value = getattr(holder, name)
             if value is not None:
                 setattr(holder, name, Path(value).absolute())
+        # Names stay names; every other text is a path.
+        for holder, name, names in (
+            (self.pipeline.model, "complete_from", (NOTHING, *SOURCES)),
+            (self.pipeline, "pseudo_views", (NO_VIEWS, *PROVIDERS)),
+        ):
+            text = getattr(holder, name)
+            if text not in names:
+                setattr(holder, name, str(Path(text).expanduser().absolute()))
         datamanager.run_dir = self.get_base_dir()
 
     def save_config(self) -> None:

@@ -13,9 +13,9 @@ from sage_ns.avatar.surfels import BoundSurfels
 from sage_ns.capture.record import CaptureRecord
 from sage_ns.capture.shot import Shot
 from sage_ns.motion.source import MotionSource
-from sage_ns.priors.sources import NONE, open_source
+from sage_ns.priors.sources import open_source
 from sage_ns.system.parallel import cores_for_kernels
-from sage_ns.training.config import LearnerConfig
+from sage_ns.training.config import NOTHING, LearnerConfig
 from sage_ns.training.smooth_residual import fit_residual
 
 
@@ -27,9 +27,9 @@ def completion(config: LearnerConfig, seed: int) -> Callable[[CaptureRecord, Seq
         seed: of all draws.
 
     Raises:
-        SageError: the source cannot be used; it is opened before the long work.
+        PriorError: the source cannot be used; it is opened before the long work.
     """
-    if config.complete_from == NONE:
+    if config.complete_from == NOTHING:
         return None
     source = open_source(config.complete_from, config)
 

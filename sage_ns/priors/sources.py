@@ -12,12 +12,13 @@ from sage_ns.avatar.completion.fill import fill
 from sage_ns.avatar.personal_rig import PersonalRig
 from sage_ns.capture.record import CaptureRecord
 from sage_ns.capture.shot import Shot
-from sage_ns.errors import CaptureError, SageError
+from sage_ns.errors import CaptureError
 from sage_ns.motion.source import MotionSource
 from sage_ns.priors.contract import FittedPerson, Prior
-from sage_ns.training.config import LearnerConfig, require
+from sage_ns.priors.linear import PriorError, load_linear_prior
+from sage_ns.training.config import NOTHING, LearnerConfig, require
 
-NONE, FILL = "none", "fill"
+FILL = "fill"
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,12 @@ def open_source(text: str, config: LearnerConfig) -> Prior:
     """Return the source of a name in `SOURCES`, or the prior of a file.
 
     Raises:
-        SageError: the text is no name and no file, or the file is no prior.
+        PriorError: the text is no name and no file, or the file is no prior.
     """
     if text in SOURCES:
         return SOURCES[text](config)
     path = Path(text).expanduser()
-    raise SageError(f"--pipeline.model.complete-from {path}: give {', '.join((NONE, *SOURCES))}, or a prior's file.")
+    if not path.is_file():
+        names = ", ".join((NOTHING, *SOURCES))
+        raise PriorError(f"--pipeline.model.complete-from {path} is no file; give {names}, or a file of sage-prior.")
+    return load_linear_prior(path)

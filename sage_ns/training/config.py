@@ -20,6 +20,10 @@ FieldTeacher = Literal["median", "hit"]
 FieldWarp = Literal["none", "rigid", "rig", "mononphm"]
 
 
+NOTHING = "none"
+"""Value of `LearnerConfig.complete_from` that completes nobody."""
+
+
 @dataclass
 class FieldSettings(FieldNetwork):
     """Size of the signed distance field; the preset fills in what is None."""
@@ -49,7 +53,7 @@ class LearnerConfig:
     """how the number of 3D Gaussians grows"""
     start_from: Path | None = None
     """avatar file (.npz) on the same head model; training starts from its surfels (to fine-tune an imported avatar)"""
-    complete_from: str = "none"
+    complete_from: str = NOTHING
     """what a new avatar starts from where pictures show nothing: fill = bounded hair, the far side mirrored, the rest
     in the nearest seen colours of its part; the file of a prior over people; none = what the pictures allow"""
     residual_steps: int = 150
@@ -99,7 +103,8 @@ class LearnerConfig:
     exposure: bool = False
     """learn a gain of each colour for every training picture: for a camera with automatic exposure"""
     fill_unseen: bool = False
-    """at the end of phase 1, give surfels that no picture shows the colours of seen ones nearby, and hold them"""
+    """at the end of phase 1, give surfels that no picture shows the colours of seen ones nearby, and hold them; with
+    complete-from, they keep what they started from instead"""
     wrinkles: float = 0.1
     """how much rendering darkens skin that an expression compresses; 0 disables wrinkles"""
     wrinkle_rule: WrinkleRule = "area"

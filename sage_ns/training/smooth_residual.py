@@ -35,6 +35,11 @@ _RATE = 0.02
 _PENALTY = 0.02
 """Weight of the mean square of the nodes' values: colours in 0..1, offsets in 3 mm, logarithms of sizes, logits of
 opacities."""
+_SMOOTHNESS = 0.06
+"""Weight of the mean square of the differences between nodes and the mean of their neighbours."""
+_FACING = 0.15
+"""Cosine between the normal and the direction to the camera, from which on a picture changes what it shows. A little of
+the back of a head shines through its front, and must not take the front's colours."""
 _COLOR, _OFF, _SIZE, _OPACITY = slice(0, 3), 3, 4, 5
 
 
@@ -45,7 +50,13 @@ class Nodes:
     node: Int[Tensor, "num_surfels k"]
     weight: Float[Tensor, "num_surfels k"]
     """Sums to 1."""
-    num_nodes: int
+    neighbor: Int[Tensor, "num_nodes k"]
+    """Nodes of the same part around each node; the node itself where it has too few."""
+
+    @property
+    def num_nodes(self) -> int:
+        """Number of nodes."""
+        return len(self.neighbor)
 
     @classmethod
     def on(
@@ -65,33 +76,39 @@ class Nodes:
         places = centers.detach().cpu().numpy()
         node = np.zeros((len(places), _NUM_NEAREST), dtype=np.int64)
         weight = np.zeros((len(places), _NUM_NEAREST), dtype=np.float32)
+        neighbors: list[np.ndarray] = []
         num_nodes = 0
         for label in labels.unique().tolist():
             members = np.flatnonzero((labels == label).cpu().numpy())
             count = max(1, round(_NUM_NODES * len(members) / len(places)))
             chosen = members[torch.randperm(len(members), generator=generator)[:count].numpy()]
-            k = min(_NUM_NEAREST, len(chosen))
-            distance, near = (
-                each.reshape(len(members), k) for each in KDTree(places[chosen]).query(places[members], k=k)
-            )
+            tree, k = KDTree(places[chosen]), min(_NUM_NEAREST, len(chosen))
+            distance, near = (each.reshape(len(members), k) for each in tree.query(places[members], k=k))
             reach = np.maximum(distance[:, -1:], 1e-6)
             falloff = np.exp(-0.5 * (distance / reach) ** 2)
             node[members, :k] = num_nodes + near
             weight[members, :k] = falloff / falloff.sum(axis=1, keepdims=True)
+            around = np.repeat(np.arange(len(chosen))[:, None], _NUM_NEAREST, axis=1)
+            around[:, :k] = tree.query(places[chosen], k=k)[1].reshape(len(chosen), k)
+            neighbors.append(num_nodes + around)
             num_nodes += len(chosen)
         device = centers.device
-        return cls(torch.from_numpy(node).to(device), torch.from_numpy(weight).to(device), num_nodes)
+        return cls(*(torch.from_numpy(each).to(device) for each in (node, weight, np.concatenate(neighbors))))
 
     def spread(self, values: Float[Tensor, "num_nodes channels"]) -> Float[Tensor, "num_surfels channels"]:
         """Return the values at the surfels; gradients reach those at the nodes."""
         return (values[self.node] * self.weight[..., None]).sum(dim=1)
+
+    def roughness(self, values: Float[Tensor, "num_nodes channels"]) -> Float[Tensor, ""]:
+        """Return the mean square of the differences between nodes and the mean of their neighbours."""
+        return (values - values[self.neighbor].mean(dim=1)).square().mean()
 
 
 def fit_residual(avatar: Avatar, shots: Sequence[Shot], num_steps: int, seed: int) -> None:
     """Change the surfels of a completed person smoothly, so that the pictures show them; they are changed in place.
 
     Colours, sizes, opacities and the offsets along the normals change, each as a smooth function of the place on its
-    part of the head.
+    part of the head. Surfels that face away from a camera follow the others and learn nothing from its picture.
 
     Args:
         avatar: the completed person at the canonical moment.
@@ -118,7 +135,10 @@ def fit_residual(avatar: Avatar, shots: Sequence[Shot], num_steps: int, seed: in
             shot = views[step % len(views)]
             with torch.no_grad():
                 start = avatar.place(shot.camera.center, motion, look)
-            placed = _changed(start, nodes.spread(values), normals)
+                towards = torch.nn.functional.normalize(shot.camera.center - start.means, dim=-1)
+                facing = ((towards * normals).sum(dim=-1) > _FACING)[:, None]
+            change = nodes.spread(values)
+            placed = _changed(start, torch.where(facing, change, change.detach()), normals)
             buffers = rasterize(placed, enlarged(shot.camera, look.supersampling))
             color, alpha = (averaged(each, look.supersampling) for each in (buffers.color, buffers.alpha))
             background = torch.rand(3, generator=generator).to(avatar.device)
@@ -126,10 +146,15 @@ def fit_residual(avatar: Avatar, shots: Sequence[Shot], num_steps: int, seed: in
             if shot.mask is not None:
                 truth = recomposite(truth, shot.mask, avatar.background, background)
             drawn = color + (1 - alpha) * (background if shot.mask is not None else avatar.background)
+            mask = shot.mask
+            if shot.steady is not None:  # the rest of the picture does not show the canonical head
+                truth = torch.lerp(drawn.detach(), truth, shot.steady)
+                mask = None if mask is None else torch.lerp(alpha.detach(), mask, shot.steady)
             loss = 0.8 * losses.l1(drawn, truth) + 0.2 * losses.dissimilarity(drawn, truth)
             loss = loss + losses.squared(drawn, truth) * 10.0 + _PENALTY * values.square().mean()
-            if shot.mask is not None:
-                loss = loss + losses.silhouette(alpha, shot.mask)
+            loss = loss + _SMOOTHNESS * nodes.roughness(values)
+            if mask is not None:
+                loss = loss + losses.silhouette(alpha, mask)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

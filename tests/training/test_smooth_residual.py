@@ -26,6 +26,8 @@ def test_constants_stay_constant_and_parts_do_not_mix() -> None:
     torch.testing.assert_close(found.weight.sum(dim=1), torch.ones(500))
     values = torch.full((found.num_nodes, 2), 3.0)
     torch.testing.assert_close(found.spread(values), torch.full((500, 2), 3.0))
+    assert float(found.roughness(values)) == pytest.approx(0.0, abs=1e-9)
+    assert float(found.roughness(torch.randn(found.num_nodes, 2))) > 0.3
     assert not set(found.node[labels == 0].unique().tolist()) & set(found.node[labels == 1].unique().tolist())
 
 
@@ -70,6 +72,16 @@ def test_the_picture_changes_what_it_shows_and_what_lies_near(avatar: Avatar) ->
     shown = change[front > 0.7]
     assert 0.12 < float(shown.mean()) < 0.25
     assert float(change[(front > -0.2) & (front < 0.1)].mean()) > 0.04, "the rim follows"
+
+
+def test_what_shines_through_from_behind_is_not_asked(avatar: Avatar) -> None:
+    with torch.no_grad():
+        avatar.surfels.opacity_logits.fill_(0.0)
+    fit_residual(avatar, [brighter(avatar)], 40, seed=0)
+    change = C0 * avatar.surfels.sh_dc.detach()[:, 0].mean(dim=-1)
+    frames = avatar.poses.at(avatar.motion.canonical()).frames
+    front = frames.normal[avatar.surfels.triangle][:, 2]
+    assert float(change[front > 0.7].mean()) > 3 * float(change[front < -0.7].abs().mean())
 
 
 def test_no_steps_or_no_pictures_change_nothing(avatar: Avatar) -> None:
