@@ -160,10 +160,10 @@ def fit_residual(avatar: Avatar, shots: Sequence[Shot], num_steps: int, seed: in
             optimizer.step()
     with torch.no_grad():
         change = nodes.spread(values)
-        surfels.sh_dc += change[:, None, _COLOR] / C0
+        surfels.sh_dc.add_(change[:, None, _COLOR] / C0)
         surfels.means[:, 1] += _OFFSET * change[:, _OFF] / frames.scale[surfels.triangle]
-        surfels.log_scales += change[:, _SIZE, None]
-        surfels.opacity_logits += change[:, _OPACITY]
+        surfels.log_scales.add_(change[:, _SIZE, None])
+        surfels.opacity_logits.add_(change[:, _OPACITY])
     avatar.invalidate()
 
 

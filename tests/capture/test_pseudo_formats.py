@@ -160,6 +160,7 @@ def test_lam(tmp_path: Path, head: CanonicalHead) -> None:
 def test_facelift(tmp_path: Path, data: Path, head: CanonicalHead) -> None:
     """Its front view is the real picture, at another focal length: the front camera lands where the real one stands."""
     frame = head.frame
+    assert frame.mask_path is not None
     real = Image.open(frame.mask_path)
     side = 64
     focal = 549.0 * side / 512

@@ -22,7 +22,7 @@ def view(confidence: bool = False) -> NewView:
     rng = np.random.default_rng(0)
     image = rng.integers(0, 255, (8, 6, 3), dtype=np.uint8)
     mask = np.full((8, 6), 255, dtype=np.uint8)
-    believed = np.repeat(np.uint8([[0], [0], [0], [0], [255], [255], [255], [255]]), 6, axis=1) if confidence else None
+    believed = np.repeat(np.array([[0]] * 4 + [[255]] * 4, dtype=np.uint8), 6, axis=1) if confidence else None
     return NewView(image, mask, POSE, 20.0, 21.0, 3.0, 3.5, 0.25, believed)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
@@ -139,7 +140,8 @@ def _connected(pixels: Bool[Tensor, "h w"], sample: Bool[Tensor, "h w"]) -> Bool
     """Return the connected parts of the pixels of which at least a tenth belongs to the sample."""
     from scipy.ndimage import label
 
-    numbered = torch.from_numpy(label(pixels.numpy())[0]).long()
+    parts: tuple[np.ndarray, int] = label(pixels.numpy())  # type: ignore[assignment]
+    numbered = torch.from_numpy(parts[0]).long()
     sizes = torch.bincount(numbered.flatten())
     sampled = torch.bincount(numbered[sample & pixels], minlength=len(sizes))
     kept = sampled >= 0.1 * sizes

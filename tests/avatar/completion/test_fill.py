@@ -135,7 +135,9 @@ def test_the_unseen_side_mirrors_the_seen_one(model: HeadModel) -> None:
     shot = picture(model, camera(turned=50.0), hair=False)
     height, width = shot.camera.height, shot.camera.width
     stripes = (torch.arange(height) // 12 % 2).float()[:, None, None].expand(height, width, 1)
-    shot = replace(shot, picture=torch.where(shot.mask > 0.5, 0.3 + 0.4 * stripes.expand(-1, -1, 3), shot.picture))
+    shot = replace(
+        shot, picture=torch.where(shot.foreground > 0.5, 0.3 + 0.4 * stripes.expand(-1, -1, 3), shot.picture)
+    )
     filled = completed(model, shot)
     at, found = places(filled, model), colors(filled)[:, 0]
     unseen = (~filled.seen & (at[:, 0] < -0.05) & (at[:, 2] > 0.0)).nonzero()[:, 0]
