@@ -32,12 +32,12 @@ _HAIR_LABEL = 100
 _OFFSET = 0.003
 """Metres; unit of the offset along the normal."""
 _RATE = 0.02
-_PENALTY = 0.02
+_PENALTY = 1.0
 """Weight of the mean square of the nodes' values: colours in 0..1, offsets in 3 mm, logarithms of sizes, logits of
 opacities."""
-_SMOOTHNESS = 0.06
+_SMOOTHNESS = 10.0
 """Weight of the mean square of the differences between nodes and the mean of their neighbours."""
-_FACING = 0.15
+_FACING = 0.3
 """Cosine between the normal and the direction to the camera, from which on a picture changes what it shows. A little of
 the back of a head shines through its front, and must not take the front's colours."""
 _COLOR, _OFF, _SIZE, _OPACITY = slice(0, 3), 3, 4, 5
