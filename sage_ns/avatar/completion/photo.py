@@ -128,7 +128,7 @@ class Photo:
 
     @cached_property
     def _beside_the_scalp(self) -> Bool[Tensor, "h w"]:
-        """Pixels beside the tracked head and above the top of its ears' middle, or of its face."""
+        """Pixels beside the tracked head, above the middle of its ears (of its face, if the rig has no ears)."""
         regions = self.head_model.regions
         names = [name for name in ("left_ear", "right_ear") if name in regions] or ["face"]
         heights = project(torch.cat([self.vertices[regions.vertices(name)] for name in names]), self.shot.camera)

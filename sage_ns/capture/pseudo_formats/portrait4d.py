@@ -8,12 +8,11 @@ from typing import ClassVar
 import numpy as np
 
 from sage_ns.capture.camera_checks import camera_to_world
-from sage_ns.capture.frames import frame_entries, read_json
 from sage_ns.capture.pseudo_formats.registry import (
     OPENGL,
     CanonicalHead,
     ViewsConverter,
-    picture_and_mask,
+    listed_pictures,
     register_converter,
     require,
 )
@@ -48,21 +47,17 @@ class Portrait4D(ViewsConverter):
         path = require(source / CAMERAS, self.layout)
         neck = (head.model.joint_regressor[1] @ identity_vertices(head.model, head.params)).double().numpy()
         views = []
-        for position, entry in enumerate(frame_entries(read_json(path), path)):
-            place = f"{path}, frame {position}"
-            numbers = entry.get("c")
+        for listed in listed_pictures(path):
+            numbers = listed.entry.get("c")
             values = [finite_number(each) for each in numbers] if isinstance(numbers, list) else []
-            if len(values) != _CAMERA_NUMBERS or None in values or not isinstance(entry.get("file_path"), str):
-                raise CaptureError(
-                    f"{place}: 'c' is {shown(numbers)}, 'file_path' {shown(entry.get('file_path'))}; expected "
-                    f"{_CAMERA_NUMBERS} numbers and a path."
-                )
+            if len(values) != _CAMERA_NUMBERS or None in values:
+                raise CaptureError(f"{listed.source}: 'c' is {shown(numbers)}; expected {_CAMERA_NUMBERS} numbers.")
             c = np.array(values, dtype=np.float64)
-            pose = camera_to_world(c[:16].reshape(4, 4) @ OPENGL, place, "c") @ OPENGL
+            pose = camera_to_world(c[:16].reshape(4, 4) @ OPENGL, listed.source, "c") @ OPENGL
             pose[:3, 3] = pose[:3, 3] / _SIZE + neck
-            image, mask = picture_and_mask(require(source / entry["file_path"], "the picture that cameras.json names"))
-            height, width = mask.shape
+            height, width = listed.mask.shape
             k = c[16:].reshape(3, 3)
             at = head.camera_to_world(np.linalg.inv(pose))
-            views.append(NewView(image, mask, at, k[0, 0] * width, k[1, 1] * height, k[0, 2] * width, k[1, 2] * height))
+            size = (k[0, 0] * width, k[1, 1] * height, k[0, 2] * width, k[1, 2] * height)
+            views.append(NewView(listed.image, listed.mask, at, *size))
         return views

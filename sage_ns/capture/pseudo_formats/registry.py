@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
 from sage_ns.capture.decode import decode_matte, decode_picture
-from sage_ns.capture.frames import Frame
+from sage_ns.capture.frames import Frame, frame_entries, read_json
+from sage_ns.capture.paths import absolute_path
 from sage_ns.capture.pseudo_views import NewView
 from sage_ns.errors import CaptureError
 from sage_ns.geometry.rotations import axis_angle_to_matrix
 from sage_ns.rig import FlameParams, HeadModel
 from sage_ns.rig.skull import skull_motions
+from sage_ns.system.json_files import shown
 from sage_ns.system.registry import Registry
 
 OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
@@ -98,6 +101,31 @@ def require(path: Path, layout: str) -> Path:
     if not path.exists():
         raise CaptureError(f"{path} does not exist; expected {layout}.")
     return path
+
+
+@dataclass(frozen=True, eq=False)
+class ListedPicture:
+    """A picture that ``cameras.json`` names, with its entry there."""
+
+    entry: Mapping[str, Any]
+    source: str
+    """File and position in it, for messages."""
+    image: UInt8[np.ndarray, "h w 3"]
+    mask: UInt8[np.ndarray, "h w"]
+
+
+def listed_pictures(path: Path) -> Iterator[ListedPicture]:
+    """Read the pictures that the list ``frames`` of a JSON file names as ``file_path``, relative to its folder.
+
+    Raises:
+        CaptureError: the file is broken, names no picture, or a picture cannot be used.
+    """
+    for position, entry in enumerate(frame_entries(read_json(path), path)):
+        source, name = f"{path}, frame {position}", entry.get("file_path")
+        if not isinstance(name, str):
+            raise CaptureError(f"{source}: 'file_path' is {shown(name)}; expected the path of a picture.")
+        file = absolute_path(path.parent.resolve(), name, "file_path", source)
+        yield ListedPicture(entry, source, *picture_and_mask(require(file, f"the picture that {path.name} names")))
 
 
 def rigid(

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-import torch
 
 from sage_ns.capture.frames import Frame, frame_entries, moment_of, read_json, read_pictures
 from sage_ns.capture.layout import ALL_FRAMES
@@ -18,6 +17,7 @@ from sage_ns.capture.pseudo_formats.registry import (
     OPENGL,
     CanonicalHead,
     ViewsConverter,
+    listed_pictures,
     picture_and_mask,
     register_converter,
     require,
@@ -89,18 +89,14 @@ class GagAvatar(ViewsConverter):
         if focal is None or focal <= 0:
             raise CaptureError(f"{path}: 'focal_length' is {shown(content['focal_length'])}; expected a number > 0.")
         views = []
-        for position, entry in enumerate(frame_entries(content, path)):
-            place = f"{path}, frame {position}"
-            rows = torch.tensor(_matrix(entry.get("transform_matrix"), place), dtype=torch.float64).numpy()
-            if not isinstance(entry.get("file_path"), str):
-                raise CaptureError(f"{place}: 'file_path' is {shown(entry.get('file_path'))}; expected a path.")
-            image, mask = picture_and_mask(require(source / entry["file_path"], "the picture that cameras.json names"))
-            height, width = mask.shape
+        for listed in listed_pictures(path):
+            rows = np.array(_matrix(listed.entry.get("transform_matrix"), listed.source))
+            height, width = listed.mask.shape
             # PyTorch3D's view has x to the left and y up; OpenCV's x to the right and y down.
             camera_from_head = np.diag([-1.0, -1.0, 1.0, 1.0]) @ np.vstack([rows, [0.0, 0.0, 0.0, 1.0]])
             pixels = float(focal) * min(width, height) / 2
             at = head.camera_to_world(camera_from_head)
-            views.append(NewView(image, mask, at, pixels, pixels, width / 2, height / 2))
+            views.append(NewView(listed.image, listed.mask, at, pixels, pixels, width / 2, height / 2))
         return views
 
 
