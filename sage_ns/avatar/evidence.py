@@ -76,6 +76,29 @@ def evidence(avatar: Avatar, cameras: Sequence[PinholeCamera]) -> Float[Tensor, 
     return most
 
 
+@torch.no_grad()
+def seen_and_guessed(
+    avatar: Avatar, camera: PinholeCamera, motion: Float[Tensor, "num_coefficients"]
+) -> tuple[Bool[Tensor, "h w"], Bool[Tensor, "h w"]]:
+    """Return which pixels of the avatar show what pictures have determined, and which show a guess.
+
+    A pixel is a guess if more than half of its weight comes from surfels that no picture shows. The inside of the mouth
+    is one, too. Pixels that the avatar covers by half or less are neither.
+
+    Args:
+        avatar: whose evidence has been measured.
+        camera: of the picture.
+        motion: the moment.
+    """
+    placed = avatar.place(camera.center, motion)
+    guess = torch.ones(len(placed), device=avatar.device)
+    guess[: avatar.surfels.num_surfels] = avatar.guessed().float()
+    drawn = rasterize(replace(placed, colors=guess[:, None].expand(-1, 3).contiguous()), camera)
+    covered, weight = drawn.alpha[..., 0], drawn.color[..., 0]
+    is_guess = weight > 0.5 * covered
+    return (covered > 0.5) & ~is_guess, (covered > 0.5) & is_guess
+
+
 def part_labels(head_model: HeadModel) -> Int[Tensor, "num_triangles"]:
     """Return the part of the head of each triangle: places of one part have colours of one kind."""
     triangles = head_model.triangles

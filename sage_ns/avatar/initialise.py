@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sage_ns.avatar.evidence import nearest_seen, part_labels
@@ -75,22 +76,81 @@ def initialise_surfels(
         hair_reach: largest height of hair above the rig [metres].
         generator: source of all randomness.
     """
+    hair = carries_hair(head_model)
+
+    def room(points: Tensor, normals: Tensor, triangle: Tensor) -> Tensor:
+        return room_in_silhouettes(points, normals, hair[triangle], views, hair_reach)
+
+    centers = torch.stack([view.camera.center for view in views]) if views else torch.zeros(0, 3)
+    spread = spread_surfels(head_model, vertices, num_surfels, centers, room, generator)
+    colors, seen = _seen_colors(spread.centers, spread.normals, views)
+    labels = part_labels(head_model)[spread.triangle]
+    return spread.bound(colors[nearest_seen(spread.centers, labels, seen, generator)], 0.6, sh_degree)
+
+
+@dataclass(frozen=True, eq=False)
+class SpreadSurfels:
+    """Surfels drawn on a posed rig, before they have colours."""
+
+    triangle: Int[Tensor, "num_surfels"]
+    centers: Float[Tensor, "num_surfels 3"]
+    """Metres, world."""
+    normals: Float[Tensor, "num_surfels 3"]
+    """Of the triangles, unit."""
+    height: Float[Tensor, "num_surfels"]
+    """Above the rig [metres]; 0 for skin."""
+    local_means: Float[Tensor, "num_surfels 3"]
+    quaternions: Float[Tensor, "num_surfels 4"]
+    scales: Float[Tensor, "num_surfels"]
+    """In triangle scales."""
+
+    def bound(
+        self, colors: Float[Tensor, "num_surfels 3"], opacity: float | Float[Tensor, "num_surfels"], sh_degree: int
+    ) -> BoundSurfels:
+        """Return the surfels with colours and opacities, both in 0..1."""
+        num = len(self.triangle)
+        return BoundSurfels(
+            triangle=self.triangle,
+            means=self.local_means,
+            quaternions=self.quaternions,
+            log_scales=self.scales.log()[:, None].repeat(1, 2),
+            opacity_logits=torch.logit(torch.as_tensor(opacity) * torch.ones(num)),
+            sh_dc=((colors - 0.5) / C0)[:, None],
+            sh_rest=torch.zeros(num, (sh_degree + 1) ** 2 - 1, 3),
+        )
+
+
+def spread_surfels(
+    head_model: HeadModel,
+    vertices: Float[Tensor, "num_vertices 3"],
+    num_surfels: int,
+    camera_centers: Float[Tensor, "num_cameras 3"],
+    room: Callable[[Tensor, Tensor, Tensor], Tensor],
+    generator: torch.Generator,
+) -> SpreadSurfels:
+    """Draw surfels on the posed rig by area, and spread those of hair outward.
+
+    Args:
+        head_model: head model of the rig.
+        vertices: vertices of the rig at the canonical moment [metres].
+        num_surfels: number of surfels to draw.
+        camera_centers: places are drawn more densely where they face these [metres]; with none, by area and part alone.
+        room: returns the height of the hair above points [n, 3] with normals [n, 3] on triangles [n] [metres].
+        generator: source of all randomness.
+    """
     triangles = head_model.triangles
     frames = triangle_frames(vertices, triangles)
-    centers = torch.stack([view.camera.center for view in views]) if views else torch.zeros(0, 3)
-    hair = carries_hair(head_model)
-    room = _room_for_hair(frames.origin, frames.normal, hair, views, hair_reach)
-    binding = sample_binding(
-        vertices, head_model, num_surfels, centers, generator, density=1.0 + room / _DOUBLING_HEIGHT
-    )
+    height = room(frames.origin, frames.normal, torch.arange(len(triangles)))
+    density = 1.0 + height / _DOUBLING_HEIGHT
+    binding = sample_binding(vertices, head_model, num_surfels, camera_centers, generator, density=density)
     bound = binding.triangle
 
     corners = vertices[triangles[bound]]
     on_surface = (corners * binding.barycentric[..., None]).sum(dim=1)
     normals = frames.rotation[bound, :, 1]
-    room = _room_for_hair(on_surface, normals, hair[bound], views, hair_reach)
+    height = room(on_surface, normals, bound)
     # More surfels near the outer surface of the hair, which is the visible part.
-    height = room * torch.rand(room.shape, generator=generator).sqrt()
+    height = height * torch.rand(height.shape, generator=generator).sqrt()
     world = on_surface + height[:, None] * normals
 
     scale = frames.scale[bound]
@@ -103,17 +163,7 @@ def initialise_surfels(
     per_triangle = torch.bincount(bound, minlength=triangles.shape[0])[bound]
     spacing = (triangle_areas(vertices, triangles)[bound] / per_triangle).sqrt() / scale
     spacing = (0.7 * spacing * (1.0 + (height > 0))).clamp(0.02, 1.0)
-    colors, seen = _seen_colors(world, normals, views)
-    colors = colors[nearest_seen(world, part_labels(head_model)[bound], seen, generator)]
-    return BoundSurfels(
-        triangle=bound,
-        means=local_means,
-        quaternions=quaternions,
-        log_scales=spacing.log()[:, None].repeat(1, 2),
-        opacity_logits=torch.logit(torch.full((num_surfels,), 0.6)),
-        sh_dc=((colors - 0.5) / C0)[:, None],
-        sh_rest=torch.zeros(num_surfels, (sh_degree + 1) ** 2 - 1, 3),
-    )
+    return SpreadSurfels(bound, world, normals, height, local_means, quaternions, spacing)
 
 
 def initialise_gaussians(num_triangles: int, sh_degree: int, generator: torch.Generator) -> BoundSurfels:
@@ -148,7 +198,7 @@ def _in_all_silhouettes(points: Float[Tensor, "n 3"], views: Sequence[Shot]) -> 
     return allowed
 
 
-def _room_for_hair(
+def room_in_silhouettes(
     points: Float[Tensor, "n 3"],
     normals: Float[Tensor, "n 3"],
     hair: Bool[Tensor, "n"],

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sage_ns.bench.sheet import Sheet, change, figure_cells
 from sage_ns.bench.summary import RowSummary
-from sage_ns.evaluation.figures import ALIGNED, REGION_TITLES
+from sage_ns.evaluation.figures import ALIGNED, EVIDENCE_TITLES, REGION_TITLES
 
 
 def cause_sheets(capture: str, summaries: Sequence[RowSummary], over: str) -> list[Sheet]:
@@ -31,14 +31,16 @@ def _any(summaries: Sequence[RowSummary], figure: str) -> bool:
 
 
 def _by_region(capture: str, summaries: Sequence[RowSummary], regions: Sequence[str], over: str) -> Sheet:
-    headings = ("row", *(REGION_TITLES[name] for name in regions), "hardest quarter", "its faces", "MS-SSIM", "GMSD")
+    evidence = [name for name in EVIDENCE_TITLES if _any(summaries, f"psnr_{name}")]
+    titles = [*(REGION_TITLES[name] for name in regions), *(EVIDENCE_TITLES[name] for name in evidence)]
+    headings = ("row", *titles, "hardest quarter", "its faces", "MS-SSIM", "GMSD")
     rows = []
     for each in summaries:
         everything, hardest = each.figures["all"], each.figures["hardest"]
         rows.append(
             (
                 each.row,
-                *(figure_cells(everything, f"psnr_{name}") for name in regions),
+                *(figure_cells(everything, f"psnr_{name}") for name in (*regions, *evidence)),
                 *(figure_cells(hardest, name) for name in ("psnr", "psnr_face")),
                 *(figure_cells(everything, name) for name in ("ms_ssim", "gmsd")),
             )

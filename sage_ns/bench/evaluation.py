@@ -9,11 +9,13 @@ import torch
 from nerfstudio.cameras.cameras import Cameras
 from torch import Tensor
 
+from sage_ns.avatar.evidence import seen_and_guessed
 from sage_ns.bench.result import ImageFigures
-from sage_ns.bench.yardstick import TruePicture, Yardstick
+from sage_ns.bench.yardstick import FEWEST_PIXELS, TruePicture, Yardstick
 from sage_ns.capture.shot import Shot
 from sage_ns.evaluation.aligned import Alignment, aligned
-from sage_ns.evaluation.figures import ALIGNED
+from sage_ns.evaluation.figures import ALIGNED, GUESSED, SEEN
+from sage_ns.image.metrics import psnr
 from sage_ns.plugin.cameras import pinhole_camera
 from sage_ns.plugin.model import SageModel
 from sage_ns.plugin.pipeline import SagePipeline
@@ -52,11 +54,25 @@ def image_figures(
             trues = [true for _, _, true in pictures]
             found = _aligned(pipeline.model, pictures[0][1], trues) if split == "test" else None
             for index, camera, true in pictures:
-                figures = yardstick.figures(pipeline.model.get_outputs_for_camera(camera)["rgb"], true)
+                drawn = pipeline.model.get_outputs_for_camera(camera)["rgb"]
+                figures = yardstick.figures(drawn, true)
                 if found is not None:
                     figures |= _aligned_figures(pipeline.model, yardstick, true, found, figures)
+                figures |= _by_evidence(pipeline.model, drawn, true, camera)
                 measured[index] = ImageFigures(true.timestep, true.camera, figures, true.yaw, true.moment.strength)
     return tuple(measured[index] for index in range(len(pairs)))
+
+
+def _by_evidence(model: SageModel, drawn: Tensor, true: TruePicture, camera: Cameras) -> dict[str, float]:
+    """Return PSNR of the pixels that training pictures have determined, and of guessed ones; for avatars that know."""
+    if len(model.avatar.evidence) == 0:
+        return {}
+    kinds = seen_and_guessed(model.avatar, true.pinhole, model.motion.at(camera.to(model.device)))
+    return {
+        f"psnr_{name}": psnr(drawn[pixels], true.picture[pixels])
+        for name, pixels in zip((SEEN, GUESSED), kinds, strict=True)
+        if int(pixels.sum()) >= FEWEST_PIXELS
+    }
 
 
 def _aligned(model: SageModel, camera: Cameras, trues: list[TruePicture]) -> Alignment:

@@ -130,10 +130,36 @@ MONOCULAR_ROWS: Mapping[str, Row] = {
 }  # fmt: skip
 """Rows of the suite ``monocular``: each part added, the whole, and the whole without each part."""
 
+ONESHOT = "sage-oneshot"
+
+
+def _photo(title: str, **changed: Any) -> Row:
+    """Return a row of one picture, with settings of the model by name."""
+    return Row(title, ONESHOT, "photo", trained_with={_MODEL + name: value for name, value in changed.items()})
+
+
+ONESHOT_ROWS: Mapping[str, Row] = {
+    ONESHOT: _photo("SAGE, one picture"),
+    "sage-oneshot-start": Row(
+        "the completed person, hardly trained", ONESHOT, "photo", {"pipeline.steps.self_supervise": 0,
+        "pipeline.steps.reconstruct": 1}
+    ),
+    "sage-oneshot-no-residual": _photo("without the smooth change", residual_steps=0),
+    "sage-oneshot-no-completion": _photo("SAGE from what the picture allows", complete_from="none"),
+    "sage-oneshot-no-pseudo-views": Row("without pseudo views", ONESHOT, "photo", {"pipeline.pseudo_views": "none"}),
+    "sage-oneshot-no-sdf": _photo("without field, phase 2 fits pictures alone", with_sdf=False),
+    "sage-oneshot-no-self-supervision": Row(
+        "without self-supervision", ONESHOT, "photo", {"pipeline.steps.self_supervise": 0}
+    ),
+}  # fmt: skip
+"""Rows of one picture: the whole, its start, and the whole without each part."""
+
 OTHER_ROWS: Mapping[str, Row] = {
     SAGE_MULTI: Row("SAGE, all moments", frames="multi"),
     "sage-room-light": Row("SAGE, one moment, light of the room", trained_with={_MODEL + "room_light": True}),
     **MONOCULAR_ROWS,
+    **ONESHOT_ROWS,
+    "sage-monocular-completed": _turning("from a completed person", complete_from="fill"),
     MONOCULAR_ALL: Row("SAGE, one camera, all frames", MONOCULAR, "all", {_MODEL + "field_warp": "rig"}),
 }
 """Rows that run only if a suite or the user names them."""

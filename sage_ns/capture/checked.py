@@ -19,8 +19,10 @@ from sage_ns.capture.head_turns import HeadTurns, check_num_frames, head_turns, 
 from sage_ns.capture.images import background_color, downscaled_size
 from sage_ns.capture.layout import Capture, read_capture
 from sage_ns.capture.mattes import MOST_CHECKED, check_mattes
+from sage_ns.capture.photo import check_photo
 from sage_ns.capture.selection import Selection, select_training
 from sage_ns.capture.splits import (
+    ONE_MOMENT,
     FramesMode,
     Splits,
     canonical_candidates,
@@ -136,6 +138,8 @@ def _load(options: CaptureOptions, whole: bool) -> CheckedCapture:
         downscaled_size(frame.width, frame.height, options.downscale_factor)
     vertices = pose_vertices(head_model, moments[canonical])[0]
     check_head_in_front(used, _head_centers(tracking, vertices, canonical))
+    if options.frames == "photo":
+        check_photo(splits.train, moments, head_model, vertices, options.use_masks)
     if options.use_masks:
         sample = used if whole else evenly_spaced(used, MOST_CHECKED)
         check_mattes(sample, _heads(head_model, tracking, sample), background)
@@ -167,7 +171,7 @@ def _lit_by_a_still_room(
     by_file = "camera" if capture.camera_is_still else "world"
     if (by_file if options.light_axes == "auto" else options.light_axes) == "camera":
         return *with_still_camera(capture, moments, head_model), ()
-    note = question(capture, moments) if options.light_axes == "auto" and options.frames != "single" else None
+    note = question(capture, moments) if options.light_axes == "auto" and options.frames not in ONE_MOMENT else None
     return capture, moments, () if note is None else (note,)
 
 

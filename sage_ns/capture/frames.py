@@ -23,6 +23,8 @@ from sage_ns.system.json_files import finite_number, load_json, shown
 
 CyOrigin = Literal["auto", "top", "bottom"]
 
+PSEUDO = "pseudo"
+"""Key of a frame that no camera took, see `sage_ns.capture.pseudo_views`."""
 _LARGEST_INDEX = 2**63 - 1
 _LONGEST_LIST_OF_KEYS = 300
 
@@ -138,6 +140,25 @@ def read_frames(path: Path, cy_origin: CyOrigin = "auto") -> tuple[Frame, ...]:
     return tuple(sorted(frames, key=lambda frame: (frame.timestep, frame.camera_index)))
 
 
+def read_pictures(path: Path, moment: tuple[int, Path], cy_origin: CyOrigin = "auto") -> tuple[Frame, ...]:
+    """Read pictures that state no moment, in the order of the file; arguments and errors as for `read_frames`.
+
+    Args:
+        path: file in the layout of a transforms file.
+        moment: timestep id and parameter file of all of them.
+        cy_origin: see `read_frames`.
+    """
+    content = read_json(path)
+    origin = _resolve_cy_origin(content, cy_origin, path)
+    listing = FolderListing()
+    return tuple(
+        _parse_frame(
+            _Record(entry, content, f"{path}, frame {position}"), path.parent.resolve(), origin, listing, moment
+        )
+        for position, entry in enumerate(frame_entries(content, path))
+    )
+
+
 def moment_of(entry: Mapping[str, Any], source: str, folder: Path) -> tuple[int, Path]:
     """Return timestep id and FLAME parameter file of a frame's JSON object.
 
@@ -159,9 +180,20 @@ def moment_of(entry: Mapping[str, Any], source: str, folder: Path) -> tuple[int,
     return timestep, absolute_path(folder, entry["flame_param_path"], "flame_param_path", source)
 
 
-def _parse_frame(record: _Record, folder: Path, cy_origin: Literal["top", "bottom"], listing: FolderListing) -> Frame:
+def _parse_frame(
+    record: _Record,
+    folder: Path,
+    cy_origin: Literal["top", "bottom"],
+    listing: FolderListing,
+    moment: tuple[int, Path] | None = None,
+) -> Frame:
     entry, source = record.frame, record.source
-    timestep, flame_param_path = moment_of(entry, source, folder)
+    if moment is None and entry.get(PSEUDO):
+        raise CaptureError(
+            f"{source}: '{PSEUDO}' is {shown(entry[PSEUDO])}: no camera took this picture, so nothing is measured on "
+            "it. Take it out of the capture, and give its folder with --pipeline.pseudo-views."
+        )
+    timestep, flame_param_path = moment_of(entry, source, folder) if moment is None else moment
     if "file_path" not in entry:
         raise CaptureError(f"{source}: no 'file_path' (found {_keys(entry)}). Every frame must name its image.")
     image_path = listing.image(absolute_path(folder, entry["file_path"], "file_path", source))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sage_ns.capture.flame_table import expression_distances
 from sage_ns.capture.frames import Frame
-from sage_ns.capture.splits import FramesMode, Splits
+from sage_ns.capture.splits import ONE_MOMENT, FramesMode, Splits
 from sage_ns.errors import CaptureError
 from sage_ns.geometry.farthest_points import farthest_first
 from sage_ns.rig import FlameParams, HeadModel, concatenate, pose_vertices
@@ -50,14 +50,14 @@ class Selection:
                 raise CaptureError(f"{names} is empty. Name at least one, or leave the option out to use all.")
             if count is not None and count < 1:
                 raise CaptureError(f"{number} is {count}; give a whole number >= 1.")
-        if mode == "single" and (self.num_timesteps or 1) > 1:
+        if mode in ONE_MOMENT and (self.num_timesteps or 1) > 1:
             raise CaptureError(
-                f"num_timesteps is {self.num_timesteps}, but frames is single: the training uses the canonical moment "
+                f"num_timesteps is {self.num_timesteps}, but frames is {mode}: the training uses the canonical moment "
                 "alone. Give --frames multi, too."
             )
-        if mode == "single" and self.timesteps is not None:
+        if mode in ONE_MOMENT and self.timesteps is not None:
             raise CaptureError(
-                f"timesteps is {_listed(self.timesteps)}, but frames is single: the training uses the canonical moment "
+                f"timesteps is {_listed(self.timesteps)}, but frames is {mode}: the training uses the canonical moment "
                 "alone. Give --frames multi, too, or --canonical-timestep to choose that moment."
             )
 

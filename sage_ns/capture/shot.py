@@ -34,11 +34,19 @@ class Shot:
     """Number of the picture among the training pictures; None where it is not known."""
     weight: float = 1.0
     """Factor on the photometric losses of this picture."""
+    confidence: Float[Tensor, "h w 1"] | None = None
+    """Of a pseudo view, which no camera took: 1 where it counts, 0 where a real picture shows the same place. None for
+    a real picture."""
 
     @property
     def is_canonical(self) -> bool:
         """Whether the picture shows the canonical moment."""
         return self.motion is None
+
+    @property
+    def is_pseudo(self) -> bool:
+        """Whether this is a pseudo view, see `sage_ns.capture.pseudo_views`."""
+        return self.confidence is not None
 
     @property
     def foreground(self) -> Float[Tensor, "h w 1"]:
@@ -54,5 +62,6 @@ class Shot:
             mask=None if self.mask is None else self.mask.to(device),
             motion=None if self.motion is None else self.motion.to(device),
             steady=None if self.steady is None else self.steady.to(device),
+            confidence=None if self.confidence is None else self.confidence.to(device),
             skull=None if self.skull is None else self.skull.to(device),
         )

@@ -11,8 +11,11 @@ from sage_ns.capture.frames import Frame
 from sage_ns.capture.layout import Capture
 from sage_ns.errors import CaptureError
 
-FramesMode = Literal["single", "multi", "rotation", "all"]
-"""Training moments: the canonical one; all; those of a still face that turns; all, visited evenly by direction."""
+FramesMode = Literal["single", "multi", "rotation", "all", "photo"]
+"""Training moments: the canonical one; all; those of a still face that turns; all, visited evenly by direction; the
+canonical one in a single picture."""
+ONE_MOMENT = ("single", "photo")
+"""Modes that train on the canonical moment alone."""
 SplitName = Literal["train", "val", "test"]
 
 MAX_BORROWED_VAL = 16
@@ -59,7 +62,7 @@ def _seen_note(split: SplitName, frames: Sequence[Frame]) -> str:
 
 def training_frames(capture: Capture, mode: FramesMode) -> tuple[Frame, ...]:
     """Return all training frames that ``mode`` can use."""
-    if mode != "single" or not capture.train:
+    if mode not in ONE_MOMENT or not capture.train:
         return capture.train_multiframe
     return capture.train
 
@@ -90,8 +93,8 @@ def check_canonical_timestep(capture: Capture, timestep: int) -> None:
 def select_splits(capture: Capture, mode: FramesMode, canonical_timestep: int) -> Splits:
     """Select the frames of every split.
 
-    * train: mode "single" takes the frames of the canonical timestep, the others all training frames;
-    * val: held-out cameras (novel view), in mode "single" only those at the canonical timestep, if there are any;
+    * train: the modes "single" and "photo" take the frames of the canonical timestep, the others all training frames;
+    * val: held-out cameras (novel view), in these modes only those at the canonical timestep, if there are any;
     * test: held-out timesteps (self-reenactment), all listed cameras.
 
     Held-out frames that are also trained on are left out and listed in ``Splits.seen``: no figure may count them as
@@ -103,7 +106,7 @@ def select_splits(capture: Capture, mode: FramesMode, canonical_timestep: int) -
     check_canonical_timestep(capture, canonical_timestep)
     train = training_frames(capture, mode)
     val = capture.val
-    if mode == "single":
+    if mode in ONE_MOMENT:
         # Only the list of all training frames may contain a timestep that the user chose.
         train = _at(train, canonical_timestep) or _at(capture.train_multiframe, canonical_timestep)
         val = _at(val, canonical_timestep) or val

@@ -1,4 +1,4 @@
-"""``sage-capture``: make a synthetic capture, inspect or convert a capture, or gather motion for training."""
+"""``sage-capture``: make a synthetic capture, inspect or convert a capture, gather motion or pseudo views."""
 
 from __future__ import annotations
 
@@ -163,6 +163,48 @@ class Insta:
             console.print("metrical-tracker uses FLAME 2020: put generic_model.pkl and FLAME_masks.pkl into the folder")
 
 
+@dataclass
+class Views:
+    """Convert pictures of a person that another program has imagined to pseudo views for sage-oneshot.
+
+    Pseudo views are trained on where no real picture shows the head; nothing is ever measured on them.
+    """
+
+    program: Annotated[Literal["cap4d", "facelift", "gagavatar", "lam", "portrait4d"], tyro.conf.Positional]
+    """program that made the pictures"""
+    source: Annotated[Path, tyro.conf.Positional]
+    """folder that the program wrote"""
+    out: Annotated[Path, tyro.conf.Positional]
+    """folder to write; give it as --pipeline.pseudo-views"""
+    data: Path
+    """capture of the person: its canonical moment is where the head is"""
+    head_model: Path | None = None
+    """head model file that the capture was tracked with; default: the one found near the capture"""
+    canonical_timestep: int | None = None
+    """timestep id of the canonical moment; default: as training chooses it"""
+    overwrite: bool = False
+    """replace an existing folder"""
+
+    def run(self, console: Console) -> None:
+        """Convert the folder; print the licence of the program and the next command."""
+        from sage_ns.capture.checked import CaptureOptions, load_capture
+        from sage_ns.capture.pseudo_formats import CanonicalHead, find_converter
+        from sage_ns.capture.pseudo_views import write_bundle
+        from sage_ns.capture.writer import refuse_used_folder
+
+        refuse_used_folder(self.out, self.overwrite)
+        converter = find_converter(self.program)
+        checked = load_capture(CaptureOptions(self.data, self.head_model, canonical_timestep=self.canonical_timestep))
+        params = checked.tracking.params[checked.tracking.row_of(checked.splits.canonical_timestep)]
+        head = CanonicalHead(checked.head_model, params, checked.splits.train[0])
+        views = converter.convert(self.source, head)
+        write_bundle(self.out, views, converter.program, converter.licence)
+        print_notes(console, [f"licence of {converter.program}: {converter.licence}"])
+        console.print(f"written     {len(views)} pseudo views, {escape(str(self.out))}", soft_wrap=True)
+        command = f"ns-train sage-oneshot --data {self.data} --pipeline.pseudo-views {self.out}"
+        console.print(f"next: [bold]{escape(command)}[/bold]", soft_wrap=True)
+
+
 def _show(console: Console, folder: Path, head_model: Path | None = None) -> Capture:
     """Print the summary of a capture."""
     from rich.table import Table
@@ -191,7 +233,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Entry point of ``sage-capture``."""
     console = Console()
     command = tyro.extras.subcommand_cli_from_dict(
-        {"synthesize": Synthesize, "inspect": Inspect, "bank": Bank, "insta": Insta},
+        {"synthesize": Synthesize, "inspect": Inspect, "bank": Bank, "insta": Insta, "views": Views},
         args=arguments,
         description=__doc__,
     )

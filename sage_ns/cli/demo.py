@@ -34,8 +34,9 @@ class DemoRegime:
     """Settings of the synthetic capture."""
     folder: str
     """Folder of the synthetic capture in OUT: demos of several regimes can share OUT."""
-    steps: int
-    """Steps of both phases together without CUDA; the preset's 2,800 gain little and take much longer."""
+    steps: int | None
+    """Steps of both phases together without CUDA; the preset's 2,800 gain little and take much longer. None = those of
+    the method."""
 
 
 REGIMES: Mapping[Regime, DemoRegime] = {
@@ -43,6 +44,7 @@ REGIMES: Mapping[Regime, DemoRegime] = {
     "monocular": DemoRegime(
         "sage-monocular", {"num_turning_timesteps": 30, "num_test_timesteps": 8}, "capture_monocular", 2000
     ),
+    "oneshot": DemoRegime("sage-oneshot", {"num_test_timesteps": 8}, "capture_oneshot", None),
 }
 
 
@@ -56,7 +58,7 @@ class Demo:
     out: Annotated[Path, tyro.conf.Positional] = Path("sage_demo")
     """folder to write"""
     regime: Regime = "multiview"
-    """multiview: many cameras see one moment; monocular: one camera sees a head that turns"""
+    """multiview: many cameras see one moment; monocular: one camera sees a head that turns; oneshot: one picture"""
     data: Path | None = None
     """folder of your own capture (VHAP export); default: the built-in synthetic capture"""
     head_model: Path | None = None
@@ -68,7 +70,8 @@ class Demo:
     seed: int = 0
     """number of the synthetic person: each gives another person"""
     steps: int | None = None
-    """training steps of both phases together; default: 2,000 with the preset small, else those of the preset"""
+    """training steps of both phases together; default: 2,000 with the preset small (oneshot: 420), else those of the
+    preset"""
     preset: Literal["auto", "paper", "small"] = "auto"
     """size of avatar and training: auto = paper with CUDA, small without"""
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from sage_ns.evaluation.regions import BROWS, EYES, HAIR_OUTLINE
 
+SEEN, GUESSED = "seen", "guessed"
+"""Regions by what training pictures have shown of the avatar, see `sage_ns.avatar.evidence.seen_and_guessed`."""
+
 
 @dataclass(frozen=True)
 class Measure:
@@ -34,6 +37,9 @@ REGION_TITLES: Mapping[str, str] = {
 }
 """Regions in the order of the tables; PSNR of each is ``psnr_`` and its name."""
 
+EVIDENCE_TITLES: Mapping[str, str] = {SEEN: "seen pixels", GUESSED: "guessed pixels"}
+"""The same for the regions that depend on the avatar; they have no figures after alignment."""
+
 ALIGNED = "aligned_"
 """Beginning of the names of figures after the head was aligned, see `sage_ns.evaluation.aligned`."""
 
@@ -49,5 +55,5 @@ def title_of(figure: str) -> str:
     measure, name = measure_of(figure), figure.removeprefix(ALIGNED)
     start = next((each for each in MEASURES if MEASURES[each] is measure), name)
     region = name.removeprefix(start).removeprefix("_")
-    words = [measure.title if measure else name, REGION_TITLES.get(region, region)]
+    words = [measure.title if measure else name, {**REGION_TITLES, **EVIDENCE_TITLES}.get(region, region)]
     return ", ".join([word for word in words if word] + ["aligned"] * figure.startswith(ALIGNED))

@@ -83,8 +83,12 @@ def pretrain(
     cuda = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda), cores_for_kernels() if device.type == "cpu" else nullcontext():
         torch.manual_seed(seed)
-        bar = progress or tracked
-        _fit(field, samples, seed, bar(range(steps), "Pre-training the field"), steps)
+        title = "Pre-training the field"
+        if progress is not None:
+            _fit(field, samples, seed, progress(range(steps), title), steps)
+        else:
+            with tracked(range(steps), title) as indices:
+                _fit(field, samples, seed, indices, steps)
         surface = samples.points[: len(samples.normals)].to(device)
         with torch.no_grad():
             error = float(field.distance(surface).abs().mean())

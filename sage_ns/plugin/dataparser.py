@@ -48,7 +48,8 @@ class FlameCaptureDataParserConfig(DataParserConfig):
     """head model file that the capture was tracked with (.pkl or .npz); default: the one found near the capture"""
     frames: FramesMode = "single"
     """single = train on the canonical timestep; multi = on all training timesteps; rotation = on those that show a
-    still face from many sides as the head turns; all = on all, visiting every direction and expression equally often"""
+    still face from many sides as the head turns; all = on all, visiting every direction and expression equally often;
+    photo = on the canonical timestep's only picture"""
     num_frames: int | None = None
     """with --frames rotation: largest number of frames; default: 60"""
     light_axes: LightAxesOption = "auto"

@@ -17,6 +17,7 @@ from sage_ns.plugin.datamanager import CaptureDatamanagerConfig
 from sage_ns.plugin.dataparser import FlameCaptureDataParserConfig
 from sage_ns.plugin.model_config import SageModelConfig
 from sage_ns.plugin.monocular_method import monocular_model
+from sage_ns.plugin.oneshot_method import ONESHOT_PIPELINE, STEPS_SHARE, oneshot_model
 from sage_ns.plugin.optimizers import gaussian_avatars_optimizers, optimizers, paper_optimizers
 from sage_ns.plugin.paper_method import PAPER_PHASE_2, paper_model
 from sage_ns.plugin.pipeline import SagePipelineConfig
@@ -29,16 +30,18 @@ def _trainer(
     model: SageModelConfig,
     steps: PhaseSteps,
     rates: Mapping[str, Any] | None = None,
-    phase_2: Mapping[str, Any] | None = None,
+    pipeline: Mapping[str, Any] | None = None,
     frames: FramesMode = "single",
+    preset_share: float = 1.0,
 ) -> SageTrainerConfig:
     return SageTrainerConfig(
         method_name=method_name,
+        preset_share=preset_share,
         pipeline=SagePipelineConfig(
             datamanager=CaptureDatamanagerConfig(dataparser=FlameCaptureDataParserConfig(frames=frames)),
             model=model,
             steps=steps,
-            **(phase_2 or {}),
+            **(pipeline or {}),
         ),
         optimizers=dict(rates or optimizers()),
         steps_per_save=500,
@@ -62,6 +65,18 @@ sage_monocular = MethodSpecification(
     description="SAGE head avatar from one camera before which the head turns.",
 )
 
+sage_oneshot = MethodSpecification(
+    config=_trainer(
+        "sage-oneshot",
+        oneshot_model(),
+        PhaseSteps(),
+        pipeline=ONESHOT_PIPELINE,
+        frames="photo",
+        preset_share=STEPS_SHARE,
+    ),
+    description="SAGE head avatar from one picture; what it does not show is completed.",
+)
+
 surfels = MethodSpecification(
     config=_trainer(
         "surfels",
@@ -83,7 +98,7 @@ sage_paper = MethodSpecification(
     description="The algorithm of the SAGE paper as written, without this project's departures from it.",
 )
 
-_SPECIFICATIONS = (sage_multiview, sage_monocular, surfels, gaussian_avatars, sage_paper)
+_SPECIFICATIONS = (sage_multiview, sage_monocular, sage_oneshot, surfels, gaussian_avatars, sage_paper)
 METHODS = {str(spec.config.method_name): cast(SageTrainerConfig, spec.config) for spec in _SPECIFICATIONS}
 
 # nerfstudio's commands import this module first.

@@ -25,6 +25,7 @@ from sage_ns.motion.source import MotionSource
 from sage_ns.plugin.cameras import pinhole_camera
 from sage_ns.plugin.field_view import FieldView, LazyOutputs
 from sage_ns.plugin.model_config import SageModelConfig
+from sage_ns.priors.completion import completion
 from sage_ns.raster import Buffers, PinholeCamera
 from sage_ns.training import losses
 from sage_ns.training.losses import Terms
@@ -49,7 +50,9 @@ class SageModel(Model):
         super().populate_modules()
         record = CaptureRecord.of(self.kwargs["metadata"])
         registered_views: Callable[[], Sequence[Shot]] | None = self.kwargs.get("registered_views")
-        self.learner = start_learner(self.config, record, registered_views, self.kwargs.get("seed", 0))
+        seed = self.kwargs.get("seed", 0)
+        complete = completion(self.config, seed)
+        self.learner = start_learner(self.config, record, registered_views, seed, complete)
         # Not modules and not in checkpoints: they can be rebuilt.
         self._metrics = ImageMetrics(self.config.lpips_weights)
         self._field_view: tuple[int, FieldView] | None = None

@@ -22,6 +22,7 @@ from sage_ns.plugin.checkpoint_checks import check_pipeline
 from sage_ns.plugin.checkpoints import Checkpoint, CheckpointError, load_checkpoint, newest_checkpoint
 from sage_ns.plugin.datamanager import CaptureDatamanager
 from sage_ns.plugin.model import RAW_TERMS, TERMS_WEIGHT, SageModel
+from sage_ns.plugin.pseudo_views import with_pseudo_views
 from sage_ns.plugin.trust import note_whom_to_trust
 from sage_ns.system.progress import tracked
 from sage_ns.training.config import SelfSuperviseConfig
@@ -131,9 +132,10 @@ class SagePipeline(VanillaPipeline):
     def _build_schedule(self) -> Schedule:
         config, learner = self.config, self.model.learner
         steps = {name: length for name, length in config.steps.by_name().items() if length}
-        fit = PictureFit(learner, self.datamanager, config.seed)
+        shots = with_pseudo_views(config, self.datamanager, learner.avatar)
+        fit = PictureFit(learner, shots, config.seed)
         bank = self._driving_bank() if SelfSupervise.name in steps else None
-        ingredients = Ingredients(learner, self.datamanager, fit, bank, config, config.seed)
+        ingredients = Ingredients(learner, shots, fit, bank, config, config.seed)
         return build_schedule(steps, ingredients)
 
     def _driving_bank(self) -> DrivingBank:

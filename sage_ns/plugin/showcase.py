@@ -28,6 +28,10 @@ NUM_UNSEEN = 3
 """Number of unseen expressions in the contact sheet."""
 UNSEEN_SIDES = (90, 150)
 """Degrees from the front of the views in the contact sheet that no picture of one camera shows."""
+HELD_OUT_YAWS = (30.0, -60.0, 90.0)
+"""Degrees to the left of the face of the held-out cameras in the contact sheet of one picture."""
+ASIDE, BEHIND = (45, 90), (150,)
+"""Degrees from the front of its views without truth: where no camera is held out, and in any case."""
 FPS = 24
 _MOST_SECONDS = 10
 """Limit of the length of the reenactment."""
@@ -73,8 +77,26 @@ def _monocular_rows(pipeline: SagePipeline) -> list[SheetRow]:
         row = int(seen.off_front.argmax())
         pairs.append((_direction("held-out camera", seen, row), held_out[row]))
     rows = [_row(pipeline, title, pair) for title, pair in pairs + _unseen_expressions(pipeline)]
-    front, middle = train[chosen[0]][0], _middle(pipeline)
-    for angle in UNSEEN_SIDES:
+    return rows + _guessed_rows(pipeline, train[chosen[0]][0], UNSEEN_SIDES)
+
+
+def _oneshot_rows(pipeline: SagePipeline) -> list[SheetRow]:
+    """Return the picture, held-out cameras from the front to the sides, unseen expressions, and the back."""
+    photo = pipeline.datamanager.training_pairs()[0]
+    pairs = [("the picture", photo)]
+    held_out = pipeline.datamanager.evaluation_pairs("val")
+    if held_out:
+        seen = _seen_from(pipeline, [camera for camera, _ in held_out])
+        rows = [int((seen.yaw - yaw).abs().argmin()) for yaw in HELD_OUT_YAWS]
+        pairs += [(_direction("held-out camera", seen, row), held_out[row]) for row in dict.fromkeys(rows)]
+    rows = [_row(pipeline, title, pair) for title, pair in pairs + _unseen_expressions(pipeline)]
+    return rows + _guessed_rows(pipeline, photo[0], BEHIND if held_out else (*ASIDE, *BEHIND))
+
+
+def _guessed_rows(pipeline: SagePipeline, front: Cameras, angles: Sequence[int]) -> list[SheetRow]:
+    """Return rows of the canonical moment from angles [degrees] at which no camera stood."""
+    rows, middle = [], _middle(pipeline)
+    for angle in angles:
         camera = orbited(front, middle, math.radians(angle))
         rows.append(_row_without_truth(pipeline, f"{angle} degrees from the front: no picture shows it", camera))
     return rows
@@ -83,6 +105,7 @@ def _monocular_rows(pipeline: SagePipeline) -> list[SheetRow]:
 SHEETS: Mapping[Regime, Callable[[SagePipeline], list[SheetRow]]] = {
     "multiview": _multiview_rows,
     "monocular": _monocular_rows,
+    "oneshot": _oneshot_rows,
 }
 """Rows of the contact sheet of each regime."""
 

@@ -30,9 +30,13 @@ from sage_ns.plugin.checkpoints import (
 )
 from sage_ns.plugin.interruption import StopRequest, one_line
 from sage_ns.plugin.presets import Preset, apply_preset, changed_settings, find_preset
+from sage_ns.plugin.pseudo_views import NONE as NO_VIEWS
+from sage_ns.plugin.pseudo_views import PROVIDERS
+from sage_ns.priors.sources import SOURCES
 from sage_ns.system.console import escape
 from sage_ns.system.files import disk_errors_of, refuse_unwritable, write_text
 from sage_ns.system.parallel import cores_for_kernels
+from sage_ns.training.config import NOTHING
 from sage_ns.training.schedule import PhaseSteps, settle_steps
 
 
@@ -44,6 +48,8 @@ class SageTrainerConfig(TrainerConfig):
     preset: Literal["auto", "paper", "small"] = "auto"
     """size of avatar and training: paper = 150,000 surfels, 30,000 + 10,000 steps; small = 30,000 surfels, 2,000 + 800
     steps (for CPUs); auto = paper with CUDA, small without"""
+    preset_share: Suppress[Fixed[float]] = 1.0
+    """length of the phases in lengths of the preset's: a method that starts from a whole person needs fewer steps"""
     max_num_iterations: int | None = None  # type: ignore[assignment]
     """training steps in total, including those of a resumed run; None = the sum of the phases"""
     changed: Suppress[Fixed[dict[str, Any]]] = field(default_factory=dict)
@@ -84,7 +90,8 @@ class SageTrainerConfig(TrainerConfig):
         checkpoint = checkpoint_to_resume(self)
         begun = None if checkpoint is None else load_checkpoint(checkpoint).header.phases
         try:
-            steps, total = settle_steps(pipeline.steps.by_name(), preset.steps, self.max_num_iterations, begun)
+            usual = {name: round(self.preset_share * length) for name, length in preset.steps.items()}
+            steps, total = settle_steps(pipeline.steps.by_name(), usual, self.max_num_iterations, begun)
         except ValueError as error:
             raise SageError(f"--pipeline.steps: {error}") from error
         pipeline.steps = PhaseSteps(**{name: steps.get(name, 0) for name in pipeline.steps.by_name()})
@@ -150,6 +157,14 @@ class SageTrainerConfig(TrainerConfig):
             value = getattr(holder, name)
             if value is not None:
                 setattr(holder, name, Path(value).absolute())
+        # Names stay names; every other text is a path.
+        for holder, name, names in (
+            (self.pipeline.model, "complete_from", (NOTHING, *SOURCES)),
+            (self.pipeline, "pseudo_views", (NO_VIEWS, *PROVIDERS)),
+        ):
+            text = getattr(holder, name)
+            if text not in names:
+                setattr(holder, name, str(Path(text).expanduser().absolute()))
         datamanager.run_dir = self.get_base_dir()
 
     def save_config(self) -> None:

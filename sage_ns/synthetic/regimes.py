@@ -1,9 +1,9 @@
-"""What the studio films: many cameras around one moment, or one camera and a head that turns."""
+"""What the studio films: many cameras around one moment, one camera and a head that turns, or one picture."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -18,7 +18,7 @@ from sage_ns.synthetic.turning import exposure_gains, exposures, turn_head
 if TYPE_CHECKING:
     from sage_ns.synthetic.studio import SyntheticCapture
 
-Regime = Literal["multiview", "monocular"]
+Regime = Literal["multiview", "monocular", "oneshot"]
 
 FRONT_CAMERA = 8
 _TEST_CAMERAS = (3, 7, FRONT_CAMERA, 12)
@@ -103,8 +103,16 @@ def _monocular(settings: SyntheticCapture, model: HeadModel, arc: Mapping[int, S
     return Filming(motion, seen_by, splits, about, dict.fromkeys(blurred, instants), gains)
 
 
+def _oneshot(settings: SyntheticCapture, model: HeadModel, arc: Mapping[int, StudioCamera]) -> Filming:
+    """Plan one picture by the front camera; all other cameras see that moment, three cameras the held-out ones."""
+    still = _monocular(replace(settings, num_turning_timesteps=1, motion_blur=0.0, exposure_drift=0.0), model, arc)
+    about = {**still.about, TRAIN: f"one picture (camera {FRONT_CAMERA}, timestep 0)"}
+    return replace(still, about=about)
+
+
 REGIMES: Mapping[Regime, Callable[[SyntheticCapture, HeadModel, Mapping[int, StudioCamera]], Filming]] = {
     "multiview": _multiview,
     "monocular": _monocular,
+    "oneshot": _oneshot,
 }
 """How to plan the filming of each regime."""

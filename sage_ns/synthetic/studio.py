@@ -48,7 +48,7 @@ class SyntheticCapture:
 
     regime: Regime = "multiview"
     """multiview: many cameras see a few moments; monocular: one camera that stands still sees a head that turns, in
-    light that does not turn with it"""
+    light that does not turn with it; oneshot: one picture from the front"""
     seed: int = 0
     """number of the synthetic person"""
     width: int = 275
@@ -59,7 +59,7 @@ class SyntheticCapture:
     """factor on width and height"""
     num_cameras: int = 16
     """cameras on the frontal arc (4 to 16), always with camera 8, the front camera. multiview holds it out for
-    validation; monocular trains on it and holds out the others"""
+    validation; monocular and oneshot train on it and hold out the others"""
     hair: HairStyle = "short"
     """style of the head hair"""
     hair_color: HairColor = "own"
@@ -75,7 +75,8 @@ class SyntheticCapture:
     exposure_drift: float = 0.0
     """monocular: stops that the exposure of the training pictures drifts up or down, as a phone's does; 0 = fixed"""
     num_test_timesteps: int = 12
-    """moments of the held-out sequence, seen by four cameras (monocular: by the front camera and two at 45 degrees)"""
+    """moments of the held-out sequence, seen by four cameras (monocular and oneshot: by the front camera and two
+    at 45 degrees)"""
     num_driver_timesteps: int = 60
     """moments of the driving motion (no pictures)"""
     num_cross_timesteps: int = 0

@@ -20,6 +20,10 @@ FieldTeacher = Literal["median", "hit"]
 FieldWarp = Literal["none", "rigid", "rig", "mononphm"]
 
 
+NOTHING = "none"
+"""Value of `LearnerConfig.complete_from` that completes nobody."""
+
+
 @dataclass
 class FieldSettings(FieldNetwork):
     """Size of the signed distance field; the preset fills in what is None."""
@@ -49,6 +53,11 @@ class LearnerConfig:
     """how the number of 3D Gaussians grows"""
     start_from: Path | None = None
     """avatar file (.npz) on the same head model; training starts from its surfels (to fine-tune an imported avatar)"""
+    complete_from: str = NOTHING
+    """what a new avatar starts from where pictures show nothing: fill = bounded hair, the far side mirrored, the rest
+    in the nearest seen colours of its part; the file of a prior over people; none = what the pictures allow"""
+    residual_steps: int = 150
+    """with complete-from: steps that fit a smooth change of the completed person to the pictures before phase 1"""
     sh_degree: int = 1
     """degree of the view-dependent colour, 0 to 3"""
     sh_degree_every: float = 0.0
@@ -94,7 +103,8 @@ class LearnerConfig:
     exposure: bool = False
     """learn a gain of each colour for every training picture: for a camera with automatic exposure"""
     fill_unseen: bool = False
-    """at the end of phase 1, give surfels that no picture shows the colours of seen ones nearby, and hold them"""
+    """at the end of phase 1, give surfels that no picture shows the colours of seen ones nearby, and hold them; with
+    complete-from, they keep what they started from instead"""
     wrinkles: float = 0.1
     """how much rendering darkens skin that an expression compresses; 0 disables wrinkles"""
     wrinkle_rule: WrinkleRule = "area"
@@ -189,6 +199,14 @@ class SelfSuperviseConfig:
     alone press it flat; False = they are trained like all others (the paper's way)"""
     anchor: float = 1.0
     """weight of the losses on real pictures, which every second step of phase 2 fits; with 0, every step teaches"""
+    pseudo_views: str = "none"
+    """pictures that no camera took, to train on beside the real ones: start = renderings of the avatar that training
+    starts from, which count where no picture shows the head; a folder of sage-capture views; none"""
+    pseudo_super_resolution: str = "none"
+    """enlarge the pseudo views of a folder: none, bicubic, bicubic-3, bicubic-4, or a file of a network's weights;
+    their coarse colours stay"""
+    pseudo_share: float = 0.5
+    """with pseudo-views: share of the steps that show one of them"""
 
     @property
     def freezes_appearance(self) -> bool:

@@ -232,6 +232,13 @@ class Learner(nn.Module):
             self.invalidate()
 
     @torch.no_grad()
+    def measure_evidence(self, cameras: Sequence[PinholeCamera]) -> None:
+        """Measure which surfels the pictures of these cameras show, at the canonical moment."""
+        self.bake()
+        if cameras:
+            self.avatar.evidence = evidence(self.avatar, cameras)
+
+    @torch.no_grad()
     def fill_unseen(self, cameras: Sequence[PinholeCamera], seed: int) -> None:
         """Measure which surfels the pictures show; give the others the colour and opacity of seen ones of their part.
 
@@ -243,9 +250,8 @@ class Learner(nn.Module):
         """
         if not cameras:
             return
-        self.bake()
+        self.measure_evidence(cameras)
         avatar, surfels = self.avatar, self.surfels
-        avatar.evidence = evidence(avatar, cameras)
         model = self.rig.head_model
         around = model.regions.triangle_mask("eyes", model.triangles).to(self.device)
         if avatar.mouth is not None:

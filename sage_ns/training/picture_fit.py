@@ -71,11 +71,12 @@ class PictureFit:
         rendered = color + (1 - alpha) * background
         exposed = self._exposed(color, shot) + (1 - alpha) * background
         truth, mask = self._over(background, shot), shot.mask
-        terms = losses.photometric(exposed, truth, shot.weight) | self._binding_terms(attributes)
+        terms = losses.photometric(exposed, _counted(truth, exposed, shot), shot.weight)
+        terms |= self._binding_terms(attributes)
         if regularised:
             terms |= losses.surface(buffers)
         if mask is not None:
-            terms["silhouette"] = lambda: losses.silhouette(alpha, mask)
+            terms["silhouette"] = lambda: shot.weight * losses.silhouette(alpha, _counted(mask, alpha, shot))
         if learner.avatar.light is not None:
             terms["room_light"] = learner.avatar.light.penalty
         if learner.frame_poses is not None and shot.row is not None and learner.frame_poses.twist.requires_grad:
@@ -93,14 +94,18 @@ class PictureFit:
             if shot.is_canonical or warp is not None:
                 with torch.no_grad():  # what the surfels show is a constant to the field
                     small = downsampled(buffers, factor)
-                steady = None if shot.is_canonical else self.shots.steady(step)
+                steady = shot.confidence if shot.is_canonical else self.shots.steady(step)
                 light = learner.avatar.light
                 terms |= supervision.ray_terms(
                     step, shot.camera, truth, mask, background, small, warp=warp, steady=steady, light=light
                 )
-        with torch.no_grad():
-            self.psnr = -10.0 * torch.log10((exposed - truth).square().mean().clamp_min(1e-10))
+        if not shot.is_pseudo:
+            self._note_psnr(exposed, truth)
         return PhaseStep(rendered.detach(), terms, self.psnr)
+
+    @torch.no_grad()
+    def _note_psnr(self, exposed: Tensor, truth: Tensor) -> None:
+        self.psnr = -10.0 * torch.log10((exposed - truth).square().mean().clamp_min(1e-10))
 
     def _binding_terms(self, attributes: SurfelAttributes) -> Terms:
         """Hinges that hold surfels to their triangles."""
@@ -134,3 +139,8 @@ class PictureFit:
         if shot.mask is None:
             return shot.picture
         return recomposite(shot.picture, shot.mask, self.learner.background, background)
+
+
+def _counted(target: Tensor, drawn: Tensor, shot: Shot) -> Tensor:
+    """The target of a loss, and what is drawn where a pseudo view does not count: no gradient comes from there."""
+    return target if shot.confidence is None else torch.lerp(drawn.detach(), target, shot.confidence)

@@ -7,6 +7,8 @@ from typing import ClassVar
 
 from torch.optim import Optimizer
 
+from sage_ns.raster import PinholeCamera
+from sage_ns.training.config import NOTHING
 from sage_ns.training.densification import Densification
 from sage_ns.training.field_supervision import FieldSupervision
 from sage_ns.training.learner import Learner
@@ -50,7 +52,13 @@ class Reconstruct:
         )
 
     def begin(self) -> None:
-        """Nothing to prepare."""
+        """Hold what only a completed person tells: it shines through what pictures show, and would take its colours."""
+        learner = self.learner
+        if learner.config.complete_from == NOTHING:
+            return
+        if len(learner.avatar.evidence) == 0:  # a resumed training has it in its checkpoint
+            learner.measure_evidence(self._real_cameras())
+        learner.hold(learner.avatar.guessed())
 
     def step(self, step: int) -> PhaseStep:
         """Return the losses of the picture of ``step``."""
@@ -98,6 +106,12 @@ class Reconstruct:
         if self.single_moment:
             self.learner.refine_tracking()
             self.fit.rebound()
-        if self.learner.config.fill_unseen:
-            cameras = [view.camera for view in self.shots.registered_views()]
-            self.learner.fill_unseen(cameras, self.seed)
+        config = self.learner.config
+        if config.complete_from != NOTHING:  # what no picture shows is complete already
+            self.learner.measure_evidence(self._real_cameras())
+        elif config.fill_unseen:
+            self.learner.fill_unseen(self._real_cameras(), self.seed)
+
+    def _real_cameras(self) -> list[PinholeCamera]:
+        """Return cameras of real pictures that show the canonical head."""
+        return [view.camera for view in self.shots.registered_views() if not view.is_pseudo]

@@ -41,6 +41,7 @@ def start_learner(
     record: CaptureRecord,
     registered_views: Callable[[], Sequence[Shot]] | None,
     seed: int,
+    complete: Callable[[CaptureRecord, Sequence[Shot]], BoundSurfels] | None = None,
 ) -> Learner:
     """Build the learner of an avatar.
 
@@ -50,6 +51,7 @@ def start_learner(
         registered_views: returns pictures that show the head of the canonical moment, which initialise a new avatar.
             None builds an empty learner for loading a checkpoint.
         seed: random seed.
+        complete: returns the first surfels of a new avatar, a whole person; None = those that the config names.
 
     Raises:
         SageError: a file that the config names cannot be used.
@@ -59,7 +61,10 @@ def start_learner(
     fresh = registered_views is not None
     shots = registered_views() if registered_views is not None else []
     canonical_motion = motion.canonical()
-    surfels = _first_surfels(config, rig, canonical_motion, shots, fresh, seed)
+    if fresh and complete is not None:
+        surfels = complete(record, shots)
+    else:
+        surfels = _first_surfels(config, rig, canonical_motion, shots, fresh, seed)
     avatar = Avatar(
         rig,
         surfels,

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 
 from sage_ns.avatar.avatar import Avatar
-from sage_ns.avatar.evidence import SEEN, evidence, nearest_seen, part_labels, pixels_filled
+from sage_ns.avatar.evidence import SEEN, evidence, nearest_seen, part_labels, pixels_filled, seen_and_guessed
 from sage_ns.raster import rasterize
 from sage_ns.synthetic.head import builtin_head
 from tests.tiny import tiny_head_model
@@ -37,6 +37,19 @@ def test_a_picture_from_the_front_does_not_show_the_back() -> None:
     assert guessed[facing < -0.7].float().mean() > 0.95
     assert guessed[facing > 0.7].float().mean() < 0.2
     assert torch.equal(guessed, avatar.evidence < SEEN)
+
+
+def test_pixels_are_seen_or_guessed_or_beside_the_head() -> None:
+    avatar = avatar_of_tiny_head()
+    camera, motion = avatar.front_camera(60, 80), avatar.motion.canonical()
+    avatar.evidence = torch.ones(avatar.surfels.num_surfels)
+    covered = rasterize(avatar.place(camera.center, motion), camera).alpha[..., 0] > 0.5
+    seen, guessed = seen_and_guessed(avatar, camera, motion)
+    assert torch.equal(seen, covered) and not guessed.any()
+    avatar.evidence = torch.where(avatar.surfels.centers(avatar.poses.at(motion).frames)[:, 0] > 0, 1.0, 0.0)
+    seen, guessed = seen_and_guessed(avatar, camera, motion)
+    assert torch.equal(seen | guessed, covered) and not (seen & guessed).any()
+    assert seen[:, 36:].sum() > 5 * seen[:, :24].sum() and guessed[:, :24].sum() > 5 * guessed[:, 36:].sum()
 
 
 def test_guesses_are_marked_on_demand() -> None:

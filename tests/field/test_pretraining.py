@@ -49,6 +49,10 @@ def run(field: SignedDistanceField, **changes: Any) -> float:
     return pretrain(field, **{**arguments, **changes})
 
 
+def test_without_another_progress_it_shows_a_bar() -> None:
+    assert run(new_field(), progress=None) > 0.0
+
+
 def refuse(steps: Iterable[int], description: str) -> Iterable[int]:
     raise AssertionError(f"{description}: expected the cached result")
 

@@ -44,3 +44,21 @@ def test_one_camera_and_a_turning_head(tmp_path: Path, monkeypatch: pytest.Monke
         truth, render = (sheet[top : top + height - LABEL_HEIGHT, left : left + 20] for left in (4, 36))
         assert (truth.min() == 255) == (row >= 6) and render.min() < 200
     assert inspect_media(out / "reenactment.mp4").seconds
+
+
+def test_one_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = METHODS["sage-oneshot"].pipeline.model
+    monkeypatch.setattr(model, "num_surfels", NUM_SURFELS)
+    monkeypatch.setattr(model, "residual_steps", 2)
+    out = tmp_path / "out"
+    capture = write_tiny_turning(tmp_path / "capture", num_turning=1)
+    Demo(out, regime="oneshot", data=capture, steps=6, preset="small").run()
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert {"psnr", "psnr_face", "novel_view_psnr"} <= set(metrics) and np.isfinite(metrics["psnr"])
+    # The picture, two held-out cameras, two unseen expressions, and the back without a picture.
+    sheet = np.asarray(Image.open(out / "contact_sheet.png")).astype(int)
+    height, rest = divmod(sheet.shape[0] - LABEL_HEIGHT, 6)
+    assert rest == 0 and height > LABEL_HEIGHT
+    for row in range(6):
+        top = LABEL_HEIGHT + row * height
+        assert (sheet[top : top + height - LABEL_HEIGHT, 4:24].min() == 255) == (row == 5)

@@ -21,7 +21,7 @@ from sage_ns.plugin.optimizers import DecayConfig, FusedAdamConfig
 from sage_ns.plugin.presets import PRESETS
 from sage_ns.training.config import SelfSuperviseConfig
 
-NAMES = ("sage-multiview", "sage-monocular", "surfels", "gaussian-avatars", "sage-paper")
+NAMES = ("sage-multiview", "sage-monocular", "sage-oneshot", "surfels", "gaussian-avatars", "sage-paper")
 BASELINES = ("gaussian-avatars",)
 
 
@@ -108,7 +108,8 @@ def test_configured_sets_fields_of_a_copy(tmp_path: Path) -> None:
         (
             "sage",
             {},
-            r"no method .sage.\. Methods: gaussian-avatars, sage-monocular, sage-multiview, sage-paper, surfels",
+            r"no method .sage.\. Methods: gaussian-avatars, sage-monocular, sage-multiview, sage-oneshot, sage-paper, "
+            r"surfels",
         ),
         ("surfels", {"pipeline.model.surfels": 3}, "no field 'pipeline.model.surfels'"),
         ("surfels", {"pipeline.modle.sh_degree": 3}, "no field 'pipeline.modle.sh_degree'"),

@@ -50,7 +50,19 @@ def measured(name: str, rows: list[str], out: Path = Path("/out"), facts: Captur
 
 def test_the_registry_has_every_experiment() -> None:
     names = [suite.name for suite in suites()]
-    assert names == ["cross", "dynamic", "fig11", "fig15", "insta", "monocular", "sparse", "table1", "table3", "table4"]
+    assert names == [
+        "cross",
+        "dynamic",
+        "fig11",
+        "fig15",
+        "insta",
+        "monocular",
+        "oneshot",
+        "sparse",
+        "table1",
+        "table3",
+        "table4",
+    ]
     assert all(f"{name} = " in describe_suites() for name in names)
     with pytest.raises(SageError, match="suite 'table2': choose one of cross, dynamic, fig11"):
         suite_of("table2")
@@ -147,6 +159,13 @@ def test_curves_of_the_distortion(tmp_path: Path) -> None:
     assert [len(line.get_xdata()) for line in lines if len(line.get_xdata()) > 1] == [20] * 3
     nothing = suite.sheet(measured("fig11", rows_of("fig11"), tmp_path / "nowhere"))
     assert [line[2:] for line in nothing.rows] == [["-", "-"]] * 2
+
+
+def test_one_picture_is_compared_with_and_without_each_part() -> None:
+    names = rows_of("oneshot", replace(FACTS, cameras={0: frozenset({8})}))
+    assert names[:2] == ["surfels-single", "sage-oneshot"] and "sage-oneshot-no-residual" in names
+    with pytest.raises(SageError, match="single training picture; the capture has 6"):
+        rows_of("oneshot", ONE)
 
 
 def test_facts_of_a_capture(tmp_path: Path) -> None:

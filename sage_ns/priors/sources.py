@@ -1,0 +1,73 @@
+"""What completes a person where the pictures show nothing: `fill`, or the file of a prior over people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from sage_ns.avatar.completion.fill import fill
+from sage_ns.avatar.personal_rig import PersonalRig
+from sage_ns.capture.record import CaptureRecord
+from sage_ns.capture.shot import Shot
+from sage_ns.errors import CaptureError
+from sage_ns.motion.source import MotionSource
+from sage_ns.priors.contract import FittedPerson, Prior
+from sage_ns.priors.linear import PriorError, load_linear_prior
+from sage_ns.training.config import NOTHING, LearnerConfig, require
+
+FILL = "fill"
+
+
+@dataclass(frozen=True)
+class Fill:
+    """Completes a person without knowledge of others, see `sage_ns.avatar.completion.fill`.
+
+    Args:
+        num_surfels: number of surfels.
+        hair_reach: largest thickness of hair [metres].
+    """
+
+    num_surfels: int
+    hair_reach: float
+
+    def fit(
+        self, record: CaptureRecord, views: Sequence[Shot], sh_degree: int, generator: torch.Generator
+    ) -> FittedPerson:
+        """Return the person whom the first of the views shows.
+
+        Raises:
+            CaptureError: there are no views with a mask.
+        """
+        if not views:
+            raise CaptureError("Completing a person needs a picture with a mask; the capture has none. Make masks.")
+        rig = PersonalRig(record.head_model, record.flame_params)
+        motion = MotionSource(record.flame_params, record.timesteps, record.canonical_row).canonical()
+        filled = fill(
+            *(rig.head_model, motion, rig.vertices(motion), views[0]),
+            *(self.num_surfels, self.hair_reach, sh_degree, generator),
+        )
+        return FittedPerson(filled.surfels, filled.seen.float())
+
+
+SOURCES: Mapping[str, Callable[[LearnerConfig], Prior]] = {
+    FILL: lambda config: Fill(require(config.num_surfels, "num_surfels"), config.hair_reach),
+}
+"""Sources by name. Every other text is the file of a prior."""
+
+
+def open_source(text: str, config: LearnerConfig) -> Prior:
+    """Return the source of a name in `SOURCES`, or the prior of a file.
+
+    Raises:
+        PriorError: the text is no name and no file, or the file is no prior.
+    """
+    if text in SOURCES:
+        return SOURCES[text](config)
+    path = Path(text).expanduser()
+    if not path.is_file():
+        names = ", ".join((NOTHING, *SOURCES))
+        raise PriorError(f"--pipeline.model.complete-from {path} is no file; give {names}, or a file of sage-prior.")
+    return load_linear_prior(path)
