@@ -11,6 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+_LONGEST = 3000
+"""Characters of a message."""
 INTERRUPTED = 130
 """Exit code of a command that the user stopped with Ctrl-C, as shells report it."""
 
@@ -31,7 +33,15 @@ class SageError(Exception):
     """Base class of all errors that sage_ns raises for the user to act on. Its text is safe to print on a terminal."""
 
     def __str__(self) -> str:
-        return printable(super().__str__())
+        return printable(_shortened(super().__str__()))
+
+
+def _shortened(text: str) -> str:
+    """Leave the middle of a text out if a file's megabyte of text has come into it."""
+    if len(text) <= _LONGEST:
+        return text
+    half = _LONGEST // 2
+    return f"{text[:half]} ... ({len(text) - _LONGEST} characters left out) ... {text[-half:]}"
 
 
 class OptionError(SageError):

@@ -141,7 +141,7 @@ def refuse_other_capture(folder: str, known: Path, capture: Path) -> None:
     Raises:
         SageError: the other one is still there.
     """
-    if known != capture and known.is_dir():
+    if known != capture and os.path.isdir(known):  # Path.is_dir raises for names that are too long
         raise SageError(
             f"{folder} already has a capture '{capture.name}', from {known}, not {capture}. Name another folder."
         )

@@ -11,6 +11,7 @@ from statistics import fmean
 from types import NoneType
 from typing import Any, Literal
 
+from sage_ns.bench.rows import is_row
 from sage_ns.errors import SageError
 from sage_ns.evaluation.moments import hardest_moments
 from sage_ns.system.files import write_json
@@ -110,7 +111,9 @@ class Result:
             found = load_typed(cls, folder / RESULT_FILE, SageError)
         except SageError:
             return None
-        return found if _is_known_origin(found.made_by) else None
+        named = found.pictures_from is not None or is_row(found.row)
+        printable = found.row.isprintable() and found.capture.isprintable()
+        return found if named and printable and _is_known_origin(found.made_by) else None
 
 
 _ORIGIN: Mapping[str, Any] = {

@@ -35,7 +35,7 @@ from sage_ns.capture.tracker_checkpoints import (
 )
 from sage_ns.capture.writer import CameraPicture, refuse_used_folder, write_capture
 from sage_ns.errors import CaptureError
-from sage_ns.rig import HeadModel, check_plausible, find_head_model, load_head_model
+from sage_ns.rig import HeadModel, check_identity, check_plausible, find_head_model, load_head_model
 from sage_ns.rig.eyelids import load_eyelids, with_eyelid_motion, with_eyelids
 from sage_ns.system.json_files import shown
 from sage_ns.system.progress import tracked
@@ -129,6 +129,8 @@ def convert_insta(
     params, lids = load_tracker_checkpoints(paths)
     params = replace(params, shape=seen[0].shape)
     check_plausible(params, lambda row: str(paths[row]))
+    for one, path in zip(seen, paths, strict=True):
+        check_identity(replace(params, shape=one.shape), str(path))
     if model is not None:
         params = replace(params, expr=with_eyelid_motion(params.expr, lids, model)).check_fits(model)
     num_others = sum(not torch.allclose(one.shape, seen[0].shape, atol=IDENTITY_TOLERANCE) for one in seen)

@@ -23,7 +23,7 @@ from sage_ns.exchange.gaussian_avatars import FLAME_PARAM
 from sage_ns.exchange.ply import SplatFileError, read_ply
 from sage_ns.geometry.spherical_harmonics import C0, NUM_COEFFICIENTS
 from sage_ns.motion.source import MotionSource
-from sage_ns.rig import FlameParams, HeadModel
+from sage_ns.rig import FlameParams, HeadModel, check_plausible
 from sage_ns.system.array_fields import ArrayFields
 
 FLAME_NUM_TRIANGLES, TEETH_NUM_TRIANGLES = 9976, 168
@@ -82,6 +82,7 @@ def load_gaussian_avatar(
         params = params.check_fits(head_model)
     except FlameParamsError as error:
         raise FlameParamsError(f"{flame_param}: {error}") from error
+    check_plausible(params, lambda row: f"{flame_param}, moment {row}")
     bound = read_bound_splats(point_cloud, head_model)
     rig = PersonalRig(head_model, params)
     motion = MotionSource(params, torch.arange(params.num_timesteps), canonical_row=0)

@@ -16,6 +16,7 @@ import torch
 import yaml
 from nerfstudio.configs import base_config
 from nerfstudio.data.dataparsers.base_dataparser import DataParserConfig
+from nerfstudio.engine.trainer import TrainerConfig
 from nerfstudio.utils.writer import EventName, LocalWriter
 
 from sage_ns.avatar.growth.densification import DensificationSettings
@@ -114,6 +115,7 @@ def _check_root(root: yaml.Node | None) -> None:
     ours = f"{SageTrainerConfig.__module__}.{SageTrainerConfig.__name__}"
     tag = "nothing" if root is None else _shown(root)
     if tag == f"!!python/object:{ours}":
+        _check_whole(root)
         return
     if tag.startswith("!!python/object:sage_ns."):
         raise _Refused(f"found {tag}, expected {ours}: the run is from another version of this program")
@@ -122,6 +124,14 @@ def _check_root(root: yaml.Node | None) -> None:
     if isinstance(method, str):
         raise _Refused(f"a run of '{method}' ({tag}), which makes no avatar here. Give a run of a sage method")
     raise _Refused(f"found {tag}, expected the config of a run of a sage method (!!python/object:{ours})")
+
+
+def _check_whole(root: yaml.Node | None) -> None:
+    """Refuse a file that is cut off: what is left may be sound, and its missing fields would take their defaults."""
+    found = {key.value for key, _ in root.value} if isinstance(root, yaml.MappingNode) else set()
+    missing = [each.name for each in fields(TrainerConfig) if each.name not in found]
+    if missing:
+        raise _Refused(f"'{missing[0]}' is missing: the file is cut off, or an older nerfstudio wrote it")
 
 
 def _count(node: yaml.Node | None, known: dict[int, int]) -> int:

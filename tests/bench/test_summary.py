@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,14 @@ def test_results_can_be_read_back(tmp_path: Path) -> None:
     made = result("sage", 30.0)
     made.save(tmp_path)
     assert Result.load(tmp_path) == made
+
+
+@pytest.mark.parametrize("change", [{"row": "no such row"}, {"row": ""}, {"capture": "\ud800"}])
+def test_results_of_unknown_rows_are_none(change: dict[str, str], tmp_path: Path) -> None:
+    result("sage", 30.0).save(tmp_path)
+    content = json.loads((tmp_path / "metrics.json").read_text())
+    (tmp_path / "metrics.json").write_text(json.dumps(content | change))
+    assert Result.load(tmp_path) is None
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", "{}", '{"novel_view": [], "reenactment": [{"a": 1}]}'])

@@ -15,7 +15,7 @@ from PIL import Image
 from sage_ns.capture import load_image, read_capture
 from sage_ns.capture.insta import convert_insta
 from sage_ns.cli.capture import main
-from sage_ns.errors import CaptureError, HeadModelError
+from sage_ns.errors import CaptureError, HeadModelError, SageError
 from sage_ns.geometry import axis_angle_to_matrix
 from sage_ns.motion.files import load_motion
 from sage_ns.raster import PinholeCamera
@@ -138,6 +138,25 @@ def refused(insta: tuple[Path, Path], out: Path, text: str) -> None:
         convert_insta(*insta, out)
     assert text in str(error.value)
     assert not out.exists()
+
+
+@pytest.mark.parametrize("field", ["exp", "shape", "jaw", "eyes"])
+def test_numbers_that_no_head_has_are_refused(field: str, insta: tuple[Path, Path], tmp_path: Path) -> None:
+    contents = checkpoint(3)
+    contents["flame"][field].reshape(-1)[1] = 1e30
+    torch.save(contents, insta[1] / "checkpoint" / "00003.frame")
+    with pytest.raises(SageError, match=r"00003\.frame.*1e\+30"):
+        convert_insta(*insta, tmp_path / "out")
+
+
+@pytest.mark.parametrize("value", [[], ["x" * 2**20]])
+def test_lists_without_pictures_and_texts_for_sizes(value: list, insta: tuple[Path, Path], tmp_path: Path) -> None:
+    path = insta[0] / "transforms_train.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | ({"w": value[0]} if value else {"frames": []})))
+    with pytest.raises(CaptureError, match=r"transforms_train\.json.*expected") as error:
+        convert_insta(*insta, tmp_path / "out")
+    assert len(str(error.value)) < 500
 
 
 def test_checkpoints_of_the_neighbours_are_refused(insta: tuple[Path, Path], tmp_path: Path) -> None:

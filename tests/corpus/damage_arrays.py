@@ -214,11 +214,19 @@ def _bomb(spot: Spot) -> None:
     rewritten(spot, local + packed + central + end)
 
 
+def _in_contents(content: bytearray, name: bytes) -> int:
+    """Return the place of a member in the table of contents, where names of others may end with its name."""
+    place = content.index(b"PK\1\2")
+    while content[place + 46 : place + 46 + int.from_bytes(content[place + 28 : place + 30], "little")] != name:
+        place = content.index(b"PK\1\2", place + 4)
+    return place
+
+
 def _encrypted(spot: Spot) -> None:
     content = bytearray(spot.path.read_bytes())
     with zipfile.ZipFile(spot.path) as archive:
         local = archive.getinfo(f"{spot.target}.npy").header_offset
-    central = content.index(f"{spot.target}.npy".encode(), content.index(b"PK\1\2")) - 46
+    central = _in_contents(content, f"{spot.target}.npy".encode())
     content[local + 6] |= 1
     content[central + 8] |= 1
     rewritten(spot, bytes(content))
@@ -237,7 +245,7 @@ def _member_twice(spot: Spot) -> None:
 def _lying(spot: Spot) -> None:
     """The table of contents claims four times the size of the member."""
     content = bytearray(spot.path.read_bytes())
-    central = content.index(f"{spot.target}.npy".encode(), content.index(b"PK\1\2")) - 46
+    central = _in_contents(content, f"{spot.target}.npy".encode())
     size = int.from_bytes(content[central + 24 : central + 28], "little")
     content[central + 24 : central + 28] = (4 * size + 4).to_bytes(4, "little")
     rewritten(spot, bytes(content))
@@ -371,7 +379,7 @@ def _of_torch(name: str, verdict: Any, change: Change | None) -> Damage:
         group, key = spot.target.split("/", 1)
         old = content[group].pop(key)
         if change is not None:
-            array = change(old.numpy() if isinstance(old, torch.Tensor) else old)
+            array = np.asarray(change(old.numpy() if isinstance(old, torch.Tensor) else old))
             numeric = array.dtype.kind in "fiubc"
             # Texts and dates cannot be tensors: they stay arrays, which a checkpoint may not hold.
             content[group][key] = torch.from_numpy(array.copy()) if isinstance(old, torch.Tensor) and numeric else array

@@ -142,5 +142,6 @@ def subjects() -> list[Subject]:
         Subject("motion: MediaPipe's csv", "csv", _write_score_csv, lambda path: _motion(path, _head())),
         Subject("driving bank", "npz", _write_bank, _bank, optional=sequence),
         Subject("camera path", "json", _write_camera_path, read_camera_path),
-        Subject("film", "film", _write_film, _read_film),
+        Subject("film", "film", _write_film, _read_film,
+                verdicts={"in its place: a picture": ("any", "a film of one picture")}),
     ]  # fmt: skip

@@ -168,25 +168,28 @@ def subjects() -> list[Subject]:
         {f"rig.{name}" for name in ("uv", "uv_triangles", "landmark_triangles", "landmark_barycentric")}
     )
     run_files = ("config.yml", "capture.npz", "head_model.npz")
-    used = frozenset({"train/scene_box"})
+    # Empty in this run, or names that nothing opens.
+    snapshot = {"train/scene_box", "train/camera_to_worlds", "train/image_filenames", "test_timesteps", "shape"}
     unused = frozenset({"val", "test"})
+    learned = "pipeline/_model.learner.avatar."
     again = "the row runs again"
     # Files of earlier versions lack some fields of the look; empty arrays cannot hold what should be refused.
     lenient = surface | _LATER_FIELDS | {"evidence", "settled", "rig.shape_basis"}
     return [
         Subject("avatar file", "npz", _write_avatar, load_avatar, optional=lenient),
         Subject("avatar file with a mouth", "npz", _write_avatar_with_mouth, load_avatar,
-                optional=lenient | {f"mouth.{name}" for name in surface}),
+                optional=lenient | {f"mouth.{name}" for name in lenient}),
         Subject("mouth prior", "npz", _write_prior, load_mouth_prior),
         Subject("run: config.yml", "yaml", _write_run, load_run_config),
         Subject("run: snapshot", "npz", lambda folder: _write_run(folder).with_name("capture.npz"), _read_snapshot,
-                optional=unused | used, named=run_files),
+                optional=unused | snapshot, named=run_files),
         Subject("run: head model", "npz", lambda folder: _write_run(folder).with_name("head_model.npz"),
-                _read_snapshot, optional=frozenset({"uv", "uv_triangles"}), named=run_files),
+                _read_snapshot, optional=frozenset({"uv", "uv_triangles", "shape_basis"}), named=run_files),
         Subject("run: checkpoint", "torch",
                 lambda folder: _write_run(folder).parent / "nerfstudio_models" / "step-000000000.ckpt",
                 lambda path: dict(load_checkpoint(path).content),
-                optional=frozenset({"pipeline/_model.device_indicator_param"})),
+                optional=frozenset({"pipeline/_model.device_indicator_param"})
+                | {learned + name for name in ("evidence", "settled", "rig.shape_basis")}),
         Subject("GaussianAvatars: splats", "ply", _write_splats, _read_splats),
         Subject("GaussianAvatars: parameters", "npz",
                 lambda folder: _write_splats(folder).with_name("flame_param.npz"), _read_splats,

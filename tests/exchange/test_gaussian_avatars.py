@@ -237,6 +237,16 @@ def test_parameters_of_another_head_model_are_refused_with_their_file(folder: Pa
         load_gaussian_avatar(folder / "point_cloud.ply", HEAD, tmp_path / "other.npz")
 
 
+@pytest.mark.parametrize("field", ["rotation", "neck_pose", "jaw_pose", "eyes_pose", "translation", "shape"])
+def test_parameters_that_no_head_has_are_refused_with_their_file(field: str, folder: Path, tmp_path: Path) -> None:
+    motion = some_motion(HEAD, 2)
+    values = getattr(motion, field).clone()
+    values.view(-1)[0] = 1e30
+    replace(motion, **{field: values}).save_vhap(tmp_path / "other.npz")
+    with pytest.raises(FlameParamsError, match=rf"other\.npz.*'{field}': found 1e\+30"):
+        load_gaussian_avatar(folder / "point_cloud.ply", HEAD, tmp_path / "other.npz")
+
+
 def test_without_parameters_it_is_the_mean_head_at_rest(folder: Path) -> None:
     avatar = load_gaussian_avatar(folder / "point_cloud.ply", HEAD, None).avatar
     torch.testing.assert_close(avatar.rig.vertices(avatar.motion.canonical()), HEAD.v_template, atol=1e-7, rtol=0)

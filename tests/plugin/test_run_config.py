@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,14 @@ def test_what_does_not_fit_is_named(text: str, found: str, instead: str, message
     with pytest.raises(RunConfigError, match=message) as raised:
         load_run_config(tmp_path / "config.yml")
     assert str(tmp_path / "config.yml") in str(raised.value)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_a_file_that_is_cut_between_two_fields_is_refused(text: str, share: float, tmp_path: Path) -> None:
+    starts = [match.start() for match in re.finditer(r"^[a-z]", text, re.MULTILINE)]
+    (tmp_path / "config.yml").write_text(text[: starts[int(share * len(starts))]])
+    with pytest.raises(RunConfigError, match=r"config\.yml: '\w+' is missing: the file is cut off"):
+        load_run_config(tmp_path / "config.yml")
 
 
 @pytest.mark.parametrize(

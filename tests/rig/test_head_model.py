@@ -171,6 +171,13 @@ BROKEN = {
     ),
     "weights sum": (_set("weights", lambda a: a * 1.01), r"'weights': found rows that sum to 1\.01\.\.1\.01"),
     "nan": (_set("v_template", _with_entry((3, 1), np.nan)), r"'v_template': found 1 non-finite .* \(3, 1\)"),
+    **{
+        f"huge {key}": (
+            _set(key, _with_entry((0, 0), 1e30)),
+            rf"'{key}': found numbers up to 1e\+30, expected numbers in",
+        )
+        for key in ("v_template", "shapedirs", "posedirs", "J_regressor")
+    },
     "overflow": (_set("v_template", _with_entry((3, 1), 1e300)), r"'v_template': found 1 non-finite"),
     "texts": (_set("weights", lambda a: a.astype(str)), r"'weights': found type <U\d+, expected numbers"),
     "triangle range": (_set("f", _with_entry((2, 0), 54)), r"'f': found values in 0\.\.54, expected values in 0\.\.53"),

@@ -68,6 +68,12 @@ def test_characters_that_steer_a_terminal_are_written_out() -> None:
     assert printable(shown) == shown, "an error may quote another one"
 
 
+def test_a_megabyte_in_a_message_is_cut_in_its_middle() -> None:
+    shown = str(CaptureError(f"a.json: 'w' is {'x' * 2**20}; expected pixels"))
+    assert shown.startswith("a.json: 'w' is xxx") and shown.endswith("xxx; expected pixels")
+    assert len(shown) < 3100 and "characters left out" in shown
+
+
 def test_names_of_files_reach_no_terminal_raw(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
     path = tmp_path / "a\x1b[31m[red]\udcff.json"
     with pytest.raises(CaptureError) as caught:

@@ -147,6 +147,12 @@ def test_all_arrays_together_are_limited(tmp_path: Path, monkeypatch: pytest.Mon
     assert read_npz(path, SageError, ["a"])["a"].shape == (3, 4), "only what is read counts"
 
 
+def test_a_header_that_ends_within_a_statement_is_refused_by_name(tmp_path: Path) -> None:
+    path = archive(tmp_path / "x.npz", {"a.npy": npy_header("(3,").replace(b"}", b" ")})
+    with pytest.raises(SageError, match=r"x\.npz: .*'a'"):
+        read_npz(path, SageError)
+
+
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
 def test_sound_files_are_read(save: Callable, tmp_path: Path) -> None:
     others = {
@@ -163,7 +169,7 @@ def test_sound_files_are_read(save: Callable, tmp_path: Path) -> None:
     assert read.keys() == {*ARRAYS, *others}, "objects would need unpickling"
     for name, array in (ARRAYS | others).items():
         np.testing.assert_array_equal(read[name], array)
-        assert read[name].dtype == array.dtype
+        assert read[name].dtype == array.dtype.newbyteorder("="), "in this machine's order of bytes"
     assert read_npz(path, SageError, ["b", "c"]).keys() == {"b"}
     assert npz_names(path) == {*ARRAYS, *others, "objects"}
 
