@@ -162,7 +162,7 @@ def test_options_of_a_look_change_the_picture(avatar: Avatar) -> None:
         ("surfels.sh_rest", np.zeros((400, 5, 3), dtype=np.float32), "'surfels.sh_rest': found 5 coefficients"),
         ("rig.region_names", np.full(9, 255, dtype=np.uint8), "'region_names': found bytes that are no UTF-8"),
         ("rig.triangles", "large", "rig: 'triangles': found values"),
-        ("rig.v_template", "large", "'rig.v_template': found numbers up to"),
+        ("rig.v_template", "large", "rig: 'v_template': found numbers up to"),
         ("motion.motion", "short", "motion"),
         ("motion.tracked", np.zeros(5, dtype=np.float32), "'motion.tracked': found shape .5."),
         ("motion.timesteps", "zeros", "'motion.timesteps': found ids"),
