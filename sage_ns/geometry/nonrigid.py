@@ -9,8 +9,6 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from sage_ns.geometry.triangle_mesh import ClosestTriangles
-
 Nearest = Callable[
     [Float[Tensor, "num_vertices 3"]], tuple[Float[Tensor, "num_vertices 3"], Bool[Tensor, "num_vertices"]]
 ]
@@ -82,10 +80,3 @@ def drawn_onto(
         way = splu(system.tocsc()).solve(pull[:, None] * (found.double().cpu().numpy() - start))
         moved = start + way
     return torch.from_numpy(moved).to(vertices)
-
-
-def points_of(
-    found: ClosestTriangles, vertices: Float[Tensor, "num_vertices 3"], triangles: Int[Tensor, "num_triangles 3"]
-) -> Float[Tensor, "num_points 3"]:
-    """Return the closest points themselves."""
-    return (vertices[triangles[found.triangle]] * found.barycentric[..., None]).sum(dim=1)

@@ -13,7 +13,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from sage_ns.errors import HeadModelError, SageError, WriteError
-from sage_ns.geometry.nonrigid import drawn_onto, points_of, spline_through
+from sage_ns.geometry.mesh_queries import barycentric_to_points
+from sage_ns.geometry.nonrigid import drawn_onto, spline_through
 from sage_ns.geometry.triangle_mesh import TriangleMesh
 from sage_ns.geometry.vertex_means import vertex_normals
 from sage_ns.rig.head_model import JOINT_NAMES, HeadModel
@@ -174,8 +175,8 @@ def _nearest_of_part(
         for part, (mesh, chosen) in searches.items():
             rows = (own == part).nonzero()[:, 0]
             found = mesh.closest(vertices[rows])
-            points[rows] = points_of(found, target.v_template, chosen)
-            their_normals = points_of(found, normals, chosen)
+            points[rows] = barycentric_to_points(target.v_template, chosen, found.triangle, found.barycentric)
+            their_normals = barycentric_to_points(normals, chosen, found.triangle, found.barycentric)
             agree = (their_normals * facing[rows]).sum(dim=-1) > _AGREEMENT
             has[rows] = agree & (found.distance < _REACH)
         return points, has

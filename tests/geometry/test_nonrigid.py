@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sage_ns.geometry.nonrigid import drawn_onto, points_of, spline_through
+from sage_ns.geometry.mesh_queries import barycentric_to_points
+from sage_ns.geometry.nonrigid import drawn_onto, spline_through
 from sage_ns.geometry.triangle_mesh import TriangleMesh
 from sage_ns.geometry.vertex_means import vertex_normals
 from tests.tiny import tiny_head_model
@@ -32,7 +33,9 @@ def test_a_mesh_drawn_onto_a_larger_one_lies_on_it() -> None:
 
     def nearest(vertices: Tensor) -> tuple[Tensor, Tensor]:
         found = surface.closest(vertices)
-        return points_of(found, larger, triangles), torch.ones(len(vertices), dtype=torch.bool)
+        return barycentric_to_points(larger, triangles, found.triangle, found.barycentric), torch.ones(
+            len(vertices), dtype=torch.bool
+        )
 
     moved = drawn_onto(model.v_template, triangles, nearest, (10.0, 1.0, 0.1, 0.01, 0.001))
     assert surface.closest(moved).distance.max() < 3e-4
