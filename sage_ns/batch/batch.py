@@ -16,7 +16,7 @@ from sage_ns.batch.job import BatchSettings, CaptureJob
 from sage_ns.batch.report import REPORT_FILE, Entry, write_report
 from sage_ns.bench.fingerprint import capture_fingerprint, fingerprint
 from sage_ns.bench.folder import check_names, is_own, refuse_other_capture, refuse_other_settings
-from sage_ns.bench.job import on_device, plain, settled
+from sage_ns.bench.job import on_device, settled
 from sage_ns.bench.plan import key_of_training
 from sage_ns.bench.training import progress_of
 from sage_ns.capture.checked import CaptureOptions, inspect_capture
@@ -29,6 +29,7 @@ from sage_ns.system.console import escape
 from sage_ns.system.files import read_json
 from sage_ns.system.processes import locked_folder
 from sage_ns.system.progress import tracked
+from sage_ns.system.typed_json import plain
 
 _FIXED = ("method", "preset", "steps", "downscale_factor", "seed")
 """Settings that a folder keeps: another value would train everything in it again."""

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sage_ns.bench.job import JOB_FILE, RUN_NAME, Settings, config_of_training, plain
+from sage_ns.bench.job import RUN_NAME, Settings, config_of_training
 from sage_ns.errors import SageError
+from sage_ns.jobs.task import JOB_FILE
 from sage_ns.plugin.trainer import SageTrainerConfig
 from sage_ns.system.files import read_json, write_json
-from sage_ns.system.typed_json import load_typed
+from sage_ns.system.typed_json import load_typed, plain
 
 RESULT_FILE = "result.json"
 

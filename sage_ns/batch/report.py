@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sage_ns.batch.job import BatchSettings
-from sage_ns.bench.job import plain
 from sage_ns.bench.provenance import provenance
 from sage_ns.bench.sheet import Sheet, as_markdown
 from sage_ns.system.files import write_json, write_text
+from sage_ns.system.typed_json import plain
 
 REPORT_FILE, TABLE_FILE = "batch.json", "batch.md"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,13 +13,12 @@ import torch
 
 from sage_ns.bench.rows import ROWS, check_rows
 from sage_ns.errors import SageError
+from sage_ns.jobs.task import JOB_FILE
 from sage_ns.jobs.workplace import Device
 from sage_ns.plugin.methods import configured
 from sage_ns.plugin.trainer import SageTrainerConfig
 from sage_ns.system.files import write_json
-from sage_ns.system.typed_json import load_typed
-
-JOB_FILE = "job.json"
+from sage_ns.system.typed_json import load_typed, plain
 
 RUN_NAME = "training"
 """Time stamp of the run in nerfstudio's terms; a fixed one lets an interrupted training continue in its folder."""
@@ -63,17 +62,6 @@ def on_device(settings: SomeSettings, device: Device | None) -> SomeSettings:
         return settings
     preset = ("paper" if device == "cuda" else "small") if settings.preset == "auto" else settings.preset
     return replace(settings, device=device, preset=preset)
-
-
-def plain(value: Any) -> Any:
-    """Return a dataclass, a mapping or a sequence as JSON has it, with paths as strings."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
-    if isinstance(value, Mapping):
-        return {name: plain(each) for name, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(each) for each in value]
-    return str(value) if isinstance(value, Path) else value
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from sage_ns.bench.across_table import across_json, across_sheets
 from sage_ns.bench.cause_sheets import cause_sheets
-from sage_ns.bench.job import Settings, plain
+from sage_ns.bench.job import Settings
 from sage_ns.bench.result import VIEWS, Result, View
 from sage_ns.bench.rows import ROWS, SAGE, in_order
 from sage_ns.bench.sheet import Sheet, as_markdown, cell, change, figure_cells
@@ -26,6 +26,7 @@ from sage_ns.bench.summary import (
     summarise,
 )
 from sage_ns.evaluation.figures import ALIGNED, MEASURES, title_of
+from sage_ns.system.typed_json import plain
 
 
 def sheets(capture: str, results: Sequence[Result]) -> list[Sheet]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,19 +13,22 @@ import tyro
 from rich.console import Console
 
 from sage_ns.cli.explained import explained
+from sage_ns.cli.options import CLUSTER, CORES_PER_JOB
 from sage_ns.errors import OptionError, SageError
 from sage_ns.system.console import escape
 
 if TYPE_CHECKING:
-    from sage_ns.priors.learning import LearnSettings
+    from sage_ns.priors.learning import FitPeople, LearnSettings
 
 
 @dataclass
 class Learn:
     """Learn a linear prior from captures of many people, each with several pictures of one moment and masks.
 
-    Each person is fitted from the mean of those before; the fits are kept in a folder beside the prior. A run that was
-    stopped goes on with the next person, and a later run with more captures fits only the new people.
+    The first eight people are fitted one after the other, each from the mean of those before; all others start from
+    the mean of these, and with --cluster they are fitted at the same time. The fits are kept in a folder beside the
+    prior. A run that was stopped goes on with the people who are missing, and a later run with more captures fits only
+    these.
     """
 
     captures: Annotated[tuple[Path, ...], tyro.conf.Positional]
@@ -45,6 +51,8 @@ class Learn:
     """random seed of the order of the pictures and of their backgrounds"""
     device: str = "cpu"
     """where people are fitted: cpu or cuda"""
+    cluster: Annotated[str, tyro.conf.arg(help=CLUSTER)] = "none"
+    cores_per_job: Annotated[int | None, tyro.conf.arg(help=CORES_PER_JOB)] = None
     overwrite: bool = False
     """replace an existing file"""
 
@@ -65,11 +73,26 @@ class Learn:
             for folder in self.captures
         ]
         fits = self.output.with_suffix(".people")
-        learned = learn_prior(captures, fits, self._settings(), self.device)
+        with self._fitting(console) as fit_others:
+            learned = learn_prior(captures, fits, self._settings(), self.device, fit_others)
         size = save_checked(learned.prior, self.output)
         kept = f"{learned.num_kept} kept from earlier runs in {escape(str(fits))}"
         console.print(f"people      {learned.num_fitted} fitted, {kept}", soft_wrap=True)
         _show(console, self.output, learned.prior.num_places, len(learned.prior.modes), size)
+
+    @contextmanager
+    def _fitting(self, console: Console) -> Iterator[FitPeople]:
+        """What fits all but the first people: this process, or jobs."""
+        from sage_ns.priors.learning import fit_people
+
+        if self.cluster == "none":
+            yield fit_people
+            return
+        from sage_ns.batch.people import fit_in_jobs
+        from sage_ns.jobs.cluster import open_workplace
+
+        with open_workplace(self.cluster, self.cores_per_job, console) as workplace:
+            yield partial(fit_in_jobs, workplace=workplace, console=console)
 
     def _settings(self) -> LearnSettings:
         from sage_ns.avatar.atlas import PLACES_ON_CPU, PLACES_ON_CUDA
@@ -78,7 +101,7 @@ class Learn:
 
         places = self.num_places or (PLACES_ON_CUDA if self.device == "cuda" else PLACES_ON_CPU)
         person = PersonFitSettings(steps=self.steps, first_steps=3 * self.steps)
-        return LearnSettings(places, self.most_modes, self.seed, person)
+        return LearnSettings(places, self.most_modes, self.seed, person=person)
 
     def check(self) -> None:
         """Check all settings.

@@ -6,6 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+JOB_FILE = "job.json"
+"""Input of a task, in its folder."""
+
 
 @dataclass(frozen=True)
 class Progress:

@@ -1,13 +1,15 @@
-"""``sage-prior learn``: fit every person of some captures, one after the other, and learn the prior from all of them.
+"""``sage-prior learn``: fit the people of some captures, and learn the prior from all of them.
 
-Each person starts from the mean of those before and is pulled to it; the places of the atlas then keep their meaning
-from person to person. Fits are kept in a folder beside the prior: a run that was killed goes on with the next person.
+The first people are fitted one after the other, each from the mean of those before; all others start from the mean of
+these, in any order, also at the same time. Everybody is pulled to where the fit starts: the places of the atlas then
+keep their meaning from person to person. Fits are kept in a folder beside the prior: a run that was killed goes on with
+the people who are missing.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +21,7 @@ from torch import Tensor
 
 from sage_ns.capture.checked import CaptureOptions
 from sage_ns.errors import SageError
-from sage_ns.priors.attributes import first_attributes
+from sage_ns.priors.attributes import NUM_ATTRIBUTES, first_attributes
 from sage_ns.priors.linear import LinearPrior, PriorError, atlas_key
 from sage_ns.priors.linear_learning import MOST_MODES, learn_linear
 from sage_ns.priors.people import canonical_views, check_people
@@ -42,7 +44,28 @@ class LearnSettings:
     """Largest number of modes of each part of the head."""
     seed: int = 0
     """Of the order of pictures and of backgrounds."""
+    num_first: int = 8
+    """People who are fitted one after the other; all others start from their mean."""
     person: PersonFitSettings = field(default_factory=PersonFitSettings)
+
+
+@dataclass(frozen=True)
+class PersonToFit:
+    """One person of those that a prior is learned from."""
+
+    name: str
+    """That no other person has."""
+    options: CaptureOptions
+    file: Path
+    """Of the fit."""
+    key: str
+    """Identifies all that the fit depends on; stored in the file."""
+    before: tuple[Path, ...]
+    """Fits whose mean this one starts from; none: from grey."""
+
+
+FitPeople = Callable[[Sequence[PersonToFit], LearnSettings, str], None]
+"""Fits people, who do not depend on each other, on a device, and writes their files."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +79,43 @@ class Learned:
     """People whose fits an earlier run had kept."""
 
 
+def fit_people(people: Sequence[PersonToFit], settings: LearnSettings, device: str) -> None:
+    """Fit people in this process, one after the other, and write their files.
+
+    Raises:
+        SageError: a capture cannot be used.
+        WriteError: a file cannot be written.
+    """
+    with tracked(people, "Fitting people") as shown:
+        for person in shown:
+            fit_to_file(person, settings, device)
+
+
+def fit_to_file(person: PersonToFit, settings: LearnSettings, device: str) -> None:
+    """Fit a person and write the file; those that this one starts from are there.
+
+    Raises:
+        SageError: the capture, or a fit that this one starts from, cannot be used.
+        WriteError: the file cannot be written.
+    """
+    atlas = reference_atlas(settings.num_places)
+    steps = settings.person.steps if person.before else settings.person.first_steps
+    if person.before:
+        start = torch.stack([_read(path, settings)[1] for path in person.before]).mean(dim=0)
+    else:
+        start = first_attributes(atlas, atlas.points(reference_head().v_template, reference_head()))
+    generator = torch.Generator().manual_seed(settings.seed)
+    sitter = sit(*canonical_views(person.options), settings.num_places, device)
+    attributes = fit_person(sitter, start, settings.person, steps, generator)
+    write_npz(person.file, {"key": np.array(person.key), "attributes": attributes.numpy()})
+
+
 def learn_prior(
-    captures: Sequence[CaptureOptions], fits: Path, settings: LearnSettings, device: torch.device | str = "cpu"
+    captures: Sequence[CaptureOptions],
+    fits: Path,
+    settings: LearnSettings,
+    device: str = "cpu",
+    fit_others: FitPeople = fit_people,
 ) -> Learned:
     """Fit the people of some captures and learn a linear prior from them.
 
@@ -65,56 +123,66 @@ def learn_prior(
         captures: one per person, at least two.
         fits: folder of the people's fits; those that are there and belong to the same capture and settings are used.
         settings: see `LearnSettings`.
-        device: where people are fitted.
+        device: where people are fitted: cpu or cuda.
+        fit_others: fits all but the first people.
 
     Raises:
         SageError: fewer than two captures, one is given twice, or one cannot be used; before any person is fitted.
         WriteError: the folder cannot be written.
     """
     names = check_people(captures)
-    atlas = reference_atlas(settings.num_places)
-    reference = reference_head().v_template
-    start = first_attributes(atlas, atlas.points(reference, reference_head()))
-    total, count, kept = torch.zeros_like(start), 0, 0
-    people = []
-    with tracked(list(zip(names, captures, strict=True)), "Fitting people") as shown:
+    everyone = list(zip(names, captures, strict=True))
+    first, num_fitted = _first_people(everyone[: settings.num_first], fits, settings, device)
+    before = tuple(person.file for person in first)
+    others = [_person(*each, fits, settings, before) for each in everyone[settings.num_first :]]
+    missing = [person for person in others if not _is_there(person, settings)]
+    if missing:
+        fit_others(missing, settings, device)
+    people = torch.stack([_read(person.file, settings)[1] for person in (*first, *others)])
+    prior = learn_linear(people, reference_atlas(settings.num_places), settings.most_modes)
+    num_fitted += len(missing)
+    return Learned(prior, num_fitted, len(names) - num_fitted)
+
+
+def _first_people(
+    everyone: Sequence[tuple[str, CaptureOptions]], fits: Path, settings: LearnSettings, device: str
+) -> tuple[list[PersonToFit], int]:
+    """Fit people one after the other; returns them, and how many were fitted now."""
+    people: list[PersonToFit] = []
+    num_fitted = 0
+    with tracked(everyone, "Fitting the first people") as shown:
         for name, options in shown:
-            path = fits / f"{name}.npz"
-            key = _key(options, settings)
-            attributes = _read_fit(path, key, start.shape)
-            if attributes is None:
-                generator = torch.Generator().manual_seed(settings.seed)
-                mean = total / count if count else start
-                steps = settings.person.steps if count else settings.person.first_steps
-                sitter = sit(*canonical_views(options), settings.num_places, device)
-                attributes = fit_person(sitter, mean, settings.person, steps, generator)
-                write_npz(path, {"key": np.array(key), "attributes": attributes.numpy()})
-            else:
-                kept += 1
-            people.append(attributes)
-            total, count = total + attributes, count + 1
-    prior = learn_linear(torch.stack(people), atlas, settings.most_modes)
-    return Learned(prior, count - kept, kept)
+            person = _person(name, options, fits, settings, tuple(each.file for each in people))
+            if not _is_there(person, settings):
+                fit_to_file(person, settings, device)
+                num_fitted += 1
+            people.append(person)
+    return people, num_fitted
 
 
-def _key(options: CaptureOptions, settings: LearnSettings) -> str:
-    """Return a text that identifies all that a person's fit depends on, apart from the people before."""
+def _person(
+    name: str, options: CaptureOptions, fits: Path, settings: LearnSettings, before: tuple[Path, ...]
+) -> PersonToFit:
+    """Return a person with the key of all that the fit depends on: settings, atlas, tracking, and those before."""
     digest = hashlib.sha256(repr((settings.seed, settings.person, options.downscale_factor)).encode())
     digest.update(atlas_key(settings.num_places).encode())
-    for path in sorted(options.data.glob("transforms*.json")):
+    for path in (*sorted(options.data.glob("transforms*.json")), *before):
         digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()[:32]
+    return PersonToFit(name, options, fits / f"{name}.npz", digest.hexdigest()[:32], before)
 
 
-def _read_fit(path: Path, key: str, shape: Sequence[int]) -> Float[Tensor, "num_places 9"] | None:
-    """Return a fit that an earlier run kept; None if there is none, or it is of other settings or damaged."""
-    if not path.exists():
-        return None
-    with suppress(SageError):
-        read = ArrayFields(str(path), read_npz(path, PriorError), PriorError)
-        if read.text("key") == key:
-            return read.floats("attributes", f"{shape[0]} {shape[1]}")
-    return None
+def _is_there(person: PersonToFit, settings: LearnSettings) -> bool:
+    """Whether an earlier run kept this fit: not damaged, and of the same settings."""
+    if person.file.exists():
+        with suppress(SageError):
+            return _read(person.file, settings)[0] == person.key
+    return False
+
+
+def _read(path: Path, settings: LearnSettings) -> tuple[str, Float[Tensor, "num_places 9"]]:
+    """Return key and attributes of a fit."""
+    read = ArrayFields(str(path), read_npz(path, PriorError), PriorError)
+    return read.text("key"), read.floats("attributes", f"{settings.num_places} {NUM_ATTRIBUTES}")
 
 
 def save_checked(prior: LinearPrior, path: Path) -> int:

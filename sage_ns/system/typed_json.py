@@ -36,6 +36,17 @@ def load_typed(kind: type[Built], path: Path, error: type[SageError], hint: str 
         raise error(f"{path}: {misfit}. {hint}".rstrip()) from None
 
 
+def plain(value: Any) -> Any:
+    """Return a dataclass, a mapping or a sequence as JSON has it, with paths as strings."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
+    if isinstance(value, Mapping):
+        return {name: plain(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(each) for each in value]
+    return str(value) if isinstance(value, Path) else value
+
+
 class _Misfit(Exception):
     """A value has another type than its field."""
 

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from rich.console import Console
 
+from sage_ns.batch.people import fit_in_jobs
+from sage_ns.capture.checked import CaptureOptions
 from sage_ns.cli.prior import main
 from sage_ns.errors import SageError
+from sage_ns.jobs.workplace import ThisMachine
 from sage_ns.priors import learning
+from sage_ns.priors.learning import LearnSettings
 from sage_ns.priors.linear import load_linear_prior
 from sage_ns.priors.people import capture_name
+from sage_ns.priors.person_fit import PersonFitSettings
 from sage_ns.priors.sitter import reference_head
 from sage_ns.rig import HeadModel
 from tests.tiny_capture import edit_frames, write_tiny_capture
@@ -77,6 +86,40 @@ def test_a_stopped_run_goes_on_and_gives_the_same_prior(
     main(command(captures, stopped))
     assert "2 fitted, 1 kept" in " ".join(capsys.readouterr().out.split())
     assert stopped.read_bytes() == whole.read_bytes()
+
+
+def test_people_after_the_first_ones_start_from_their_mean_and_do_not_depend_on_each_other(
+    captures: list[Path], tmp_path: Path
+) -> None:
+    settings = LearnSettings(200, 2, num_first=1, person=PersonFitSettings(steps=4, first_steps=12))
+    options = [CaptureOptions(capture) for capture in captures]
+    together = learning.learn_prior(options, tmp_path / "together", settings)
+    alone = learning.learn_prior([options[0], options[2]], tmp_path / "alone", settings)
+    assert (together.num_fitted, alone.num_fitted) == (3, 2)
+    assert (tmp_path / "together" / "c.npz").read_bytes() == (tmp_path / "alone" / "c.npz").read_bytes()
+    again = learning.learn_prior(options, tmp_path / "alone", settings)
+    assert (again.num_fitted, again.num_kept) == (1, 2)
+    other_first = learning.learn_prior([options[1], options[0]], tmp_path / "alone", settings)
+    assert other_first.num_fitted == 2, "who starts from another mean is fitted again"
+
+
+def test_jobs_fit_the_same_people(captures: list[Path], tmp_path: Path) -> None:
+    settings = LearnSettings(200, 2, num_first=1, person=PersonFitSettings(steps=4, first_steps=12))
+    options = [CaptureOptions(capture) for capture in captures]
+    here = learning.learn_prior(options, tmp_path / "here", settings)
+    console = Console(file=StringIO())
+    in_jobs = partial(fit_in_jobs, workplace=ThisMachine(1), console=console)
+    there = learning.learn_prior(options, tmp_path / "there", settings, "cpu", in_jobs)
+    assert there.num_fitted == 3
+    assert torch.equal(here.prior.modes, there.prior.modes)
+    assert sorted(path.name for path in (tmp_path / "there").iterdir()) == ["a.npz", "b.npz", "c.npz"]
+
+
+def test_a_job_that_fails_names_its_people_and_why(captures: list[Path], tmp_path: Path) -> None:
+    settings = LearnSettings(200, 2, person=PersonFitSettings(steps=4))
+    person = learning.PersonToFit("b", CaptureOptions(captures[1]), tmp_path / "b.npz", "key", (tmp_path / "a.npz",))
+    with pytest.raises(SageError, match=r"the same command tries only these again(.|\n)*b: .*a\.npz"):
+        fit_in_jobs([person], settings, "cpu", ThisMachine(1), Console(file=StringIO()))
 
 
 def test_other_settings_fit_everybody_again(
