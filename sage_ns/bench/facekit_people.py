@@ -10,7 +10,7 @@ parameters that a tracker with noise finds, and with those that fit the true ver
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -46,11 +46,14 @@ def import_scripts(facekit: Path, *names: str) -> list[Any]:
     return [import_module(name) for name in names]
 
 
-MONOCULAR = "_mono"
-"""End of the name of a capture of one camera before which the head turns."""
+MONOCULAR, PHOTO = "_mono", "_oneshot"
+"""Ends of the names of captures of one camera before which the head turns, and of one picture."""
 
-_FEWEST_TURNS, _TURNS = 1, 59
-"""Pictures of the turning head: the least number that the scripts can draw, for panels that do not use them; theirs."""
+_FEWEST_TURNS = 1
+"""Pictures of the turning head that the scripts draw at least, for panels that do not use them."""
+
+TURNS: Mapping[str, int] = {MONOCULAR: 59, PHOTO: _FEWEST_TURNS}
+"""Pictures of the turning head for panels of these captures."""
 
 
 def person_name(number: int) -> str:
@@ -68,19 +71,20 @@ def is_drawn(folder: Path) -> bool:
     return read_json(folder / DONE_FILE) == settings()
 
 
-def is_turning(folder: Path) -> bool:
-    """Return whether a capture of a turning head is complete and was drawn with the current settings."""
-    return read_json(folder / DONE_FILE) == {**settings(), "turns": _TURNS}
+def is_drawn_as(folder: Path, end: str) -> bool:
+    """Return whether a capture whose name ends so (`TURNS`) is complete and was drawn with the current settings."""
+    return read_json(folder / DONE_FILE) == {**settings(), "turns": TURNS[end]}
 
 
-def draw_person(facekit: Path, out: Path, number: int, turning: bool = False) -> None:
+def draw_person(facekit: Path, out: Path, number: int, end: str = "") -> None:
     """Draw a person; pictures that exist are not drawn again.
 
     Args:
         facekit: folder with the scripts and their data.
         out: folder that gets both captures.
         number: number of the person.
-        turning: also draw the capture of one camera before which the head turns.
+        end: of the name of a capture of one camera that is also wanted, see `TURNS`: it gets the pictures of the other
+            cameras for validation.
 
     Raises:
         CaptureError: the folder lacks a script or its data.
@@ -92,18 +96,16 @@ def draw_person(facekit: Path, out: Path, number: int, turning: bool = False) ->
     tool, people = import_scripts(facekit, "capture", "people")
     name = people.register(number)
     options = ["--scale", SCALE, "--ss", SUPERSAMPLING, "--texture", TEXTURE, "--bank-frames", BANK_FRAMES]
+    options += ["--mono-frames", TURNS.get(end, _FEWEST_TURNS)]
     data = [facekit / "ict_facekit.npz", facekit / "head_model.pkl"]
-    sys.argv = list(
-        map(str, ["capture.py", *data, out, name, *options, "--mono-frames", _TURNS if turning else _FEWEST_TURNS])
-    )
+    sys.argv = list(map(str, ["capture.py", *data, out, name, *options]))
     tool.main()
     _write_exact(tool, data, out, name)
     for each in (name, name + EXACT):
         write_json(out / each / DONE_FILE, settings())
-    if turning:
-        folder = out / (name + MONOCULAR)
-        add_side_views(folder, out / name)
-        write_json(folder / DONE_FILE, {**settings(), "turns": _TURNS})
+    if end:
+        add_side_views(out / (name + end), out / name)
+        write_json(out / (name + end) / DONE_FILE, {**settings(), "turns": TURNS[end]})
 
 
 def _write_exact(tool: Any, data: list[Path], out: Path, name: str) -> None:
@@ -138,7 +140,7 @@ def main(
     facekit: Annotated[Path, tyro.conf.Positional],
     out: Annotated[Path, tyro.conf.Positional],
     number: Annotated[int, tyro.conf.Positional],
-    turning: bool = False,
+    end: str = "",
     parent: int | None = None,
 ) -> None:
     """Draw one person.
@@ -147,12 +149,12 @@ def main(
         facekit: folder with the scripts and data of FaceKit's people.
         out: folder that gets the captures.
         number: number of the person.
-        turning: also draw the capture of one camera before which the head turns.
+        end: of the name of a capture of one camera that is also wanted: _mono or _oneshot.
         parent: number of the process that started this one, and with which this one ends.
     """
     if parent is not None:
         die_with(parent)
-    draw_person(facekit, out, number, turning)
+    draw_person(facekit, out, number, end)
 
 
 if __name__ == "__main__":

@@ -7,9 +7,10 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from sage_ns.bench.facekit_people import EXACT, MONOCULAR, is_drawn, is_turning, missing_parts, person_name
+from sage_ns.bench.facekit_people import EXACT, MONOCULAR, PHOTO, is_drawn, is_drawn_as, missing_parts, person_name
 from sage_ns.errors import SageError
 from sage_ns.synthetic.studio import SyntheticCapture, synthesize_capture
 from sage_ns.system.files import read_json, write_json
@@ -80,16 +81,17 @@ def find_facekit() -> Path:
 
 def _facekit(out: Path, numbers: Sequence[int]) -> Panel:
     ends = ("", EXACT)
-    facekit, names = _drawn(out, numbers, lambda name: is_drawn(out / (name + EXACT)), turning=False)
+    facekit, names = _drawn(out, numbers, lambda name: is_drawn(out / (name + EXACT)))
     return Panel(tuple(out / (name + end) for end in ends for name in names), facekit / "head_model.pkl")
 
 
-def _facekit_turning(out: Path, numbers: Sequence[int]) -> Panel:
-    facekit, names = _drawn(out, numbers, lambda name: is_turning(out / (name + MONOCULAR)), turning=True)
-    return Panel(tuple(out / (name + MONOCULAR) for name in names), facekit / "head_model.pkl")
+def _facekit_alone(end: str, out: Path, numbers: Sequence[int]) -> Panel:
+    """One camera's pictures of each person."""
+    facekit, names = _drawn(out, numbers, lambda name: is_drawn_as(out / (name + end), end), end)
+    return Panel(tuple(out / (name + end) for name in names), facekit / "head_model.pkl")
 
 
-def _drawn(out: Path, numbers: Sequence[int], is_done: Callable[[str], bool], turning: bool) -> tuple[Path, list[str]]:
+def _drawn(out: Path, numbers: Sequence[int], is_done: Callable[[str], bool], end: str = "") -> tuple[Path, list[str]]:
     """Draw the people that are not there; return the folder of FaceKit and their names."""
     facekit = find_facekit()
     kept = [number for number in numbers if number in KEPT_FOR_CHECKS]
@@ -99,16 +101,16 @@ def _drawn(out: Path, numbers: Sequence[int], is_done: Callable[[str], bool], tu
     to_draw = [number for number, name in zip(numbers, names, strict=True) if not is_done(name)]
     with tracked(to_draw, "Drawing people") as shown:
         for number in shown:
-            _draw_apart(facekit, out, number, turning)
+            _draw_apart(facekit, out, number, end)
     return facekit, names
 
 
-def _draw_apart(facekit: Path, out: Path, number: int, turning: bool) -> None:
+def _draw_apart(facekit: Path, out: Path, number: int, end: str) -> None:
     """Draw a person in a process of its own: the scripts compile kernels and change what Python imports."""
     log = out / f"{person_name(number)}.log"
     module = "sage_ns.bench.facekit_people"
     command = [sys.executable, "-m", module, str(facekit), str(out), str(number), "--parent", str(os.getpid())]
-    command += ["--turning"] if turning else []
+    command += ["--end", end] if end else []
     with log.open("w", encoding="utf-8") as file:
         code = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT).returncode
     if code:
@@ -139,8 +141,9 @@ def _synthesise(folder: Path, settings: SyntheticCapture) -> None:
 
 PANELS: Mapping[str, Callable[[Path, Sequence[int]], Panel]] = {
     "facekit": _facekit,
-    "facekit-turning": _facekit_turning,
+    "facekit-turning": partial(_facekit_alone, MONOCULAR),
+    "facekit-photo": partial(_facekit_alone, PHOTO),
     "builtin": _builtin,
 }
-"""Panels by name: random people of FaceKit, which need ``SAGE_SHARED``, before a rig or turning before one camera, and
-random built-in people."""
+"""Panels by name: random people of FaceKit, which need ``SAGE_SHARED``, before a rig, turning before one camera, or in
+one photo, and random built-in people."""

@@ -27,9 +27,10 @@ class Bench:
 
     captures: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
     """capture folders; several get a summary: mean, spread and worst of each row"""
-    panel: Literal["none", "facekit", "facekit-turning", "builtin"] = "none"
-    """add people that nobody tuned on, drawn into OUT/people, each tracked with noise and without: facekit needs the
-    environment variable SAGE_SHARED, builtin needs nothing"""
+    panel: Literal["none", "facekit", "facekit-turning", "facekit-photo", "builtin"] = "none"
+    """add people that nobody tuned on, drawn into OUT/people: facekit (many cameras; each tracked with noise and
+    without), facekit-turning (one camera) and facekit-photo (one picture) need the environment variable SAGE_SHARED,
+    builtin needs nothing"""
     people: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7, 8)
     """numbers of the panel's people"""
     out: Path = Path("outputs/bench")

@@ -1,4 +1,4 @@
-"""``sage-prior``: learn what people look like from captures of many, or describe a prior."""
+"""``sage-prior``: learn what people look like from captures of many, score a prior, or describe it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rich.console import Console
 
 from sage_ns.cli.explained import explained
 from sage_ns.cli.options import CLUSTER, CORES_PER_JOB
+from sage_ns.cli.prior_score import Score
 from sage_ns.errors import OptionError, SageError
 from sage_ns.system.console import escape
 
@@ -147,7 +148,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Entry point of ``sage-prior``."""
     console = Console()
     command = tyro.extras.subcommand_cli_from_dict(
-        {"learn": Learn, "inspect": Inspect}, args=arguments, description=__doc__
+        {"learn": Learn, "score": Score, "inspect": Inspect}, args=arguments, description=__doc__
     )
     with explained(console):
         command.run(console)

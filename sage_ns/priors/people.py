@@ -28,11 +28,12 @@ def canonical_views(options: CaptureOptions) -> tuple[CaptureRecord, list[Shot]]
     """
     loaded = load_capture(options)
     background = background_color(options.background)
-    shots = [_shot(frame, options.downscale_factor, background) for frame in _canonical_frames(loaded)]
-    return _record(loaded, options, background), shots
+    shots = [read_shot(frame, options.downscale_factor, background) for frame in _canonical_frames(loaded)]
+    return record_of(loaded, options, background), shots
 
 
-def _record(loaded: CheckedCapture, options: CaptureOptions, background: Float[Tensor, "3"]) -> CaptureRecord:
+def record_of(loaded: CheckedCapture, options: CaptureOptions, background: Float[Tensor, "3"]) -> CaptureRecord:
+    """Return what training would store of a capture."""
     train = loaded.splits.train
     return CaptureRecord(
         head_model=loaded.head_model,
@@ -47,7 +48,12 @@ def _record(loaded: CheckedCapture, options: CaptureOptions, background: Float[T
     )
 
 
-def _shot(frame: Frame, factor: int, background: Float[Tensor, "3"]) -> Shot:
+def read_shot(frame: Frame, factor: int, background: Float[Tensor, "3"]) -> Shot:
+    """Return a frame's picture with its mask and camera, each pixel the mean of ``factor`` x ``factor`` stored ones.
+
+    Raises:
+        CaptureError: the picture cannot be read, or has no mask.
+    """
     picture, mask = load_image(frame.image_path, frame.mask_path, factor, background)
     if mask is None:
         raise _without_mask(frame)

@@ -23,6 +23,7 @@ from tests.corpus import (
     subjects_capture,
     subjects_field,
     subjects_motion,
+    subjects_priors,
     subjects_run,
 )
 from tests.corpus.damage import CANARY, Damage, Kind, Spot, Verdict, byte_damages
@@ -58,6 +59,7 @@ def all_subjects() -> list[Subject]:
         *subjects_capture.subjects(),
         *subjects_field.subjects(),
         *subjects_motion.subjects(),
+        *subjects_priors.subjects(),
         *subjects_run.subjects(),
     ]
 
