@@ -20,36 +20,34 @@ from torch import Tensor
 from sage_ns.capture.checked import CaptureOptions
 from sage_ns.errors import SageError
 from sage_ns.priors.attributes import first_attributes
-from sage_ns.priors.linear import LinearPrior, PriorError, atlas_key
-from sage_ns.priors.linear_learning import MOST_MODES, learn_linear
+from sage_ns.priors.coded import CodedPrior, PriorError, atlas_key
+from sage_ns.priors.models import ModelSettings, model_of
+from sage_ns.priors.models.linear import LinearSettings
 from sage_ns.priors.people import canonical_views, check_people
 from sage_ns.priors.person_fit import PersonFitSettings, fit_person
 from sage_ns.priors.sitter import reference_atlas, reference_head, sit
 from sage_ns.system.array_fields import ArrayFields, read_npz, write_npz
 from sage_ns.system.progress import tracked
 
-MOST_BYTES = 10_000_000
-"""Largest size of a prior's file."""
-
 
 @dataclass(frozen=True)
 class LearnSettings:
-    """How a linear prior is learned."""
+    """How a prior is learned."""
 
     num_places: int = 12_000
     """Places of the atlas; 12,000 on the CPU, 65,536 on CUDA."""
-    most_modes: int = MOST_MODES
-    """Largest number of modes of each part of the head."""
     seed: int = 0
     """Of the order of pictures and of backgrounds."""
     person: PersonFitSettings = field(default_factory=PersonFitSettings)
+    model: ModelSettings = field(default_factory=LinearSettings)
+    """What is learned from the people once they are fitted."""
 
 
 @dataclass(frozen=True)
 class Learned:
     """What `learn_prior` did."""
 
-    prior: LinearPrior
+    prior: CodedPrior
     num_fitted: int
     """People who were fitted now."""
     num_kept: int
@@ -59,7 +57,7 @@ class Learned:
 def learn_prior(
     captures: Sequence[CaptureOptions], fits: Path, settings: LearnSettings, device: torch.device | str = "cpu"
 ) -> Learned:
-    """Fit the people of some captures and learn a linear prior from them.
+    """Fit the people of some captures and learn a prior from them.
 
     Args:
         captures: one per person, at least two.
@@ -93,7 +91,7 @@ def learn_prior(
                 kept += 1
             people.append(attributes)
             total, count = total + attributes, count + 1
-    prior = learn_linear(torch.stack(people), atlas, settings.most_modes)
+    prior = model_of(settings.model.model).learn(torch.stack(people), settings.model, fits, device)
     return Learned(prior, count - kept, kept)
 
 
@@ -115,21 +113,3 @@ def _read_fit(path: Path, key: str, shape: Sequence[int]) -> Float[Tensor, "num_
         if read.text("key") == key:
             return read.floats("attributes", f"{shape[0]} {shape[1]}")
     return None
-
-
-def save_checked(prior: LinearPrior, path: Path) -> int:
-    """Write a prior; returns the size of its file in bytes.
-
-    Raises:
-        PriorError: the file is larger than `MOST_BYTES`; says how many modes would fit.
-    """
-    prior.save(path)
-    size = path.stat().st_size
-    if size > MOST_BYTES:
-        path.unlink()
-        fitting = max(1, int(len(prior.modes) * MOST_BYTES / size) - 1)
-        raise PriorError(
-            f"{path}: the prior has {size / 1e6:.1f} MB, expected at most {MOST_BYTES / 1e6:.0f} MB. Learn it with "
-            f"--most-modes {fitting}: the people are fitted already."
-        )
-    return size

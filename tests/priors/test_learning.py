@@ -11,8 +11,8 @@ import pytest
 
 from sage_ns.cli.prior import main
 from sage_ns.errors import SageError
-from sage_ns.priors import learning
-from sage_ns.priors.linear import load_linear_prior
+from sage_ns.priors import coded, learning
+from sage_ns.priors.coded import PriorError, load_prior
 from sage_ns.priors.people import capture_name
 from sage_ns.priors.sitter import reference_head
 from sage_ns.rig import HeadModel
@@ -42,8 +42,8 @@ def test_a_prior_is_learned_and_described(
     output = tmp_path / "prior.npz"
     main(command(captures, output))
     printed = " ".join(capsys.readouterr().out.split())
-    assert "3 fitted, 0 kept" in printed and "200 places, 2 modes for each part" in printed
-    prior = load_linear_prior(output)
+    assert "3 fitted, 0 kept" in printed and "linear, 200 places, 2 modes for each part" in printed
+    prior = load_prior(output)
     assert prior.num_people == 3 and prior.mean.shape == (200, 9)
     main(["inspect", str(output)])
     assert "people 3" in " ".join(capsys.readouterr().out.split())
@@ -95,7 +95,7 @@ def test_other_settings_fit_everybody_again(
     [
         (["--num-places", "201"], "--num-places"),
         (["--steps", "0"], "--steps"),
-        (["--most-modes", "0"], "--most-modes"),
+        (["--linear.most-modes", "0"], "--linear.most-modes 0: expected 1 to 512"),
         (["--downscale-factor", "0"], "--downscale-factor"),
         (["--device", "tpu"], "--device"),
         (["--output", "prior.txt"], "ends in .npz"),
@@ -126,9 +126,9 @@ def test_captures_are_checked_before_anybody_is_fitted(
 def test_a_prior_that_is_too_large_is_not_kept(
     captures: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(learning, "MOST_BYTES", 3000)
+    monkeypatch.setattr(coded, "MOST_BYTES", 3000)
     output = tmp_path / "prior.npz"
-    refused(command(captures, output), "--most-modes", capsys)
+    refused(command(captures, output), "--linear.most-modes", capsys)
     assert not output.exists()
 
 
@@ -140,7 +140,7 @@ def test_people_have_different_names() -> None:
 def test_the_error_of_a_broken_prior_is_a_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "prior.npz").write_bytes(b"nothing")
     refused(["inspect", str(tmp_path / "prior.npz")], "not a readable npz file", capsys)
-    assert issubclass(learning.PriorError, SageError)
+    assert issubclass(PriorError, SageError)
 
 
 def refused(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
