@@ -24,7 +24,7 @@ from sage_ns.jobs.process import inside_task
 from sage_ns.jobs.queue import run_all
 from sage_ns.jobs.task import JOB_FILE, Progress, Task
 from sage_ns.jobs.workplace import Workplace
-from sage_ns.priors.learning import LearnSettings, PersonToFit, fit_to_file
+from sage_ns.priors.learning import FitSettings, PersonToFit, fit_to_file
 from sage_ns.system.files import write_json
 from sage_ns.system.typed_json import load_typed, plain
 
@@ -38,7 +38,7 @@ class FitJob:
     """People that one process fits, one after the other."""
 
     people: tuple[PersonToFit, ...]
-    settings: LearnSettings
+    settings: FitSettings
     device: str
 
     @classmethod
@@ -53,13 +53,13 @@ class FitJob:
 
 
 def fit_in_jobs(
-    people: Sequence[PersonToFit], settings: LearnSettings, device: str, workplace: Workplace, console: Console
+    people: Sequence[PersonToFit], settings: FitSettings, device: str, workplace: Workplace, console: Console
 ) -> None:
     """Fit people in jobs; a job whose process is lost is done again.
 
     Args:
         people: who do not depend on each other; files of one folder.
-        settings: see `LearnSettings`.
+        settings: see `FitSettings`.
         device: where people are fitted, unless the workplace has a device of its own.
         workplace: where the jobs run.
         console: console for progress.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,15 +16,22 @@ from sage_ns.cli.explained import explained
 from sage_ns.cli.options import CLUSTER, CORES_PER_JOB
 from sage_ns.cli.prior_score import Score
 from sage_ns.errors import OptionError, SageError
+from sage_ns.priors.models import ModelSettings, describe_models, models
+from sage_ns.priors.models.linear import LinearSettings
 from sage_ns.system.console import escape
 
 if TYPE_CHECKING:
-    from sage_ns.priors.learning import FitPeople, LearnSettings
+    from sage_ns.priors.coded import CodedPrior
+    from sage_ns.priors.learning import FitPeople, FitSettings
+
+    ModelName = str
+else:
+    ModelName = tyro.extras.literal_type_from_choices([model.name for model in models()])
 
 
 @dataclass
 class Learn:
-    """Learn a linear prior from captures of many people, each with several pictures of one moment and masks.
+    """Learn a prior from captures of many people, each with several pictures of one moment and masks.
 
     The first eight people are fitted one after the other, each from the mean of those before; all others start from
     the mean of these, and with --cluster they are fitted at the same time. The fits are kept in a folder beside the
@@ -44,8 +51,9 @@ class Learn:
     """colour that the stored pictures are blended with: a name or #rrggbb"""
     num_places: int | None = None
     """places of the atlas, an even number; default: 12,000 on the CPU, 65,536 on CUDA"""
-    most_modes: int = 64
-    """largest number of modes of each part of the head; the number of people less one is the limit in any case"""
+    model: Annotated[ModelName, tyro.conf.arg(help=describe_models())] = LinearSettings.model
+    linear: LinearSettings = field(default_factory=LinearSettings)
+    """settings of the linear model"""
     steps: int = 160
     """optimiser steps for each person, one picture each; the first person takes three times as many"""
     seed: int = 0
@@ -62,7 +70,8 @@ class Learn:
         import torch
 
         from sage_ns.capture.checked import CaptureOptions
-        from sage_ns.priors.learning import learn_prior, save_checked
+        from sage_ns.priors.coded import save_checked
+        from sage_ns.priors.learning import learn_prior
         from sage_ns.system.files import refuse_existing
 
         self.check()
@@ -75,11 +84,11 @@ class Learn:
         ]
         fits = self.output.with_suffix(".people")
         with self._fitting(console) as fit_others:
-            learned = learn_prior(captures, fits, self._settings(), self.device, fit_others)
+            learned = learn_prior(captures, fits, self._settings(), self.model_settings(), self.device, fit_others)
         size = save_checked(learned.prior, self.output)
         kept = f"{learned.num_kept} kept from earlier runs in {escape(str(fits))}"
         console.print(f"people      {learned.num_fitted} fitted, {kept}", soft_wrap=True)
-        _show(console, self.output, learned.prior.num_places, len(learned.prior.modes), size)
+        _show(console, self.output, learned.prior, size)
 
     @contextmanager
     def _fitting(self, console: Console) -> Iterator[FitPeople]:
@@ -95,14 +104,18 @@ class Learn:
         with open_workplace(self.cluster, self.cores_per_job, console) as workplace:
             yield partial(fit_in_jobs, workplace=workplace, console=console)
 
-    def _settings(self) -> LearnSettings:
+    def _settings(self) -> FitSettings:
         from sage_ns.avatar.atlas import PLACES_ON_CPU, PLACES_ON_CUDA
-        from sage_ns.priors.learning import LearnSettings
+        from sage_ns.priors.learning import FitSettings
         from sage_ns.priors.person_fit import PersonFitSettings
 
         places = self.num_places or (PLACES_ON_CUDA if self.device == "cuda" else PLACES_ON_CPU)
         person = PersonFitSettings(steps=self.steps, first_steps=3 * self.steps)
-        return LearnSettings(places, self.most_modes, self.seed, person=person)
+        return FitSettings(places, self.seed, person=person)
+
+    def model_settings(self) -> ModelSettings:
+        """Return the settings of the model that is learned: those of the field of its name."""
+        return getattr(self, self.model)
 
     def check(self) -> None:
         """Check all settings.
@@ -110,7 +123,7 @@ class Learn:
         Raises:
             SageError: A setting is out of range; names the setting, its value and the range.
         """
-        limits = (("downscale_factor", 1, 64), ("most_modes", 1, 512), ("steps", 1, 100_000))
+        limits = (("downscale_factor", 1, 64), ("steps", 1, 100_000))
         for name, low, high in limits:
             found = getattr(self, name)
             if not low <= found <= high:
@@ -119,6 +132,7 @@ class Learn:
             raise OptionError("expected an even number of 100 to 1000000", num_places=self.num_places)
         if self.device not in ("cpu", "cuda"):
             raise OptionError("expected cpu or cuda", device=self.device)
+        self.model_settings().check()
         if self.output.suffix != ".npz":
             raise SageError(f"{self.output}: the prior is an npz file; give a name that ends in .npz")
 
@@ -132,16 +146,16 @@ class Inspect:
 
     def run(self, console: Console) -> None:
         """Read the file and print places, modes, people and size."""
-        from sage_ns.priors.linear import load_linear_prior
+        from sage_ns.priors.coded import load_prior
 
-        prior = load_linear_prior(self.prior)
+        prior = load_prior(self.prior)
         console.print(f"people      {prior.num_people}")
-        _show(console, self.prior, prior.num_places, len(prior.modes), self.prior.stat().st_size)
+        _show(console, self.prior, prior, self.prior.stat().st_size)
 
 
-def _show(console: Console, path: Path, places: int, modes: int, size: int) -> None:
-    console.print(f"prior       {escape(str(path))}: {places} places, {modes} modes for each part of the head, "
-                  f"{size / 1e6:.1f} MB", soft_wrap=True)  # fmt: skip
+def _show(console: Console, path: Path, prior: CodedPrior, size: int) -> None:
+    found = f"{prior.model}, {prior.num_places} places, {prior.describe()}, {size / 1e6:.1f} MB"
+    console.print(f"prior       {escape(str(path))}: {found}", soft_wrap=True)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -17,6 +17,8 @@ OFFSET, LOG_SCALES, OPACITY, COLOUR = slice(0, 3), slice(3, 5), slice(5, 6), sli
 """Columns: offset in `OFFSET_UNIT`, logarithms of scales in metres, opacity before the sigmoid, sRGB colour 0..1."""
 OFFSET_UNIT = 0.005
 """Metres."""
+IMPORTANCE = (1.0, 1.0, 1.0, 0.5, 0.5, 0.3, 5.0, 5.0, 5.0)
+"""Weight of a unit of each attribute when people are compared: how much it changes the picture."""
 
 _HAIR_HEIGHT = 0.02
 """Metres; hair of a person of whom nothing is known fills the scalp up to here."""

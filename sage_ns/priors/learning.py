@@ -22,26 +22,21 @@ from torch import Tensor
 from sage_ns.capture.checked import CaptureOptions
 from sage_ns.errors import SageError
 from sage_ns.priors.attributes import NUM_ATTRIBUTES, first_attributes
-from sage_ns.priors.linear import LinearPrior, PriorError, atlas_key
-from sage_ns.priors.linear_learning import MOST_MODES, learn_linear
+from sage_ns.priors.coded import CodedPrior, PriorError, atlas_key
+from sage_ns.priors.models import ModelSettings, model_of
 from sage_ns.priors.people import canonical_views, check_people
 from sage_ns.priors.person_fit import PersonFitSettings, fit_person
 from sage_ns.priors.sitter import reference_atlas, reference_head, sit
 from sage_ns.system.array_fields import ArrayFields, read_npz, write_npz
 from sage_ns.system.progress import tracked
 
-MOST_BYTES = 10_000_000
-"""Largest size of a prior's file."""
-
 
 @dataclass(frozen=True)
-class LearnSettings:
-    """How a linear prior is learned."""
+class FitSettings:
+    """How the people are fitted that a prior is learned from."""
 
     num_places: int = 12_000
     """Places of the atlas; 12,000 on the CPU, 65,536 on CUDA."""
-    most_modes: int = MOST_MODES
-    """Largest number of modes of each part of the head."""
     seed: int = 0
     """Of the order of pictures and of backgrounds."""
     num_first: int = 8
@@ -64,7 +59,7 @@ class PersonToFit:
     """Fits whose mean this one starts from; none: from grey."""
 
 
-FitPeople = Callable[[Sequence[PersonToFit], LearnSettings, str], None]
+FitPeople = Callable[[Sequence[PersonToFit], FitSettings, str], None]
 """Fits people, who do not depend on each other, on a device, and writes their files."""
 
 
@@ -72,14 +67,14 @@ FitPeople = Callable[[Sequence[PersonToFit], LearnSettings, str], None]
 class Learned:
     """What `learn_prior` did."""
 
-    prior: LinearPrior
+    prior: CodedPrior
     num_fitted: int
     """People who were fitted now."""
     num_kept: int
     """People whose fits an earlier run had kept."""
 
 
-def fit_people(people: Sequence[PersonToFit], settings: LearnSettings, device: str) -> None:
+def fit_people(people: Sequence[PersonToFit], settings: FitSettings, device: str) -> None:
     """Fit people in this process, one after the other, and write their files.
 
     Raises:
@@ -91,7 +86,7 @@ def fit_people(people: Sequence[PersonToFit], settings: LearnSettings, device: s
             fit_to_file(person, settings, device)
 
 
-def fit_to_file(person: PersonToFit, settings: LearnSettings, device: str) -> None:
+def fit_to_file(person: PersonToFit, settings: FitSettings, device: str) -> None:
     """Fit a person and write the file; those that this one starts from are there.
 
     Raises:
@@ -113,17 +108,19 @@ def fit_to_file(person: PersonToFit, settings: LearnSettings, device: str) -> No
 def learn_prior(
     captures: Sequence[CaptureOptions],
     fits: Path,
-    settings: LearnSettings,
+    settings: FitSettings,
+    model: ModelSettings,
     device: str = "cpu",
     fit_others: FitPeople = fit_people,
 ) -> Learned:
-    """Fit the people of some captures and learn a linear prior from them.
+    """Fit the people of some captures and learn a prior from them.
 
     Args:
         captures: one per person, at least two.
         fits: folder of the people's fits; those that are there and belong to the same capture and settings are used.
-        settings: see `LearnSettings`.
-        device: where people are fitted: cpu or cuda.
+        settings: how people are fitted.
+        model: what is learned from the people once they are fitted.
+        device: where people are fitted and the model is learned: cpu or cuda.
         fit_others: fits all but the first people.
 
     Raises:
@@ -139,13 +136,13 @@ def learn_prior(
     if missing:
         fit_others(missing, settings, device)
     people = torch.stack([_read(person.file, settings)[1] for person in (*first, *others)])
-    prior = learn_linear(people, reference_atlas(settings.num_places), settings.most_modes)
+    prior = model_of(model.model).learn(people, model, fits, device)
     num_fitted += len(missing)
     return Learned(prior, num_fitted, len(names) - num_fitted)
 
 
 def _first_people(
-    everyone: Sequence[tuple[str, CaptureOptions]], fits: Path, settings: LearnSettings, device: str
+    everyone: Sequence[tuple[str, CaptureOptions]], fits: Path, settings: FitSettings, device: str
 ) -> tuple[list[PersonToFit], int]:
     """Fit people one after the other; returns them, and how many were fitted now."""
     people: list[PersonToFit] = []
@@ -161,7 +158,7 @@ def _first_people(
 
 
 def _person(
-    name: str, options: CaptureOptions, fits: Path, settings: LearnSettings, before: tuple[Path, ...]
+    name: str, options: CaptureOptions, fits: Path, settings: FitSettings, before: tuple[Path, ...]
 ) -> PersonToFit:
     """Return a person with the key of all that the fit depends on: settings, atlas, tracking, and those before."""
     digest = hashlib.sha256(repr((settings.seed, settings.person, options.downscale_factor)).encode())
@@ -171,7 +168,7 @@ def _person(
     return PersonToFit(name, options, fits / f"{name}.npz", digest.hexdigest()[:32], before)
 
 
-def _is_there(person: PersonToFit, settings: LearnSettings) -> bool:
+def _is_there(person: PersonToFit, settings: FitSettings) -> bool:
     """Whether an earlier run kept this fit: not damaged, and of the same settings."""
     if person.file.exists():
         with suppress(SageError):
@@ -179,25 +176,7 @@ def _is_there(person: PersonToFit, settings: LearnSettings) -> bool:
     return False
 
 
-def _read(path: Path, settings: LearnSettings) -> tuple[str, Float[Tensor, "num_places 9"]]:
+def _read(path: Path, settings: FitSettings) -> tuple[str, Float[Tensor, "num_places 9"]]:
     """Return key and attributes of a fit."""
     read = ArrayFields(str(path), read_npz(path, PriorError), PriorError)
     return read.text("key"), read.floats("attributes", f"{settings.num_places} {NUM_ATTRIBUTES}")
-
-
-def save_checked(prior: LinearPrior, path: Path) -> int:
-    """Write a prior; returns the size of its file in bytes.
-
-    Raises:
-        PriorError: the file is larger than `MOST_BYTES`; says how many modes would fit.
-    """
-    prior.save(path)
-    size = path.stat().st_size
-    if size > MOST_BYTES:
-        path.unlink()
-        fitting = max(1, int(len(prior.modes) * MOST_BYTES / size) - 1)
-        raise PriorError(
-            f"{path}: the prior has {size / 1e6:.1f} MB, expected at most {MOST_BYTES / 1e6:.0f} MB. Learn it with "
-            f"--most-modes {fitting}: the people are fitted already."
-        )
-    return size

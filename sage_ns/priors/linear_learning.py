@@ -7,20 +7,19 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from sage_ns.avatar.atlas import Atlas
-from sage_ns.priors.attributes import COLOUR, LOG_SCALES, NUM_ATTRIBUTES, OFFSET, OPACITY
-from sage_ns.priors.linear import GROUPS, LinearPrior, groups_of
+from sage_ns.priors.attributes import COLOUR, IMPORTANCE, OPACITY
+from sage_ns.priors.linear import LinearPrior
+from sage_ns.priors.models.linear import LinearSettings
+from sage_ns.priors.parts import GROUPS, groups_of
 
-MOST_MODES = 64
 _RIDGE = 1.0
 """People of the mean tone that are added to the regression: with few people, tones explain less."""
 _LEAST_TONE = 1e-4
 """Standard deviations of tones below this, in colour 0..1, are noise."""
-_IMPORTANCE = ((OFFSET, 1.0), (LOG_SCALES, 0.5), (OPACITY, 0.3), (COLOUR, 5.0))
-"""Weight of a unit of each attribute: a mode is what changes the picture most."""
 
 
 def learn_linear(
-    people: Float[Tensor, "num_people num_places 9"], atlas: Atlas, most_modes: int = MOST_MODES
+    people: Float[Tensor, "num_people num_places 9"], atlas: Atlas, most_modes: int = LinearSettings.most_modes
 ) -> LinearPrior:
     """Return the linear prior of a set of people.
 
@@ -39,25 +38,36 @@ def learn_linear(
     if len(people) < 2:
         raise ValueError(f"learn_linear: found {len(people)} person, expected at least 2")
     mean = people.mean(dim=0)
+    codes, tone = learn_tones(people, atlas)
     centred = people - mean
-    group = groups_of(atlas)
-    skin, hair = (_tones(people, atlas, name) for name in ("face", "hair"))
-    both = torch.cat([skin, hair], dim=1)
-    tone = _per_tone(both, centred[..., COLOUR])
-    # Hair that no picture shows has the tone of the hair that one shows, whatever the skin is.
-    is_hair = (group == tuple(GROUPS).index("hair")).nonzero()[:, 0]
-    tone[: skin.shape[1], is_hair] = 0.0
-    tone[skin.shape[1] :, is_hair] = _per_tone(hair, centred[:, is_hair, COLOUR])
-    centred[..., COLOUR] -= torch.einsum("pt,tkc->pkc", both, tone)
-    importance = torch.ones(NUM_ATTRIBUTES)
-    for columns, value in _IMPORTANCE:
-        importance[columns] = value
+    centred[..., COLOUR] -= torch.einsum("pt,tkc->pkc", codes, tone)
+    group, importance = groups_of(atlas), people.new_tensor(IMPORTANCE)
     count = min(most_modes, len(people) - 1)
     modes = torch.zeros(count, *mean.shape)
     for number in range(len(GROUPS)):
         rows = (group == number).nonzero()[:, 0]
         modes[:, rows] = _components(centred[:, rows], importance, count)
     return LinearPrior(mean, tone, modes, len(people))
+
+
+def learn_tones(
+    people: Float[Tensor, "num_people num_places 9"], atlas: Atlas
+) -> tuple[Float[Tensor, "num_people num_tones"], Float[Tensor, "num_tones num_places 3"]]:
+    """Return the tones of each person, and the change of each place's colour per unit of each tone; see `learn_linear`.
+
+    Args:
+        people: attributes of each person.
+        atlas: the places.
+    """
+    colors = people[..., COLOUR] - people[..., COLOUR].mean(dim=0)
+    skin, hair = (_tones(people, atlas, name) for name in ("face", "hair"))
+    both = torch.cat([skin, hair], dim=1)
+    tone = _per_tone(both, colors)
+    # Hair that no picture shows has the tone of the hair that one shows, whatever the skin is.
+    is_hair = (groups_of(atlas) == tuple(GROUPS).index("hair")).nonzero()[:, 0]
+    tone[: skin.shape[1], is_hair] = 0.0
+    tone[skin.shape[1] :, is_hair] = _per_tone(hair, colors[:, is_hair])
+    return both, tone
 
 
 def _tones(people: Tensor, atlas: Atlas, name: str) -> Float[Tensor, "num_people num_tones"]:

@@ -14,8 +14,8 @@ from sage_ns.capture.record import CaptureRecord
 from sage_ns.capture.shot import Shot
 from sage_ns.errors import CaptureError
 from sage_ns.motion.source import MotionSource
+from sage_ns.priors.coded import PriorError, load_prior
 from sage_ns.priors.contract import FittedPerson, Prior
-from sage_ns.priors.linear import PriorError, load_linear_prior
 from sage_ns.training.config import NOTHING, LearnerConfig, require
 
 FILL = "fill"
@@ -70,4 +70,4 @@ def open_source(text: str, config: LearnerConfig) -> Prior:
     if not path.is_file():
         names = ", ".join((NOTHING, *SOURCES))
         raise PriorError(f"--pipeline.model.complete-from {path} is no file; give {names}, or a file of sage-prior.")
-    return load_linear_prior(path)
+    return load_prior(path)

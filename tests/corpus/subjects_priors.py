@@ -9,7 +9,8 @@ import numpy as np
 
 from sage_ns.capture.images import load_image
 from sage_ns.capture.pseudo_views import NewView, read_bundle, write_bundle
-from sage_ns.priors.linear import load_linear_prior
+from sage_ns.priors.coded import load_prior
+from sage_ns.priors.linear import LinearPrior
 from sage_ns.priors.linear_learning import learn_linear
 from sage_ns.priors.sitter import reference_atlas
 from tests.corpus.subject import Subject
@@ -23,7 +24,8 @@ def _write_linear(folder: Path) -> Path:
 
 
 def _read_linear(path: Path) -> Any:
-    prior = load_linear_prior(path)
+    prior = load_prior(path)
+    assert isinstance(prior, LinearPrior)
     return prior.mean, prior.tone, prior.modes, prior.num_people
 
 

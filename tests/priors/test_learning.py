@@ -18,14 +18,18 @@ from sage_ns.capture.checked import CaptureOptions
 from sage_ns.cli.prior import main
 from sage_ns.errors import SageError
 from sage_ns.jobs.workplace import ThisMachine
-from sage_ns.priors import learning
-from sage_ns.priors.learning import LearnSettings
-from sage_ns.priors.linear import load_linear_prior
+from sage_ns.priors import coded, learning
+from sage_ns.priors.coded import PriorError, load_prior
+from sage_ns.priors.learning import FitSettings
+from sage_ns.priors.linear import LinearPrior
+from sage_ns.priors.models.linear import LinearSettings
 from sage_ns.priors.people import capture_name
 from sage_ns.priors.person_fit import PersonFitSettings
 from sage_ns.priors.sitter import reference_head
 from sage_ns.rig import HeadModel
 from tests.tiny_capture import edit_frames, write_tiny_capture
+
+MODEL = LinearSettings(most_modes=2)
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +55,8 @@ def test_a_prior_is_learned_and_described(
     output = tmp_path / "prior.npz"
     main(command(captures, output))
     printed = " ".join(capsys.readouterr().out.split())
-    assert "3 fitted, 0 kept" in printed and "200 places, 2 modes for each part" in printed
-    prior = load_linear_prior(output)
+    assert "3 fitted, 0 kept" in printed and "linear, 200 places, 2 modes for each part" in printed
+    prior = load_prior(output)
     assert prior.num_people == 3 and prior.mean.shape == (200, 9)
     main(["inspect", str(output)])
     assert "people 3" in " ".join(capsys.readouterr().out.split())
@@ -91,32 +95,33 @@ def test_a_stopped_run_goes_on_and_gives_the_same_prior(
 def test_people_after_the_first_ones_start_from_their_mean_and_do_not_depend_on_each_other(
     captures: list[Path], tmp_path: Path
 ) -> None:
-    settings = LearnSettings(200, 2, num_first=1, person=PersonFitSettings(steps=4, first_steps=12))
+    settings = FitSettings(200, num_first=1, person=PersonFitSettings(steps=4, first_steps=12))
     options = [CaptureOptions(capture) for capture in captures]
-    together = learning.learn_prior(options, tmp_path / "together", settings)
-    alone = learning.learn_prior([options[0], options[2]], tmp_path / "alone", settings)
+    together = learning.learn_prior(options, tmp_path / "together", settings, MODEL)
+    alone = learning.learn_prior([options[0], options[2]], tmp_path / "alone", settings, MODEL)
     assert (together.num_fitted, alone.num_fitted) == (3, 2)
     assert (tmp_path / "together" / "c.npz").read_bytes() == (tmp_path / "alone" / "c.npz").read_bytes()
-    again = learning.learn_prior(options, tmp_path / "alone", settings)
+    again = learning.learn_prior(options, tmp_path / "alone", settings, MODEL)
     assert (again.num_fitted, again.num_kept) == (1, 2)
-    other_first = learning.learn_prior([options[1], options[0]], tmp_path / "alone", settings)
+    other_first = learning.learn_prior([options[1], options[0]], tmp_path / "alone", settings, MODEL)
     assert other_first.num_fitted == 2, "who starts from another mean is fitted again"
 
 
 def test_jobs_fit_the_same_people(captures: list[Path], tmp_path: Path) -> None:
-    settings = LearnSettings(200, 2, num_first=1, person=PersonFitSettings(steps=4, first_steps=12))
+    settings = FitSettings(200, num_first=1, person=PersonFitSettings(steps=4, first_steps=12))
     options = [CaptureOptions(capture) for capture in captures]
-    here = learning.learn_prior(options, tmp_path / "here", settings)
+    here = learning.learn_prior(options, tmp_path / "here", settings, MODEL)
     console = Console(file=StringIO())
     in_jobs = partial(fit_in_jobs, workplace=ThisMachine(1), console=console)
-    there = learning.learn_prior(options, tmp_path / "there", settings, "cpu", in_jobs)
+    there = learning.learn_prior(options, tmp_path / "there", settings, MODEL, "cpu", in_jobs)
     assert there.num_fitted == 3
+    assert isinstance(here.prior, LinearPrior) and isinstance(there.prior, LinearPrior)
     assert torch.equal(here.prior.modes, there.prior.modes)
     assert sorted(path.name for path in (tmp_path / "there").iterdir()) == ["a.npz", "b.npz", "c.npz"]
 
 
 def test_a_job_that_fails_names_its_people_and_why(captures: list[Path], tmp_path: Path) -> None:
-    settings = LearnSettings(200, 2, person=PersonFitSettings(steps=4))
+    settings = FitSettings(200, person=PersonFitSettings(steps=4))
     person = learning.PersonToFit("b", CaptureOptions(captures[1]), tmp_path / "b.npz", "key", (tmp_path / "a.npz",))
     with pytest.raises(SageError, match=r"the same command tries only these again(.|\n)*b: .*a\.npz"):
         fit_in_jobs([person], settings, "cpu", ThisMachine(1), Console(file=StringIO()))
@@ -138,7 +143,7 @@ def test_other_settings_fit_everybody_again(
     [
         (["--num-places", "201"], "--num-places"),
         (["--steps", "0"], "--steps"),
-        (["--most-modes", "0"], "--most-modes"),
+        (["--linear.most-modes", "0"], "--linear.most-modes 0: expected 1 to 512"),
         (["--downscale-factor", "0"], "--downscale-factor"),
         (["--device", "tpu"], "--device"),
         (["--output", "prior.txt"], "ends in .npz"),
@@ -169,9 +174,9 @@ def test_captures_are_checked_before_anybody_is_fitted(
 def test_a_prior_that_is_too_large_is_not_kept(
     captures: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(learning, "MOST_BYTES", 3000)
+    monkeypatch.setattr(coded, "MOST_BYTES", 3000)
     output = tmp_path / "prior.npz"
-    refused(command(captures, output), "--most-modes", capsys)
+    refused(command(captures, output), "--linear.most-modes", capsys)
     assert not output.exists()
 
 
@@ -183,7 +188,7 @@ def test_people_have_different_names() -> None:
 def test_the_error_of_a_broken_prior_is_a_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "prior.npz").write_bytes(b"nothing")
     refused(["inspect", str(tmp_path / "prior.npz")], "not a readable npz file", capsys)
-    assert issubclass(learning.PriorError, SageError)
+    assert issubclass(PriorError, SageError)
 
 
 def refused(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

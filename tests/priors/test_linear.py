@@ -15,9 +15,11 @@ from sage_ns.errors import SageError
 from sage_ns.geometry.spherical_harmonics import C0
 from sage_ns.priors.attributes import COLOUR, attributes_of, surfels_of
 from sage_ns.priors.code_fit import CodeFitSettings
+from sage_ns.priors.coded import PriorError, load_prior
 from sage_ns.priors.contract import Prior
-from sage_ns.priors.linear import GROUPS, LinearPrior, PriorError, groups_of, load_linear_prior
+from sage_ns.priors.linear import LinearPrior
 from sage_ns.priors.linear_learning import learn_linear
+from sage_ns.priors.parts import GROUPS, groups_of
 from sage_ns.priors.person_fit import PersonFitSettings, fit_person
 from sage_ns.priors.sitter import Sitter, reference_atlas, sit
 from sage_ns.raster import PinholeCamera
@@ -149,7 +151,8 @@ def test_pictures_with_masks_are_needed(prior: LinearPrior) -> None:
 def test_the_file_holds_the_prior(prior: LinearPrior, tmp_path: Path) -> None:
     path = tmp_path / "prior.npz"
     prior.save(path)
-    loaded = load_linear_prior(path)
+    loaded = load_prior(path)
+    assert isinstance(loaded, LinearPrior)
     assert loaded.num_people == 12 and loaded.num_places == NUM_PLACES
     torch.testing.assert_close(loaded.mean, prior.mean, atol=5e-3, rtol=1e-3)
     torch.testing.assert_close(loaded.tone, prior.tone, atol=1e-3, rtol=1e-3)
@@ -161,6 +164,8 @@ def test_the_file_holds_the_prior(prior: LinearPrior, tmp_path: Path) -> None:
     ("name", "change", "message"),
     [
         ("format", lambda a: a + 1, "'format': found 2, expected 1"),
+        ("model", lambda a: np.array("oracle"), "'model': found oracle, expected a model of this version: .*linear"),
+        ("model", lambda a: np.array(3), "'model': found type int64, expected strings"),
         ("atlas", lambda a: np.array("other"), "'atlas': found other, expected 1000 places"),
         ("mean", lambda a: a[:99], "'mean': found 99 places"),
         ("mean", lambda a: a * np.float16(np.nan), "'mean'"),
@@ -186,10 +191,19 @@ def test_broken_files_are_refused(
             arrays[name] = change(arrays[name])
     write_npz(path, arrays)
     with pytest.raises(PriorError, match=message) as raised:
-        load_linear_prior(path)
+        load_prior(path)
     assert str(path) in str(raised.value)
+
+
+def test_a_file_that_names_no_model_is_linear(prior: LinearPrior, tmp_path: Path) -> None:
+    path = tmp_path / "prior.npz"
+    prior.save(path)
+    arrays = dict(np.load(path))
+    assert str(arrays.pop("model")) == "linear"
+    write_npz(path, arrays)
+    assert isinstance(load_prior(path), LinearPrior)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(PriorError, match=r"nobody\.npz"):
-        load_linear_prior(tmp_path / "nobody.npz")
+        load_prior(tmp_path / "nobody.npz")
