@@ -83,8 +83,8 @@ def draw_person(facekit: Path, out: Path, number: int, end: str = "") -> None:
         facekit: folder with the scripts and their data.
         out: folder that gets both captures.
         number: number of the person.
-        end: of the name of a capture of one camera that is also wanted, see `TURNS`: it gets the pictures of the other
-            cameras for validation.
+        end: of the name of a capture of one camera that is wanted instead of those of many, see `TURNS`: it gets the
+            pictures of the other cameras for validation.
 
     Raises:
         CaptureError: the folder lacks a script or its data.
@@ -100,12 +100,13 @@ def draw_person(facekit: Path, out: Path, number: int, end: str = "") -> None:
     data = [facekit / "ict_facekit.npz", facekit / "head_model.pkl"]
     sys.argv = list(map(str, ["capture.py", *data, out, name, *options]))
     tool.main()
-    _write_exact(tool, data, out, name)
-    for each in (name, name + EXACT):
-        write_json(out / each / DONE_FILE, settings())
     if end:
         add_side_views(out / (name + end), out / name)
         write_json(out / (name + end) / DONE_FILE, {**settings(), "turns": TURNS[end]})
+        return
+    _write_exact(tool, data, out, name)
+    for each in (name, name + EXACT):
+        write_json(out / each / DONE_FILE, settings())
 
 
 def _write_exact(tool: Any, data: list[Path], out: Path, name: str) -> None:
@@ -149,7 +150,7 @@ def main(
         facekit: folder with the scripts and data of FaceKit's people.
         out: folder that gets the captures.
         number: number of the person.
-        end: of the name of a capture of one camera that is also wanted: _mono or _oneshot.
+        end: of the name of a capture of one camera that is wanted: _mono or _oneshot; default: those of many cameras.
         parent: number of the process that started this one, and with which this one ends.
     """
     if parent is not None:

@@ -145,6 +145,7 @@ ONESHOT_ROWS: Mapping[str, Row] = {
         "pipeline.steps.reconstruct": 1}
     ),
     "sage-oneshot-no-residual": _photo("without the smooth change", residual_steps=0),
+    "sage-oneshot-fill": _photo("completed without knowledge of other people", complete_from="fill"),
     "sage-oneshot-no-completion": _photo("SAGE from what the picture allows", complete_from="none"),
     "sage-oneshot-no-pseudo-views": Row("without pseudo views", ONESHOT, "photo", {"pipeline.pseudo_views": "none"}),
     "sage-oneshot-no-sdf": _photo("without field, phase 2 fits pictures alone", with_sdf=False),
@@ -159,7 +160,8 @@ OTHER_ROWS: Mapping[str, Row] = {
     "sage-room-light": Row("SAGE, one moment, light of the room", trained_with={_MODEL + "room_light": True}),
     **MONOCULAR_ROWS,
     **ONESHOT_ROWS,
-    "sage-monocular-completed": _turning("from a completed person", complete_from="fill"),
+    "sage-people": Row("SAGE, one moment, from a completed person", trained_with={_MODEL + "complete_from": "people"}),
+    "sage-monocular-completed": _turning("from a completed person", complete_from="people"),
     MONOCULAR_ALL: Row("SAGE, one camera, all frames", MONOCULAR, "all", {_MODEL + "field_warp": "rig"}),
 }
 """Rows that run only if a suite or the user names them."""

@@ -60,7 +60,7 @@ class Score:
             SageError: a source or a capture cannot be used; all are read before the first is compared.
         """
         from sage_ns.capture.checked import CaptureOptions
-        from sage_ns.priors.scores import Test, score, summary
+        from sage_ns.priors.scores import Trial, score, summary
         from sage_ns.priors.sources import open_source
         from sage_ns.system.files import write_json
         from sage_ns.training.config import LearnerConfig
@@ -70,17 +70,17 @@ class Score:
                 raise OptionError("expected at least 1", **{name: value})
         config = LearnerConfig(num_surfels=NUM_SURFELS)
         sources = {name: open_source(name, config) for name in dict.fromkeys(self.sources)}
-        tests = [
-            Test.read(CaptureOptions(capture, self.head_model, "photo", downscale_factor=self.downscale_factor),
+        trials = [
+            Trial.read(CaptureOptions(capture, self.head_model, "photo", downscale_factor=self.downscale_factor),
                       self.every)
             for capture in dict.fromkeys(self.captures)
         ]  # fmt: skip
         found: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
         for name, source in sources.items():
-            for test in tests:
-                sheet = None if self.sheets is None else self.sheets / f"{Path(name).stem}_{test.name}.png"
-                scores = summary(score(source, test, self.seed, sheet))
-                found.setdefault(name, {})[test.name] = scores
+            for trial in trials:
+                sheet = None if self.sheets is None else self.sheets / f"{Path(name).stem}_{trial.name}.png"
+                scores = summary(score(source, trial, self.seed, sheet))
+                found.setdefault(name, {})[trial.name] = scores
                 if self.output is not None:
                     write_json(self.output, found)
         console.print(_table(found))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sage_ns.plugin.model_config import SageModelConfig
-from sage_ns.priors.sources import FILL
+from sage_ns.priors.sources import PEOPLE
 from sage_ns.training.losses import LossWeights
 
 STEPS_SHARE = 0.15
@@ -23,7 +23,7 @@ def oneshot_model() -> SageModelConfig:
     tracking is off in depth: none of these is learned.
     """
     return SageModelConfig(
-        complete_from=FILL,
+        complete_from=PEOPLE,
         sh_degree=0,
         refine_tracking="never",
         losses=LossWeights(tracked_normal=0.4, position_hinge=0.03),

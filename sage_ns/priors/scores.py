@@ -50,7 +50,7 @@ class Scored:
 
 
 @dataclass(frozen=True, eq=False)
-class Test:
+class Trial:
     """A person with one photo, and pictures of the truth."""
 
     name: str
@@ -60,7 +60,7 @@ class Test:
     """Group, picture and motion vector."""
 
     @classmethod
-    def read(cls, options: CaptureOptions, every: int = 1) -> Test:
+    def read(cls, options: CaptureOptions, every: int = 1) -> Trial:
         """Read a capture with one training picture.
 
         Args:
@@ -101,28 +101,28 @@ def _group(loaded: CheckedCapture, frame: Frame, photo: Frame, motion: Tensor, i
     return next(name for name, (low, high) in BANDS.items() if low <= yaw <= high)
 
 
-def score(source: Prior, test: Test, seed: int = 0, sheet: Path | None = None) -> list[Scored]:
+def score(source: Prior, trial: Trial, seed: int = 0, sheet: Path | None = None) -> list[Scored]:
     """Complete a person from the photo and compare every other picture with it.
 
     Args:
         source: a prior, or another source of completed people.
-        test: the person.
+        trial: the person.
         seed: of all draws.
         sheet: file of a picture to write: one column for each camera, the person above the truth.
 
     Raises:
         SageError: the source cannot complete this person.
     """
-    record = test.record
-    person = source.fit(record, [test.photo], 0, torch.Generator().manual_seed(seed))
+    record = trial.record
+    person = source.fit(record, [trial.photo], 0, torch.Generator().manual_seed(seed))
     rig = PersonalRig(record.head_model, record.flame_params)
     motion = MotionSource(record.flame_params, record.timesteps, record.canonical_row)
-    interior = interior_triangles(rig, motion.canonical(), [test.photo.camera])
+    interior = interior_triangles(rig, motion.canonical(), [trial.photo.camera])
     look = Look(wrinkles=0.0, mouth=False, correction=False)
     avatar = Avatar(rig, person.surfels, motion, interior, None, record.background, look)
     metrics, face = ImageMetrics(), face_triangles(record.head_model)
     scored, columns = [], {}
-    with tracked(test.truths, f"Comparing {test.name}") as shown, torch.no_grad():
+    with tracked(trial.truths, f"Comparing {trial.name}") as shown, torch.no_grad():
         for group, shot, moment in shown:
             drawn = avatar.draw(shot.camera, moment).composite(record.background).clamp(0.0, 1.0)
             pixels = pixels_on(shown_triangles(rig, moment, shot.camera), face) if bool(face.any()) else None

@@ -1,4 +1,4 @@
-"""What completes a person where the pictures show nothing: `fill`, or the file of a prior over people."""
+"""What completes a person where the pictures show nothing: `people`, `fill`, or the file of a prior over people."""
 
 from __future__ import annotations
 
@@ -16,9 +16,14 @@ from sage_ns.errors import CaptureError
 from sage_ns.motion.source import MotionSource
 from sage_ns.priors.coded import PriorError, load_prior
 from sage_ns.priors.contract import FittedPerson, Prior
+from sage_ns.rig.correspondence import RegistrationError
+from sage_ns.system.console import console, escape
 from sage_ns.training.config import NOTHING, LearnerConfig, require
 
-FILL = "fill"
+FILL, PEOPLE = "fill", "people"
+
+SHIPPED = Path(__file__).with_name("people.npz")
+"""The prior that comes with this package; docs/priors.md says who is in it."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +57,46 @@ class Fill:
         return FittedPerson(filled.surfels, filled.seen.float())
 
 
+@dataclass(frozen=True)
+class People:
+    """Completes a person by a prior, or by `Fill` where the rig is no head that the prior's atlas fits on.
+
+    Args:
+        prior: knows other people.
+        otherwise: completes the person if the rig cannot be registered.
+    """
+
+    prior: Prior
+    otherwise: Prior
+
+    def fit(
+        self, record: CaptureRecord, views: Sequence[Shot], sh_degree: int, generator: torch.Generator
+    ) -> FittedPerson:
+        """Return the person whom the views show.
+
+        Raises:
+            SageError: there are no views with a mask.
+        """
+        state = generator.get_state()
+        try:
+            return self.prior.fit(record, views, sh_degree, generator)
+        except RegistrationError as error:
+            console().print(
+                f"[yellow]The prior over people does not fit this head model:[/yellow] {escape(str(error))} What the "
+                f"pictures do not show is completed without it, as by --pipeline.model.complete-from {FILL}.",
+                soft_wrap=True,
+            )
+            generator.set_state(state)
+            return self.otherwise.fit(record, views, sh_degree, generator)
+
+
+def _fill(config: LearnerConfig) -> Fill:
+    return Fill(require(config.num_surfels, "num_surfels"), config.hair_reach)
+
+
 SOURCES: Mapping[str, Callable[[LearnerConfig], Prior]] = {
-    FILL: lambda config: Fill(require(config.num_surfels, "num_surfels"), config.hair_reach),
+    PEOPLE: lambda config: People(load_prior(SHIPPED), _fill(config)),
+    FILL: _fill,
 }
 """Sources by name. Every other text is the file of a prior."""
 

@@ -54,8 +54,9 @@ class LearnerConfig:
     start_from: Path | None = None
     """avatar file (.npz) on the same head model; training starts from its surfels (to fine-tune an imported avatar)"""
     complete_from: str = NOTHING
-    """what a new avatar starts from where pictures show nothing: fill = bounded hair, the far side mirrored, the rest
-    in the nearest seen colours of its part; the file of a prior over people; none = what the pictures allow"""
+    """what a new avatar starts from where pictures show nothing: people = the prior over people that comes with
+    sage_ns; a file of sage-prior = another prior; fill = bounded hair, the far side mirrored, the rest in the nearest
+    seen colours of its part; none = what the pictures allow"""
     residual_steps: int = 150
     """with complete-from: steps that fit a smooth change of the completed person to the pictures before phase 1"""
     sh_degree: int = 1

@@ -15,7 +15,7 @@ from sage_ns.system.files import write_json
 
 def test_bad_panels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SAGE_SHARED", raising=False)
-    with pytest.raises(SageError, match=r"no panel 'x'\. Panels: facekit, facekit-turning, builtin"):
+    with pytest.raises(SageError, match=r"no panel 'x'\. Panels: facekit, facekit-turning, facekit-photo, builtin"):
         draw_panel("x", tmp_path, [1])
     with pytest.raises(SageError, match=r"--people is \[\]"):
         draw_panel("builtin", tmp_path, [])
