@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from sage_ns.avatar.placement import place_surfels
@@ -124,6 +124,17 @@ class BoundSurfels(nn.Module):
         sh = scaled_harmonics(torch.cat([self.sh_dc, self.sh_rest], dim=1), factor[self.triangle])
         others = {name: getattr(self, name).clone() for name in self.PARAMETERS[:4]}
         return BoundSurfels(self.triangle.clone(), **others, sh_dc=sh[:, :1], sh_rest=sh[:, 1:])
+
+    @torch.no_grad()
+    def rows(self, which: Bool[Tensor, "num_surfels"]) -> BoundSurfels:
+        """Return a copy of some of the surfels."""
+        return BoundSurfels(self.triangle[which], *(getattr(self, name)[which] for name in self.PARAMETERS))
+
+    @torch.no_grad()
+    def joined(self, others: BoundSurfels) -> BoundSurfels:
+        """Return a copy of these surfels and of others of the same rig and the same degree of colour, in this order."""
+        together = (torch.cat([getattr(self, name), getattr(others, name)]) for name in self.PARAMETERS)
+        return BoundSurfels(torch.cat([self.triangle, others.triangle]), *together)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         take_sizes(self, (*self.PARAMETERS, "triangle"), state_dict, prefix)

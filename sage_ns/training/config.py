@@ -56,9 +56,10 @@ class LearnerConfig:
     complete_from: str = NOTHING
     """what a new avatar starts from where pictures show nothing: people = the prior over people that comes with
     sage_ns; a file of sage-prior = another prior; fill = bounded hair, the far side mirrored, the rest in the nearest
-    seen colours of its part; none = what the pictures allow"""
+    seen colours of its part; none = what the pictures allow. From several pictures, only what none of them shows is
+    taken from there"""
     residual_steps: int = 150
-    """with complete-from: steps that fit a smooth change of the completed person to the pictures before phase 1"""
+    """with complete-from and one picture: steps that change the completed person smoothly to fit it, before phase 1"""
     sh_degree: int = 1
     """degree of the view-dependent colour, 0 to 3"""
     sh_degree_every: float = 0.0
