@@ -17,6 +17,7 @@ from sage_ns.cli.options import CLUSTER, CORES_PER_JOB
 from sage_ns.cli.prior_score import Score
 from sage_ns.errors import OptionError, SageError
 from sage_ns.priors.models import ModelSettings, describe_models, models
+from sage_ns.priors.models.decoder import DecoderSettings
 from sage_ns.priors.models.linear import LinearSettings
 from sage_ns.system.console import escape
 
@@ -54,6 +55,8 @@ class Learn:
     model: Annotated[ModelName, tyro.conf.arg(help=describe_models())] = LinearSettings.model
     linear: LinearSettings = field(default_factory=LinearSettings)
     """settings of the linear model"""
+    decoder: DecoderSettings = field(default_factory=DecoderSettings)
+    """settings of the decoder"""
     steps: int = 160
     """optimiser steps for each person, one picture each; the first person takes three times as many"""
     seed: int = 0
