@@ -37,9 +37,14 @@ class Perceptron(nn.Module):
             nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
             nn.init.zeros_(layer.bias)
 
+    @property
+    def linear(self) -> list[nn.Linear]:
+        """The linear layers, those of the heads last."""
+        return [layer for layer in (*self.layers, *self.heads) if isinstance(layer, nn.Linear)]
+
     def forward(self, inputs: Float[Tensor, "num_points num_inputs"]) -> tuple[Float[Tensor, "num_points _"], ...]:
         """Return one tensor per head. On the CPU with one torch thread, the result is not twice differentiable."""
-        linear = (*self.layers, *self.heads)
+        linear = self.linear
         parameters = [parameter for layer in linear for parameter in (layer.weight, layer.bias)]
         # If torch is limited to one thread (`cores_for_kernels`), use the idle threads of the kernels.
         in_chunks = torch.get_num_threads() == 1 and all(

@@ -81,7 +81,7 @@ class DecoderPrior(CodedPrior):
 
     def describe(self) -> str:
         """Return what it consists of; see `CodedPrior.describe`."""
-        hidden = self.network.layers[0].weight.shape[0]
+        hidden = self.network.linear[0].weight.shape[0]
         return (
             f"codes of length {self.code_length} for each part of the head, {self.features.shape[1]} features for each "
             f"place, {len(self.network.layers)} hidden layers of width {hidden}"
@@ -137,7 +137,7 @@ def read_decoder(read: ArrayFields, mean: Float[Tensor, "num_places 9"], num_peo
         expected = f"{features.shape[1]} for the features and {deviation.shape[1]} for the code"
         raise read.fail("weight_0", f"{num_inputs} inputs", expected)
     network = Perceptron(num_inputs, [NUM_ATTRIBUTES], hidden, count - 1).requires_grad_(False)
-    for (weight, bias), linear in zip(layers, (*network.layers, *network.heads), strict=True):
+    for (weight, bias), linear in zip(layers, network.linear, strict=True):
         linear.weight.copy_(weight)
         linear.bias.copy_(bias)
     return DecoderPrior(mean, tone, features, network, deviation, scale, num_people)
@@ -145,6 +145,6 @@ def read_decoder(read: ArrayFields, mean: Float[Tensor, "num_places 9"], num_peo
 
 def _parameters(network: Perceptron) -> dict[str, Tensor]:
     """Return weights and biases of all layers, the output last, by the names that they have in a prior's file."""
-    linear = (*network.layers, *network.heads)
+    linear = network.linear
     found = {f"weight_{number}": layer.weight for number, layer in enumerate(linear)}
     return found | {f"bias_{number}": layer.bias for number, layer in enumerate(linear)}

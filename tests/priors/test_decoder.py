@@ -48,7 +48,7 @@ def drawn(seed: int = 0, dtype: torch.dtype = torch.float32) -> DecoderPrior:
 
 def test_without_weights_everybody_is_the_mean_person_in_their_tones() -> None:
     prior = drawn()
-    prior.network.heads[0].weight.zero_()
+    prior.network.linear[-1].weight.zero_()
     code = torch.randn(prior.num_codes, generator=torch.Generator().manual_seed(1))
     expected = prior.mean.clone()
     expected[:, COLOUR] += torch.einsum("t,tkc->kc", code[:NUM_TONES], prior.tone)
@@ -63,7 +63,7 @@ def test_the_code_zero_is_the_mean_person() -> None:
 def test_a_network_of_one_active_unit_has_a_closed_form() -> None:
     """One unit that is always on: the person changes by scale times weights times deviation times code."""
     prior = drawn()
-    first, second, last = (*prior.network.layers, *prior.network.heads)
+    first, second, last = prior.network.linear
     for layer in (first, second, last):
         layer.weight.zero_()
         layer.bias.zero_()
