@@ -13,6 +13,7 @@ from sage_ns.cli.explained import explained
 from sage_ns.errors import OptionError, SageError
 from sage_ns.priors.models import ModelSettings, describe_models, models
 from sage_ns.priors.models.linear import LinearSettings
+from sage_ns.priors.models.uv import UvSettings
 from sage_ns.system.console import escape
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ class Learn:
     model: Annotated[ModelName, tyro.conf.arg(help=describe_models())] = LinearSettings.model
     linear: LinearSettings = field(default_factory=LinearSettings)
     """settings of the linear model"""
+    uv: UvSettings = field(default_factory=UvSettings)
+    """settings of the uv model"""
     steps: int = 160
     """optimiser steps for each person, one picture each; the first person takes three times as many"""
     seed: int = 0

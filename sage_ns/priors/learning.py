@@ -69,7 +69,8 @@ def learn_prior(
         SageError: fewer than two captures, one is given twice, or one cannot be used; before any person is fitted.
         WriteError: the folder cannot be written.
     """
-    names = check_people(captures)
+    model = model_of(settings.model.model)
+    names = check_people(captures, model.learns_motion)
     atlas = reference_atlas(settings.num_places)
     reference = reference_head().v_template
     start = first_attributes(atlas, atlas.points(reference, reference_head()))
@@ -91,7 +92,7 @@ def learn_prior(
                 kept += 1
             people.append(attributes)
             total, count = total + attributes, count + 1
-    prior = model_of(settings.model.model).learn(torch.stack(people), settings.model, fits, device)
+    prior = model.learn_from(torch.stack(people), captures, settings.model, fits, device)
     return Learned(prior, count - kept, kept)
 
 
