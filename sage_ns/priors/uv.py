@@ -181,12 +181,16 @@ def read_uv(read: ArrayFields, mean: Float[Tensor, "num_places 9"], num_people: 
     explained = float(read.floats("explained", ""))
     if not 0 <= explained <= 1:
         raise read.fail("explained", str(explained), "a share in 0..1")
+    size = UvSize(channels, len(center), len(directions))
     with torch.device("meta"):  # shapes only: a file must not ask for more memory than its arrays have
-        expected = UvDecoders(mean, mean[:, :2], torch.zeros(0), UvSize(channels, len(center), len(directions)))
+        known = UvDecoders(mean, mean[:, :2], torch.zeros(0), size).state_dict()
+    surplus = sorted(name for name in read.fields if name.startswith(_WEIGHT) and name[len(_WEIGHT) :] not in known)
+    if surplus:
+        raise read.fail(surplus[0], "an array", f"none: decoders of channels {list(channels)} lack it")
     weights = {}
-    for name, value in expected.state_dict().items():
+    for name, value in known.items():
         weights[name] = read.floats(_WEIGHT + name, " ".join(map(str, value.shape)))
         read.check_magnitude(_WEIGHT + name, weights[name], _LARGEST_WEIGHT)
-    decoders = make_decoders(mean, UvSize(channels, len(center), len(directions)))
+    decoders = make_decoders(mean, size)
     decoders.load_state_dict(weights)
     return UvPrior(mean, decoders, center, basis, ExpressionCode(directions, explained), num_people)

@@ -27,7 +27,7 @@ from sage_ns.priors.coded import PriorError
 from sage_ns.priors.displacement import ExpressionCode
 from sage_ns.priors.uv import UvPrior, make_decoders
 from sage_ns.priors.uv_decoder import UvDecoders, UvSize
-from sage_ns.priors.uv_people import Film, film_people, pictures_ahead
+from sage_ns.priors.uv_people import Draws, Film, film_people, pictures_ahead
 from sage_ns.system.files import whole_file
 from sage_ns.system.parallel import cores_for_kernels
 from sage_ns.system.progress import tracked
@@ -160,7 +160,7 @@ def _learn_stage(
 
 
 def _loss(
-    decoders: UvDecoders, codes: Tensor, film: Film, draws: Any, step: int, shots: Sequence[Shot],
+    decoders: UvDecoders, codes: Tensor, film: Film, draws: Draws, step: int, shots: Sequence[Shot],
     learning: UvLearning, moves: bool, further: Further | None,
 ) -> Float[Tensor, ""]:  # fmt: skip
     identity = codes.index_select(0, draws.people[step])
