@@ -25,6 +25,8 @@ _MOST_PROBES = 2000
 """Largest number of places at which the motion is measured."""
 _CANDIDATES = 4
 """Components of the motion, for each entry of the code, in whose span the code is searched."""
+_LEAST_SHARE = 1e-4
+"""Components with a smaller share of the square of the largest are noise: a hundredth of its motion."""
 _RIDGE = 1.0
 """Moments without displacement that are added to the regression."""
 
@@ -106,7 +108,7 @@ def _components(rows: Float[Tensor, "n m"], most: int) -> Float[Tensor, "count m
     """
     values, vectors = torch.linalg.eigh(rows @ rows.T)
     values, vectors = values.flip(0)[:most], vectors.flip(1)[:, :most]
-    kept = values > 1e-10 * values[0].clamp_min(1e-300)
+    kept = values > _LEAST_SHARE * values[0].clamp_min(1e-300)
     return (vectors[:, kept] / values[kept]).T @ rows * len(rows) ** 0.5
 
 
