@@ -12,6 +12,7 @@ from rich.console import Console
 from sage_ns.cli.explained import explained
 from sage_ns.errors import OptionError, SageError
 from sage_ns.priors.models import ModelSettings, describe_models, models
+from sage_ns.priors.models.decoder import DecoderSettings
 from sage_ns.priors.models.linear import LinearSettings
 from sage_ns.priors.models.uv import UvSettings
 from sage_ns.system.console import escape
@@ -48,6 +49,8 @@ class Learn:
     model: Annotated[ModelName, tyro.conf.arg(help=describe_models())] = LinearSettings.model
     linear: LinearSettings = field(default_factory=LinearSettings)
     """settings of the linear model"""
+    decoder: DecoderSettings = field(default_factory=DecoderSettings)
+    """settings of the decoder"""
     uv: UvSettings = field(default_factory=UvSettings)
     """settings of the uv model"""
     steps: int = 160

@@ -99,10 +99,19 @@ def _components(
 ) -> Float[Tensor, "count num_rows 9"]:
     """Return the principal components, each as long as the deviation of the people along it."""
     matrix = (centred * importance).flatten(1)
-    # The people are few: the eigenvectors of their Gram matrix give the components.
-    values, vectors = torch.linalg.eigh((matrix @ matrix.T).double())
-    values, vectors = values.flip(0)[:count].clamp_min(0.0), vectors.flip(1)[:, :count]
-    root = values.sqrt().clamp_min(1e-12)
-    components = (vectors / root).T.to(matrix) @ matrix  # unit vectors
-    scaled = components * (root / (len(centred) - 1) ** 0.5).to(matrix)[:, None]
+    root, vectors = principal(matrix, count)
+    components = (vectors / root).T @ matrix  # unit vectors
+    scaled = components * (root / (len(centred) - 1) ** 0.5)[:, None]
     return scaled.reshape(count, *centred.shape[1:]) / importance
+
+
+def principal(
+    matrix: Float[Tensor, "num_people num_entries"], count: int
+) -> tuple[Float[Tensor, "count"], Float[Tensor, "num_people count"]]:
+    """Return the largest singular values of a matrix, at least 1e-12, and their left vectors.
+
+    The people are few: the eigenvectors of their Gram matrix give them.
+    """
+    values, vectors = torch.linalg.eigh((matrix @ matrix.T).double())
+    root = values.flip(0)[:count].clamp_min(0.0).sqrt().clamp_min(1e-12)
+    return root.to(matrix), vectors.flip(1)[:, :count].to(matrix)

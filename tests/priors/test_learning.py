@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from sage_ns.cli.prior import main
+from sage_ns.cli.prior import Learn, main
 from sage_ns.errors import SageError
 from sage_ns.priors import coded, learning
 from sage_ns.priors.coded import PriorError, load_prior
+from sage_ns.priors.models import ModelSettings, model_of, models
 from sage_ns.priors.people import capture_name
 from sage_ns.priors.sitter import reference_head
 from sage_ns.rig import HeadModel
@@ -50,6 +51,29 @@ def test_a_prior_is_learned_and_described(
     with pytest.raises(SystemExit):
         main(command(captures, output))
     assert "exists already" in capsys.readouterr().out
+
+
+def test_a_decoder_is_learned_from_the_fits_that_are_kept(
+    captures: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "prior.npz"
+    main(command(captures, output))
+    more = "--overwrite", "--model", "decoder", "--decoder.steps", "5", "--decoder.code-length", "3"
+    main(command(captures, output, *more))
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "0 fitted, 3 kept" in printed and "decoder, 200 places, codes of length 3" in printed
+    prior = load_prior(output)
+    assert prior.model == "decoder" and prior.num_people == 3 and prior.mean.shape == (200, 9)
+    main(["inspect", str(output)])
+    assert "decoder, 200 places" in " ".join(capsys.readouterr().out.split())
+    assert output.with_suffix(".people").joinpath("decoder.pt").exists()
+
+
+def test_every_model_has_settings_in_the_command() -> None:
+    for model in models():
+        settings = Learn((), Path(), model=model.name).model_settings()
+        assert isinstance(settings, ModelSettings) and settings.model == model.name
+        settings.check()
 
 
 def test_a_stopped_run_goes_on_and_gives_the_same_prior(
@@ -96,6 +120,7 @@ def test_other_settings_fit_everybody_again(
         (["--num-places", "201"], "--num-places"),
         (["--steps", "0"], "--steps"),
         (["--linear.most-modes", "0"], "--linear.most-modes 0: expected 1 to 512"),
+        (["--model", "decoder", "--decoder.hidden", "0"], "--decoder.hidden 0: expected 1 to 1024"),
         (["--downscale-factor", "0"], "--downscale-factor"),
         (["--device", "tpu"], "--device"),
         (["--output", "prior.txt"], "ends in .npz"),
@@ -107,6 +132,17 @@ def test_options_that_cannot_be_used_are_named(
 ) -> None:
     refused(command(captures, tmp_path / "prior.npz", *options), message, capsys)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_model_is_refused_with_the_names_of_all(
+    captures: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(command(captures, tmp_path / "prior.npz", "--model", "oracle"))
+    printed = "".join(capsys.readouterr())
+    assert all(model.name in printed for model in models())
+    with pytest.raises(SageError, match=r"oracle.*choose one of decoder, linear"):
+        model_of("oracle")
 
 
 def test_captures_are_checked_before_anybody_is_fitted(
