@@ -24,6 +24,7 @@ from sage_ns.priors.people import frame_camera, frame_pixels, training_moments
 from sage_ns.priors.sitter import Sitter, reference_atlas, reference_head
 from sage_ns.raster import PinholeCamera
 from sage_ns.rig import HeadModel, pose_vertices
+from sage_ns.system.devices import sent
 from sage_ns.system.progress import tracked
 
 TRUTH = ("truth", "surface.npz")
@@ -36,6 +37,8 @@ class _Person:
     places: RigPlaces
     triangles: Int[Tensor, "num_triangles 3"]
     background: Float[Tensor, "3"]
+    """On the device, as places and triangles; ``ground`` is the same on the CPU, where pictures are read."""
+    ground: Float[Tensor, "3"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,15 +116,14 @@ class Film:
         return Sitter(PosedPlaces(person.places, found.vertices, person.triangles), (), person.background)
 
     def pixels(self, moment: int, picture: int) -> tuple[UInt8[Tensor, "h w 3"], UInt8[Tensor, "h w 1"]]:
-        """Return a picture and its mask from the disk; pinned where a CUDA device takes them."""
+        """Return a picture and its mask from the disk."""
         found = self._moments[moment]
         person = self._people[found.person]
-        both = frame_pixels(found.frames[picture], person.options.downscale_factor, person.background.cpu())
-        return (both[0].pin_memory(), both[1].pin_memory()) if self.codes.is_cuda else both
+        return frame_pixels(found.frames[picture], person.options.downscale_factor, person.ground)
 
     def shot(self, moment: int, picture: int, pixels: tuple[UInt8[Tensor, "h w 3"], UInt8[Tensor, "h w 1"]]) -> Shot:
         """Return a picture with its camera, on the device."""
-        color, mask = (each.to(self.codes.device, non_blocking=True).float() / 255 for each in pixels)
+        color, mask = (sent(each, self.codes.device).float() / 255 for each in pixels)
         return Shot(self._moments[moment].cameras[picture], color, mask)
 
 
@@ -172,7 +174,15 @@ def film_people(
                 posed = pose_vertices(model, params)
                 motions.append(face_motion(model, params, places, rows))
             offsets.append(_true_offsets(options, model, places, rows, list(frames), posed))
-            people.append(_Person(options, places.to(device), model.triangles.to(device), record.background.to(device)))
+            people.append(
+                _Person(
+                    options,
+                    places.to(device),
+                    model.triangles.to(device),
+                    record.background.to(device),
+                    record.background,
+                )
+            )
             for vertices, seen in zip(posed, frames.values(), strict=True):
                 cameras = [frame_camera(frame, options.downscale_factor).to(device) for frame in seen]
                 moments.append(_Moment(number, vertices.to(device), seen, cameras))
