@@ -31,7 +31,7 @@ def expressive() -> FlameParams:
 
 
 def test_the_neutral_face_does_not_move_and_neither_pose_nor_gaze_count() -> None:
-    assert motion_of(FlameParams.neutral(reference_head())).abs().max() == 0
+    assert motion_of(FlameParams.neutral(reference_head())).abs().max() < 1e-7
     params = expressive()
     turned = replace(
         params, rotation=random(1, 3), neck_pose=random(1, 3), eyes_pose=random(1, 6), translation=random(1, 3)
