@@ -191,6 +191,6 @@ def read_uv(read: ArrayFields, mean: Float[Tensor, "num_places 9"], num_people: 
     for name, value in known.items():
         weights[name] = read.floats(_WEIGHT + name, " ".join(map(str, value.shape)))
         read.check_magnitude(_WEIGHT + name, weights[name], _LARGEST_WEIGHT)
-    decoders = make_decoders(mean, size)
+    decoders = make_decoders(mean, size).requires_grad_(False)
     decoders.load_state_dict(weights)
     return UvPrior(mean, decoders, center, basis, ExpressionCode(directions, explained), num_people)

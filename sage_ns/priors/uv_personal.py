@@ -55,7 +55,8 @@ def personalised(
         settings: see `PersonalSettings`.
         generator: of the order of the pictures and of the backgrounds; on the CPU.
     """
-    own, code = deepcopy(decoders), identity.detach().clone().requires_grad_(settings.free_code)
+    own = deepcopy(decoders).requires_grad_(True)
+    code = identity.detach().clone().requires_grad_(settings.free_code)
     with torch.no_grad():
         start = decoders(identity[None], expression[None])[0]
     groups = [{"params": list(own.parameters()), "lr": settings.rate}]
