@@ -25,6 +25,7 @@ from sage_ns.errors import SageError
 from sage_ns.priors.attributes import surfels_of
 from sage_ns.priors.coded import PriorError
 from sage_ns.priors.displacement import ExpressionCode
+from sage_ns.priors.sitter import SUPERSAMPLING
 from sage_ns.priors.uv import UvPrior, make_decoders
 from sage_ns.priors.uv_decoder import UvDecoders, UvSize
 from sage_ns.priors.uv_people import Draws, Film, film_people, pictures_ahead
@@ -57,6 +58,8 @@ class UvLearning:
     moments: int = 8
     """Largest number of moments of each person besides the canonical one."""
     seed: int = 0
+    fine_from: float = 0.5
+    """Share of the steps of stage 1 after which pictures are drawn at twice their resolution, as in all of stage 2."""
     rate: float = 2e-3
     """Learning rate of the weights."""
     code_rate: float = 2e-2
@@ -177,12 +180,14 @@ def _loss(
     total = learning.pull * (attributes - still).square().mean()
     if not moves:
         total = total + learning.likelihood * identity.square().mean()
+    fine = moves or step >= learning.fine_from * learning.static_steps
     for person, shot in enumerate(shots):
         sitter = film.sitter(draws.flat[step][person][0])
         background = draws.backgrounds[step, person]
         loss = sitter.picture_loss(
-            surfels_of(attributes[person]), shot, background, learning.weights, supersampling=1, more=further
-        )
+            surfels_of(attributes[person]), shot, background, learning.weights,
+            supersampling=SUPERSAMPLING if fine else 1, more=further,
+        )  # fmt: skip
         total = total + loss / len(shots)
     return total
 

@@ -35,7 +35,7 @@ from tests.priors.people import NUM_PLACES, mean_person
 from tests.priors.test_learning import refused
 
 SIZE = UvSize((16, 16, 8, 8), 8, 4)
-LEARNING = UvLearning(SIZE, static_steps=100, dynamic_steps=40, people_per_step=2, rate=5e-3)
+LEARNING = UvLearning(SIZE, static_steps=100, dynamic_steps=40, people_per_step=2, fine_from=0.0, rate=5e-3)
 GREY = mean_person().repeat(2, 1, 1)
 
 
