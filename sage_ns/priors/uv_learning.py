@@ -137,7 +137,7 @@ def _learn_stage(
     moves = stage == "dynamic"
     decoders, codes = progress.decoders, progress.codes.requires_grad_(not moves)
     trained = decoders.dynamic if moves else decoders.static
-    groups = [{"params": list(trained.parameters()), "lr": learning.rate, "first": learning.rate}]
+    groups: list[dict[str, Any]] = [{"params": list(trained.parameters()), "lr": learning.rate, "first": learning.rate}]
     if not moves:
         groups.append({"params": [codes], "lr": learning.code_rate, "first": learning.code_rate})
     optimizer = torch.optim.Adam(groups, eps=1e-12)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -59,7 +60,7 @@ def personalised(
     code = identity.detach().clone().requires_grad_(settings.free_code)
     with torch.no_grad():
         start = decoders(identity[None], expression[None])[0]
-    groups = [{"params": list(own.parameters()), "lr": settings.rate}]
+    groups: list[dict[str, Any]] = [{"params": list(own.parameters()), "lr": settings.rate}]
     if settings.free_code:
         groups.append({"params": [code], "lr": settings.code_rate})
     optimizer = torch.optim.Adam(groups)

@@ -68,8 +68,10 @@ class UvSettings(ModelSettings):
         from sage_ns.priors.uv_learning import UvLearning
 
         given = (self.static_steps, self.dynamic_steps, self.people_per_step)
-        numbers = [default if own is None else own for own, default in zip(given, _STEPS[self.size], strict=True)]
-        return UvLearning(SIZES[self.size], *numbers, moments=self.moments, seed=self.seed)
+        static, dynamic, people = (
+            default if own is None else own for own, default in zip(given, _STEPS[self.size], strict=True)
+        )
+        return UvLearning(SIZES[self.size], static, dynamic, people, moments=self.moments, seed=self.seed)
 
 
 @register_model
