@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -11,6 +15,7 @@ from sage_ns.priors.attributes import COLOUR, first_attributes, surfels_of
 from sage_ns.priors.sitter import SUPERSAMPLING, Sitter, reference_atlas, reference_head, sit
 from sage_ns.raster import PinholeCamera, rasterize
 from sage_ns.raster.supersampling import averaged, enlarged
+from sage_ns.system.array_fields import write_npz
 from tests.tiny_capture import tiny_record
 
 NUM_PLACES = 1000
@@ -66,3 +71,14 @@ def photographed(attributes: Tensor, count: int = 3) -> list[Shot]:
     blank = [Shot(camera, torch.ones(52, 40, 3), torch.zeros(52, 40, 1)) for camera in cameras(count)]
     sitter = sit(record(), blank, NUM_PLACES)
     return [Shot(shot.camera, *drawn(attributes, sitter, shot.camera)) for shot in blank]
+
+
+def spoil(path: Path, name: str, change: Callable[[np.ndarray], np.ndarray] | None) -> None:
+    """Change one array of a prior's file; None removes it."""
+    arrays = dict(np.load(path))
+    if change is None:
+        del arrays[name]
+    else:
+        with np.errstate(all="ignore"):
+            arrays[name] = change(arrays[name])
+    write_npz(path, arrays)

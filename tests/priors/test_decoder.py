@@ -24,7 +24,7 @@ from sage_ns.priors.models.decoder import DecoderSettings
 from sage_ns.priors.parts import GROUPS, groups_of
 from sage_ns.priors.sitter import reference_atlas
 from sage_ns.system.array_fields import write_npz
-from tests.priors.people import NUM_PLACES, mean_person, people, photographed, record
+from tests.priors.people import NUM_PLACES, mean_person, people, photographed, record, spoil
 
 LENGTH, NUM_FEATURES, NUM_TONES = 3, 4, 2
 SMALL = DecoderSettings(code_length=2, num_features=4, hidden=16, steps=60)
@@ -210,13 +210,7 @@ def test_broken_files_are_refused(
 ) -> None:
     path = tmp_path / "prior.npz"
     drawn().save(path)
-    arrays = dict(np.load(path))
-    if change is None:
-        del arrays[name]
-    else:
-        with np.errstate(all="ignore"):
-            arrays[name] = change(arrays[name])
-    write_npz(path, arrays)
+    spoil(path, name, change)
     with pytest.raises(PriorError, match=message) as raised:
         load_prior(path)
     assert str(path) in str(raised.value)

@@ -24,7 +24,7 @@ from sage_ns.priors.person_fit import PersonFitSettings, fit_person
 from sage_ns.priors.sitter import Sitter, reference_atlas, sit
 from sage_ns.raster import PinholeCamera
 from sage_ns.system.array_fields import write_npz
-from tests.priors.people import NUM_PLACES, cameras, drawn, mean_person, people, photographed, record
+from tests.priors.people import NUM_PLACES, cameras, drawn, mean_person, people, photographed, record, spoil
 
 
 @pytest.fixture(scope="module")
@@ -183,13 +183,7 @@ def test_broken_files_are_refused(
 ) -> None:
     path = tmp_path / "prior.npz"
     prior.save(path)
-    arrays = dict(np.load(path))
-    if change is None:
-        del arrays[name]
-    else:
-        with np.errstate(all="ignore"):
-            arrays[name] = change(arrays[name])
-    write_npz(path, arrays)
+    spoil(path, name, change)
     with pytest.raises(PriorError, match=message) as raised:
         load_prior(path)
     assert str(path) in str(raised.value)
