@@ -13,7 +13,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from sage_ns.avatar.atlas import places_on
+from sage_ns.avatar.atlas_surfels import PosedPlaces
 from sage_ns.cli.prior import main
+from sage_ns.evaluation.true_surface import Truth, plain_mesh
+from sage_ns.geometry.vertex_means import vertex_normals
 from sage_ns.priors import uv_learning
 from sage_ns.priors.attributes import surfels_of
 from sage_ns.priors.code_fit import CodeFitSettings
@@ -21,12 +25,13 @@ from sage_ns.priors.coded import PriorError, load_prior
 from sage_ns.priors.contract import Prior
 from sage_ns.priors.models.uv import UvModel, UvSettings
 from sage_ns.priors.people import canonical_views
-from sage_ns.priors.sitter import reference_atlas
+from sage_ns.priors.sitter import reference_atlas, reference_head
 from sage_ns.priors.uv import UvPrior, make_decoders
 from sage_ns.priors.uv_decoder import SIZES, CachedPerson, UvDecoders, UvSize, moving_places
 from sage_ns.priors.uv_learning import UvLearning, learn_uv
-from sage_ns.priors.uv_people import Film, film_people
+from sage_ns.priors.uv_people import Film, film_people, surface_offsets
 from sage_ns.priors.uv_personal import PersonalSettings, personalised
+from sage_ns.rig import pose_vertices
 from sage_ns.system.array_fields import write_npz
 from sage_ns.training.losses import LossWeights
 from tests.image.test_feature_network import write_vgg
@@ -100,6 +105,26 @@ def test_changes_are_the_slope_of_the_attributes() -> None:
 @pytest.fixture(scope="module")
 def film(captures: list[Any]) -> Film:
     return film_people(captures, NUM_PLACES, SIZE.expression, 8, "cpu")
+
+
+def test_true_surfaces_beside_a_capture_choose_what_the_expression_code_holds(
+    captures: list[Any], film: Film, tmp_path: Path
+) -> None:
+    shutil.copytree(captures[0].data, tmp_path / "truth" / "person")
+    options = replace(captures[0], data=tmp_path / "truth" / "person")
+    record, _ = canonical_views(options)
+    vertices = pose_vertices(record.head_model, record.flame_params[:3])
+    triangles = record.head_model.triangles
+    normals = torch.stack([vertex_normals(each, triangles) for each in vertices])
+    swollen = vertices + 5e-4 * torch.arange(3)[:, None, None] * normals
+    places = places_on(reference_atlas(NUM_PLACES), reference_head(), record.head_model)
+    posed = PosedPlaces(places, vertices[2], triangles)
+    offsets = surface_offsets(posed, Truth(plain_mesh(swollen[2], triangles), torch.ones(len(triangles)).bool()))
+    torch.testing.assert_close(offsets.median(dim=0).values, torch.tensor([0.0, 1e-3, 0.0]), atol=1e-4, rtol=0)
+    arrays = {"timesteps": np.arange(3), "vertices": swollen.numpy(), "triangles": triangles.numpy()}
+    write_npz(options.data / "truth" / "surface.npz", {**arrays, "face": np.ones(len(triangles), dtype=bool)})
+    assert film.expressions.explained == 0
+    assert film_people([captures[1], options], NUM_PLACES, 4, 8, "cpu").expressions.explained > 0.5
 
 
 def loss_of(attributes: Tensor, film: Film, person: int, row: int) -> float:
