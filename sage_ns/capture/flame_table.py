@@ -98,14 +98,14 @@ def expression_distances(
 
     RMS vertex displacement in metres, as :func:`expression_magnitude` measures it from neutral.
     """
-    return _displacement(params, model, pose_vertices(model, _expression_alone(params[row]))[0], chunk)
+    return _displacement(params, model, pose_vertices(model, expression_alone(params[row]))[0], chunk)
 
 
 def _displacement(
     params: FlameParams, model: HeadModel, origin: Float[Tensor, "num_vertices 3"], chunk: int
 ) -> Float[Tensor, "num_timesteps"]:
     """Return the RMS distance of the vertices, posed by expression and jaw alone, from ``origin`` [metres]."""
-    still = _expression_alone(params)
+    still = expression_alone(params)
     regions = [model.regions.vertices(name) for name in ("eye_region", "lips")]
     magnitudes = []
     for start in range(0, params.num_timesteps, chunk):
@@ -115,7 +115,7 @@ def _displacement(
     return torch.cat(magnitudes)
 
 
-def _expression_alone(params: FlameParams) -> FlameParams:
+def expression_alone(params: FlameParams) -> FlameParams:
     """Return the parameters without head pose, gaze and translation."""
     return replace(
         params,

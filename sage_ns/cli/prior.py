@@ -19,6 +19,7 @@ from sage_ns.errors import OptionError, SageError
 from sage_ns.priors.models import ModelSettings, describe_models, models
 from sage_ns.priors.models.decoder import DecoderSettings
 from sage_ns.priors.models.linear import LinearSettings
+from sage_ns.priors.models.uv import UvSettings
 from sage_ns.system.console import escape
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ class Learn:
     """settings of the linear model"""
     decoder: DecoderSettings = field(default_factory=DecoderSettings)
     """settings of the decoder"""
+    uv: UvSettings = field(default_factory=UvSettings)
+    """settings of the uv model"""
     steps: int = 160
     """optimiser steps for each person, one picture each; the first person takes three times as many"""
     seed: int = 0

@@ -1,13 +1,12 @@
 """Networks for super-resolution from the user's own weights, through the optional package `spandrel`.
 
 spandrel recognises the architecture by the names and shapes of the arrays. It never opens the file: it gets the arrays
-that `sage_ns.system.torch_files` or safetensors read without running code.
+that `sage_ns.system.weights` reads without running code.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +18,8 @@ from torch import Tensor
 from sage_ns.errors import SageError
 from sage_ns.image.super_resolution import UPSCALERS, keep_colors
 from sage_ns.image.tiles import tiled
-from sage_ns.system.torch_files import leaves, load_torch_file
 from sage_ns.system.user_files import check_regular
+from sage_ns.system.weights import load_weights
 
 if TYPE_CHECKING:
     from spandrel import ImageModelDescriptor
@@ -31,8 +30,6 @@ _HINT = (
     f"Give {', '.join(UPSCALERS)}, or a file of weights (.safetensors or .pth) of a network that spandrel knows, for "
     "the super-resolution of single RGB pictures."
 )
-_LARGEST = 1e6
-"""Largest weight; those of trained networks are at most some thousands."""
 _INSTALL = "Install it: pip install 'sage_ns[super-resolution]' (or pip install spandrel)."
 
 
@@ -87,7 +84,7 @@ def load_network(path: Path) -> NetworkUpscaler:
         raise SageError(f"{path}: super-resolution with weights needs the package spandrel. {_INSTALL}")
     from spandrel import ImageModelDescriptor, ModelLoader, UnsupportedModelError
 
-    state = _load_state(path)
+    state = load_weights(path, _HINT)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         model = ModelLoader(device).load_from_state_dict(state)
@@ -107,34 +104,3 @@ def load_network(path: Path) -> NetworkUpscaler:
         raise SageError(f"{path}: {name} has {found}, expected 3 and 3 (RGB). {_HINT}")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return NetworkUpscaler(model.eval(), f"network {VERSION} {digest}", path)
-
-
-def _load_state(path: Path) -> dict[str, Any]:
-    """Return the arrays of a file; more containers around them are spandrel's business."""
-    read = _READERS.get(path.suffix.lower(), _read_torch)
-    content = read(path)
-    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
-        raise SageError(f"{path}: found {type(content).__name__}, expected arrays by name (a state dict). {_HINT}")
-    for name, value in leaves(content):
-        # NaN passes no comparison
-        if isinstance(value, Tensor) and not bool((value.double().abs() <= _LARGEST).all()):
-            raise SageError(f"{path}: '{name}': found numbers that are not finite or above {_LARGEST:g}. {_HINT}")
-    return content
-
-
-def _read_torch(path: Path) -> Any:
-    return load_torch_file(path, SageError, "a file of weights that torch.save wrote", _HINT)
-
-
-def _read_safetensors(path: Path) -> Any:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
-        raise SageError(f"{path}: not a readable safetensors file ({error}). {_HINT}") from error
-
-
-_READERS: dict[str, Callable[[Path], Any]] = {".safetensors": _read_safetensors}
-"""Readers by the end of the file's name; every other file is one of torch.save."""

@@ -13,6 +13,7 @@ from torch import Tensor
 from sage_ns.avatar.surfels import BoundSurfels
 from sage_ns.capture.record import CaptureRecord
 from sage_ns.capture.shot import Shot
+from sage_ns.priors.expression_correctives import ExpressionCorrectives
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +24,9 @@ class FittedPerson:
     """Bound to the triangles of the rig, as those of `sage_ns.avatar.initialise`."""
     confidence: Float[Tensor, "num_surfels"]
     """0..1: 1 where a picture shows the surfel, 0 where the prior alone says what it looks like."""
+    correctives: ExpressionCorrectives | None = None
+    """How expressions change the surfels, beyond what the rig does; None if the prior knows nothing of it. Training
+    does not use it yet."""
 
 
 class Prior(Protocol):

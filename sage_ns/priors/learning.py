@@ -127,7 +127,8 @@ def learn_prior(
         SageError: fewer than two captures, one is given twice, or one cannot be used; before any person is fitted.
         WriteError: the folder cannot be written.
     """
-    names = check_people(captures)
+    kind = model_of(model.model)
+    names = check_people(captures, kind.learns_motion)
     everyone = list(zip(names, captures, strict=True))
     first, num_fitted = _first_people(everyone[: settings.num_first], fits, settings, device)
     before = tuple(person.file for person in first)
@@ -136,7 +137,7 @@ def learn_prior(
     if missing:
         fit_others(missing, settings, device)
     people = torch.stack([_read(person.file, settings)[1] for person in (*first, *others)])
-    prior = model_of(model.model).learn(people, model, fits, device)
+    prior = kind.learn_from(people, captures, model, fits, device)
     num_fitted += len(missing)
     return Learned(prior, num_fitted, len(names) - num_fitted)
 

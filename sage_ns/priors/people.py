@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from sage_ns.capture.checked import CaptureOptions, CheckedCapture, load_capture
 from sage_ns.capture.decode import read_header
 from sage_ns.capture.frames import Frame
-from sage_ns.capture.images import background_color, load_image
+from sage_ns.capture.images import background_color, downscaled_size, load_image
 from sage_ns.capture.record import CaptureRecord
 from sage_ns.capture.shot import Shot
 from sage_ns.errors import CaptureError
@@ -32,6 +32,31 @@ def canonical_views(options: CaptureOptions) -> tuple[CaptureRecord, list[Shot]]
     return record_of(loaded, options, background), shots
 
 
+def training_moments(options: CaptureOptions, most: int) -> tuple[CaptureRecord, dict[int, list[Frame]]]:
+    """Return a capture's record and the frames of its training moments by timestep, the canonical moment first.
+
+    The canonical moment has its held-out cameras, as in `canonical_views`. Test moments are never among them.
+
+    Args:
+        options: the capture.
+        most: largest number of moments besides the canonical one; evenly spaced ones are taken.
+
+    Raises:
+        CaptureError, FlameParamsError, HeadModelError: see `load_capture`.
+    """
+    loaded = load_capture(options)
+    canonical = loaded.splits.canonical_timestep
+    held_out = {frame.timestep for frame in loaded.capture.test}
+    others: dict[int, list[Frame]] = {}
+    for frame in loaded.capture.train_multiframe:
+        if frame.timestep != canonical and frame.timestep not in held_out:
+            others.setdefault(frame.timestep, []).append(frame)
+    names = sorted(others)
+    chosen = names if len(names) <= most else [names[index * len(names) // most] for index in range(most)]
+    moments = {canonical: _canonical_frames(loaded), **{name: others[name] for name in chosen}}
+    return record_of(loaded, options, background_color(options.background)), moments
+
+
 def record_of(loaded: CheckedCapture, options: CaptureOptions, background: Float[Tensor, "3"]) -> CaptureRecord:
     """Return what training would store of a capture."""
     train = loaded.splits.train
@@ -48,23 +73,39 @@ def record_of(loaded: CheckedCapture, options: CaptureOptions, background: Float
     )
 
 
+def frame_camera(frame: Frame, factor: int) -> PinholeCamera:
+    """Return the camera of a frame whose picture is scaled down by a whole factor."""
+    width, height = downscaled_size(frame.width, frame.height, factor)
+    fx, fy, cx, cy = (value / factor for value in (frame.fx, frame.fy, frame.cx, frame.cy))
+    return PinholeCamera.from_opengl(torch.from_numpy(frame.camera_to_world).float(), fx, fy, cx, cy, width, height)
+
+
+def frame_pixels(
+    frame: Frame, factor: int, background: Float[Tensor, "3"]
+) -> tuple[UInt8[Tensor, "h w 3"], UInt8[Tensor, "h w 1"]]:
+    """Return picture and mask of a frame; errors as for `load_image`, and if there is no mask."""
+    picture, mask = load_image(frame.image_path, frame.mask_path, factor, background)
+    if mask is None:
+        raise _without_mask(frame)
+    return picture, mask
+
+
 def read_shot(frame: Frame, factor: int, background: Float[Tensor, "3"]) -> Shot:
     """Return a frame's picture with its mask and camera, each pixel the mean of ``factor`` x ``factor`` stored ones.
 
     Raises:
         CaptureError: the picture cannot be read, or has no mask.
     """
-    picture, mask = load_image(frame.image_path, frame.mask_path, factor, background)
-    if mask is None:
-        raise _without_mask(frame)
-    height, width = picture.shape[:2]
-    fx, fy, cx, cy = (value / factor for value in (frame.fx, frame.fy, frame.cx, frame.cy))
-    camera = PinholeCamera.from_opengl(torch.from_numpy(frame.camera_to_world).float(), fx, fy, cx, cy, width, height)
-    return Shot(camera, picture.float() / 255, mask.float() / 255)
+    picture, mask = frame_pixels(frame, factor, background)
+    return Shot(frame_camera(frame, factor), picture.float() / 255, mask.float() / 255)
 
 
-def check_people(captures: Sequence[CaptureOptions]) -> list[str]:
+def check_people(captures: Sequence[CaptureOptions], all_moments: bool = False) -> list[str]:
     """Check that a prior can be learned from some captures, before long work; returns a name for each.
+
+    Args:
+        captures: one per person.
+        all_moments: whether all training moments are learned from, or the canonical one alone.
 
     Raises:
         SageError: there are fewer than two, one is given twice, or one cannot be read.
@@ -77,9 +118,8 @@ def check_people(captures: Sequence[CaptureOptions]) -> list[str]:
         raise CaptureError(f"{twice[0]} is given twice; give every person once.")
     with tracked(captures, "Checking captures") as shown:
         for options in shown:
-            for frame in _canonical_frames(load_capture(options)):
-                if frame.mask_path is None and "A" not in read_header(frame.image_path).bands:
-                    raise _without_mask(frame)
+            loaded = load_capture(options)
+            _check_masks((*_canonical_frames(loaded), *(loaded.capture.train_multiframe if all_moments else ())))
     return [capture_name(folder, folders) for folder in folders]
 
 
@@ -98,6 +138,12 @@ def _canonical_frames(loaded: CheckedCapture) -> list[Frame]:
     canonical = loaded.splits.canonical_timestep
     frames = [frame for frame in (*loaded.splits.train, *loaded.capture.val) if frame.timestep == canonical]
     return list({frame.image_path: frame for frame in frames}.values())
+
+
+def _check_masks(frames: Sequence[Frame]) -> None:
+    for frame in frames:
+        if frame.mask_path is None and "A" not in read_header(frame.image_path).bands:
+            raise _without_mask(frame)
 
 
 def _without_mask(frame: Frame) -> CaptureError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -61,10 +61,12 @@ class Sitter:
         weights: LossWeights,
         gain: Float[Tensor, "3"] | None = None,
         supersampling: int = SUPERSAMPLING,
+        more: Callable[[Float[Tensor, "h w 3"], Float[Tensor, "h w 3"]], Float[Tensor, ""]] | None = None,
     ) -> Float[Tensor, ""]:
         """Return the loss of one picture: colours over ``background`` and coverage, see `LossWeights`.
 
-        Pixels that show what does not move with the skull count for nothing (`Shot.steady`).
+        Pixels that show what does not move with the skull count for nothing (`Shot.steady`). ``more`` is a further
+        loss of the drawn and the true picture.
         """
         placed = self.posed.place(surfels, shot.camera.center, gain)
         buffers = rasterize(placed, enlarged(shot.camera, supersampling))
@@ -77,6 +79,7 @@ class Sitter:
             mask = torch.where(shot.steady > 0.5, mask, alpha.detach())
         loss = weights.l1 * losses.l1(drawn, truth) + weights.squared * losses.squared(drawn, truth)
         loss = loss + weights.dissimilarity * losses.dissimilarity(drawn, truth)
+        loss = loss if more is None else loss + more(drawn, truth)
         return shot.weight * (loss + weights.silhouette * losses.silhouette(alpha, mask))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from sage_ns.capture.checked import CaptureOptions
     from sage_ns.priors.coded import CodedPrior
     from sage_ns.system.array_fields import ArrayFields
 
@@ -53,6 +55,8 @@ class PeopleModel(ABC):
     """Value of ``--model``, and of the field 'model' of a prior's file."""
     summary: ClassVar[str]
     """Description for help texts, one line."""
+    learns_motion: ClassVar[bool] = False
+    """Whether it needs captures with masks at all training moments (`learn_from`), not the people's fits alone."""
 
     @abstractmethod
     def learn(
@@ -67,6 +71,17 @@ class PeopleModel(ABC):
             work: folder in which long learning keeps its state, so that a stopped run goes on; it is there already.
             device: where to learn.
         """
+
+    def learn_from(
+        self,
+        people: Float[Tensor, "num_people num_places 9"],
+        captures: Sequence[CaptureOptions],
+        settings: Any,
+        work: Path,
+        device: torch.device | str,
+    ) -> CodedPrior:
+        """Return the prior of a set of people and their captures. Most models need the fits alone (`learn`)."""
+        return self.learn(people, settings, work, device)
 
     @abstractmethod
     def read(self, read: ArrayFields, mean: Float[Tensor, "num_places 9"], num_people: int) -> CodedPrior:
