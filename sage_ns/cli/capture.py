@@ -1,4 +1,4 @@
-"""``sage-capture``: make a synthetic capture, inspect or convert a capture, gather motion or pseudo views."""
+"""``sage-capture``: make captures of synthetic people, inspect or convert a capture, gather motion or pseudo views."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rich.console import Console
 from sage_ns.cli.explained import explained
 from sage_ns.cli.notes import print_notes
 from sage_ns.cli.options import MOTION_FILES
+from sage_ns.cli.people import People
 from sage_ns.errors import CaptureError
 from sage_ns.synthetic import SyntheticCapture, synthesize_capture
 from sage_ns.system.console import escape
@@ -233,7 +234,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Entry point of ``sage-capture``."""
     console = Console()
     command = tyro.extras.subcommand_cli_from_dict(
-        {"synthesize": Synthesize, "inspect": Inspect, "bank": Bank, "insta": Insta, "views": Views},
+        {"synthesize": Synthesize, "people": People, "inspect": Inspect, "bank": Bank, "insta": Insta, "views": Views},
         args=arguments,
         description=__doc__,
     )
