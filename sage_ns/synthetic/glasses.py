@@ -15,6 +15,8 @@ from sage_ns.synthetic.strands import Lines, Strands, attach, nearest_triangles
 _PLANE = 70.0
 """z (mm) of the rims' plane before the eyes."""
 _NUM_POINTS = 40
+_HELD_BY = np.array([[0.0, 108.0, 42.0]])
+"""Place on the scalp (mm) whose triangle carries the frame: no expression moves it."""
 FRAMES: Mapping[str, tuple[float, float, float, float]] = {
     "round": (20.0, 19.0, 2.0, 1.3), "oval": (24.0, 15.5, 2.4, 1.6), "square": (25.0, 17.5, 5.0, 2.6),
 }  # fmt: skip
@@ -51,7 +53,7 @@ def make_glasses(model: HeadModel, shape: Float[np.ndarray, "num_shape"], look: 
     line = frame_lines(look.glasses)
     tints = ((0.012, 0.012, 0.013), (0.060, 0.028, 0.015), (0.28, 0.25, 0.20), (0.035, 0.045, 0.08))
     color = np.broadcast_to(np.asarray(tints[rng.integers(len(tints))]), line.shape)
-    triangle = np.repeat(nearest_triangles(model, "forehead", np.array([[0.0, 80.0, 66.0]])), len(line))
+    triangle = np.repeat(nearest_triangles(model, "scalp", _HELD_BY), len(line))
     width = np.full(line.shape[:2], FRAMES[look.glasses][3])
     side = np.tile([0.0, 0.0, 1.0], (len(line), 1))
     return (attach(line, triangle, side, width, color, model, shape, tabled=False),)

@@ -23,6 +23,7 @@ from sage_ns.synthetic.strands import (
     attach,
     curled,
     cut,
+    fewer_points,
     grow,
     pigments,
     sample_roots,
@@ -30,8 +31,8 @@ from sage_ns.synthetic.strands import (
 )  # fmt: skip
 from sage_ns.synthetic.surface import noise
 
-_FEWER = 0.6
-"""Hair that grows fast has this part of the strands, which are wider by as much."""
+_FEWER, _POINTS = 0.6, 12
+"""Fast hair has this part of the strands, which are wider by as much, and at most this number of points on each."""
 Draw = Float[np.ndarray, "n 4"]
 
 
@@ -106,7 +107,7 @@ KINDS: Mapping[str, HairKind] = {
     "buzz": HairKind(hair_flows.upright, _cropped, _close, 26_000, 4, 0.7, 0.5, stands=True),
     "crew": HairKind(hair_flows.upright, _cropped, _close, 20_000, 6, 0.5, 0.55, stands=True),
     "combed_back": HairKind(hair_flows.combed_back, _cropped, _layered, 17_000, 14, 0.5, 0.5),
-    "afro": HairKind(hair_flows.radial, _even, _close, 22_000, 8, 0.6, 0.6, stands=True),
+    "afro": HairKind(hair_flows.radial, _even, _close, 22_000, 8, 0.6, 0.6, swirl=2.2, stands=True),
     "tied": HairKind(hair_flows.to_the_knot, _to_the_knot, _flat, 15_000, 18, 0.35, 0.5, swirl=0.3),
 }
 """Kinds of hair by name."""
@@ -166,6 +167,8 @@ def grow_hair(
         end = hair.end + 4.0 * rng.normal(size=num_strands).clip(-1.5, 2.0) + 3.0 * clump
         line = cut(line, end if hair.fringe is None else _over_forehead(roots, hair.fringe + 2.0 * clump, end))
     side = np.cross(line[:, -1] - line[:, 0], normals) + 0.6 * rng.normal(size=normals.shape) * length[:, None]
+    if look.fast:
+        line = fewer_points(line, _POINTS)
     if hair.wave > 0.0:
         line = curled(line, hair.wave, hair.wavelength, clump, rng, skull)
     along = np.linspace(0.0, 1.0, line.shape[1])
@@ -186,4 +189,4 @@ def grow_hair(
 def _over_forehead(roots: Points, fringe: Values, end: Values) -> Values:
     """Return where strands are cut: those that grow in front at the height of the fringe."""
     x, y, z = roots.T
-    return np.where((z > 8.0) & (np.abs(x) < 46.0) & (y > 70.0), np.maximum(fringe, end), end)
+    return np.where((z > -2.0) & (np.abs(x) < 46.0) & (y > 70.0), np.maximum(fringe, end), end)

@@ -54,7 +54,7 @@ def fringed(look: HairLook) -> Flow:
 
     def flow(points: np.ndarray, part: float) -> np.ndarray:
         x, y, z = points.T
-        front = np.clip((z - 16.0) / 12.0, 0.0, 1.0) * np.clip((54.0 - np.abs(x)) / 12.0, 0.0, 1.0)
+        front = np.clip((z + 6.0) / 14.0, 0.0, 1.0) * np.clip((56.0 - np.abs(x)) / 12.0, 0.0, 1.0)
         front = (front * np.clip((y - 40.0) / 10.0, 0.0, 1.0))[:, None]
         over = np.stack([0.10 * x / 40.0, np.where(z > 48.0, -1.0, -0.35), np.where(z > 48.0, 0.15, 0.9)], axis=-1)
         return _unit(front * over + (1.0 - front) * rest(points, part))
@@ -83,8 +83,8 @@ def upright(_: HairLook) -> Flow:
         x, y, _z = points.T
         top = np.clip((y - 70.0) / 30.0, 0.0, 1.0)[:, None]
         away = _unit(points - _MIDDLE)
-        up = away + np.array([0.0, 0.35, 0.25])
-        down = 0.45 * away + np.stack([0.0 * x, np.full_like(x, -0.9), np.full_like(x, -0.2)], axis=-1)
+        up = away + np.array([0.0, 0.15, 0.55])
+        down = 0.28 * away + np.stack([0.0 * x, np.full_like(x, -0.9), np.full_like(x, -0.3)], axis=-1)
         return _unit(top * up + (1.0 - top) * down)
 
     return flow

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sage_ns.capture.writer import refuse_used_folder
+import numpy as np
+from PIL import Image
+
+from sage_ns.capture.writer import picture_name, refuse_used_folder
 from sage_ns.errors import CaptureError
 from sage_ns.synthetic.random_look import MOST_PEOPLE
-from sage_ns.synthetic.regimes import Filmed
+from sage_ns.synthetic.regimes import FRONT_CAMERA, Filmed
 from sage_ns.synthetic.studio import SyntheticCapture, fill_capture
-from sage_ns.system.files import read_json, refuse_unwritable, whole_folder, write_json
+from sage_ns.system.files import read_json, refuse_unwritable, whole_file, whole_folder, write_json
 
 KEPT_FOR_CHECKS = range(100, 200)
 """Numbers of people that nothing is learned from or tuned on."""
@@ -97,6 +100,32 @@ def write_people(
         done += 1
         progress(done, len(folders))
     return list(folders.values())
+
+
+def write_people_sheet(folders: Sequence[Path], path: Path, camera: int = FRONT_CAMERA, columns: int = 10) -> None:
+    """Write the pictures that one camera took of every person's first moment as one image, row by row.
+
+    Args:
+        folders: captures of people, of one picture size.
+        path: image file to write.
+        camera: index of the camera.
+        columns: number of people in a row.
+
+    Raises:
+        CaptureError: the pictures differ in size.
+    """
+    pictures = [np.asarray(Image.open(folder / "images" / picture_name(0, camera)).convert("RGB")) for folder in folders]
+    if len({picture.shape for picture in pictures}) > 1:
+        raise CaptureError(f"{path}: the pictures of the people differ in size; give people of one size")
+    height, width, _ = pictures[0].shape
+    columns = min(columns, len(pictures))
+    rows = -(-len(pictures) // columns)
+    sheet = np.full((rows * height, columns * width, 3), 255, dtype=np.uint8)
+    for index, picture in enumerate(pictures):
+        top, left = index // columns * height, index % columns * width
+        sheet[top : top + height, left : left + width] = picture
+    with whole_file(path) as unfinished:
+        Image.fromarray(sheet).save(unfinished, quality=88)
 
 
 def _silent(done: int, total: int) -> None:

@@ -87,7 +87,7 @@ def _pick(
     melanin: float,
 ) -> Color:
     """Draw a colour by shares that go from those of light to those of dark skin, and vary it."""
-    share = np.clip(1.6 * melanin - 0.3, 0.0, 1.0) ** 0.7
+    share = np.clip(1.6 * melanin - 0.4, 0.0, 1.0)
     mixed = (1.0 - share) * np.asarray(light) + share * np.asarray(dark)
     chosen = np.asarray(list(colors.values())[rng.choice(len(mixed), p=mixed / mixed.sum())])
     return _color(chosen * np.exp(0.16 * rng.normal() + 0.04 * rng.normal(size=3)))
@@ -120,7 +120,7 @@ def _skin(rng: np.random.Generator, melanin: float, age: float) -> SkinLook:
 
 def _hair(rng: np.random.Generator, melanin: float, age: float, male: bool) -> HairLook:
     color = _pick(rng, _HAIR_COLORS, _HAIR_OF_LIGHT, _HAIR_OF_DARK, melanin)
-    grey = float(np.clip((age - 34.0 + 9.0 * rng.normal()) / 38.0, 0.0, 1.0))
+    grey = float(np.clip((age - 42.0 + 9.0 * rng.normal()) / 38.0, 0.0, 1.0))
     grey = grey if male or rng.uniform() < 0.5 else 0.0  # dyed
     if grey < 0.08:
         grey = 0.0
@@ -155,8 +155,8 @@ def _buzz(rng: np.random.Generator, color: Color) -> HairLook:
 
 
 def _crew(rng: np.random.Generator, color: Color) -> HairLook:
-    top = rng.uniform(18.0, 42.0)
-    return HairLook("crew", color, top, top * rng.uniform(0.2, 0.5))
+    top = rng.uniform(14.0, 34.0)
+    return HairLook("crew", color, top, top * rng.uniform(0.25, 0.5))
 
 
 def _shaved(rng: np.random.Generator, color: Color) -> HairLook:
@@ -165,7 +165,7 @@ def _shaved(rng: np.random.Generator, color: Color) -> HairLook:
 
 def _combed_back(rng: np.random.Generator, color: Color) -> HairLook:
     top = rng.uniform(70.0, 130.0)
-    return HairLook("combed_back", color, top, top * rng.uniform(0.3, 0.6), volume=rng.uniform(0.8, 1.6))
+    return HairLook("combed_back", color, top, top * rng.uniform(0.2, 0.35), volume=rng.uniform(0.8, 1.6))
 
 
 def _long(rng: np.random.Generator, color: Color) -> HairLook:
@@ -194,12 +194,12 @@ def _bun(rng: np.random.Generator, color: Color) -> HairLook:
 
 
 def _afro(rng: np.random.Generator, color: Color) -> HairLook:
-    length = rng.uniform(22.0, 75.0)
-    return HairLook("afro", color, length, length, wave=rng.uniform(1.5, 3.0), wavelength=rng.uniform(8.0, 14.0))
+    length = rng.uniform(18.0, 55.0)
+    return HairLook("afro", color, length, length, wave=rng.uniform(2.5, 4.0), wavelength=rng.uniform(9.0, 14.0))
 
 
 def _curls(rng: np.random.Generator, color: Color) -> HairLook:
-    length = rng.uniform(30.0, 60.0)
+    length = rng.uniform(28.0, 50.0)
     return HairLook("afro", color, length, length, wave=rng.uniform(3.5, 5.5), wavelength=rng.uniform(18.0, 26.0))
 
 

@@ -186,6 +186,12 @@ def cut(line: Float[np.ndarray, "n p 3"], height: Float[np.ndarray, "n"]) -> Flo
     return line[rows, low] + (position - low)[..., None] * (line[rows, low + 1] - line[rows, low])
 
 
+def fewer_points(line: Lines, most: int) -> Lines:
+    """Return strands with at most this number of their points, evenly chosen."""
+    num_points = line.shape[1]
+    return line[:, np.round(np.linspace(0, num_points - 1, min(most, num_points))).astype(int)]
+
+
 def sample_roots(
     model: HeadModel, on: Bool[np.ndarray, "num_triangles"], num: int, rng: np.random.Generator
 ) -> tuple[Points, Points, Int[np.ndarray, "n"]]:
@@ -250,7 +256,7 @@ def curled(
     """
     num, points = line.shape[:2]
     longest = float(np.quantile(np.linalg.norm(np.diff(line, axis=1), axis=-1).sum(axis=1), 0.9))
-    more = int(np.clip(6.0 * longest / wavelength, points, 44))
+    more = int(np.clip(6.0 * longest / wavelength, points, 24))
     position = np.linspace(0.0, points - 1.0, more)
     low = np.minimum(position.astype(int), points - 2)
     fine = line[:, low] + (position - low)[None, :, None] * (line[:, low + 1] - line[:, low])

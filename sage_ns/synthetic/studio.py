@@ -238,6 +238,8 @@ def create_person(settings: SyntheticCapture) -> tuple[Person, HeadModel, Float[
 
 
 def _quality(settings: SyntheticCapture) -> Quality:
+    if settings.person is not None and settings.size[1] >= 160:
+        return Quality(settings.supersampling, ambient_rays=12, shadow_rays=4, hair_rays=5)
     if settings.size[1] >= 160:
         return Quality(supersampling=settings.supersampling)
     return Quality(supersampling=settings.supersampling, ambient_rays=8, shadow_rays=3, hair_rays=3)

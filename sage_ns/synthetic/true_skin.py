@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -71,6 +73,16 @@ def activation(names: tuple[str, ...], expr: Float[np.ndarray, "num_expression"]
     return sides[0], sides[1]
 
 
+@lru_cache(maxsize=2)
+def _laid_out(
+    model: HeadModel, steps: int
+) -> tuple[Refinement, Float[np.ndarray, "num_fine 3"], Mapping[str, Float[np.ndarray, "num_fine"]]]:
+    """Return what is the same for all people: refinement, fine vertices of the mean head (mm), creases (mm)."""
+    refinement = Refinement.of(model, steps)
+    q = refinement.fine(model.v_template.numpy().astype(np.float64)) * 1e3
+    return refinement, q, crease_depths(q)
+
+
 @dataclass(frozen=True)
 class TrueSkin:
     """Time-independent shape of the true skin: refinement, static detail and creases on the fine vertices."""
@@ -90,10 +102,9 @@ class TrueSkin:
     def of(model: HeadModel, steps: int, look: PersonLook, is_skin: Float[np.ndarray, "num_vertices 1"]) -> TrueSkin:
         """Create the skin of a person; `is_skin` is 0 on eyeballs, teeth and other parts that stay smooth."""
         seed = look.seed
-        refinement = Refinement.of(model, steps)
-        q = refinement.fine(model.v_template.numpy().astype(np.float64)) * 1e3
+        refinement, q, full = _laid_out(model, steps)
         smooth = refinement.fine(is_skin)[:, 0]
-        creases = {name: depth * smooth for name, depth in crease_depths(q).items()}
+        creases = {name: depth * smooth for name, depth in full.items()}
         bumps = 0.22 * noise(q, 26.0, seed + 1) + 0.10 * noise(q, 11.0, seed + 2) + 0.05 * noise(q, 4.5, seed + 3)
         static = smooth * (bumps + 0.22 * creases["smile"] + 0.12 * creases["brow_raise"])
         old = np.zeros(len(q))

@@ -103,18 +103,20 @@ def displacement_table(shape: Float[np.ndarray, "num_shape"]) -> Callable[[Point
     """
     low, cell = np.array([0.0, -240.0, -220.0]), 5.0
     axes = [low[k] + cell * np.arange(num) for k, num in enumerate((37, 85, 77))]
-    nodes = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
-    total = np.zeros_like(nodes)
+    total = np.zeros((3, *map(len, axes)))
     for handles, amount in zip(IDENTITY_SHAPES.values(), shape, strict=False):
         for handle in handles:
             u, v, w = (np.exp(-0.5 * ((axes[k] - handle.center[k]) / handle.radii[k]) ** 2) for k in range(3))
-            weight = amount * (u[:, None, None] * v[:, None] * w)[..., None]
-            total += weight * (np.asarray(handle.move) + (nodes - handle.center) * handle.scale)
+            weight = amount * (u[:, None, None] * v[:, None] * w)
+            for k in range(3):
+                if handle.move[k] or handle.scale[k]:
+                    along = handle.move[k] + (axes[k] - handle.center[k]) * handle.scale[k]
+                    total[k] += weight * along.reshape([-1 if axis == k else 1 for axis in range(3)])
 
     def displacement(points: Points) -> Points:
         folded = np.abs(points) * [1.0, 0.0, 0.0] + points * [0.0, 1.0, 1.0]
         where = ((folded - low) / cell).T
-        moved = np.stack([ndimage.map_coordinates(total[..., k], where, order=1, mode="nearest") for k in range(3)], -1)
+        moved = np.stack([ndimage.map_coordinates(each, where, order=1, mode="nearest") for each in total], -1)
         moved[:, 0] *= np.tanh(points[:, 0] / 4.0)
         return moved
 
