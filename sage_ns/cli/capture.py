@@ -34,7 +34,9 @@ class Synthesize:
         """Synthesise the capture, print its summary and the next command."""
         out = synthesize_capture(self.out, self.settings)
         _show(console, out)
-        command = f"sage-demo --data {escape(str(self.out))} --regime {self.settings.regime}"
+        regime = self.settings.regime
+        use = "sage-prior learn" if regime == "moment" else f"sage-demo --regime {regime} --data"
+        command = f"{use} {escape(str(self.out))}"
         console.print(f"next: [bold]{command}[/bold]", soft_wrap=True)
 
 

@@ -33,6 +33,8 @@ from sage_ns.synthetic.surface import noise
 
 _FEWER, _POINTS = 0.6, 12
 """Fast hair has this part of the strands, which are wider by as much, and at most this number of points on each."""
+_BARE = 82.0
+"""Height (mm) below which the forehead is bare without a fringe."""
 Draw = Float[np.ndarray, "n 4"]
 
 
@@ -165,14 +167,16 @@ def grow_hair(
     line[:, 0] = roots - 0.5 * normals
     if kind.hangs and hair.end is not None:
         end = hair.end + 4.0 * rng.normal(size=num_strands).clip(-1.5, 2.0) + 3.0 * clump
-        line = cut(line, end if hair.fringe is None else _over_forehead(roots, hair.fringe + 2.0 * clump, end))
+        end = end if hair.fringe is None else _over_forehead(roots, hair.fringe + 2.0 * clump, end)
+        line = cut(line, end, exactly=look.fast)
     side = np.cross(line[:, -1] - line[:, 0], normals) + 0.6 * rng.normal(size=normals.shape) * length[:, None]
     if look.fast:
         line = fewer_points(line, _POINTS)
     if hair.wave > 0.0:
         line = curled(line, hair.wave, hair.wavelength, clump, rng, skull)
     along = np.linspace(0.0, 1.0, line.shape[1])
-    lowest = 66.0 if hair.fringe is None else hair.fringe - 5.0
+    bare = _BARE if look.fast else 66.0
+    lowest = bare if hair.fringe is None else hair.fringe - 5.0
     in_face = (np.abs(line[..., 0]) < 52.0) & (line[..., 2] > 30.0) & (line[..., 1] < lowest)
     kept = ~in_face.any(axis=1)
     if hair.recession > 0.0:

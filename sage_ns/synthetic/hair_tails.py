@@ -42,7 +42,7 @@ def _tail(model: HeadModel, shape: Shape, look: PersonLook, share: float) -> tup
     lift = 10.0 + 14.0 * rng.uniform(size=num)
     line = grow(roots, back, lambda p, part: flow(p, part) + spread, lift, length, 18, 0.5, skull)
     if hair.end is not None:
-        line = cut(line, hair.end + 7.0 * rng.normal(size=num))
+        line = cut(line, hair.end + 7.0 * rng.normal(size=num), exactly=True)
     if hair.wave > 0.0:
         line = curled(line, hair.wave, hair.wavelength, around[:, 0] / 8.0, rng, skull)
     return (_fastened(line, model, shape, look, rng),)

@@ -114,7 +114,9 @@ def write_people_sheet(folders: Sequence[Path], path: Path, camera: int = FRONT_
     Raises:
         CaptureError: the pictures differ in size.
     """
-    pictures = [np.asarray(Image.open(folder / "images" / picture_name(0, camera)).convert("RGB")) for folder in folders]
+    pictures = [
+        np.asarray(Image.open(folder / "images" / picture_name(0, camera)).convert("RGB")) for folder in folders
+    ]
     if len({picture.shape for picture in pictures}) > 1:
         raise CaptureError(f"{path}: the pictures of the people differ in size; give people of one size")
     height, width, _ = pictures[0].shape

@@ -87,7 +87,7 @@ def _pick(
     melanin: float,
 ) -> Color:
     """Draw a colour by shares that go from those of light to those of dark skin, and vary it."""
-    share = np.clip(1.6 * melanin - 0.4, 0.0, 1.0)
+    share = np.clip(2.4 * melanin - 0.5, 0.0, 1.0)
     mixed = (1.0 - share) * np.asarray(light) + share * np.asarray(dark)
     chosen = np.asarray(list(colors.values())[rng.choice(len(mixed), p=mixed / mixed.sum())])
     return _color(chosen * np.exp(0.16 * rng.normal() + 0.04 * rng.normal(size=3)))

@@ -67,7 +67,7 @@ def random_room(rng: np.random.Generator, scatter: float) -> Studio:
     sky = around * warmth(rng.uniform(5500.0, 8000.0)) / balance
     ground = around * rng.uniform(0.35, 0.75) * warmth(rng.uniform(4200.0, 6000.0)) / balance
     room = Studio(lights, _color(sky), _color(ground))
-    gain = frontal_light(Studio()) * 2.0 ** rng.uniform(-0.45, 0.15) / frontal_light(room)
+    gain = frontal_light(Studio()) * 2.0 ** rng.uniform(-0.35, 0.15) / frontal_light(room)
     brighter = tuple(replace(light, color=_color(gain * np.asarray(light.color))) for light in lights)
     wrap = _color(scatter * np.asarray(room.wrap))
     return Studio(brighter, _color(gain * sky), _color(gain * ground), wrap)

@@ -175,11 +175,17 @@ def grow(
     return lines
 
 
-def cut(line: Float[np.ndarray, "n p 3"], height: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n p 3"]:
-    """Cut strands at their `height` (mm) and spread their points over the rest."""
+def cut(
+    line: Float[np.ndarray, "n p 3"], height: Float[np.ndarray, "n"], exactly: bool = False
+) -> Float[np.ndarray, "n p 3"]:
+    """Cut strands at their `height` (mm), or at their next point below, and spread their points over the rest."""
     num_points = line.shape[1]
     is_low = line[:, :, 1] < height[:, None]
-    last = np.where(is_low.any(axis=1), np.maximum(is_low.argmax(axis=1), 2), num_points - 1)
+    first = np.maximum(is_low.argmax(axis=1), 2)
+    if exactly:
+        above, below = (line[np.arange(len(line)), first - k, 1] for k in (1, 0))
+        first = first - 1 + np.clip((above - height) / np.maximum(above - below, 1e-6), 0.0, 1.0)
+    last = np.where(is_low.any(axis=1), first, num_points - 1)
     position = np.linspace(0.0, 1.0, num_points) * last[:, None]
     low = np.minimum(position.astype(int), num_points - 2)
     rows = np.arange(len(line))[:, None]

