@@ -48,7 +48,7 @@ class PeopleSettings:
 
     def capture(self, number: int) -> SyntheticCapture:
         """Return the settings of one person's capture."""
-        driver = {"num_driver_timesteps": 0} if self.regime == "moment" else {}
+        driver: dict[str, Any] = {"num_driver_timesteps": 0} if self.regime == "moment" else {}
         return SyntheticCapture(person=number, seed=number, **asdict(self), **driver)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Float
 
 from sage_ns.synthetic.light import Studio
 
@@ -163,7 +164,7 @@ def plain_look(seed: int, style: HairStyle = "short", color: HairColor = "own") 
     return PersonLook(
         seed=seed,
         identity=seed + 1,
-        skin=SkinLook(_color(tone), _color(tone * LIP_TINT)),
+        skin=SkinLook(as_color(tone), as_color(tone * LIP_TINT)),
         hair=heads[style],
         brows=BrowLook(hair),
         beard=BeardLook(hair, shade=0.0 if style == "long" else 0.22),
@@ -172,6 +173,7 @@ def plain_look(seed: int, style: HairStyle = "short", color: HairColor = "own") 
     )
 
 
-def _color(values: np.ndarray) -> Color:
+def as_color(values: Float[np.ndarray, "3"]) -> Color:
+    """Return an array of three channels as a colour."""
     red, green, blue = values.tolist()
     return red, green, blue

@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from sage_ns.synthetic.head import builtin_identity
 from sage_ns.synthetic.head.identity import IDENTITY_SHAPES
-from sage_ns.synthetic.person_look import BeardLook, BrowLook, Color, HairLook, PersonLook, SkinLook
+from sage_ns.synthetic.person_look import BeardLook, BrowLook, Color, HairLook, PersonLook, SkinLook, as_color
 from sage_ns.synthetic.rooms import random_room
 
 _FIRST_SEED = 100_000
@@ -56,7 +56,7 @@ def random_look(number: int, glasses: bool = False, spread: float = 1.25) -> Per
         brows=_brows(np.random.default_rng([number, 606]), hair, male),
         beard=_beard(np.random.default_rng([number, 607]), hair, age, male),
         iris=iris,
-        lashes=_color(np.minimum(0.5 * np.asarray(hair.color), 0.06)),
+        lashes=as_color(np.minimum(0.5 * np.asarray(hair.color), 0.06)),
         spread=spread,
         shift=_shift(male, age),
         glasses=frame if glasses and wears else "none",
@@ -74,11 +74,6 @@ def identity_of(look: PersonLook) -> Float[np.ndarray, "num_shape"]:
     return shape
 
 
-def _color(values: np.ndarray) -> Color:
-    red, green, blue = values.tolist()
-    return red, green, blue
-
-
 def _pick(
     rng: np.random.Generator,
     colors: dict[str, Color],
@@ -90,7 +85,7 @@ def _pick(
     share = np.clip(2.4 * melanin - 0.5, 0.0, 1.0)
     mixed = (1.0 - share) * np.asarray(light) + share * np.asarray(dark)
     chosen = np.asarray(list(colors.values())[rng.choice(len(mixed), p=mixed / mixed.sum())])
-    return _color(chosen * np.exp(0.16 * rng.normal() + 0.04 * rng.normal(size=3)))
+    return as_color(chosen * np.exp(0.16 * rng.normal() + 0.04 * rng.normal(size=3)))
 
 
 def _skin(rng: np.random.Generator, melanin: float, age: float) -> SkinLook:
@@ -106,8 +101,8 @@ def _skin(rng: np.random.Generator, melanin: float, age: float) -> SkinLook:
     old = np.clip((age - 28.0) / 52.0, 0.0, 1.0)
     weathered = np.exp(0.3 * rng.normal())
     return SkinLook(
-        tone=_color(tone),
-        lips=_color(np.clip(tone * lips, 0.01, 0.8)),
+        tone=as_color(tone),
+        lips=as_color(np.clip(tone * lips, 0.01, 0.8)),
         redness=float((1.15 - 0.75 * melanin) * np.exp(0.35 * rng.normal())),
         freckles=float(rng.uniform(0.0, 1.6) * (1.0 - melanin) ** 2),
         scatter=float(1.0 - 0.55 * melanin),
@@ -218,7 +213,7 @@ _CURLY_STYLES = (
 def _brows(rng: np.random.Generator, hair: HairLook, male: bool) -> BrowLook:
     lightened = np.asarray(hair.color) * (1.0 - 0.35 * hair.grey) + 0.35 * hair.grey * np.array([0.3, 0.29, 0.28])
     return BrowLook(
-        color=_color(np.minimum(lightened * rng.uniform(0.55, 0.95), 0.30)),
+        color=as_color(np.minimum(lightened * rng.uniform(0.55, 0.95), 0.30)),
         num_hairs=int(rng.uniform(110, 200) + 90 * male),
         thickness=float(rng.uniform(0.55, 1.05) + 0.35 * male),
         arch=float(rng.uniform(4.5, 8.5) - 1.5 * male),
@@ -232,7 +227,7 @@ def _brows(rng: np.random.Generator, hair: HairLook, male: bool) -> BrowLook:
 def _beard(rng: np.random.Generator, hair: HairLook, age: float, male: bool) -> BeardLook:
     kind = str(rng.choice(["shaved", "stubble", "moustache", "goatee", "full"], p=[0.38, 0.20, 0.09, 0.10, 0.23]))
     length, shade, curl = rng.uniform(), rng.uniform(), rng.uniform()
-    color = _color(np.asarray(hair.color) * (0.8, 0.72, 0.70) * rng.uniform(0.75, 1.1))
+    color = as_color(np.asarray(hair.color) * (0.8, 0.72, 0.70) * rng.uniform(0.75, 1.1))
     if not male:
         return BeardLook(color)
     grey = float(np.clip(1.2 * hair.grey + 0.15 * (age > 45.0), 0.0, 1.0))

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from sage_ns.synthetic.light import Light, Studio
+from sage_ns.synthetic.person_look import as_color
 
 _FRONT = np.array([0.0, 0.0, 1.0])
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
@@ -66,19 +67,14 @@ def random_room(rng: np.random.Generator, scatter: float) -> Studio:
     around = rng.uniform(0.40, 0.80) * (1.25 - 0.5 * contrast)
     sky = around * warmth(rng.uniform(5500.0, 8000.0)) / balance
     ground = around * rng.uniform(0.35, 0.75) * warmth(rng.uniform(4200.0, 6000.0)) / balance
-    room = Studio(lights, _color(sky), _color(ground))
+    room = Studio(lights, as_color(sky), as_color(ground))
     gain = frontal_light(Studio()) * 2.0 ** rng.uniform(-0.35, 0.15) / frontal_light(room)
-    brighter = tuple(replace(light, color=_color(gain * np.asarray(light.color))) for light in lights)
-    wrap = _color(scatter * np.asarray(room.wrap))
-    return Studio(brighter, _color(gain * sky), _color(gain * ground), wrap)
+    brighter = tuple(replace(light, color=as_color(gain * np.asarray(light.color))) for light in lights)
+    wrap = as_color(scatter * np.asarray(room.wrap))
+    return Studio(brighter, as_color(gain * sky), as_color(gain * ground), wrap)
 
 
 def _lamp(azimuth: float, elevation: float, strength: float, color: np.ndarray, spread: float) -> Light:
     a, e = np.radians([azimuth, elevation])
     toward = np.array([np.sin(a) * np.cos(e), np.sin(e), np.cos(a) * np.cos(e)])
-    return Light(_color(toward), _color(strength * color), spread)
-
-
-def _color(values: np.ndarray) -> tuple[float, float, float]:
-    red, green, blue = np.asarray(values).tolist()
-    return red, green, blue
+    return Light(as_color(toward), as_color(strength * color), spread)

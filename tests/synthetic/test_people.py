@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -163,7 +164,7 @@ def test_every_regime_can_show_a_person_of_the_generator() -> None:
 
 
 @pytest.mark.parametrize("changes", [{"hair": "long"}, {"hair_color": "blond"}])
-def test_a_person_of_the_generator_has_hair_of_their_own(tmp_path: Path, changes: dict[str, str]) -> None:
+def test_a_person_of_the_generator_has_hair_of_their_own(tmp_path: Path, changes: dict[str, Any]) -> None:
     with pytest.raises(CaptureError, match="person 3 has hair of their own"):
         synthesize_capture(tmp_path / "x", SyntheticCapture(person=3, **changes), quietly)
     with pytest.raises(CaptureError, match="'person' is -1"):
