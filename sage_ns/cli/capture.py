@@ -1,4 +1,4 @@
-"""``sage-capture``: make a synthetic capture, inspect or convert a capture, gather motion or pseudo views."""
+"""``sage-capture``: make captures of synthetic people, inspect or convert a capture, gather motion or pseudo views."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rich.console import Console
 from sage_ns.cli.explained import explained
 from sage_ns.cli.notes import print_notes
 from sage_ns.cli.options import MOTION_FILES
+from sage_ns.cli.people import People
 from sage_ns.errors import CaptureError
 from sage_ns.synthetic import SyntheticCapture, synthesize_capture
 from sage_ns.system.console import escape
@@ -33,7 +34,9 @@ class Synthesize:
         """Synthesise the capture, print its summary and the next command."""
         out = synthesize_capture(self.out, self.settings)
         _show(console, out)
-        command = f"sage-demo --data {escape(str(self.out))} --regime {self.settings.regime}"
+        regime = self.settings.regime
+        use = "sage-prior learn" if regime == "moment" else f"sage-demo --regime {regime} --data"
+        command = f"{use} {escape(str(self.out))}"
         console.print(f"next: [bold]{command}[/bold]", soft_wrap=True)
 
 
@@ -233,7 +236,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Entry point of ``sage-capture``."""
     console = Console()
     command = tyro.extras.subcommand_cli_from_dict(
-        {"synthesize": Synthesize, "inspect": Inspect, "bank": Bank, "insta": Insta, "views": Views},
+        {"synthesize": Synthesize, "people": People, "inspect": Inspect, "bank": Bank, "insta": Insta, "views": Views},
         args=arguments,
         description=__doc__,
     )

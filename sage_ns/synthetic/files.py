@@ -21,7 +21,7 @@ from sage_ns.synthetic.surface import Refinement
 if TYPE_CHECKING:
     from sage_ns.synthetic import SyntheticCapture
 
-_README = """Synthetic head capture (seed {seed}, {hair} hair), made by sage_ns: `sage-capture synthesize`.
+_README = """Synthetic head capture ({who}), made by sage_ns: `sage-capture {command}`.
 
 The person does not exist. Nothing here was recorded, scanned or downloaded; all of it is free to use.
 Layout as VHAP exports it (metres, y up, cameras OpenGL camera-to-world, pictures on white):
@@ -29,12 +29,18 @@ Layout as VHAP exports it (metres, y up, cameras OpenGL camera-to-world, picture
   images/, fg_masks/                 {{timestep:05d}}_{{camera:02d}}.png, soft foreground masks
   flame_param/, canonical_flame_param.npz   the tracked parameters, with a small deliberate tracking error
 {splits}
-  driver/                            another person's motion to drive the avatar with (parameters only)
-  head_model.npz                     the rig, in FLAME's layout (not FLAME: built by code)
+{driver}  head_model.npz                     the rig, in FLAME's layout (not FLAME: built by code)
   truth/surface.npz                  the true surface of timestep 0, or of all timesteps, metres
   cross/                             where it was asked for: this person with the expressions of the driver
   tracking_report.json               how far the written parameters are from the truth, millimetres
 """
+_DRIVER = "  driver/                            another person's motion to drive the avatar with (parameters only)\n"
+
+
+def _names(settings: SyntheticCapture) -> dict[str, str]:
+    if settings.person is None:
+        return {"who": f"seed {settings.seed}, {settings.hair} hair", "command": "synthesize"}
+    return {"who": f"person {settings.person}", "command": f"synthesize --person {settings.person}"}
 
 
 def frame_of(folder: Path, timestep: int, index: int, camera: StudioCamera) -> Frame:
@@ -68,7 +74,9 @@ def write_descriptions(
     report = _tracking_report(folder, model, true, surfaces)
     (folder / "tracking_report.json").write_text(json.dumps(report, indent=1) + "\n")
     splits = "\n".join(f"  {name:<35}{about}" for name, about in filming.about.items())
-    (folder / "readme.txt").write_text(_README.format(seed=settings.seed, hair=settings.hair, splits=splits))
+    (folder / "readme.txt").write_text(
+        _README.format(**_names(settings), splits=splits, driver=_DRIVER if settings.num_driver_timesteps else "")
+    )
     (folder / "truth").mkdir()
     triangles = refinement.fine_triangles.astype(np.int32)
     face = model.regions.vertex_mask("face", rig.num_vertices).numpy().astype(np.float64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -72,6 +73,7 @@ def _parts() -> dict[str, _Part]:
     }
 
 
+@lru_cache(maxsize=2)
 def with_mouth_interior(
     model: HeadModel,
 ) -> tuple[HeadModel, dict[str, Int[np.ndarray, "num_part"]]]:

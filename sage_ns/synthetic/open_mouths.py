@@ -16,9 +16,11 @@ from sage_ns.rig.mouth_shape import PARTS, mouth_shape
 from sage_ns.synthetic.head import builtin_head, builtin_identity
 from sage_ns.synthetic.light import Studio
 from sage_ns.synthetic.motion import Curves
+from sage_ns.synthetic.person_look import BeardLook, plain_look
 from sage_ns.synthetic.render import Person, Quality, StudioCamera, build_scene, render
-from sage_ns.synthetic.skin import THROAT, Colors, Material, paint
-from sage_ns.synthetic.surface import TrueSkin, noise
+from sage_ns.synthetic.skin import THROAT, Material, paint
+from sage_ns.synthetic.surface import noise
+from sage_ns.synthetic.true_skin import TrueSkin
 
 # jaw opening in radians, and expressions; the first pose is the closed mouth, which shows the skin around it
 _POSES: tuple[tuple[float, dict[str, float]], ...] = (
@@ -138,9 +140,11 @@ def _sitter(whole: HeadModel, interior: dict[str, Tensor], seed: int) -> Person:
     is_skin = np.ones((whole.num_vertices, 1))
     is_skin[whole.num_vertices - len(mouth_shape().vertices) :] = 0.0
     is_skin[whole.regions.vertices("eyes").numpy()] = 0.0
-    skin = TrueSkin.of(whole, 2, seed, is_skin)
+    plain = plain_look(seed)
+    look = replace(plain, beard=BeardLook(plain.beard.color))
+    skin = TrueSkin.of(whole, 2, look, is_skin)
     members = {name: vertices.numpy() for name, vertices in interior.items()}
-    outside = paint(whole, skin, members, Colors.of(seed, False), seed, stubble=False)
+    outside = paint(whole, skin, members, look)
     return Person(
         skin=skin,
         material=_painted_inside(whole, skin, outside, seed),

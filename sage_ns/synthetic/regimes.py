@@ -13,12 +13,14 @@ from sage_ns.capture.layout import TEST, TRAIN, TRAIN_MULTIFRAME, VAL
 from sage_ns.rig import HeadModel
 from sage_ns.synthetic.motion import Curves, joined, perform, rest
 from sage_ns.synthetic.render import StudioCamera
-from sage_ns.synthetic.turning import exposure_gains, exposures, turn_head
+from sage_ns.synthetic.turning import SPEAKING, exposure_gains, exposures, turn_head
 
 if TYPE_CHECKING:
     from sage_ns.synthetic.studio import SyntheticCapture
 
 Regime = Literal["multiview", "monocular", "oneshot"]
+Filmed = Literal["moment", "multiview", "monocular", "oneshot"]
+"""Regimes that avatars are trained in, and the moment that a prior learns a person from."""
 
 FRONT_CAMERA = 8
 _TEST_CAMERAS = (3, 7, FRONT_CAMERA, 12)
@@ -110,9 +112,23 @@ def _oneshot(settings: SyntheticCapture, model: HeadModel, arc: Mapping[int, Stu
     return replace(still, about=about)
 
 
-REGIMES: Mapping[Regime, Callable[[SyntheticCapture, HeadModel, Mapping[int, StudioCamera]], Filming]] = {
+def _moment(settings: SyntheticCapture, model: HeadModel, arc: Mapping[int, StudioCamera]) -> Filming:
+    """Plan one neutral moment, mouth slightly open, that all cameras see; the front camera is held out."""
+    splits: dict[str, Callable[[int, int], bool]] = {
+        TRAIN: lambda _, camera: camera != FRONT_CAMERA,
+        VAL: lambda _, camera: camera == FRONT_CAMERA,
+    }
+    about = {
+        TRAIN: "one neutral moment, all cameras but the front one",
+        VAL: f"the held-out front camera (index {FRONT_CAMERA})",
+    }
+    return Filming(rest(model, *SPEAKING), (tuple(arc),), splits, about, {}, np.ones(1))
+
+
+REGIMES: Mapping[Filmed, Callable[[SyntheticCapture, HeadModel, Mapping[int, StudioCamera]], Filming]] = {
     "multiview": _multiview,
     "monocular": _monocular,
     "oneshot": _oneshot,
+    "moment": _moment,
 }
 """How to plan the filming of each regime."""

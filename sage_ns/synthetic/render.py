@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from sage_ns.synthetic.hair import Strands, blades
 from sage_ns.synthetic.light import Caster, Studio, ambient, lit_hair, lit_skin, visibility
 from sage_ns.synthetic.skin import Material
-from sage_ns.synthetic.surface import TrueSkin, vertex_normals
+from sage_ns.synthetic.strands import Strands, blades
+from sage_ns.synthetic.surface import vertex_normals
+from sage_ns.synthetic.true_skin import TrueSkin
 
 _INSIDE = np.array([0.045, 0.014, 0.012], dtype=np.float32)
 """Linear colour of the skin's inner side, visible behind the lips."""
@@ -141,13 +142,30 @@ def _hair_attributes(
     outward = middle - center
     outward -= (outward * flat_tangent).sum(-1, keepdims=True) * flat_tangent
     outward /= np.maximum(np.linalg.norm(outward, axis=-1, keepdims=True), 1e-9)
-    lifted = middle + 8e-4 * outward
-    around = ambient(caster, person.studio, lifted, outward, person.quality.hair_rays)
-    visible = visibility(caster, person.studio, lifted, outward, max(2, person.quality.hair_rays // 3))
+    num, along = strands.width.shape
+    lit, spread = _lit_points(along, strands.lit_at)
+    chosen = (np.arange(num)[:, None] * along + lit).ravel()
+    lifted = middle[chosen] + 8e-4 * outward[chosen]
+    around = ambient(caster, person.studio, lifted, outward[chosen], person.quality.hair_rays)
+    visible = visibility(caster, person.studio, lifted, outward[chosen], max(2, person.quality.hair_rays // 3))
+    if strands.lit_at is not None:
+        around, visible = (
+            np.einsum("pl,nlk->npk", spread, values.reshape(num, len(lit), -1)).reshape(len(middle), -1)
+            for values in (around, visible)
+        )
     radiance = lit_hair(person.studio, strands.color.reshape(-1, 3), flat_tangent, outward, around, visible)
     rest = np.broadcast_to([0.35, 22.0], (len(middle), 2))
     each = np.concatenate([radiance, flat_tangent, rest, visible[:, :1]], axis=-1)
     return np.repeat(each, 4, axis=0)
+
+
+def _lit_points(
+    num_points: int, lit_at: int | None
+) -> tuple[Int[np.ndarray, "lit"], Float[np.ndarray, "num_points lit"]]:
+    """Return the points of a strand at which light is computed, and weights of these for every point."""
+    num = num_points if lit_at is None else lit_at
+    lit = np.round(np.linspace(0, num_points - 1, num)).astype(int)
+    return lit, np.stack([np.interp(np.arange(num_points), lit, row) for row in np.eye(num)], axis=-1)
 
 
 def render(scene: Scene, camera: StudioCamera, person: Person, gain: float = 1.0) -> Float[np.ndarray, "h w 4"]:
@@ -161,8 +179,9 @@ def render(scene: Scene, camera: StudioCamera, person: Person, gain: float = 1.0
     """
     factor = person.quality.supersampling
     pixels = camera.project(scene.vertices)
-    low = np.clip(np.floor(pixels.min(axis=0)).astype(int) - 1, 0, [camera.width, camera.height])
-    high = np.clip(np.ceil(pixels.max(axis=0)).astype(int) + 1, low, [camera.width, camera.height])
+    columns = np.ascontiguousarray(pixels.T)  # six times as fast as minima over rows
+    low = np.clip(np.floor(columns.min(axis=1)).astype(int) - 1, 0, [camera.width, camera.height])
+    high = np.clip(np.ceil(columns.max(axis=1)).astype(int) + 1, low, [camera.width, camera.height])
     color = np.ones((camera.height, camera.width, 3))
     alpha = np.zeros((camera.height, camera.width))
     num_columns, num_rows = high - low

@@ -3,41 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from sage_ns.rig import HeadModel
+from sage_ns.synthetic.age import crease_shade
+from sage_ns.synthetic.beard import beard_cover
+from sage_ns.synthetic.brows import brow_height
+from sage_ns.synthetic.fields import blob, step
+from sage_ns.synthetic.hair import hair_cover
 from sage_ns.synthetic.head.surface import EYE_CENTER, eyelid_contour, mouth_line
-from sage_ns.synthetic.surface import TrueSkin, noise
+from sage_ns.synthetic.person_look import BeardLook, Color, PersonLook
+from sage_ns.synthetic.surface import noise
+from sage_ns.synthetic.true_skin import TrueSkin
 
 Albedo = Float[np.ndarray, "num_fine 3"]
-
-_SKIN_TONES = ((0.60, 0.365, 0.265), (0.50, 0.29, 0.20), (0.66, 0.42, 0.32), (0.36, 0.195, 0.125), (0.56, 0.35, 0.245))
-_IRIS_COLORS = ((0.16, 0.25, 0.33), (0.17, 0.095, 0.045), (0.14, 0.20, 0.12), (0.24, 0.17, 0.08))
-_HAIR_COLORS = ((0.090, 0.050, 0.028), (0.040, 0.024, 0.016), (0.150, 0.085, 0.042), (0.060, 0.036, 0.024))
-_LONG_HAIR_COLORS = ((0.022, 0.015, 0.012), (0.035, 0.019, 0.012))
-HairColor = Literal["own", "black", "brown", "blond"]
-_DYES = {"black": (0.022, 0.015, 0.012), "brown": (0.090, 0.050, 0.028), "blond": (0.420, 0.290, 0.140)}
-
-
-@dataclass(frozen=True)
-class Colors:
-    """A person's colouring (linear light, 0..1)."""
-
-    skin: Float[np.ndarray, "3"]
-    iris: Float[np.ndarray, "3"]
-    hair: Float[np.ndarray, "3"]
-
-    @staticmethod
-    def of(seed: int, long_hair: bool, hair_color: HairColor = "own") -> Colors:
-        """Return the colouring of person `seed`, with natural hair (long hair is darker) or dyed hair."""
-        rng = np.random.default_rng([seed, 303])
-        hair = _LONG_HAIR_COLORS if long_hair else _HAIR_COLORS
-        tone = np.array(_SKIN_TONES[seed % len(_SKIN_TONES)]) * rng.uniform(0.94, 1.06)
-        color = np.array(_DYES.get(hair_color, hair[seed % len(hair)]))
-        return Colors(tone, np.array(_IRIS_COLORS[seed % len(_IRIS_COLORS)]), color)
 
 
 @dataclass(frozen=True)
@@ -53,76 +34,75 @@ class Material:
     """Vertices that get light reflected by the walls of the mouth."""
 
 
-def _blob(q: np.ndarray, center: tuple[float, float, float], radii: tuple[float, float, float]) -> np.ndarray:
-    folded = np.abs(q) * [1, 0, 0] + q * [0, 1, 1]
-    return np.exp(-0.5 * (((folded - center) / radii) ** 2).sum(-1))
-
-
 def _mix(albedo: Albedo, color: object, amount: Float[np.ndarray, "num_fine"]) -> Albedo:
     amount = np.clip(amount, 0.0, 1.0)[:, None]
     return albedo * (1.0 - amount) + np.asarray(color) * amount
 
 
-def _step(value: np.ndarray, start: float, end: float) -> np.ndarray:
-    t = np.clip((value - start) / (end - start), 0.0, 1.0)
-    return t * t * (3.0 - 2.0 * t)
-
-
-def _skin(q: np.ndarray, colors: Colors, seed: int) -> Albedo:
+def _skin(q: np.ndarray, look: PersonLook) -> Albedo:
+    seed, color = look.seed, np.asarray(look.skin.tone)
     tone = 0.09 * noise(q, 38.0, seed + 51) + 0.06 * noise(q, 13.0, seed + 52) + 0.05 * noise(q, 4.0, seed + 53)
-    albedo = colors.skin * (1.0 + tone[:, None])
+    albedo = color * (1.0 + tone[:, None])
     blood = (
-        0.34 * _blob(q, (40, -8, 45), (16, 15, 25))
-        + 0.32 * _blob(q, (0, -3, 86), (11, 10, 12))
-        + 0.30 * _blob(q, (13, -9, 70), (6, 7, 10))
-        + 0.18 * _blob(q, (0, -66, 64), (15, 10, 14))
-        + 0.40 * _blob(q, (82, 13, -28), (12, 34, 22))
+        0.34 * blob(q, (40, -8, 45), (16, 15, 25))
+        + 0.32 * blob(q, (0, -3, 86), (11, 10, 12))
+        + 0.30 * blob(q, (13, -9, 70), (6, 7, 10))
+        + 0.18 * blob(q, (0, -66, 64), (15, 10, 14))
+        + 0.40 * blob(q, (82, 13, -28), (12, 34, 22))
         + 0.10 * noise(q, 20.0, seed + 54)
     )
-    albedo = _mix(albedo, colors.skin * (0.98, 0.62, 0.56), blood)
-    yellow = 0.35 * _blob(q, (0, 80, 60), (45, 22, 30)) + 0.2 * _blob(q, (0, -110, -10), (60, 30, 50))
-    albedo = _mix(albedo, colors.skin * (1.04, 1.03, 0.92), yellow)
-    tired = _blob(q, (31, 20.5, 52), (11, 3.6, 14)) * 0.34 + _blob(q, (31, 40, 52), (13, 4.5, 14)) * 0.30
-    albedo = _mix(albedo, colors.skin * (0.72, 0.60, 0.62), tired)
+    albedo = _mix(albedo, color * (0.98, 0.62, 0.56), look.skin.redness * blood)
+    yellow = 0.35 * blob(q, (0, 80, 60), (45, 22, 30)) + 0.2 * blob(q, (0, -110, -10), (60, 30, 50))
+    albedo = _mix(albedo, color * (1.04, 1.03, 0.92), yellow)
+    tired = blob(q, (31, 20.5, 52), (11, 3.6, 14)) * 0.34 + blob(q, (31, 40, 52), (13, 4.5, 14)) * 0.30
+    albedo = _mix(albedo, color * (0.72, 0.60, 0.62), tired)
     spots = noise(q, 3.4, seed + 55)
-    freckles = _step(spots, 0.62, 0.95) * (
-        _blob(q, (26, 3, 60), (24, 13, 25)) + 0.25 * _blob(q, (0, 70, 60), (45, 25, 30))
+    freckles = step(spots, 0.62, 0.95) * (
+        blob(q, (26, 3, 60), (24, 13, 25)) + 0.25 * blob(q, (0, 70, 60), (45, 25, 30))
     )
-    albedo = _mix(albedo, colors.skin * (0.62, 0.50, 0.42), 0.55 * freckles)
+    albedo = _mix(albedo, color * (0.62, 0.50, 0.42), 0.55 * look.skin.freckles * freckles)
+    if look.skin.spots > 0.0:
+        old = step(noise(q, 9.0, seed + 56) + 0.4 * noise(q, 3.0, seed + 57), 0.75, 1.05)
+        albedo = _mix(albedo, color * (0.66, 0.56, 0.50), 0.6 * look.skin.spots * old)
     rng = np.random.default_rng([seed, 404])
     for x, y in rng.uniform((-50, -65), (50, 85), size=(5, 2)):
         mole = np.exp(-0.5 * ((q[:, 0] - x) ** 2 + (q[:, 1] - y) ** 2) / 0.9**2) * (q[:, 2] > 25)
-        albedo = _mix(albedo, colors.skin * (0.38, 0.28, 0.22), 0.8 * mole)
+        albedo = _mix(albedo, color * (0.38, 0.28, 0.22), 0.8 * mole)
     return albedo
 
 
-def _stubble(q: np.ndarray, albedo: Albedo, hair: np.ndarray, seed: int) -> Albedo:
+def _stubble(q: np.ndarray, albedo: Albedo, beard: BeardLook, seed: int) -> Albedo:
     """Paint the shadow of a beard over lip, chin and jaw."""
     x, y = np.abs(q[:, 0]), q[:, 1]
-    low = _step(-y, 18.0, 34.0) * _step(q[:, 2] - 0.45 * y, 10.0, 40.0) * _step(y + 0.2 * (40 - q[:, 2]), -96.0, -82.0)
-    cheek = 1.0 - _step(-(x - 30.0) * 0.9 + y + 42.0, -8.0, 22.0) * (x > 14)
+    low = step(-y, 18.0, 34.0) * step(q[:, 2] - 0.45 * y, 10.0, 40.0) * step(y + 0.2 * (40 - q[:, 2]), -96.0, -82.0)
+    cheek = 1.0 - step(-(x - 30.0) * 0.9 + y + 42.0, -8.0, 22.0) * (x > 14)
     grain = 0.75 + 0.5 * noise(q, 2.2, seed + 61)
-    return _mix(
-        albedo, 0.5 * hair + albedo.mean(axis=0) * (0.36, 0.40, 0.46), 0.22 * low * np.clip(cheek, 0, 1) * grain
-    )
+    hair = np.asarray(beard.color)
+    shaved = beard.shade * low * np.clip(cheek, 0, 1) * grain
+    albedo = _mix(albedo, 0.5 * hair + albedo.mean(axis=0) * (0.36, 0.40, 0.46), shaved)
+    if beard.kind == "none":
+        return albedo
+    return _mix(albedo, hair * 0.9, 0.6 * beard_cover(beard.kind, q))
 
 
-def _lips(q: np.ndarray, albedo: Albedo, skin: np.ndarray, seed: int) -> tuple[Albedo, np.ndarray]:
+def _lips(q: np.ndarray, albedo: Albedo, look: PersonLook) -> tuple[Albedo, np.ndarray]:
     """Paint the lips, with a cupid's bow; returns albedo and the lips' soft outline."""
-    lines = 0.10 * np.sin(q[:, 0] * 3.1 + 2.0 * noise(q, 9.0, seed + 62))
+    skin, color = np.asarray(look.skin.tone), np.asarray(look.skin.lips)
+    lines = 0.10 * np.sin(q[:, 0] * 3.1 + 2.0 * noise(q, 9.0, look.seed + 62))
     x = np.minimum(np.abs(q[:, 0]) / 25.5, 1.0)
     above = q[:, 1] - mouth_line(q[:, 0])
     upper = 7.2 * (1.0 - x**2) ** 0.7 - 1.3 * np.exp(-((q[:, 0] / 3.2) ** 2)) + 0.15
     lower = 8.8 * (1.0 - x**2) ** 0.75 + 0.15
     border = np.where(above > 0, above - upper, -above - lower)
-    lip = (1.0 - _step(border, -1.2, 0.8)) * (q[:, 2] > 40) * (np.abs(q[:, 0]) < 26.5)
-    albedo = _mix(albedo, skin * (0.76, 0.45, 0.47) * (1.0 + lines[:, None]), 0.85 * lip)
+    lip = (1.0 - step(border, -1.2, 0.8)) * (q[:, 2] > 40) * (np.abs(q[:, 0]) < 26.5)
+    albedo = _mix(albedo, color * (1.0 + lines[:, None]), 0.85 * lip)
     crease = np.exp(-0.5 * ((q[:, 1] - mouth_line(q[:, 0])) / 0.8) ** 2) * lip
     return _mix(albedo, skin * (0.42, 0.16, 0.15), 0.75 * crease), lip
 
 
-def _eyes(q: np.ndarray, colors: Colors, seed: int) -> tuple[Albedo, np.ndarray]:
+def _eyes(q: np.ndarray, color: Color, seed: int) -> tuple[Albedo, np.ndarray]:
     """Return the eyeballs' albedo and the cornea's soft outline."""
+    base = np.asarray(color)
     side = np.where(q[:, :1] >= 0, 1.0, -1.0)
     offset = q - EYE_CENTER * np.concatenate([side, np.ones_like(side), np.ones_like(side)], axis=-1)
     offset /= np.maximum(np.linalg.norm(offset, axis=-1, keepdims=True), 1e-9)
@@ -130,12 +110,12 @@ def _eyes(q: np.ndarray, colors: Colors, seed: int) -> tuple[Albedo, np.ndarray]
     turn = np.arctan2(offset[:, 1], offset[:, 0])
     rays = 0.25 * np.sin(turn * 21 + 3 * np.sin(turn * 5)) + 0.2 * np.sin(turn * 37 + 1.3)
     sclera = np.array([0.66, 0.61, 0.58]) * (1.0 + 0.03 * noise(q, 3.0, seed + 71)[:, None])
-    albedo = _mix(sclera, (0.60, 0.36, 0.32), _step(polar, 34.0, 62.0) * 0.55)
-    iris = colors.iris * (1.0 + rays[:, None]) * (1.0 + 0.5 * np.exp(-0.5 * ((polar - 12.0) / 3.0) ** 2))[:, None]
-    albedo = _mix(albedo, iris, 1.0 - _step(polar, 23.2, 25.2))
-    albedo = _mix(albedo, colors.iris * 0.18, np.exp(-0.5 * ((polar - 23.4) / 1.5) ** 2) * 0.85)
-    albedo = _mix(albedo, (0.006, 0.006, 0.007), 1.0 - _step(polar, 8.0, 9.6))
-    return albedo, 1.0 - _step(polar, 27.0, 33.0)
+    albedo = _mix(sclera, (0.60, 0.36, 0.32), step(polar, 34.0, 62.0) * 0.55)
+    iris = base * (1.0 + rays[:, None]) * (1.0 + 0.5 * np.exp(-0.5 * ((polar - 12.0) / 3.0) ** 2))[:, None]
+    albedo = _mix(albedo, iris, 1.0 - step(polar, 23.2, 25.2))
+    albedo = _mix(albedo, base * 0.18, np.exp(-0.5 * ((polar - 23.4) / 1.5) ** 2) * 0.85)
+    albedo = _mix(albedo, (0.006, 0.006, 0.007), 1.0 - step(polar, 8.0, 9.6))
+    return albedo, 1.0 - step(polar, 27.0, 33.0)
 
 
 def _lid_edges(q: np.ndarray, albedo: Albedo, hair: np.ndarray, skin: np.ndarray) -> Albedo:
@@ -154,37 +134,41 @@ def _lid_edges(q: np.ndarray, albedo: Albedo, hair: np.ndarray, skin: np.ndarray
 
 
 def paint(
-    model: HeadModel, skin: TrueSkin, interior: dict[str, Int[np.ndarray, "num_part"]], colors: Colors, seed: int,
-    stubble: bool,
-) -> Material:  # fmt: skip
+    model: HeadModel, skin: TrueSkin, interior: dict[str, Int[np.ndarray, "num_part"]], look: PersonLook
+) -> Material:
     """Paint albedo and gloss of every fine vertex. The last vertices of `model` are the mouth's `interior` parts."""
-    q = skin.q
+    q, seed = skin.q, look.seed
+    tone = np.asarray(look.skin.tone)
 
     def soft(name: str) -> np.ndarray:
         members = model.regions.vertex_mask(name, model.num_vertices).numpy().astype(np.float64)
         return skin.refinement.fine(members[:, None])[:, 0]
 
-    albedo = _skin(q, colors, seed)
-    if stubble:
-        albedo = _stubble(q, albedo, colors.hair, seed)
-    albedo, lip = _lips(q, albedo, colors.skin, seed)
-    albedo = _lid_edges(q, albedo, colors.hair, colors.skin)
-    brow_y = 49.0 + 6.5 * np.sin(np.clip((np.abs(q[:, 0]) - 13.0) / 35.0, 0, 1) * 2.05)
+    albedo = _skin(q, look)
+    if look.skin.wrinkles > 0.0:
+        albedo = albedo * crease_shade(skin.old_depth)[:, None]
+    if look.beard.shade > 0.0 or look.beard.kind != "none":
+        albedo = _stubble(q, albedo, look.beard, seed)
+    albedo, lip = _lips(q, albedo, look)
+    albedo = _lid_edges(q, albedo, np.asarray(look.lashes), tone)
+    brow_y = brow_height(np.clip((np.abs(q[:, 0]) - 13.0) / 35.0, 0, 1), look.brows)
     brow = (
         np.exp(-0.5 * ((q[:, 1] - brow_y) / 2.3) ** 2)
-        * _step(np.abs(q[:, 0]), 11, 16)
-        * (1 - _step(np.abs(q[:, 0]), 40, 49))
+        * step(np.abs(q[:, 0]), 11, 16)
+        * (1 - step(np.abs(q[:, 0]), 40, 49))
     )
-    albedo = _mix(albedo, colors.hair, 0.30 * brow * (q[:, 2] > 30))
+    albedo = _mix(albedo, np.asarray(look.brows.color), look.brows.shade * brow * (q[:, 2] > 30))
     scalp = soft("scalp")
-    scalp = _step(scalp + 1.2 * scalp * (1.0 - scalp) * noise(q, 7.0, seed + 81), 0.45, 0.95)
-    albedo = _mix(albedo, colors.hair * 0.9, 0.80 * scalp)
-    nostril = _blob(q, (6.3, -14.5, 73.5), (2.4, 2.4, 3.6))
-    albedo = _mix(albedo, colors.skin * (0.20, 0.10, 0.09), 1.1 * nostril)
+    scalp = step(scalp + 1.2 * scalp * (1.0 - scalp) * noise(q, 7.0, seed + 81), 0.45, 0.95)
+    scalp = scalp * hair_cover(look.hair, q)
+    albedo = _mix(albedo, np.asarray(look.hair.color) * 0.9, look.hair.scalp * scalp)
+    nostril = blob(q, (6.3, -14.5, 73.5), (2.4, 2.4, 3.6))
+    albedo = _mix(albedo, tone * (0.20, 0.10, 0.09), 1.1 * nostril)
     eyeball = soft("eyes") > 0.5
-    eye_albedo, cornea = _eyes(q, colors, seed)
+    eye_albedo, cornea = _eyes(q, look.iris, seed)
     albedo[eyeball] = eye_albedo[eyeball]
-    gloss = 0.10 + 0.06 * _blob(q, (0, 0, 80), (14, 25, 20)) + 0.05 * _blob(q, (0, 80, 60), (40, 25, 30))
+    gloss = 0.10 + 0.06 * blob(q, (0, 0, 80), (14, 25, 20)) + 0.05 * blob(q, (0, 80, 60), (40, 25, 30))
+    gloss = look.skin.shine * gloss
     gloss = np.where(eyeball, 0.35 + 0.9 * cornea, gloss * (1.0 - scalp) + 0.22 * lip)
     sharpness = np.where(eyeball, 320.0, 14.0 + 26.0 * lip)
     in_mouth = np.zeros(len(q), dtype=bool)

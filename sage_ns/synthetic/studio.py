@@ -18,17 +18,21 @@ from jaxtyping import Float
 from sage_ns.capture.writer import refuse_used_folder
 from sage_ns.errors import CaptureError
 from sage_ns.rig import HeadModel, pose_vertices, save_head_model
+from sage_ns.synthetic.beard import grow_beard
+from sage_ns.synthetic.brows import grow_brows_and_lashes
 from sage_ns.synthetic.cross import CrossTruth
 from sage_ns.synthetic.files import write_descriptions
-from sage_ns.synthetic.hair import HairStyle, grow_brows_and_lashes, grow_hair
+from sage_ns.synthetic.glasses import make_glasses
+from sage_ns.synthetic.hair import grow_hair
 from sage_ns.synthetic.head import builtin_head, builtin_identity
-from sage_ns.synthetic.light import Studio
 from sage_ns.synthetic.motion import Curves, mistracked, perform
 from sage_ns.synthetic.mouth import with_mouth_interior
-from sage_ns.synthetic.regimes import FRONT_CAMERA, REGIMES, Filming, Regime
+from sage_ns.synthetic.person_look import HairColor, HairStyle, PersonLook, plain_look
+from sage_ns.synthetic.random_look import MOST_PEOPLE, identity_of, random_look
+from sage_ns.synthetic.regimes import FRONT_CAMERA, REGIMES, Filmed, Filming
 from sage_ns.synthetic.render import Person, Quality, StudioCamera
-from sage_ns.synthetic.skin import Colors, HairColor, paint
-from sage_ns.synthetic.surface import TrueSkin
+from sage_ns.synthetic.skin import paint
+from sage_ns.synthetic.true_skin import TrueSkin
 from sage_ns.synthetic.work import Job, film
 from sage_ns.system.files import whole_folder
 
@@ -40,17 +44,27 @@ _ARC = (
     (-90, 4), (-65, 20), (-62, -10), (-45, 4), (-32, 20), (-30, -12), (-16, 4), (0, 25),
     (0, 0), (15, 4), (30, -12), (32, 21), (45, 4), (62, -10), (65, 20), (90, 4),
 )  # fmt: skip
+_AROUND = ((-125, 8), (125, 8), (-155, 25), (155, -4), (180, 8), (0, 62))
+"""Cameras behind the head and above it that see a prior's moment, after those of the arc."""
 
 
 @dataclass(frozen=True)
 class SyntheticCapture:
     """Settings of a synthetic capture. The same settings give the same bytes."""
 
-    regime: Regime = "multiview"
+    regime: Filmed = "multiview"
     """multiview: many cameras see a few moments; monocular: one camera that stands still sees a head that turns, in
-    light that does not turn with it; oneshot: one picture from the front"""
+    light that does not turn with it; oneshot: one picture from the front; moment: one neutral moment from all around,
+    for priors"""
     seed: int = 0
-    """number of the synthetic person"""
+    """number of the synthetic person; with --person, of the motion, the cameras and the errors of tracking"""
+    person: int | None = None
+    """person of the generator of varied people (`sage-capture people`) by number; default: the plain person of the
+    seed. It has hair of its own"""
+    glasses: bool = False
+    """with --person: one person in three wears glasses"""
+    spread: float = 1.25
+    """with --person: standard deviation of the shape of faces, as a multiple of the plain people's"""
     width: int = 275
     """picture width in pixels"""
     height: int = 401
@@ -58,8 +72,8 @@ class SyntheticCapture:
     scale: float = 1.0
     """factor on width and height"""
     num_cameras: int = 16
-    """cameras on the frontal arc (4 to 16), always with camera 8, the front camera. multiview holds it out for
-    validation; monocular and oneshot train on it and hold out the others"""
+    """cameras on the frontal arc (4 to 16), always with camera 8, the front camera. multiview and moment hold it out
+    for validation; monocular and oneshot train on it and hold out the others. moment adds six behind and above"""
     hair: HairStyle = "short"
     """style of the head hair"""
     hair_color: HairColor = "own"
@@ -78,7 +92,7 @@ class SyntheticCapture:
     """moments of the held-out sequence, seen by four cameras (monocular and oneshot: by the front camera and two
     at 45 degrees)"""
     num_driver_timesteps: int = 60
-    """moments of the driving motion (no pictures)"""
+    """moments of the driving motion (no pictures); 0 leaves it out"""
     num_cross_timesteps: int = 0
     """moments of the folder cross/: this person with the expressions of another one, and that one's tracked parameters
     (the truth of sage-bench --suite cross); 0 leaves the folder out"""
@@ -112,18 +126,23 @@ class SyntheticCapture:
             ("motion_blur", self.motion_blur, 0.0, 20.0),
             ("exposure_drift", self.exposure_drift, 0.0, 3.0),
             ("num_test_timesteps", self.num_test_timesteps, 1, 1000),
-            ("num_driver_timesteps", self.num_driver_timesteps, 1, 100000),
+            ("num_driver_timesteps", self.num_driver_timesteps, 0, 100000),
             ("num_cross_timesteps", self.num_cross_timesteps, 0, 1000),
             ("supersampling", self.supersampling, 1, 8),
             ("tracking_error", self.tracking_error, 0.0, 20.0),
             ("picture width", self.size[0], 16, 4096),
             ("picture height", self.size[1], 16, 4096),
             ("seed", self.seed, 0, 2**31),
+            ("person", 0 if self.person is None else self.person, 0, MOST_PEOPLE),
+            ("spread", self.spread, 0.0, 2.0),
             ("workers", 1 if self.workers is None else self.workers, 1, 1024),
         )
         for name, found, low, high in limits:
             if not low <= found <= high:
                 raise CaptureError(f"synthetic capture: '{name}' is {found}; give something from {low} to {high}")
+        plain = (self.hair, self.hair_color) == ("short", "own")
+        if self.person is not None and not plain:
+            raise CaptureError(f"synthetic capture: person {self.person} has hair of their own; leave 'hair' out")
 
 
 def synthesize_capture(
@@ -152,12 +171,12 @@ def synthesize_capture(
         with progress_bar(f"synthesising {out.name}") as bar:
             return synthesize_capture(out, settings, bar)
     with whole_folder(out) as folder:
-        _fill(folder, settings, progress)
+        fill_capture(folder, settings, progress)
     return out
 
 
 def cameras(settings: SyntheticCapture) -> dict[int, StudioCamera]:
-    """Return the cameras by index; fewer than sixteen are spread over the arc and include the front camera."""
+    """Return the cameras by index; fewer than sixteen on the arc are spread over it and include the front camera."""
     width, height = settings.size
     if settings.num_cameras == len(_ARC):
         chosen = list(range(len(_ARC)))
@@ -165,11 +184,13 @@ def cameras(settings: SyntheticCapture) -> dict[int, StudioCamera]:
         spread = np.round(np.linspace(0, len(_ARC) - 1, settings.num_cameras)).astype(int)
         spread[np.argmin(np.abs(spread - FRONT_CAMERA))] = FRONT_CAMERA
         chosen = sorted({int(index) for index in spread})
+    places = _ARC + _AROUND if settings.regime == "moment" else _ARC
+    chosen += range(len(_ARC), len(places))
     rng = np.random.default_rng([settings.seed, 900])
-    jitter = rng.normal(size=(len(_ARC), 3)) * (1.2, 1.0, 0.006)
+    jitter = rng.normal(size=(len(places), 3)) * (1.2, 1.0, 0.006)
     placed = {}
     for index in chosen:
-        azimuth, elevation = np.radians(np.asarray(_ARC[index]) + jitter[index, :2])
+        azimuth, elevation = np.radians(np.asarray(places[index]) + jitter[index, :2])
         distance = _DISTANCE + jitter[index, 2]
         back = np.array([np.sin(azimuth) * np.cos(elevation), np.sin(elevation), np.cos(azimuth) * np.cos(elevation)])
         right = np.cross([0.0, 1.0, 0.0], back)
@@ -180,42 +201,58 @@ def cameras(settings: SyntheticCapture) -> dict[int, StudioCamera]:
     return placed
 
 
+def look_of_settings(settings: SyntheticCapture) -> PersonLook:
+    """Return what the capture's person looks like: the person of the generator, or the plain one of the seed."""
+    if settings.person is None:
+        return plain_look(settings.seed, settings.hair, settings.hair_color)
+    return random_look(settings.person, settings.glasses, settings.spread)
+
+
 def create_person(settings: SyntheticCapture) -> tuple[Person, HeadModel, Float[np.ndarray, "num_shape"]]:
     """Create the person, the rig that poses it (the built-in head with a mouth interior), and its identity."""
-    seed, height = settings.seed, settings.size[1]
+    look, height = look_of_settings(settings), settings.size[1]
     model = builtin_head()
     rig, interior = with_mouth_interior(model)
-    shape = builtin_identity(seed + 1).numpy()
+    shape = identity_of(look)
     is_skin = np.zeros((rig.num_vertices, 1))
     is_skin[: model.num_vertices] = 1.0
     is_skin[model.regions.vertices("eyes").numpy()] = 0.0
-    skin = TrueSkin.of(rig, 2 if height >= 160 else 1, seed, is_skin)
-    colors = Colors.of(seed, settings.hair == "long", settings.hair_color)
+    skin = TrueSkin.of(rig, 2 if height >= 160 else 1, look, is_skin)
     share = float(np.clip(height / 401.0, 0.15, 2.0))
-    num_strands = round((24_000 if settings.hair == "long" else 13_000) * share)
     strands = (
-        grow_hair(model, shape, settings.hair, colors.hair, num_strands, seed),
-        grow_brows_and_lashes(model, shape, colors.hair, seed),
+        *grow_hair(model, shape, look, share),
+        grow_brows_and_lashes(model, shape, look),
+        *grow_beard(model, shape, look, share),
+        *make_glasses(model, shape, look),
     )
     person = Person(
         skin=skin,
-        material=paint(rig, skin, interior, colors, seed, stubble=settings.hair != "long"),
-        strands=tuple(part for part in strands if part is not None),
+        material=paint(rig, skin, interior, look),
+        strands=strands,
         rig_triangles=rig.triangles.numpy(),
         softness=0.1 + 0.9 * skin.refinement.fine(is_skin)[:, 0],
-        studio=Studio(),
+        studio=look.room,
         quality=_quality(settings),
     )
     return person, rig, shape
 
 
 def _quality(settings: SyntheticCapture) -> Quality:
+    if settings.person is not None and settings.size[1] >= 160:
+        return Quality(settings.supersampling, ambient_rays=12, shadow_rays=4, hair_rays=5)
     if settings.size[1] >= 160:
         return Quality(supersampling=settings.supersampling)
     return Quality(supersampling=settings.supersampling, ambient_rays=8, shadow_rays=3, hair_rays=3)
 
 
-def _fill(folder: Path, settings: SyntheticCapture, progress: Callable[[int, int], None]) -> None:
+def fill_capture(folder: Path, settings: SyntheticCapture, progress: Callable[[int, int], None]) -> None:
+    """Write a capture into an empty folder.
+
+    Args:
+        folder: to write into.
+        settings: of the capture, checked.
+        progress: called with (pictures done, pictures in total).
+    """
     person, rig, shape = create_person(settings)
     model = builtin_head()
     arc = cameras(settings)
@@ -274,6 +311,8 @@ def _write_motion(
     canonical = Curves(*(0.0 * getattr(true, name)[:1] for name in Curves.__dataclass_fields__))
     canonical.jaw_pose[0, 0] = 0.3
     replace(canonical.params(tracked_shape), static_offset=zero_offset).save_vhap(folder / "canonical_flame_param.npz")
+    if settings.num_driver_timesteps == 0:
+        return
     other = builtin_identity(settings.seed + 1001).numpy()
     driver = perform(model, "driver", settings.num_driver_timesteps, settings.seed + 1000).params(other)
     driver.save_vhap(folder / "driver" / "flame_param")

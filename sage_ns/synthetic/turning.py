@@ -19,9 +19,8 @@ shows other directions than the way out, and only the first moment is both front
 ROOT_SHARE = 2 / 3
 """Part of the turn that the shoulders make (root joint); the neck makes the rest."""
 FRAMES_PER_BLINK = 20
-_OPENING = 0.03
-"""Opening of the jaw in radians: mouth slightly open."""
-_PARTED = 0.25
+SPEAKING = (0.03, 0.25)
+"""Mouth slightly open: opening of the jaw in radians, and how far the lips part."""
 _INVOLUNTARY = {"brow_inner_raise": 0.06, "brow_lower": 0.05, "squint": 0.05, "mouth_smile": 0.06, "lips_part": 0.05}
 _INSTANTS = (-0.5, -0.25, 0.25, 0.5)
 """Instants of an exposure besides its middle, as parts of it."""
@@ -39,7 +38,7 @@ def turn_head(model: HeadModel, num_timesteps: int, turn: float, seed: int) -> C
         turn: Largest yaw to each side in degrees.
         seed: Seed of the person.
     """
-    first = rest(model, _OPENING, _PARTED)
+    first = rest(model, *SPEAKING)
     num = num_timesteps - 1
     if num == 0:
         return first
@@ -55,7 +54,7 @@ def turn_head(model: HeadModel, num_timesteps: int, turn: float, seed: int) -> C
     for moment in rng.integers(num, size=max(1, num // FRAMES_PER_BLINK)):
         expr[moment] = np.where(lids > 0, rng.uniform(0.6, 1.0) * lids, expr[moment])
     gaze = smooth_curve(p, 12, rng, 2) * 0.04
-    jaw = np.clip(_OPENING + 0.006 * smooth_curve(p, 12, rng, 1), 0.0, None) * (1.0, 0.0, 0.0)
+    jaw = np.clip(SPEAKING[0] + 0.006 * smooth_curve(p, 12, rng, 1), 0.0, None) * (1.0, 0.0, 0.0)
     sway = smooth_curve(p, 6, rng, 3) * (0.003, 0.002, 0.003)
     still = np.zeros((num, 1))
     turning = Curves(

@@ -19,7 +19,8 @@ from sage_ns.synthetic import SyntheticCapture, cameras, synthesize_capture
 from sage_ns.synthetic.head import builtin_head
 from sage_ns.synthetic.motion import mistracked, perform
 from sage_ns.synthetic.studio import create_person
-from sage_ns.synthetic.surface import activation, crease_depths, loop_subdivision, noise, vertex_normals
+from sage_ns.synthetic.surface import loop_subdivision, noise, vertex_normals
+from sage_ns.synthetic.true_skin import activation, crease_depths
 
 TINY = SyntheticCapture(
     width=40, height=58, num_train_timesteps=2, num_test_timesteps=2, num_driver_timesteps=5, supersampling=2, workers=1

@@ -174,12 +174,17 @@ def _mean_head() -> HeadModel:
     )
 
 
-def builtin_identity(seed: int) -> Float[torch.Tensor, "300"]:
-    """Return identity coefficients of person number `seed` for the built-in head; seed 0 is the mean head."""
+def builtin_identity(seed: int, spread: float = 1.0) -> Float[torch.Tensor, "300"]:
+    """Return identity coefficients of person number `seed` for the built-in head; seed 0 is the mean head.
+
+    Args:
+        seed: number of the person.
+        spread: standard deviation of the coefficients, which are cut at twice as much.
+    """
     shape = torch.zeros(NUM_SHAPE)
     if seed:
         drawn = np.random.default_rng(seed).normal(size=len(IDENTITY_SHAPES))
-        shape[: len(drawn)] = torch.from_numpy(np.clip(drawn, -2.0, 2.0)).float()
+        shape[: len(drawn)] = torch.from_numpy(spread * np.clip(drawn, -2.0, 2.0)).float()
     return shape
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
+from scipy import ndimage
 
 from sage_ns.synthetic.head.surface import EYE_CENTER
 
@@ -90,3 +92,32 @@ def identity_displacements(points: Points, is_eyeball: Float[np.ndarray, "num_po
         eye = sum(handle.displacement(center) for handle in handles)
         shapes.append(own * (1.0 - with_eye) + eye * with_eye)
     return np.stack(shapes, axis=1)
+
+
+def displacement_table(shape: Float[np.ndarray, "num_shape"]) -> Callable[[Points], Points]:
+    """Return a function that displaces points (mm) as a person's identity does, for the many points of hair.
+
+    It looks the sum of all handles up in a table with a cell of 5 mm, which is cheap to make, since Gaussians are
+    products of one factor per axis. Eyes do not move as a whole, so it is not for points beside them. Beyond the table
+    points move as those of its border.
+    """
+    low, cell = np.array([0.0, -240.0, -220.0]), 5.0
+    axes = [low[k] + cell * np.arange(num) for k, num in enumerate((37, 85, 77))]
+    total = np.zeros((3, *map(len, axes)))
+    for handles, amount in zip(IDENTITY_SHAPES.values(), shape, strict=False):
+        for handle in handles:
+            u, v, w = (np.exp(-0.5 * ((axes[k] - handle.center[k]) / handle.radii[k]) ** 2) for k in range(3))
+            weight = amount * (u[:, None, None] * v[:, None] * w)
+            for k in range(3):
+                if handle.move[k] or handle.scale[k]:
+                    along = handle.move[k] + (axes[k] - handle.center[k]) * handle.scale[k]
+                    total[k] += weight * along.reshape([-1 if axis == k else 1 for axis in range(3)])
+
+    def displacement(points: Points) -> Points:
+        folded = np.abs(points) * [1.0, 0.0, 0.0] + points * [0.0, 1.0, 1.0]
+        where = ((folded - low) / cell).T
+        moved = np.stack([ndimage.map_coordinates(each, where, order=1, mode="nearest") for each in total], -1)
+        moved[:, 0] *= np.tanh(points[:, 0] / 4.0)
+        return moved
+
+    return displacement
