@@ -20,6 +20,8 @@ from sage_ns.system.files import read_json, refuse_unwritable, whole_file, whole
 KEPT_FOR_CHECKS = range(100, 200)
 """Numbers of people that nothing is learned from or tuned on."""
 _SETTINGS = "person.json"
+_GENERATOR = 2
+"""Raise it when a number means another look: people of both looks would otherwise be mixed in silence."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ def _silent(done: int, total: int) -> None:
 
 def _stored(settings: PeopleSettings, number: int) -> dict[str, Any]:
     kept = {name: value for name, value in asdict(settings).items() if name != "workers"}
-    return {"person": number, **kept}
+    return {"person": number, "generator": _GENERATOR, **kept}
 
 
 def _is_there(folder: Path, settings: PeopleSettings, number: int) -> bool:

@@ -57,13 +57,16 @@ def random_room(rng: np.random.Generator, scatter: float) -> Studio:
     contrast = rng.uniform(0.25, 1.0)
     side = rng.choice([-1.0, 1.0])
     key = side * rng.uniform(8.0, 62.0)
-    lamps = [
+    lamps: list[tuple[float, float, float, float, float]] = [
         (key, rng.uniform(15.0, 55.0), 0.55 + 0.85 * contrast, kelvin, rng.uniform(0.10, 0.35)),
         (-side * rng.uniform(35.0, 75.0), rng.uniform(0.0, 30.0), 0.55 - 0.35 * contrast, 6000.0, 0.30),
         (180.0 + rng.uniform(-50.0, 0.0), rng.uniform(20.0, 50.0), rng.uniform(0.15, 0.75), 6500.0, 0.22),
         (180.0 + rng.uniform(0.0, 60.0), rng.uniform(0.0, 30.0), rng.uniform(0.05, 0.45), kelvin, 0.22),
     ]
-    lights = tuple(_lamp(*lamp[:3], warmth(lamp[3]) / balance, lamp[4]) for lamp in lamps)
+    lights = tuple(
+        _lamp(azimuth, elevation, strength, warmth(temperature) / balance, spread)
+        for azimuth, elevation, strength, temperature, spread in lamps
+    )
     around = rng.uniform(0.40, 0.80) * (1.25 - 0.5 * contrast)
     sky = around * warmth(rng.uniform(5500.0, 8000.0)) / balance
     ground = around * rng.uniform(0.35, 0.75) * warmth(rng.uniform(4200.0, 6000.0)) / balance

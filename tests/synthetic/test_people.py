@@ -61,7 +61,7 @@ def test_a_moment_is_seen_from_all_around(out: Path) -> None:
     assert 0.0 < np.abs(error[truth != 0]).mean() < 0.2
     assert not (out / "p0003" / "driver").exists()
     assert "sage-capture synthesize --person 3" in (out / "p0003" / "readme.txt").read_text()
-    assert "driver" not in (out / "p0003" / "readme.txt").read_text()
+    assert "driver/" not in (out / "p0003" / "readme.txt").read_text()
 
 
 def test_the_cameras_of_the_arc_stay_and_six_join_them() -> None:

@@ -19,7 +19,7 @@ from sage_ns.synthetic.head import builtin_head, builtin_identity
 from sage_ns.synthetic.head.identity import IDENTITY_SHAPES, displacement_table, identity_displacements
 from sage_ns.synthetic.head.surface import head_distance, mouth_line
 from sage_ns.synthetic.motion import expression_row
-from sage_ns.synthetic.person_look import BeardLook, HairLook, PersonLook, SkinLook, plain_look
+from sage_ns.synthetic.person_look import BeardLook, HairLook, HairStyle, PersonLook, SkinLook, plain_look
 from sage_ns.synthetic.random_look import identity_of, random_look
 from sage_ns.synthetic.strands import Strands, cut, fewer_points, pigments, tabled_skull
 from sage_ns.synthetic.true_skin import crease_depths
@@ -105,7 +105,8 @@ def test_faces_spread_as_far_as_asked() -> None:
 
 
 def test_the_plain_person_looks_as_ever() -> None:
-    for seed, style in ((0, "short"), (1, "long"), (3, "none")):
+    styles: dict[int, HairStyle] = {0: "short", 1: "long", 3: "none"}
+    for seed, style in styles.items():
         look = plain_look(seed, style)
         assert not look.fast and look.spread == 1.0 and look.glasses == "none"
         np.testing.assert_array_equal(identity_of(look), builtin_identity(seed + 1).numpy())
