@@ -58,7 +58,7 @@ class Graph:
         Raises:
             NetworkError: names the file and the tensor.
         """
-        _check_shapes(self.shapes, source)
+        check_shapes(self.shapes, source)
         for number, values in self.constants.items():
             _check_constant(number, values, self.shapes, source)
         known = {*self.constants, *self.inputs}
@@ -86,7 +86,12 @@ class Graph:
 HINT = "Use the file as its authors publish it."
 
 
-def _check_shapes(shapes: tuple[tuple[int, ...], ...], source: str) -> None:
+def check_shapes(shapes: tuple[tuple[int, ...], ...], source: str) -> None:
+    """Refuse tensors that are too many or too large, or have sizes below 1.
+
+    Raises:
+        NetworkError: names the file and the tensor.
+    """
     if len(shapes) > MOST_TENSORS:
         raise NetworkError(f"{source}: found {len(shapes)} tensors, expected at most {MOST_TENSORS}. {HINT}")
     for number, shape in enumerate(shapes):

@@ -9,11 +9,14 @@ What the operations compute: TensorFlow Lite's reference (tensorflow.org/lite, "
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Tensor
+
+from sage_ns.tracking.networks.graph import MOST_VALUES
 
 Options = Mapping[str, tuple[int, ...]]
 Apply = Callable[[Sequence[Tensor], Sequence[tuple[int, ...]], Options], Tensor]
@@ -63,6 +66,12 @@ def activated(result: Tensor, options: Options) -> Tensor:
     return result if kind == 0 else result.clamp(0.0, 6.0) if kind == _RELU6 else result.relu()
 
 
+def _bounded(shape: Sequence[int]) -> None:
+    """Refuse a result that takes too much memory, before it is made."""
+    if math.prod(shape) > MOST_VALUES:
+        raise Unsupported(f"a result of shape {list(shape)}, more than {MOST_VALUES} values")
+
+
 def _strides(options: Options) -> tuple[int, int]:
     strides = option(options, "stride_h"), option(options, "stride_w")
     if not all(1 <= each <= 64 for each in strides):
@@ -83,6 +92,7 @@ def _padded(picture: Tensor, window: tuple[int, int], options: Options, value: f
     )
     if not (top or bottom or left or right):
         return picture
+    _bounded((*picture.shape[:2], picture.shape[2] + top + bottom, picture.shape[3] + left + right))
     return F.pad(picture, (left, right, top, bottom), value=value)
 
 
@@ -91,6 +101,7 @@ def _convolved(tensors: Sequence[Tensor], options: Options, weight: Tensor, grou
     dilation = option(options, "dilation_h_factor", 1), option(options, "dilation_w_factor", 1)
     height, width = weight.shape[2:]
     padded = _padded(channels_first(picture), (height, width), options)
+    _bounded((padded.shape[2], padded.shape[3], weight.shape[0]))
     return activated(
         channels_last(F.conv2d(padded, weight, bias, _strides(options), dilation=dilation, groups=groups)), options
     )
@@ -111,6 +122,7 @@ def _transpose_conv_bias(tensors: Sequence[Tensor], _: Sequence[tuple[int, ...]]
     weight = tensors[1].permute(3, 0, 1, 2)
     if tuple(weight.shape[2:]) != _strides(options):
         raise Unsupported(f"a transposed convolution whose window {list(weight.shape[2:])} is not its stride")
+    _bounded((*tensors[0].shape[1:3], weight.shape[1], *weight.shape[2:]))
     return channels_last(F.conv_transpose2d(channels_first(tensors[0]), weight, tensors[2], stride=_strides(options)))
 
 
@@ -139,6 +151,7 @@ def _prelu(tensors: Sequence[Tensor], _: Sequence[tuple[int, ...]], options: Opt
     # For slopes of one value per channel, as the known networks have them, torch has a fast kernel.
     if tensors[1].numel() == tensors[0].shape[-1]:
         return channels_last(F.prelu(channels_first(tensors[0]), tensors[1].flatten()))
+    _bounded(torch.broadcast_shapes(tensors[0].shape, tensors[1].shape))
     return torch.where(tensors[0] > 0, tensors[0], tensors[0] * tensors[1])
 
 
@@ -146,9 +159,9 @@ def _pad(tensors: Sequence[Tensor], integers: Sequence[tuple[int, ...]], options
     before_after = integers[0]
     if len(before_after) != 2 * tensors[0].dim() or min(before_after) < 0:
         raise Unsupported(f"padding {before_after}")
-    # Pairs per axis; torch wants the last axis first.
-    pairs = [before_after[place : place + 2] for place in range(len(before_after) - 2, -1, -2)]
-    return F.pad(tensors[0], [size for pair in pairs for size in pair])
+    pairs = [before_after[place : place + 2] for place in range(0, len(before_after), 2)]
+    _bounded([size + sum(pair) for size, pair in zip(tensors[0].shape, pairs, strict=True)])
+    return F.pad(tensors[0], [size for pair in reversed(pairs) for size in pair])  # torch wants the last axis first
 
 
 def _reshape(tensors: Sequence[Tensor], integers: Sequence[tuple[int, ...]], options: Options) -> Tensor:
@@ -160,6 +173,7 @@ def _transpose(tensors: Sequence[Tensor], integers: Sequence[tuple[int, ...]], _
 
 
 def _concatenation(tensors: Sequence[Tensor], _: Sequence[tuple[int, ...]], options: Options) -> Tensor:
+    _bounded([sum(each.numel() for each in tensors)])
     return activated(torch.cat(list(tensors), option(options, "axis")), options)
 
 
@@ -176,6 +190,7 @@ def _resize_bilinear(tensors: Sequence[Tensor], integers: Sequence[tuple[int, ..
     if bool(corners) == bool(centers):
         raise Unsupported("bilinear resizing neither by pixels' centres nor by the picture's corners")
     size = list(integers[0])
+    _bounded((tensors[0].shape[3], *size))
     resized = F.interpolate(channels_first(tensors[0]), size, mode="bilinear", align_corners=bool(corners))
     return channels_last(resized)
 
@@ -205,7 +220,11 @@ def _of_one(function: Callable[[Tensor], Tensor]) -> Apply:
 
 
 def _of_two(function: Callable[[Tensor, Tensor], Tensor]) -> Apply:
-    return lambda tensors, integers, options: activated(function(tensors[0], tensors[1]), options)
+    def apply(tensors: Sequence[Tensor], _: Sequence[tuple[int, ...]], options: Options) -> Tensor:
+        _bounded(torch.broadcast_shapes(tensors[0].shape, tensors[1].shape))
+        return activated(function(tensors[0], tensors[1]), options)
+
+    return apply
 
 
 OPERATIONS: Mapping[str, Apply] = {
