@@ -182,13 +182,22 @@ def load_face_landmarker(
     Raises:
         NetworkError: the file is broken, or holds other networks.
     """
+    networks = {name: network.to(device) for name, network in read_networks(path).items()}
+    return FaceLandmarker(networks, device, thresholds)
+
+
+def read_networks(path: Path) -> dict[str, Network]:
+    """Return the three networks of a file by name, on the CPU.
+
+    Raises:
+        NetworkError: the file is broken, or holds other networks.
+    """
     networks = {}
     for name, graph in read_graphs(path, tuple(_SHAPES)).items():
         source = f"{path}: {name}"
-        network = Network(graph, source)
-        require_shapes(network, source, *_SHAPES[name])
-        networks[name] = network.to(device)
-    return FaceLandmarker(networks, device, thresholds)
+        networks[name] = Network(graph, source)
+        require_shapes(networks[name], source, *_SHAPES[name])
+    return networks
 
 
 def checked_picture(picture: UInt8[Tensor | np.ndarray, "height width 3"]) -> UInt8[Tensor, "height width 3"]:
