@@ -11,7 +11,7 @@ import torch
 from sage_ns.errors import NetworkError
 from sage_ns.system.registry import Class, Registry
 from sage_ns.tracking.face import FaceDetector
-from sage_ns.tracking.face_landmarker import WEIGHTS, FaceLandmarker, Thresholds, load_face_landmarker
+from sage_ns.tracking.face_landmarker import USUAL, WEIGHTS, FaceLandmarker, Thresholds, load_face_landmarker
 
 
 class DetectorKind(ABC):
@@ -52,7 +52,7 @@ def open_detector(
     name: str = "torch",
     file: Path | None = None,
     device: torch.device | str = "cpu",
-    thresholds: Thresholds = Thresholds(),
+    thresholds: Thresholds = USUAL,
 ) -> FaceDetector:
     """Return a face detector.
 

@@ -109,3 +109,13 @@ def merged(faces: FaceBoxes) -> FaceBoxes:
     if not best:
         return faces
     return FaceBoxes(torch.stack(boxes), torch.stack(points), torch.stack(best))
+
+
+def best(faces: FaceBoxes) -> FaceBoxes:
+    """Return, of faces that overlap, the one with the highest score: plain non-maximum suppression."""
+    rest = faces.scores.argsort(descending=True, stable=True)
+    kept = []
+    while len(rest):
+        kept.append(rest[0])
+        rest = rest[1:][overlap(faces.boxes[rest[0]], faces.boxes[rest[1:]]) <= _MOST_OVERLAP]
+    return faces[torch.stack(kept)] if kept else faces

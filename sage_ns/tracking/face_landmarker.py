@@ -13,7 +13,7 @@ for pictures; `docs/tracking.md` has where they come from, and where this differ
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,6 +64,8 @@ _SHAPES = {
 """Inputs and first outputs of the networks."""
 _LONG = 1.25
 """A picture that is longer than wide by more than this is also searched in squares of its shorter side."""
+_SURE = 0.75
+"""Score of the detector from which a face stands upright: one that stands on its head has 0.6."""
 _SAME_FACE = 0.5
 """Overlap of the boxes of two faces from which they are one."""
 
@@ -76,6 +78,9 @@ class Thresholds:
     """Least score of a box in which landmarks are looked for."""
     confidence: float = 0.5
     """Least confidence of a face that is returned. A head in profile has 0.01 to 0.04."""
+
+
+USUAL = Thresholds()
 
 
 class FaceLandmarker:
@@ -91,7 +96,7 @@ class FaceLandmarker:
         self,
         networks: Mapping[str, Run],
         device: torch.device | str = "cpu",
-        thresholds: Thresholds = Thresholds(),
+        thresholds: Thresholds = USUAL,
     ) -> None:
         self._networks, self._device = networks, torch.device(device)
         self._thresholds = thresholds
@@ -99,22 +104,32 @@ class FaceLandmarker:
     def __call__(self, picture: UInt8[Tensor | np.ndarray, "height width 3"]) -> list[Face]:
         """Return the faces of an sRGB picture, the largest first.
 
-        Upright faces and those that lean by up to about 45 degrees are found anywhere; faces that lie on their side or
-        stand on their head are found where no other face is.
+        Upright faces, and those that lean, are found together. The picture is also looked at in halves where the whole
+        shows no face, and turned by quarters where no face is surely upright.
 
         Raises:
             OptionError: the array is no picture of bytes with three channels.
         """
         pixels = checked_picture(picture).to(self._device)
-        for stage in _stages(pixels.shape[0], pixels.shape[1]):
-            faces = self._in_crops(pixels, stage)
-            if faces:
-                return faces
-        return []
+        height, width = pixels.shape[:2]
+        found = self._search(pixels, _upright(height, width))
+        faces = self._faces(pixels, found)
+        if not faces:
+            found = self._search(pixels, _squares(height, width, min(height, width) / 2))
+            faces = self._faces(pixels, found)
+        if not faces or float(found.scores.max()) < _SURE:
+            turned = [self._search(pixels, [crop]) for crop in _turned(height, width)]
+            better = face_boxes.best(FaceBoxes.joined([found, *turned]))
+            if not torch.equal(better.scores, found.scores):
+                faces = self._faces(pixels, better)
+        return faces
 
-    def _in_crops(self, picture: UInt8[Tensor, "height width 3"], crops: list[Crop]) -> list[Face]:
-        """Return the faces in crops of a picture, the largest first."""
-        found = face_boxes.merged(FaceBoxes.joined([self._boxes(picture, crop) for crop in crops]))
+    def _search(self, picture: UInt8[Tensor, "height width 3"], crops: list[Crop]) -> FaceBoxes:
+        """Return the faces that the detector sees in crops of a picture."""
+        return face_boxes.merged(FaceBoxes.joined([self._boxes(picture, crop) for crop in crops]))
+
+    def _faces(self, picture: UInt8[Tensor, "height width 3"], found: FaceBoxes) -> list[Face]:
+        """Return the faces in boxes, the largest first."""
         faces: list[Face] = []
         for box, points in zip(found.boxes, found.points, strict=True):
             eyes = points[[face_boxes.RIGHT_EYE, face_boxes.LEFT_EYE]]
@@ -170,7 +185,7 @@ class FaceLandmarker:
 def load_face_landmarker(
     path: Path = WEIGHTS,
     device: torch.device | str = "cpu",
-    thresholds: Thresholds = Thresholds(),
+    thresholds: Thresholds = USUAL,
 ) -> FaceLandmarker:
     """Return the landmarker of a file.
 
@@ -215,17 +230,20 @@ def checked_picture(picture: UInt8[Tensor | np.ndarray, "height width 3"]) -> UI
     return pixels
 
 
-def _stages(height: int, width: int) -> Iterator[list[Crop]]:
-    """Yield the crops in which faces are looked for, until one is found.
-
-    The whole picture, and squares along a long one; then overlapping squares of half the shorter side, in which faces
-    may be half as large; then the whole turned by quarters, as of a camera that lay on its side.
-    """
+def _upright(height: int, width: int) -> list[Crop]:
+    """Return the whole picture, and squares along a long one."""
     short, long = sorted((height, width))
-    whole = Crop((width / 2, height / 2), long)
-    yield [whole, *(_squares(height, width, short) if long > _LONG * short else [])]
-    yield _squares(height, width, short / 2)
-    yield [Crop(whole.centre, whole.side, turns * np.pi / 2) for turns in (1, 3, 2)]
+    return [_whole(height, width), *(_squares(height, width, short) if long > _LONG * short else [])]
+
+
+def _turned(height: int, width: int) -> list[Crop]:
+    """Return the whole picture turned by quarters, as of a camera that lay on its side."""
+    whole = _whole(height, width)
+    return [Crop(whole.centre, whole.side, turns * math.pi / 2) for turns in (1, 2, 3)]
+
+
+def _whole(height: int, width: int) -> Crop:
+    return Crop((width / 2, height / 2), max(height, width))
 
 
 def _squares(height: int, width: int, side: float) -> list[Crop]:
