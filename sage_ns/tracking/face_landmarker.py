@@ -158,7 +158,9 @@ class FaceLandmarker:
             if confidence < self._thresholds.confidence or (index > 1 and turned < _UPRIGHT):
                 break
             crop = better
-            inside, confidence = self._landmarks(picture, crop)
+            inside, again = self._landmarks(picture, crop)
+            # Passes over what the network did not take for a face at first can make it sure of one: the least counts.
+            confidence = min(confidence, again)
         points = torch.cat([crop.to_picture(inside[:, :2]), inside[:, 2:] * crop.side], dim=1)
         if confidence < self._thresholds.confidence or not bool(points.isfinite().all()):
             return None

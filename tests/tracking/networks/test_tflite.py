@@ -41,7 +41,7 @@ def one_step(code: int, inputs: list[int], outputs: list[int], options=(), **cha
     [
         (b"", "no network of TensorFlow Lite"),
         (b"\0\0\0\0TFL2" + bytes(100), "no network of TensorFlow Lite"),
-        (b"\0\0\0\0TFL3", "cut or broken"),
+        (b"\0\0\0\0TFL3", "version 0"),
         (b"\xff\xff\xff\xffTFL3" + bytes(100), "cut or broken"),
         (one_step(ADD, [0, 1], [2], version=2), "version 2"),
         (one_step(ADD, [0, 1], [2], subgraphs=2), "2 networks in one file"),
