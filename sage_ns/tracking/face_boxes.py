@@ -73,7 +73,7 @@ def decoded(values: Float[Tensor, "896 16"], logits: Float[Tensor, "896"], least
         least_score: of the faces to return.
     """
     scores = logits.clamp(-100.0, 100.0).sigmoid()
-    kept = (scores >= least_score).nonzero()[:, 0]
+    kept = ((scores >= least_score) & values.isfinite().all(1)).nonzero()[:, 0]
     centres = anchors().to(values)[kept]
     numbers = values[kept].reshape(-1, _NUM_VALUES // 2, 2) / RESOLUTION
     centre, size = numbers[:, 0] + centres, numbers[:, 1]

@@ -162,7 +162,7 @@ class FaceLandmarker:
             # Passes over what the network did not take for a face at first can make it sure of one: the least counts.
             confidence = min(confidence, again)
         points = torch.cat([crop.to_picture(inside[:, :2]), inside[:, 2:] * crop.side], dim=1)
-        if confidence < self._thresholds.confidence or not bool(points.isfinite().all()):
+        if confidence < self._thresholds.confidence:
             return None
         low, high = points[:, :2].amin(0).tolist(), points[:, :2].amax(0).tolist()
         return Face(points, confidence, self._scores(inside), (low[0], low[1], high[0], high[1]))
@@ -171,7 +171,10 @@ class FaceLandmarker:
         """Return the landmarks as shares of a crop, and how sure the network is that they are those of a face."""
         pixels = sampled(picture, crop, _RESOLUTION, "border")
         values, presence = (each.cpu() for each in self._networks[LANDMARKS](pixels[None])[:2])
-        return values.reshape(NUM_POINTS, 3) / _RESOLUTION, float(presence.sigmoid())
+        inside = values.reshape(NUM_POINTS, 3) / _RESOLUTION
+        if not bool(inside.isfinite().all()):  # weights of another network
+            return torch.zeros_like(inside), 0.0
+        return inside, float(presence.sigmoid())
 
     def _scores(self, inside: Float[Tensor, "478 3"]) -> dict[str, float]:
         """Return the strengths of the expressions from the landmarks in an upright crop.

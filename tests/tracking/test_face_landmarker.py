@@ -94,7 +94,7 @@ def test_a_face_that_is_small_in_the_picture_is_found(landmarker, astronaut):
 def test_nothing_has_no_face(landmarker):
     noise = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
     assert landmarker(noise) == landmarker(np.full((120, 90, 3), 128, np.uint8)) == []
-    assert landmarker(np.zeros((1, 1, 3), np.uint8)) == []
+    assert landmarker(np.zeros((1, 1, 3), np.uint8)) == landmarker(np.zeros((2, 900, 3), np.uint8)) == []
 
 
 def test_thresholds_decide_what_counts(landmarker, astronaut):
