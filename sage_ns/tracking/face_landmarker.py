@@ -64,6 +64,8 @@ _SHAPES = {
 """Inputs and first outputs of the networks."""
 _LONG = 1.25
 """A picture that is longer than wide by more than this is also searched in squares of its shorter side."""
+_MOST_SQUARES = 8
+"""Squares along a picture, side by side."""
 _SURE = 0.75
 """Score of the detector from which a face stands upright: one that stands on its head has 0.6."""
 _SAME_FACE = 0.5
@@ -115,7 +117,7 @@ class FaceLandmarker:
         found = self._search(pixels, _upright(height, width))
         faces = self._faces(pixels, found)
         if not faces:
-            found = self._search(pixels, _squares(height, width, min(height, width) / 2))
+            found = self._search(pixels, _squares(height, width, _least(height, width, min(height, width) / 2)))
             faces = self._faces(pixels, found)
         if not faces or float(found.scores.max()) < _SURE:
             turned = [self._search(pixels, [crop]) for crop in _turned(height, width)]
@@ -238,7 +240,15 @@ def checked_picture(picture: UInt8[Tensor | np.ndarray, "height width 3"]) -> UI
 def _upright(height: int, width: int) -> list[Crop]:
     """Return the whole picture, and squares along a long one."""
     short, long = sorted((height, width))
-    return [_whole(height, width), *(_squares(height, width, short) if long > _LONG * short else [])]
+    return [
+        _whole(height, width),
+        *(_squares(height, width, _least(height, width, short)) if long > _LONG * short else []),
+    ]
+
+
+def _least(height: int, width: int, side: float) -> float:
+    """Return the side of squares; a picture that is a narrow strip is not cut into hundreds of them."""
+    return max(side, max(height, width) / _MOST_SQUARES)
 
 
 def _turned(height: int, width: int) -> list[Crop]:
@@ -254,7 +264,7 @@ def _whole(height: int, width: int) -> Crop:
 def _squares(height: int, width: int, side: float) -> list[Crop]:
     """Return squares that cover a picture; neighbours share at least half of each."""
     rows, columns = (
-        np.linspace(side / 2, size - side / 2, max(int(np.ceil(2 * (size - side) / side)), 0) + 1)
+        np.linspace(side / 2, size - side / 2, math.ceil(2 * (size - side) / side) + 1) if size > side else [size / 2]
         for size in (height, width)
     )
     return [Crop((float(x), float(y)), side) for y in rows for x in columns]

@@ -35,7 +35,7 @@ def test_what_is_beyond_the_picture_is_black_or_its_border():
     whole = picture(6, 6)
     crop = Crop((0.0, 3.0), 6.0)
     black, border = (sampled(whole, crop, 6, beyond) for beyond in ("zeros", "border"))
-    assert not black[:, :3].any()
+    assert float(black[:, :3].max()) < 1e-5
     torch.testing.assert_close(border[:, 0], whole[:, 0] / 255)
     torch.testing.assert_close(border[:, 3:], whole[:, :3] / 255)
     assert not sampled(whole, Crop((-500.0, -500.0), 6.0), 6, "zeros").any()
@@ -52,13 +52,13 @@ def test_a_ramp_stays_where_it_is_at_every_scale_and_angle():
     height, width = 300, 400
     x = (torch.arange(width) + 0.5)[None].expand(height, width)
     y = (torch.arange(height) + 0.5)[:, None].expand(height, width)
-    whole = torch.stack([x / 2, y / 2, x * 0], -1).to(torch.uint8)
+    whole = torch.stack([x / 2, y / 2, x * 0], -1).round().to(torch.uint8)
     for side, angle in ((20.0, 0.3), (90.0, -2.0), (180.0, 1.0)):
         crop = Crop((200.0, 150.0), side, angle)
         found = sampled(whole, crop, 32, "border") * 255 * 2
         steps = (torch.arange(32) + 0.5) / 32
         places = crop.to_picture(torch.stack(torch.meshgrid(steps, steps, indexing="xy"), -1))
-        assert float((found[..., :2] - places).mean((0, 1)).abs().max()) < 0.8  # the bytes are rounded down
+        assert float((found[..., :2] - places).mean((0, 1)).abs().max()) < 0.6  # bytes are rounded to even ones
 
 
 def test_a_crop_around_points_turns_with_the_axis():

@@ -30,7 +30,7 @@ def test_numbers_are_pixels_from_the_anchor():
 
 
 def boxes(*corners: tuple[float, float, float, float], scores: list[float]) -> FaceBoxes:
-    whole = torch.tensor(corners)
+    whole = torch.tensor(corners, dtype=torch.float32)
     return FaceBoxes(whole, whole[:, None, :2].expand(-1, 6, 2), torch.tensor(scores))
 
 
