@@ -79,7 +79,7 @@ class Thresholds:
     detection: float = 0.5
     """Least score of a box in which landmarks are looked for."""
     confidence: float = 0.5
-    """Least confidence of a face that is returned. A head in profile has 0.01 to 0.04."""
+    """Least confidence of a face that is returned. A head in profile (fk01, 91 degrees) has at most 0.2."""
 
 
 USUAL = Thresholds()
