@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ WINDOW_2 = {"filter_height": (2,), "filter_width": (2,)}
 VALID, SAME = {"padding": (1,)}, {"padding": (0,)}
 
 
-def apply(kind: str, *tensors: Tensor, integers: Sequence[tuple[int, ...]] = (), **options: tuple[int, ...]) -> Tensor:
+def apply(kind: str, *tensors: Tensor, integers: Any = (), **options: Any) -> Tensor:
     return OPERATIONS[kind](tensors, integers, options)
 
 
