@@ -1,0 +1,42 @@
+"""A face that a detector found in a picture, and what a detector is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+NUM_POINTS = 478
+"""Landmarks of a face: the 468 vertices of MediaPipe's canonical face mesh, then five of each iris."""
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """Landmarks, expression and place of one face in a picture."""
+
+    points: Float[Tensor, "478 3"]
+    """x and y in pixels from the upper left corner of the picture (the centre of the first pixel is at 0.5, 0.5), and
+    a relative depth in pixels of about the same scale, which grows away from the camera. On the CPU."""
+    confidence: float
+    """0..1: how sure the detector is that the crop shows a face. It falls where the face turns away from the camera."""
+    scores: Mapping[str, float]
+    """0..1: strength of each of MediaPipe's 52 expressions, by name
+    (`sage_ns.motion.files.mediapipe_scores.MEDIAPIPE_NAMES`)."""
+    box: tuple[float, float, float, float]
+    """Left, top, right and bottom of the points, in pixels; may reach beyond the picture."""
+
+
+class FaceDetector(Protocol):
+    """Finds the faces in a picture."""
+
+    def __call__(self, picture: UInt8[Tensor | np.ndarray, "height width 3"]) -> list[Face]:
+        """Return the faces of an sRGB picture, the largest first; an empty list if there is none.
+
+        Raises:
+            OptionError: the array is no picture of bytes with three channels.
+        """
+        ...
