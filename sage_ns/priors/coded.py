@@ -29,8 +29,6 @@ LARGEST = 100.0
 """Largest magnitude of an attribute: half a metre of offset, or a scale or opacity far beyond any that is drawn."""
 
 _FORMAT = 1
-_FIRST_MODEL = "linear"
-"""Model of the files that do not name theirs: there was no other."""
 
 
 class PriorError(SageError):
@@ -139,7 +137,7 @@ def load_prior(path: Path) -> CodedPrior:
     version = int(read.indices("format", ""))
     if version != _FORMAT:
         raise read.fail("format", str(version), str(_FORMAT))
-    name, names = read.text("model") if "model" in read else _FIRST_MODEL, [model.name for model in models()]
+    name, names = read.text("model"), [model.name for model in models()]
     if name not in names:
         raise read.fail("model", name, f"a model of this version: {', '.join(names)}")
     mean = read.floats("mean", "num_places 9")

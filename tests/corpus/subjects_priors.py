@@ -58,7 +58,7 @@ def subjects() -> list[Subject]:
     return [
         Subject("prior: linear", "npz", _write_linear, _read_linear),
         Subject("pseudo views: transforms.json", "json", _write_views("transforms.json"), _read_views,
-                optional=frozenset({"frames.camera_angle_x", "frames.camera_index"}), named=(".png",)),
+                optional=frozenset({"frames.camera_angle_x", "frames.camera_index"}), named=(".png", "views/x")),
         Subject("pseudo views: picture", "picture", _write_views("images/000.png"), _read_views),
         Subject("pseudo views: mask", "mask", _write_views("fg_masks/000.png"), _read_views),
         Subject("pseudo views: confidence", "mask", _write_views("confidence/000.png"), _read_views),

@@ -189,13 +189,14 @@ def test_broken_files_are_refused(
     assert str(path) in str(raised.value)
 
 
-def test_a_file_that_names_no_model_is_linear(prior: LinearPrior, tmp_path: Path) -> None:
+def test_a_file_that_names_no_model_is_refused(prior: LinearPrior, tmp_path: Path) -> None:
     path = tmp_path / "prior.npz"
     prior.save(path)
     arrays = dict(np.load(path))
     assert str(arrays.pop("model")) == "linear"
     write_npz(path, arrays)
-    assert isinstance(load_prior(path), LinearPrior)
+    with pytest.raises(PriorError, match="'model': found nothing"):
+        load_prior(path)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
