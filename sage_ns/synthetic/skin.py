@@ -153,17 +153,24 @@ def _lid_edges(q: np.ndarray, albedo: Albedo, hair: np.ndarray, skin: np.ndarray
     return _mix(albedo, hair * 0.6, np.exp(-0.5 * (gap / 0.75) ** 2) * np.clip(0.25 + 0.75 * upper, 0.1, 0.95))
 
 
-def paint(
-    model: HeadModel, skin: TrueSkin, interior: dict[str, Int[np.ndarray, "num_part"]], colors: Colors, seed: int,
-    stubble: bool,
-) -> Material:  # fmt: skip
-    """Paint albedo and gloss of every fine vertex. The last vertices of `model` are the mouth's `interior` parts."""
-    q = skin.q
+def surface_albedo(
+    q: Float[np.ndarray, "n 3"], scalp: Float[np.ndarray, "n"], eyeball: Bool[np.ndarray, "n"], colors: Colors,
+    seed: int, stubble: bool, brows: float = 0.30,
+) -> tuple[Albedo, Float[np.ndarray, "n"], Float[np.ndarray, "n"], Float[np.ndarray, "n"]]:  # fmt: skip
+    """Paint skin, lips, brows, scalp and eyeballs at points of the built-in head's mean surface.
 
-    def soft(name: str) -> np.ndarray:
-        members = model.regions.vertex_mask(name, model.num_vertices).numpy().astype(np.float64)
-        return skin.refinement.fine(members[:, None])[:, 0]
+    Args:
+        q: the points, mm.
+        scalp: 0..1, how much of the scalp is at each point.
+        eyeball: which points are on an eyeball.
+        colors: colouring of the person.
+        seed: of the person: grain, freckles and moles.
+        stubble: whether a shadow of a beard is painted.
+        brows: 0..1, how dark brows are; little where hairs grow over them.
 
+    Returns:
+        Albedo, and the soft outlines (0..1) of lips, hair on the scalp, and corneas.
+    """
     albedo = _skin(q, colors, seed)
     if stubble:
         albedo = _stubble(q, albedo, colors.hair, seed)
@@ -175,15 +182,29 @@ def paint(
         * _step(np.abs(q[:, 0]), 11, 16)
         * (1 - _step(np.abs(q[:, 0]), 40, 49))
     )
-    albedo = _mix(albedo, colors.hair, 0.30 * brow * (q[:, 2] > 30))
-    scalp = soft("scalp")
+    albedo = _mix(albedo, colors.hair, brows * brow * (q[:, 2] > 30))
     scalp = _step(scalp + 1.2 * scalp * (1.0 - scalp) * noise(q, 7.0, seed + 81), 0.45, 0.95)
     albedo = _mix(albedo, colors.hair * 0.9, 0.80 * scalp)
     nostril = _blob(q, (6.3, -14.5, 73.5), (2.4, 2.4, 3.6))
     albedo = _mix(albedo, colors.skin * (0.20, 0.10, 0.09), 1.1 * nostril)
-    eyeball = soft("eyes") > 0.5
     eye_albedo, cornea = _eyes(q, colors, seed)
     albedo[eyeball] = eye_albedo[eyeball]
+    return albedo, lip, scalp, cornea
+
+
+def paint(
+    model: HeadModel, skin: TrueSkin, interior: dict[str, Int[np.ndarray, "num_part"]], colors: Colors, seed: int,
+    stubble: bool,
+) -> Material:  # fmt: skip
+    """Paint albedo and gloss of every fine vertex. The last vertices of `model` are the mouth's `interior` parts."""
+    q = skin.q
+
+    def soft(name: str) -> np.ndarray:
+        members = model.regions.vertex_mask(name, model.num_vertices).numpy().astype(np.float64)
+        return skin.refinement.fine(members[:, None])[:, 0]
+
+    eyeball = soft("eyes") > 0.5
+    albedo, lip, scalp, cornea = surface_albedo(q, soft("scalp"), eyeball, colors, seed, stubble)
     gloss = 0.10 + 0.06 * _blob(q, (0, 0, 80), (14, 25, 20)) + 0.05 * _blob(q, (0, 80, 60), (40, 25, 30))
     gloss = np.where(eyeball, 0.35 + 0.9 * cornea, gloss * (1.0 - scalp) + 0.22 * lip)
     sharpness = np.where(eyeball, 320.0, 14.0 + 26.0 * lip)
