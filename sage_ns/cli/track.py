@@ -16,7 +16,7 @@ from sage_ns.system.console import escape
 
 if TYPE_CHECKING:
     from sage_ns.rig import HeadModel
-    from sage_ns.tracking.track_photo import Networks, TrackOptions
+    from sage_ns.tracking.track_photo import Networks
 
 
 @dataclass

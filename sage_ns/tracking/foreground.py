@@ -182,9 +182,7 @@ class Segmentation:
         return _joined(_around_head(window.cut(whole), scene.silhouette), scene.silhouette)
 
 
-def soft_matte(
-    matte: Float[np.ndarray, "h w"], picture: Float[np.ndarray, "h w 3"]
-) -> Float[np.ndarray, "h w"]:
+def soft_matte(matte: Float[np.ndarray, "h w"], picture: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w"]:
     """Return a matte whose border follows the edges of the picture (0..1), soft where the picture is.
 
     Args:

@@ -208,9 +208,7 @@ def _often_seen(model: HeadModel, seen: Sequence[Sighting]) -> Bool[Tensor, "num
     return count >= _SEEN_SHARE * len(seen)
 
 
-def _costs(
-    sighting: Sighting, points: Float[Tensor, "n 3"], landmarks: Float[Tensor, "m 2"]
-) -> Float[Tensor, "n m"]:
+def _costs(sighting: Sighting, points: Float[Tensor, "n 3"], landmarks: Float[Tensor, "m 2"]) -> Float[Tensor, "n m"]:
     """Return the distances [metres at the head's depth] between points and landmarks in a picture, clipped."""
     distance = torch.cdist(sighting.pixels(points), landmarks) * sighting.metres_per_pixel
     return distance.clamp_max(_CLIP) * max(float(sighting.direction[2]), 0.1)

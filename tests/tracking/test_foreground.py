@@ -62,7 +62,7 @@ def test_a_given_mask_is_used_as_it_is(tmp_path: Path) -> None:
 def test_files_of_another_size_are_refused(tmp_path: Path, name: str) -> None:
     path = tmp_path / "small.png"
     Image.new("L", (20, 20), 255).save(path)
-    with pytest.raises(SageError, match="small.png has 20 x 20 px, the photo .* 50 x 60 px"):
+    with pytest.raises(SageError, match=r"small\.png has 20 x 20 px, the photo .* 50 x 60 px"):
         ways[name].matte(scene(tmp_path, **{name: path}))
 
 

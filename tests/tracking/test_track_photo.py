@@ -97,7 +97,9 @@ def test_the_capture_is_one_that_oneshot_trains_on_and_shows_the_head(sitter: Si
     assert np.abs(matte - cover)[:above].mean() < 0.02
 
 
-def test_the_report_says_what_was_found_and_that_nobody_stated_consent(sitter: Sitter, out: Path, tmp_path: Path) -> None:
+def test_the_report_says_what_was_found_and_that_nobody_stated_consent(
+    sitter: Sitter, out: Path, tmp_path: Path
+) -> None:
     report = json.loads((out / "tracking.json").read_text())
     assert report["source"]["file"] == "photo.png" and len(report["source"]["sha256"]) == 64
     assert report["consent"] == "it is a drawing" and report["consent_note"] == ""
