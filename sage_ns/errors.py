@@ -76,7 +76,7 @@ class CaptureError(SageError):
 
 
 class TrackingError(SageError):
-    """A picture cannot be tracked: no face, several faces, a face turned away or too small, a fit that does not hold."""
+    """A picture cannot be tracked: no face or several, one turned away or too small, or no fit that holds."""
 
 
 class RasterError(SageError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -107,7 +107,5 @@ class LandmarkRig:
 
 
 def _in_float64(model: HeadModel) -> HeadModel:
-    from dataclasses import replace
-
     names = ("v_template", "shape_basis", "expression_basis", "pose_basis", "joint_regressor", "skinning_weights")
     return replace(model, **{name: getattr(model, name).double() for name in names})

@@ -250,7 +250,7 @@ def main(arguments: list[str] | None = None) -> None:
     from sage_ns.rig import load_head_model
     from sage_ns.synthetic.head import builtin_head
     from sage_ns.system.progress import progress_bar
-    from sage_ns.tracking.detectors import open_detector
+    from sage_ns.tracking.face_landmarker import load_face_landmarker
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, help="npz file to write")
@@ -259,7 +259,7 @@ def main(arguments: list[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     model = builtin_head() if given.head_model is None else load_head_model(given.head_model)
     with progress_bar("drawing people") as bar:
-        seen = sightings(model, open_detector(), given.pictures, bar)
+        seen = sightings(model, load_face_landmarker(), given.pictures, bar)
     learn_embedding(model, seen).save(given.out)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from sage_ns.tracking.foreground import Scene, Segment, choose_way, on_white, so
 from sage_ns.tracking.head_area import head_area, silhouette
 from sage_ns.tracking.landmark_fit import fit_landmarks
 from sage_ns.tracking.photo import Photo, read_photo
-from sage_ns.tracking.window import head_window
+from sage_ns.tracking.window import Window, head_window
 from sage_ns.tracking.write import NO_CONSENT, TrackedPhoto, write_tracked
 
 SIZES = (64, 4096)
@@ -88,7 +88,7 @@ def track_photo(
     fit = fit_landmarks(face, model, embedding, photo.focal, photo.size)
     check_fit(fit, name)
     vertices = pose_vertices(model, fit.params)[0]
-    whole = head_window(np.array([[0, 0], photo.size]), photo.size, max(photo.size))
+    whole = Window(0, 0, *photo.size, 1)
     pixels = project(vertices, whole.camera(fit.focal, photo.size)).pixels.double().numpy()
     window = head_window(pixels, photo.size, options.size)
     say("finding the foreground")
@@ -130,8 +130,6 @@ def _check(options: TrackOptions) -> None:
 
 
 def _with_focal_length(photo: Photo, options: TrackOptions) -> Photo:
-    from dataclasses import replace
-
     if options.focal_mm is None:
         return photo
     pixels = in_pixels(options.focal_mm, *photo.size)
