@@ -13,6 +13,7 @@ from sage_ns.capture.writer import refuse_used_folder
 from sage_ns.errors import OptionError, TrackingError
 from sage_ns.raster.cameras import project
 from sage_ns.rig import HeadModel, pose_vertices
+from sage_ns.system.user_files import check_regular
 from sage_ns.tracking.choice import check_fit, choose_face
 from sage_ns.tracking.embedding import embedding_on
 from sage_ns.tracking.face import FaceDetector
@@ -126,6 +127,7 @@ def _check(options: TrackOptions) -> None:
         )
     for path, role in ((options.mask, "mask"), (options.background, "image")):
         if path is not None:
+            check_regular(path, TrackingError, "Give a picture of the size of the photo.")
             read_header(path, role)
 
 
