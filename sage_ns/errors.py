@@ -87,6 +87,10 @@ class FieldError(SageError):
     """A signed distance field cannot be used: its checkpoint has another grid, or its backend is not available."""
 
 
+class NetworkError(SageError):
+    """A file of networks that find faces or people cannot be used: broken, of another kind, or with other networks."""
+
+
 class WriteError(SageError):
     """A file or folder cannot be written: no space left, no permission, a read-only disk.
 

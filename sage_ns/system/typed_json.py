@@ -29,11 +29,26 @@ def load_typed(kind: type[Built], path: Path, error: type[SageError], hint: str 
         SageError: of the given class; the file cannot be read, or a field is missing, unknown or of another type.
             Names the file and the field.
     """
-    content = load_json(path, error, hint)
+    return typed(kind, load_json(path, error, hint), str(path), error, hint, **given)
+
+
+def typed(
+    kind: type[Built], content: Any, source: str, error: type[SageError], hint: str = "", /, **given: Any
+) -> Built:
+    """Return the dataclass that content from JSON describes; arguments and errors as for `load_typed`.
+
+    Args:
+        kind: the dataclass.
+        content: what was read.
+        source: where it is from, for messages.
+        error: class of the error to raise.
+        hint: what the user should do; ends the message.
+        given: fields that the content does not have, by name.
+    """
     try:
         return _dataclass(kind, content, "", given)
     except _Misfit as misfit:
-        raise error(f"{path}: {misfit}. {hint}".rstrip()) from None
+        raise error(f"{source}: {misfit}. {hint}".rstrip()) from None
 
 
 def plain(value: Any) -> Any:

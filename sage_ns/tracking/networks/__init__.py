@@ -1,0 +1,1 @@
+"""Small networks from public files (TensorFlow Lite), run on torch."""
