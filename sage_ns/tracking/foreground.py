@@ -212,7 +212,7 @@ def on_white(picture: Float[np.ndarray, "h w 3"], matte: Float[np.ndarray, "h w"
     blurred = [ndimage.gaussian_filter(trust * picture[..., channel], sigma) for channel in range(3)]
     around = np.stack(blurred, axis=-1) / np.maximum(ndimage.gaussian_filter(trust, sigma), 1e-6)[..., None]
     known = matte[..., None]
-    foreground = np.where(known > 1e-3, around + known * (picture - around), 1.0)
+    foreground = np.where(known > 1e-3, around + trust[..., None] * (picture - around), 1.0)
     return np.clip(known * foreground + 1 - known, 0.0, 1.0)
 
 

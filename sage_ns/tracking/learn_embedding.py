@@ -168,7 +168,7 @@ def _is_of_this_head(sighting: Sighting, model: HeadModel) -> bool:
 
 def _places(model: HeadModel, seen: Sequence[Sighting]) -> tuple[Int[Tensor, "478"], Float[Tensor, "478 3"]]:
     """Return the points whose projections agree best: first among the vertices, then on the triangles around them."""
-    corners = model.triangles
+    corners, views = model.triangles, _Views(seen)
     candidates = _often_seen(model, seen)
     triangle = torch.zeros(NUM_POINTS, dtype=torch.int64)
     barycentric = torch.full((NUM_POINTS, 3), 1 / 3)
@@ -180,20 +180,37 @@ def _places(model: HeadModel, seen: Sequence[Sighting]) -> tuple[Int[Tensor, "47
         own = torch.zeros(model.num_vertices, dtype=torch.bool)
         own[corners[part].flatten()] = True
         rows = (candidates & own).nonzero()[:, 0]
-        numbers = range(landmarks.start, landmarks.stop)
-        cost = sum(_costs(s, s.vertices[rows], s.landmarks[landmarks]) for s in seen)
-        best = rows[torch.as_tensor(cost).argmin(dim=0)]
-        for number, vertex in zip(numbers, best.tolist(), strict=True):
-            around = ((corners == vertex).any(dim=1) & part).nonzero()[:, 0]
-            around = (torch.isin(corners, corners[around].unique()).any(dim=1) & part).nonzero()[:, 0]
-            tri, bary = around.repeat_interleave(len(grid)), grid.repeat(len(around), 1)
-            spot = slice(number, number + 1)
-            fine = sum(
-                _costs(s, barycentric_to_points(s.vertices, corners, tri, bary), s.landmarks[spot])[:, 0] for s in seen
-            )
-            chosen = int(torch.as_tensor(fine).argmin())
-            triangle[number], barycentric[number] = tri[chosen], bary[chosen]
+        for number in range(landmarks.start, landmarks.stop):
+            nearest = rows[views.costs(views.vertices[:, rows], number).argmin()]
+            around = (corners == nearest).any(dim=1) & part
+            around = (torch.isin(corners, corners[around]).any(dim=1) & part).nonzero()[:, 0]
+            which, weights = around.repeat_interleave(len(grid)), grid.repeat(len(around), 1)
+            chosen = views.costs(barycentric_to_points(views.vertices, corners, which, weights), number).argmin()
+            triangle[number], barycentric[number] = which[chosen], weights[chosen]
     return triangle, barycentric
+
+
+class _Views:
+    """All sightings at once, for searches. Projection of points between vertices: mix, then divide by the depth."""
+
+    def __init__(self, seen: Sequence[Sighting]) -> None:
+        cameras = [sighting.camera for sighting in seen]
+        to_pixels = torch.stack([camera.intrinsics @ camera.T_camera_world[:3] for camera in cameras])
+        vertices = torch.stack([sighting.vertices for sighting in seen])
+        self.vertices = vertices @ to_pixels[:, :, :3].mT + to_pixels[:, None, :, 3]
+        """Homogeneous pixels of the rigs' vertices, [num_sightings, num_vertices, 3]."""
+        self._landmarks = torch.stack([sighting.landmarks for sighting in seen])
+        self._scale = torch.tensor([sighting.metres_per_pixel for sighting in seen])[:, None]
+        self._frontal = torch.stack([sighting.direction[2] for sighting in seen]).clamp_min(0.1)[:, None]
+
+    def costs(self, points: Float[Tensor, "num_sightings n 3"], number: int) -> Float[Tensor, "n"]:
+        """Return the clipped distances [metres at the head's depth] of points from a landmark, over all pictures.
+
+        Pictures from the front count for more.
+        """
+        pixels = points[..., :2] / points[..., 2:]
+        distance = (pixels - self._landmarks[:, None, number]).norm(dim=-1) * self._scale
+        return (distance.clamp_max(_CLIP) * self._frontal).sum(dim=0)
 
 
 def _often_seen(model: HeadModel, seen: Sequence[Sighting]) -> Bool[Tensor, "num_vertices"]:
@@ -206,12 +223,6 @@ def _often_seen(model: HeadModel, seen: Sequence[Sighting]) -> Bool[Tensor, "num
         start = sighting.vertices + 1e-3 * way / way.norm(dim=1, keepdim=True)
         count += ~mesh.is_blocked(start, sighting.camera.center - start)
     return count >= _SEEN_SHARE * len(seen)
-
-
-def _costs(sighting: Sighting, points: Float[Tensor, "n 3"], landmarks: Float[Tensor, "m 2"]) -> Float[Tensor, "n m"]:
-    """Return the distances [metres at the head's depth] between points and landmarks in a picture, clipped."""
-    distance = torch.cdist(sighting.pixels(points), landmarks) * sighting.metres_per_pixel
-    return distance.clamp_max(_CLIP) * max(float(sighting.direction[2]), 0.1)
 
 
 def _slid(sighting: Sighting, slide: Float[Tensor, "478 3 2"]) -> Float[Tensor, "478 3"]:

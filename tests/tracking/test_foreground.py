@@ -74,7 +74,7 @@ def test_a_clean_plate_shows_who_came_in_also_at_another_exposure(tmp_path: Path
 
 
 def test_segmentation_joins_the_rig_and_leaves_other_people_out(tmp_path: Path) -> None:
-    other = disc(4, column=46.0)
+    other = disc(3, column=47.0)
 
     def segment(picture: np.ndarray) -> np.ndarray:
         return np.maximum(disc(17) * (1 - disc(6)), other)  # a hole in the face, and a bystander

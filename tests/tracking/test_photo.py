@@ -79,7 +79,7 @@ def small(path: Path) -> Path:
 
 def cut_short(path: Path) -> Path:
     saved(path)
-    path.write_bytes(path.read_bytes()[:400])
+    path.write_bytes(path.read_bytes()[:-60])
     return path
 
 
