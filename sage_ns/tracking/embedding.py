@@ -74,7 +74,7 @@ def load_embedding(path: Path, model: HeadModel) -> Embedding:
         TrackingError: the file is missing or broken, or is for another head.
     """
     hint = "Learn it again: python -m sage_ns.tracking.learn_embedding."
-    read = ArrayFields(str(path), read_npz(path, TrackingError, hint), TrackingError, hint)
+    read = ArrayFields(str(path), read_npz(path, TrackingError), TrackingError, hint)
     barycentric = read.floats("barycentric", f"{NUM_POINTS} 3")
     if bool((barycentric < 0).any()) or bool(((barycentric.sum(dim=-1) - 1).abs() > 1e-2).any()):
         raise read.fail("barycentric", "weights that are negative or do not sum to 1", "points on triangles")
