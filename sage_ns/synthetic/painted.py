@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
-from sage_ns.geometry.mesh_queries import barycentric_to_points
 from sage_ns.geometry.triangle_mesh import TriangleMesh
 from sage_ns.geometry.vertex_means import vertex_normals
 from sage_ns.raster import PinholeCamera
@@ -65,13 +64,12 @@ class PaintedHead:
         origins, directions = (each.reshape(-1, 3) for each in pixel_rays(large))
         hits = TriangleMesh(vertices, self.triangles).first_hits(origins, directions)
         rows = (hits.triangle >= 0).nonzero()[:, 0]
-        at = self.triangles, hits.triangle[rows], hits.barycentric[rows]
-        places = barycentric_to_points(self._places, *at).double().numpy() * _MILLIMETRES
-        scalp, eyes = (barycentric_to_points(value, *at)[:, 0].double().numpy() for value in (self._scalp, self._eyes))
+        seen = vertex_normals(vertices, self.triangles), self._places * _MILLIMETRES, self._scalp, self._eyes
+        at = (torch.cat(seen, dim=1)[self.triangles[hits.triangle[rows]]] * hits.barycentric[rows, :, None]).sum(dim=1)
+        normals, places, scalp, eyes = (part.double().numpy() for part in at.split([3, 3, 1, 1], dim=1))
         rng = np.random.default_rng([seed, 707])
         colors = Colors.of(seed, long_hair=False)
-        albedo, *_ = surface_albedo(places, scalp, eyes > 0.5, colors, seed, bool(rng.integers(2)), _BROWS)
-        normals = barycentric_to_points(vertex_normals(vertices, self.triangles), *at).double().numpy()
+        albedo, *_ = surface_albedo(places, scalp[:, 0], eyes[:, 0] > 0.5, colors, seed, bool(rng.integers(2)), _BROWS)
         sun = rng.normal(size=3) * (1.0, 0.5, 0.0) + (0.0, 0.5, 1.0)
         lit = _AMBIENT + _SUN * np.clip(normals @ (sun / np.linalg.norm(sun)), 0.0, 1.0)
         inner = (normals * directions[rows].double().numpy()).sum(axis=1) > 0

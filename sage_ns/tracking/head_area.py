@@ -38,8 +38,8 @@ def head_area(
 ) -> Float[np.ndarray, "h w"]:
     """Return 1 where head, hair and neck may be, 0 where they cannot be, with soft borders.
 
-    Above the chin, hair may reach `_HAIR` beyond the silhouette of the rig; below it, only skin, up to the end of the
-    rig's neck. "Below" is along the projected axis from the eyes to the end of the neck.
+    Beside the face, hair may reach `_HAIR` beyond the silhouette of the rig; from the chin on, only skin may, up to the
+    end of the rig's neck. Heights are along the projected axis from the chin to the end of the neck.
 
     Args:
         vertices: posed rig, metres.
@@ -59,8 +59,8 @@ def head_area(
     from_chin = (along - float(chin.double() @ down)) / per_metre
     to_end = float((pixels[end].double() @ down).mean()) - along
     beside = ndimage.distance_transform_edt(shape < 0.5) / per_metre
-    # Over three centimetres below the chin, the reach falls from that of hair to that of skin.
-    reach = np.interp(from_chin, [-0.02, 0.03], [_HAIR, _NECK])
+    # The reach falls from that of hair to that of skin before the chin: shoulders and collars rise beside it.
+    reach = np.interp(from_chin, [-0.06, -0.01], [_HAIR, _NECK])
     near = np.clip((reach - beside) / (_FADE * reach), 0.0, 1.0)
     return near * np.clip(to_end + 0.5, 0.0, 1.0)
 

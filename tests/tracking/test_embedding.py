@@ -104,12 +104,12 @@ def seen_people(model: HeadModel, embedding: Embedding, count: int, noise: float
 
 def test_places_and_slides_are_learned_from_pictures(model: HeadModel) -> None:
     truth = random_embedding(model, seed=3)
-    truth.slide[:, 0, 0] = 0.006
+    truth.slide[:, 0, 0] = 0.003
     found = learning.learn_embedding(model, seen_people(model, truth, 15, noise=0.3))
     places, expected = (each.points(model.v_template, model.triangles) for each in (found, truth))
     away = 1e3 * (places - expected).norm(dim=-1)
-    assert float(away.median()) < 1.0 and float(away.quantile(0.9)) < 2.5
-    assert float((found.slide[:, 0, 0] / 0.006).median()) > 0.3
+    assert float(away.median()) < 1.3 and float(away.quantile(0.9)) < 5.0
+    assert float((found.slide[:, 0, 0] / 0.003).median()) > 0.3
     assert float(found.weight.mean()) == pytest.approx(1.0, abs=1e-3)
 
 
