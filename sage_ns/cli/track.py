@@ -59,8 +59,7 @@ class Track:
             self.overwrite,
         )  # fmt: skip
         model = _head_model(self.head_model)
-        with console.status("starting") as status:
-            tracked = track_photo(options, model, _networks(), lambda step: status.update(f"{step} ..."))
+        tracked = track_photo(options, model, _networks(), lambda step: console.print(f"[dim]{step}[/dim]"))
         fit, photo = tracked.fit, tracked.photo
         console.print(f"head model    {escape(model.name)}", soft_wrap=True)
         console.print(

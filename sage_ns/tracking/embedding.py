@@ -3,8 +3,8 @@
 A detector's landmarks are no points that a rig has: each is a place on the skin that the detector has learned to call
 by a number. `Embedding` holds these places as points on triangles, with how far each can be trusted and how it slides
 over the skin when the head turns. The embedding of the built-in head was learned by rendering
-(`sage_ns.tracking.learn_embedding`) and comes with the package; every other head gets it through its registration to
-the built-in head.
+(`sage_ns.tracking.learn_embedding`) and comes with the package; every other head gets its own
+(`sage_ns.tracking.rig_embedding`).
 """
 
 from __future__ import annotations
@@ -19,9 +19,7 @@ from torch import Tensor
 
 from sage_ns.errors import TrackingError
 from sage_ns.geometry.mesh_queries import barycentric_to_points
-from sage_ns.geometry.triangle_mesh import TriangleMesh
 from sage_ns.rig import HeadModel
-from sage_ns.rig.correspondence import correspondence
 from sage_ns.synthetic.head import builtin_head
 from sage_ns.system.array_fields import ArrayFields, read_npz, write_npz
 from sage_ns.tracking.face import NUM_POINTS
@@ -91,42 +89,6 @@ def load_embedding(path: Path, model: HeadModel) -> Embedding:
 def builtin_embedding() -> Embedding:
     """Return the embedding of the built-in head."""
     return load_embedding(FILE, builtin_head())
-
-
-def embedding_on(model: HeadModel) -> Embedding:
-    """Return the embedding of any head model in FLAME's format.
-
-    The built-in head's places are carried over by registration (`sage_ns.rig.correspondence`, cached by content).
-
-    Args:
-        model: mean head of the model (not a personal one: people of one rig share their places).
-
-    Raises:
-        RegistrationError: the model is no head that the built-in head can be registered to.
-    """
-    own, reference = builtin_embedding(), builtin_head()
-    if model.v_template.shape == reference.v_template.shape and torch.equal(
-        model.v_template.cpu(), reference.v_template
-    ):
-        return own
-    return carried(own, reference, model)
-
-
-def carried(embedding: Embedding, reference: HeadModel, model: HeadModel) -> Embedding:
-    """Return an embedding of the reference head on another head model.
-
-    Raises:
-        RegistrationError: the heads do not correspond.
-    """
-    fitted = correspondence(reference, model)
-    points = embedding.points(fitted.vertices.cpu(), reference.triangles.cpu())
-    vertices, triangles = model.v_template.cpu(), model.triangles.cpu()
-    triangle, barycentric = embedding.triangle.clone(), embedding.barycentric.clone()
-    for landmarks, allowed in landmark_parts(model):
-        rows = allowed.nonzero()[:, 0]
-        found = TriangleMesh(vertices, triangles[rows]).closest(points[landmarks])
-        triangle[landmarks], barycentric[landmarks] = rows[found.triangle], found.barycentric
-    return Embedding(triangle, barycentric, embedding.weight, embedding.slide)
 
 
 def landmark_parts(model: HeadModel) -> list[tuple[slice, Tensor]]:

@@ -32,6 +32,8 @@ PICTURE, FOCAL, DISTANCE = 256, 620.0, 0.75
 """Pixels, pixels and metres of the drawn people: their faces are some 130 px wide."""
 FARTHEST = (0.8, 0.4)
 """Radians that heads are turned aside, and up or down, at most."""
+NUM_DRAWN_SHAPE = 12
+"""First directions of identity and of expression in which drawn people differ."""
 _SEEN_SHARE = 0.1
 """Share of the pictures in which a point of the surface must be visible to be a candidate."""
 _FINE = 6
@@ -116,7 +118,8 @@ def learn_embedding(model: HeadModel, seen: Sequence[Sighting]) -> Embedding:
     slide = _slides(seen, points)
     errors = torch.stack([_errors(s, p + _slid(s, slide)) for s, p in zip(seen, points, strict=True)])
     spread = errors.clamp_max(_CLIP).square().mean(dim=0).sqrt().clamp_min(_LEAST_ERROR)
-    weight = spread**-2
+    # Not the inverse square: errors of neighbouring landmarks agree, and few exact ones must not outvote all others.
+    weight = 1 / spread
     return Embedding(triangle, barycentric, weight / weight.mean(), slide)
 
 
@@ -134,7 +137,7 @@ def _person(model: HeadModel, seed: Sequence[int]) -> FlameParams:
     gaze = torch.tensor([uniform(-0.15, 0.15), uniform(-0.35, 0.35), 0.0])
     turn = [uniform(-FARTHEST[1], FARTHEST[1]), uniform(-FARTHEST[0], FARTHEST[0]), uniform(-0.2, 0.2)]
     jaw = max(0.0, uniform(-0.15, 0.3))
-    first = 12
+    first = NUM_DRAWN_SHAPE
     shape, expr = neutral.shape.clone(), neutral.expr.clone()
     shape[:first] = normal(min(first, len(shape)), 0.6)
     expr[0, :first] = normal(min(first, expr.shape[1]), 0.25)

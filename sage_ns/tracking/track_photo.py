@@ -15,13 +15,13 @@ from sage_ns.raster.cameras import project
 from sage_ns.rig import HeadModel, pose_vertices
 from sage_ns.system.user_files import check_regular
 from sage_ns.tracking.choice import check_fit, choose_face
-from sage_ns.tracking.embedding import embedding_on
 from sage_ns.tracking.face import FaceDetector
 from sage_ns.tracking.focal import RANGE_MM, FocalLength, in_pixels
 from sage_ns.tracking.foreground import Scene, Segment, choose_way, on_white, soft_matte
 from sage_ns.tracking.head_area import head_area, silhouette
 from sage_ns.tracking.landmark_fit import fit_landmarks
 from sage_ns.tracking.photo import Photo, read_photo
+from sage_ns.tracking.rig_embedding import embedding_on
 from sage_ns.tracking.window import Window, head_window
 from sage_ns.tracking.write import NO_CONSENT, TrackedPhoto, write_tracked
 
@@ -84,7 +84,7 @@ def track_photo(
     faces = networks.detect(photo.pixels)
     face = choose_face(faces, options.face, name)
     say("placing the landmarks on the head model")
-    embedding = embedding_on(model)
+    embedding = embedding_on(model, networks.detect)
     say("fitting the head")
     fit = fit_landmarks(face, model, embedding, photo.focal, photo.size)
     check_fit(fit, name)

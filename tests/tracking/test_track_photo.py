@@ -19,7 +19,7 @@ from sage_ns.raster.cameras import project
 from sage_ns.rig import FlameParams, pose_vertices
 from sage_ns.synthetic.head import builtin_head, builtin_identity
 from sage_ns.synthetic.painted import PaintedHead
-from sage_ns.tracking.embedding import embedding_on
+from sage_ns.tracking.embedding import builtin_embedding
 from sage_ns.tracking.face import Face
 from sage_ns.tracking.track_photo import Networks, TrackOptions, track_photo
 from sage_ns.tracking.window import Window
@@ -56,7 +56,7 @@ def sitter(tmp_path_factory: pytest.TempPathFactory) -> Sitter:
     picture, cover = PaintedHead(model).picture(vertices, camera, seed=5)
     path = tmp_path_factory.mktemp("photo") / "photo.png"
     Image.fromarray(picture).save(path)
-    found = project(embedding_on(model).points(vertices, model.triangles), camera)
+    found = project(builtin_embedding().points(vertices, model.triangles), camera)
     depth = (found.depth - found.depth.mean()) * FOCAL / found.depth.mean()
     face = face_of(found.pixels, depth)
 
