@@ -18,8 +18,8 @@ from sage_ns.tracking.focal import FocalLength
 from sage_ns.tracking.landmark_rig import LandmarkRig, Unknowns
 from sage_ns.tracking.least_squares import cauchy_weights, minimise
 
-ERROR_OF_A_LANDMARK = 0.02
-"""Standard deviation of a landmark, relative to the width of the face. The detector's own is half as large; errors of
+ERROR_OF_A_LANDMARK = 0.04
+"""Standard deviation of a landmark, relative to the width of the face. The detector's own is a third of it; errors of
 neighbouring landmarks agree, so that they count for less than their number."""
 _OUTLIER = 3.0
 """Standard deviations from which on a landmark counts for less (Cauchy's loss)."""
