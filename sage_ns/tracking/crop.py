@@ -72,7 +72,7 @@ def sampled(
         beyond: what is beyond the picture: "zeros" (black) or "border" (its outermost pixels).
     """
     left, top, part = _part(picture, crop)
-    reduction = max(int(crop.side / resolution), 1)
+    reduction = max(int(min(crop.side / resolution, *part.shape[:2])), 1)
     pixels = part.permute(2, 0, 1)[None].to(torch.float32) / 255
     if reduction > 1:
         pixels = F.avg_pool2d(pixels, reduction, ceil_mode=True, count_include_pad=False)

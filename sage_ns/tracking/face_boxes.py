@@ -73,7 +73,7 @@ def decoded(values: Float[Tensor, "896 16"], logits: Float[Tensor, "896"], least
         least_score: of the faces to return.
     """
     scores = logits.clamp(-100.0, 100.0).sigmoid()
-    kept = (scores >= least_score).nonzero()[:, 0]
+    kept = ((scores >= least_score) & values.isfinite().all(1)).nonzero()[:, 0]
     centres = anchors().to(values)[kept]
     numbers = values[kept].reshape(-1, _NUM_VALUES // 2, 2) / RESOLUTION
     centre, size = numbers[:, 0] + centres, numbers[:, 1]
@@ -109,3 +109,13 @@ def merged(faces: FaceBoxes) -> FaceBoxes:
     if not best:
         return faces
     return FaceBoxes(torch.stack(boxes), torch.stack(points), torch.stack(best))
+
+
+def best(faces: FaceBoxes) -> FaceBoxes:
+    """Return, of faces that overlap, the one with the highest score: plain non-maximum suppression."""
+    rest = faces.scores.argsort(descending=True, stable=True)
+    kept = []
+    while len(rest):
+        kept.append(rest[0])
+        rest = rest[1:][overlap(faces.boxes[rest[0]], faces.boxes[rest[1:]]) <= _MOST_OVERLAP]
+    return faces[torch.stack(kept)] if kept else faces

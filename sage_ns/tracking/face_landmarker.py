@@ -13,7 +13,7 @@ for pictures; `docs/tracking.md` has where they come from, and where this differ
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,6 +64,10 @@ _SHAPES = {
 """Inputs and first outputs of the networks."""
 _LONG = 1.25
 """A picture that is longer than wide by more than this is also searched in squares of its shorter side."""
+_MOST_SQUARES = 8
+"""Squares along a picture, side by side."""
+_SURE = 0.75
+"""Score of the detector from which a face stands upright: one that stands on its head has 0.6."""
 _SAME_FACE = 0.5
 """Overlap of the boxes of two faces from which they are one."""
 
@@ -75,7 +79,10 @@ class Thresholds:
     detection: float = 0.5
     """Least score of a box in which landmarks are looked for."""
     confidence: float = 0.5
-    """Least confidence of a face that is returned. A head in profile has 0.01 to 0.04."""
+    """Least confidence of a face that is returned. A head in profile (fk01, 91 degrees) has at most 0.2."""
+
+
+USUAL = Thresholds()
 
 
 class FaceLandmarker:
@@ -91,7 +98,7 @@ class FaceLandmarker:
         self,
         networks: Mapping[str, Run],
         device: torch.device | str = "cpu",
-        thresholds: Thresholds = Thresholds(),
+        thresholds: Thresholds = USUAL,
     ) -> None:
         self._networks, self._device = networks, torch.device(device)
         self._thresholds = thresholds
@@ -99,22 +106,32 @@ class FaceLandmarker:
     def __call__(self, picture: UInt8[Tensor | np.ndarray, "height width 3"]) -> list[Face]:
         """Return the faces of an sRGB picture, the largest first.
 
-        Upright faces and those that lean by up to about 45 degrees are found anywhere; faces that lie on their side or
-        stand on their head are found where no other face is.
+        Upright faces, and those that lean, are found together. The picture is also looked at in halves where the whole
+        shows no face, and turned by quarters where no face is surely upright.
 
         Raises:
             OptionError: the array is no picture of bytes with three channels.
         """
         pixels = checked_picture(picture).to(self._device)
-        for stage in _stages(pixels.shape[0], pixels.shape[1]):
-            faces = self._in_crops(pixels, stage)
-            if faces:
-                return faces
-        return []
+        height, width = pixels.shape[:2]
+        found = self._search(pixels, _upright(height, width))
+        faces = self._faces(pixels, found)
+        if not faces:
+            found = self._search(pixels, _squares(height, width, _least(height, width, min(height, width) / 2)))
+            faces = self._faces(pixels, found)
+        if not faces or float(found.scores.max()) < _SURE:
+            turned = [self._search(pixels, [crop]) for crop in _turned(height, width)]
+            better = face_boxes.best(FaceBoxes.joined([found, *turned]))
+            if not torch.equal(better.scores, found.scores):
+                faces = self._faces(pixels, better)
+        return faces
 
-    def _in_crops(self, picture: UInt8[Tensor, "height width 3"], crops: list[Crop]) -> list[Face]:
-        """Return the faces in crops of a picture, the largest first."""
-        found = face_boxes.merged(FaceBoxes.joined([self._boxes(picture, crop) for crop in crops]))
+    def _search(self, picture: UInt8[Tensor, "height width 3"], crops: list[Crop]) -> FaceBoxes:
+        """Return the faces that the detector sees in crops of a picture."""
+        return face_boxes.merged(FaceBoxes.joined([self._boxes(picture, crop) for crop in crops]))
+
+    def _faces(self, picture: UInt8[Tensor, "height width 3"], found: FaceBoxes) -> list[Face]:
+        """Return the faces in boxes, the largest first."""
         faces: list[Face] = []
         for box, points in zip(found.boxes, found.points, strict=True):
             eyes = points[[face_boxes.RIGHT_EYE, face_boxes.LEFT_EYE]]
@@ -143,9 +160,11 @@ class FaceLandmarker:
             if confidence < self._thresholds.confidence or (index > 1 and turned < _UPRIGHT):
                 break
             crop = better
-            inside, confidence = self._landmarks(picture, crop)
+            inside, again = self._landmarks(picture, crop)
+            # Passes over what the network did not take for a face at first can make it sure of one: the least counts.
+            confidence = min(confidence, again)
         points = torch.cat([crop.to_picture(inside[:, :2]), inside[:, 2:] * crop.side], dim=1)
-        if confidence < self._thresholds.confidence or not bool(points.isfinite().all()):
+        if confidence < self._thresholds.confidence:
             return None
         low, high = points[:, :2].amin(0).tolist(), points[:, :2].amax(0).tolist()
         return Face(points, confidence, self._scores(inside), (low[0], low[1], high[0], high[1]))
@@ -154,7 +173,10 @@ class FaceLandmarker:
         """Return the landmarks as shares of a crop, and how sure the network is that they are those of a face."""
         pixels = sampled(picture, crop, _RESOLUTION, "border")
         values, presence = (each.cpu() for each in self._networks[LANDMARKS](pixels[None])[:2])
-        return values.reshape(NUM_POINTS, 3) / _RESOLUTION, float(presence.sigmoid())
+        inside = values.reshape(NUM_POINTS, 3) / _RESOLUTION
+        if not bool(inside.isfinite().all()):  # weights of another network
+            return torch.zeros_like(inside), 0.0
+        return inside, float(presence.sigmoid())
 
     def _scores(self, inside: Float[Tensor, "478 3"]) -> dict[str, float]:
         """Return the strengths of the expressions from the landmarks in an upright crop.
@@ -170,7 +192,7 @@ class FaceLandmarker:
 def load_face_landmarker(
     path: Path = WEIGHTS,
     device: torch.device | str = "cpu",
-    thresholds: Thresholds = Thresholds(),
+    thresholds: Thresholds = USUAL,
 ) -> FaceLandmarker:
     """Return the landmarker of a file.
 
@@ -182,13 +204,22 @@ def load_face_landmarker(
     Raises:
         NetworkError: the file is broken, or holds other networks.
     """
+    networks = {name: network.to(device) for name, network in read_networks(path).items()}
+    return FaceLandmarker(networks, device, thresholds)
+
+
+def read_networks(path: Path) -> dict[str, Network]:
+    """Return the three networks of a file by name, on the CPU.
+
+    Raises:
+        NetworkError: the file is broken, or holds other networks.
+    """
     networks = {}
     for name, graph in read_graphs(path, tuple(_SHAPES)).items():
         source = f"{path}: {name}"
-        network = Network(graph, source)
-        require_shapes(network, source, *_SHAPES[name])
-        networks[name] = network.to(device)
-    return FaceLandmarker(networks, device, thresholds)
+        networks[name] = Network(graph, source)
+        require_shapes(networks[name], source, *_SHAPES[name])
+    return networks
 
 
 def checked_picture(picture: UInt8[Tensor | np.ndarray, "height width 3"]) -> UInt8[Tensor, "height width 3"]:
@@ -206,23 +237,34 @@ def checked_picture(picture: UInt8[Tensor | np.ndarray, "height width 3"]) -> UI
     return pixels
 
 
-def _stages(height: int, width: int) -> Iterator[list[Crop]]:
-    """Yield the crops in which faces are looked for, until one is found.
-
-    The whole picture, and squares along a long one; then overlapping squares of half the shorter side, in which faces
-    may be half as large; then the whole turned by quarters, as of a camera that lay on its side.
-    """
+def _upright(height: int, width: int) -> list[Crop]:
+    """Return the whole picture, and squares along a long one."""
     short, long = sorted((height, width))
-    whole = Crop((width / 2, height / 2), long)
-    yield [whole, *(_squares(height, width, short) if long > _LONG * short else [])]
-    yield _squares(height, width, short / 2)
-    yield [Crop(whole.centre, whole.side, turns * np.pi / 2) for turns in (1, 3, 2)]
+    return [
+        _whole(height, width),
+        *(_squares(height, width, _least(height, width, short)) if long > _LONG * short else []),
+    ]
+
+
+def _least(height: int, width: int, side: float) -> float:
+    """Return the side of squares; a picture that is a narrow strip is not cut into hundreds of them."""
+    return max(side, max(height, width) / _MOST_SQUARES)
+
+
+def _turned(height: int, width: int) -> list[Crop]:
+    """Return the whole picture turned by quarters, as of a camera that lay on its side."""
+    whole = _whole(height, width)
+    return [Crop(whole.centre, whole.side, turns * math.pi / 2) for turns in (1, 2, 3)]
+
+
+def _whole(height: int, width: int) -> Crop:
+    return Crop((width / 2, height / 2), max(height, width))
 
 
 def _squares(height: int, width: int, side: float) -> list[Crop]:
     """Return squares that cover a picture; neighbours share at least half of each."""
     rows, columns = (
-        np.linspace(side / 2, size - side / 2, max(int(np.ceil(2 * (size - side) / side)), 0) + 1)
+        np.linspace(side / 2, size - side / 2, math.ceil(2 * (size - side) / side) + 1) if size > side else [size / 2]
         for size in (height, width)
     )
     return [Crop((float(x), float(y)), side) for y in rows for x in columns]

@@ -25,6 +25,7 @@ from tests.corpus import (
     subjects_motion,
     subjects_priors,
     subjects_run,
+    subjects_tracking,
 )
 from tests.corpus.damage import CANARY, Damage, Kind, Spot, Verdict, byte_damages
 from tests.corpus.subject import Subject, fingerprint
@@ -61,6 +62,7 @@ def all_subjects() -> list[Subject]:
         *subjects_motion.subjects(),
         *subjects_priors.subjects(),
         *subjects_run.subjects(),
+        *subjects_tracking.subjects(),
     ]
 
 

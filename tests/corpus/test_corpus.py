@@ -33,6 +33,7 @@ NAMES = (
     *("run: config.yml", "run: snapshot", "run: head model", "run: checkpoint"),
     *("GaussianAvatars: splats", "GaussianAvatars: parameters", "truth of a surface"),
     *("benchmark: folder", "benchmark: result", "benchmark: job", "benchmark: clock"),
+    *("networks: task", "networks: npz", "networks: tflite"),
     *("eyelids", *(["super-resolution: weights"] if find_spec("spandrel") else [])),
 )
 

@@ -121,12 +121,22 @@ def _holds_tflite(path: Path) -> bool:
         return False  # the reader of npz files says what is wrong
 
 
-def _read_task(path: Path, names: Collection[str]) -> dict[str, Graph]:
+def read_task_members(path: Path, names: Collection[str]) -> dict[str, bytes]:
+    """Return the content of the TensorFlow Lite files in a `.task` file, by the names of the networks.
+
+    Raises:
+        NetworkError: the file cannot be read, or lacks a network.
+    """
     members = read_members(path, NetworkError, lambda name: name.removesuffix(_SUFFIX) in names, _MOST_BYTES, HINT)
     missing = {name for name in names if name + _SUFFIX not in members}
     if missing:
         raise NetworkError(f"{path}: has no {sorted(missing)[0]}{_SUFFIX}. Use the .task file that has it.")
-    return {name: read_tflite(members[name + _SUFFIX], f"{path}: {name}{_SUFFIX}") for name in names}
+    return {name: members[name + _SUFFIX] for name in names}
+
+
+def _read_task(path: Path, names: Collection[str]) -> dict[str, Graph]:
+    contents = read_task_members(path, names)
+    return {name: read_tflite(content, f"{path}: {name}{_SUFFIX}") for name, content in contents.items()}
 
 
 def _read_npz(path: Path, names: Collection[str]) -> dict[str, Graph]:

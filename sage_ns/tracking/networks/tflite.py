@@ -7,7 +7,8 @@ operations are. Nothing in the file is run; an operation that is not in `OPTIONS
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -30,6 +31,7 @@ _BUILTIN = {
 TRANSPOSE_CONV_BIAS = "Convolution2DTransposeBias"
 """MediaPipe's own operation: a transposed convolution with a bias."""
 
+Entry = TypeVar("Entry")
 _Field = tuple[str, str, int]
 """Name, kind of number and default; the place in the list is the number of the field."""
 _STRIDES: tuple[_Field, ...] = (("padding", "b", 0), ("stride_w", "i", 0), ("stride_h", "i", 0))
@@ -109,10 +111,10 @@ def _read(model: Table, source: str) -> Graph:
         if code == _DEQUANTIZE and inputs and inputs[0] in constants:  # half precision, widened when the network runs
             constants[outputs[0]] = constants[inputs[0]]
             continue
-        kind = _BUILTIN.get(code, name)
+        kind: str = _BUILTIN.get(code) or name
         operations.append(Operation(kind, inputs, outputs[0], _options(code, kind, each, place)))
-    ends = (tuple(subgraphs[0].numbers(field, "<i4").tolist()) for field in (1, 2))
-    return _compact(shapes, *ends, constants, operations)
+    inputs, outputs = (tuple(subgraphs[0].numbers(field, "<i4").tolist()) for field in (1, 2))
+    return _compact(shapes, inputs, outputs, constants, operations)
 
 
 def _code(table: Table) -> tuple[int, str]:
@@ -121,7 +123,7 @@ def _code(table: Table) -> tuple[int, str]:
     return max(table.whole(0, "b"), table.whole(3)), name
 
 
-def _entry(entries: list, index: int, place: str, what: str):
+def _entry(entries: Sequence[Entry], index: int, place: str, what: str) -> Entry:
     if not 0 <= index < len(entries):
         raise NetworkError(f"{place}: refers to entry {index} of {len(entries)} {what}. {HINT}")
     return entries[index]
@@ -129,7 +131,7 @@ def _entry(entries: list, index: int, place: str, what: str):
 
 def _constant(tensor: Table, shape: tuple[int, ...], buffers: list[Table], place: str) -> np.ndarray | None:
     """Return the values of a tensor; None for one that an operation makes."""
-    buffer: Table = _entry(buffers, tensor.whole(2, "I"), place, "buffers")
+    buffer = _entry(buffers, tensor.whole(2, "I"), place, "buffers")
     data = buffer.raw(0)
     if not data:
         if buffer.whole(1, "Q") > 1:
