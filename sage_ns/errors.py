@@ -75,6 +75,10 @@ class CaptureError(SageError):
     """A capture folder cannot be read: missing file, broken field, wrong size, impossible camera."""
 
 
+class TrackingError(SageError):
+    """A picture cannot be tracked: no face or several, one turned away or too small, or no fit that holds."""
+
+
 class RasterError(SageError):
     """Surfels or a camera cannot be drawn: wrong shapes, mixed types or devices, a backend that is not available."""
 

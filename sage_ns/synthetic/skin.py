@@ -133,20 +133,29 @@ def _lid_edges(q: np.ndarray, albedo: Albedo, hair: np.ndarray, skin: np.ndarray
     return _mix(albedo, hair * 0.6, np.exp(-0.5 * (gap / 0.75) ** 2) * np.clip(0.25 + 0.75 * upper, 0.1, 0.95))
 
 
-def paint(
-    model: HeadModel, skin: TrueSkin, interior: dict[str, Int[np.ndarray, "num_part"]], look: PersonLook
-) -> Material:
-    """Paint albedo and gloss of every fine vertex. The last vertices of `model` are the mouth's `interior` parts."""
-    q, seed = skin.q, look.seed
-    tone = np.asarray(look.skin.tone)
+def surface_albedo(
+    q: Float[np.ndarray, "n 3"],
+    scalp: Float[np.ndarray, "n"],
+    eyeball: Bool[np.ndarray, "n"],
+    look: PersonLook,
+    shade: Float[np.ndarray, "n"] | None = None,
+) -> tuple[Albedo, Float[np.ndarray, "n"], Float[np.ndarray, "n"], Float[np.ndarray, "n"]]:
+    """Paint skin, lips, brows, scalp and eyes at places of the head.
 
-    def soft(name: str) -> np.ndarray:
-        members = model.regions.vertex_mask(name, model.num_vertices).numpy().astype(np.float64)
-        return skin.refinement.fine(members[:, None])[:, 0]
+    Args:
+        q: places on the mean built-in head in millimetres.
+        scalp: 0..1, how much a place belongs to the scalp.
+        eyeball: which places are on eyeballs.
+        look: the person.
+        shade: factor on the albedo of the skin, in the creases of old skin; None = 1.
 
+    Returns:
+        Albedo, and the soft outlines (0..1) of lips, hair on the scalp, and corneas.
+    """
+    tone, seed = np.asarray(look.skin.tone), look.seed
     albedo = _skin(q, look)
-    if look.skin.wrinkles > 0.0:
-        albedo = albedo * crease_shade(skin.old_depth)[:, None]
+    if shade is not None:
+        albedo = albedo * shade[:, None]
     if look.beard.shade > 0.0 or look.beard.kind != "none":
         albedo = _stubble(q, albedo, look.beard, seed)
     albedo, lip = _lips(q, albedo, look)
@@ -158,15 +167,29 @@ def paint(
         * (1 - step(np.abs(q[:, 0]), 40, 49))
     )
     albedo = _mix(albedo, np.asarray(look.brows.color), look.brows.shade * brow * (q[:, 2] > 30))
-    scalp = soft("scalp")
     scalp = step(scalp + 1.2 * scalp * (1.0 - scalp) * noise(q, 7.0, seed + 81), 0.45, 0.95)
     scalp = scalp * hair_cover(look.hair, q)
     albedo = _mix(albedo, np.asarray(look.hair.color) * 0.9, look.hair.scalp * scalp)
     nostril = blob(q, (6.3, -14.5, 73.5), (2.4, 2.4, 3.6))
     albedo = _mix(albedo, tone * (0.20, 0.10, 0.09), 1.1 * nostril)
-    eyeball = soft("eyes") > 0.5
     eye_albedo, cornea = _eyes(q, look.iris, seed)
     albedo[eyeball] = eye_albedo[eyeball]
+    return albedo, lip, scalp, cornea
+
+
+def paint(
+    model: HeadModel, skin: TrueSkin, interior: dict[str, Int[np.ndarray, "num_part"]], look: PersonLook
+) -> Material:
+    """Paint albedo and gloss of every fine vertex. The last vertices of `model` are the mouth's `interior` parts."""
+    q = skin.q
+
+    def soft(name: str) -> np.ndarray:
+        members = model.regions.vertex_mask(name, model.num_vertices).numpy().astype(np.float64)
+        return skin.refinement.fine(members[:, None])[:, 0]
+
+    eyeball = soft("eyes") > 0.5
+    shade = crease_shade(skin.old_depth) if look.skin.wrinkles > 0.0 else None
+    albedo, lip, scalp, cornea = surface_albedo(q, soft("scalp"), eyeball, look, shade)
     gloss = 0.10 + 0.06 * blob(q, (0, 0, 80), (14, 25, 20)) + 0.05 * blob(q, (0, 80, 60), (40, 25, 30))
     gloss = look.skin.shine * gloss
     gloss = np.where(eyeball, 0.35 + 0.9 * cornea, gloss * (1.0 - scalp) + 0.22 * lip)

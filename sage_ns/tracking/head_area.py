@@ -1,0 +1,74 @@
+"""Where in a picture the head and its hair may be, from the fitted rig: the body below is no part of an avatar."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+from scipy import ndimage
+from torch import Tensor
+
+from sage_ns.geometry.mesh_queries import first_triangles
+from sage_ns.raster import PinholeCamera
+from sage_ns.raster.cameras import pixel_rays, project
+from sage_ns.rig import HeadModel
+
+_HAIR, _NECK = 0.10, 0.012
+"""Metres that hair may reach beyond the rig, and that skin may at the neck."""
+_FADE = 0.25
+"""Share of a reach over which the area ends."""
+_LOWEST = 0.02
+"""Share of the vertices that end the neck of a head model without the region "boundary"."""
+
+
+def silhouette(
+    vertices: Float[Tensor, "num_vertices 3"], model: HeadModel, camera: PinholeCamera
+) -> Float[np.ndarray, "h w"]:
+    """Return 1 where the posed rig is and 0 elsewhere."""
+    origins, directions = pixel_rays(camera)
+    hits = first_triangles(vertices, model.triangles, origins.reshape(-1, 3), directions.reshape(-1, 3))
+    return (hits >= 0).reshape(camera.height, camera.width).double().numpy()
+
+
+def head_area(
+    vertices: Float[Tensor, "num_vertices 3"],
+    model: HeadModel,
+    camera: PinholeCamera,
+    chin: Float[Tensor, "2"],
+    shape: Float[np.ndarray, "h w"],
+) -> Float[np.ndarray, "h w"]:
+    """Return 1 where head, hair and neck may be, 0 where they cannot be, with soft borders.
+
+    Beside the face, hair may reach `_HAIR` beyond the silhouette of the rig; from the chin on, only skin may, up to the
+    end of the rig's neck. Heights are along the projected axis from the chin to the end of the neck.
+
+    Args:
+        vertices: posed rig, metres.
+        model: head model.
+        camera: of the picture.
+        chin: its pixel.
+        shape: silhouette of the rig.
+    """
+    end = _neck_end(model)
+    pixels = project(vertices, camera).pixels
+    depth = project(vertices.mean(dim=0)[None], camera).depth
+    per_metre = float(camera.intrinsics[0, 0] / depth)
+    down = (pixels[end].mean(dim=0) - chin).double()
+    down = down / down.norm()
+    rows, columns = np.mgrid[: camera.height, : camera.width] + 0.5
+    along = columns * float(down[0]) + rows * float(down[1])
+    from_chin = (along - float(chin.double() @ down)) / per_metre
+    to_end = float((pixels[end].double() @ down).mean()) - along
+    beside = ndimage.distance_transform_edt(shape < 0.5) / per_metre
+    # The reach falls from that of hair to that of skin before the chin: shoulders and collars rise beside it.
+    reach = np.interp(from_chin, [-0.06, -0.01], [_HAIR, _NECK])
+    near = np.clip((reach - beside) / (_FADE * reach), 0.0, 1.0)
+    return near * np.clip(to_end + 0.5, 0.0, 1.0)
+
+
+def _neck_end(model: HeadModel) -> Tensor:
+    """Return the vertices at which the neck ends."""
+    end = model.regions.vertices("boundary").cpu()
+    if len(end):
+        return end
+    height = model.v_template[:, 1].cpu()
+    return height.topk(max(3, int(_LOWEST * len(height))), largest=False).indices

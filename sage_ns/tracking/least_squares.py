@@ -1,0 +1,75 @@
+"""Nonlinear least squares: Levenberg-Marquardt with derivatives by forward differentiation and robust weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+_FIRST_DAMPING, _LEAST_DAMPING, _MOST_DAMPING = 1e-3, 1e-9, 1e6
+_FALL, _RISE = 0.2, 6.0
+_CONVERGED = 1e-7
+"""Relative gain of a step at which the search ends."""
+
+Residuals = Callable[[Float[Tensor, "num_unknowns"]], Float[Tensor, "num_residuals"]]
+Weights = Callable[[Float[Tensor, "num_residuals"]], Float[Tensor, "num_residuals"]]
+
+
+@dataclass(frozen=True, eq=False)
+class Minimum:
+    """What a search has found."""
+
+    unknowns: Float[Tensor, "num_unknowns"]
+    residuals: Float[Tensor, "num_residuals"]
+    num_steps: int
+
+
+def minimise(
+    residuals: Residuals,
+    start: Float[Tensor, "num_unknowns"],
+    most_steps: int = 40,
+    weights: Weights | None = None,
+) -> Minimum:
+    """Return unknowns x with a small ``sum_i w_i r_i(x)^2``.
+
+    A step solves ``(J^T W J + a diag(J^T W J)) s = -J^T W r`` and is taken if it lowers the sum; the damping a falls
+    after steps that are taken and rises after others (Marquardt 1963). Robust weights w are computed anew from the
+    residuals before every step and held during it (iteratively reweighted least squares).
+
+    Args:
+        residuals: float64 and differentiable in forward mode.
+        start: first unknowns, float64.
+        most_steps: number of steps after which the search ends in any case.
+        weights: weight of every residual, from all residuals; None = 1.
+    """
+    unknowns, damping, steps = start, _FIRST_DAMPING, 0
+    current = residuals(unknowns)
+    while steps < most_steps:
+        w = torch.ones_like(current) if weights is None else weights(current)
+        jacobian = torch.func.jacfwd(residuals)(unknowns)
+        weighted = jacobian.T * w
+        normal, slope = weighted @ jacobian, weighted @ current
+        scale = normal.diagonal().clamp_min(1e-12)
+        before = float((w * current**2).sum())
+        while damping < _MOST_DAMPING:
+            step = torch.linalg.solve(normal + damping * torch.diag(scale), -slope)
+            tried = residuals(unknowns + step)
+            after = float((w * tried**2).sum())
+            if after < before:
+                break
+            damping *= _RISE
+        else:
+            break
+        steps += 1
+        unknowns, current, damping = unknowns + step, tried, max(damping * _FALL, _LEAST_DAMPING)
+        if before - after <= _CONVERGED * before:
+            break
+    return Minimum(unknowns, current, steps)
+
+
+def cauchy_weights(residuals: Float[Tensor, "n"], scale: float) -> Float[Tensor, "n"]:
+    """Return ``1 / (1 + (r / scale)^2)``, the weights of Cauchy's robust loss."""
+    return 1 / (1 + (residuals / scale) ** 2)
