@@ -218,13 +218,14 @@ def on_white(picture: Float[np.ndarray, "h w 3"], matte: Float[np.ndarray, "h w"
 
 def _joined(matte: np.ndarray, silhouette: np.ndarray) -> Float[np.ndarray, "h w"]:
     """Return the matte with what lies well inside the rig's silhouette."""
-    inside = ndimage.distance_transform_edt(silhouette > 0.5) > max(2.0, _SURE * len(matte))
+    inside = np.asarray(ndimage.distance_transform_edt(silhouette > 0.5)) > max(2.0, _SURE * len(matte))
     return np.maximum(matte, inside)
 
 
 def _around_head(matte: np.ndarray, silhouette: np.ndarray) -> Float[np.ndarray, "h w"]:
     """Return the matte without islands that do not touch the rig's silhouette: other people, things."""
-    islands, _ = ndimage.label(matte > 0.1)
+    islands = np.zeros(matte.shape, dtype=np.int32)
+    ndimage.label(matte > 0.1, output=islands)
     kept = np.unique(islands[silhouette > 0.5])
     return np.where(np.isin(islands, kept[kept > 0]), matte, 0.0)
 

@@ -58,7 +58,7 @@ def head_area(
     along = columns * float(down[0]) + rows * float(down[1])
     from_chin = (along - float(chin.double() @ down)) / per_metre
     to_end = float((pixels[end].double() @ down).mean()) - along
-    beside = ndimage.distance_transform_edt(shape < 0.5) / per_metre
+    beside = np.asarray(ndimage.distance_transform_edt(shape < 0.5)) / per_metre
     # The reach falls from that of hair to that of skin before the chin: shoulders and collars rise beside it.
     reach = np.interp(from_chin, [-0.06, -0.01], [_HAIR, _NECK])
     near = np.clip((reach - beside) / (_FADE * reach), 0.0, 1.0)

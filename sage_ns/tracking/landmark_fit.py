@@ -93,7 +93,7 @@ def fit_landmarks(
     detected = face.points[:, :2].double()
     unit = error * width_of_face(face)
     trust = embedding.weight.double()
-    x = _placed(rig, face, trust, focal.pixels)
+    x: Tensor = _placed(rig, face, trust, focal.pixels)
     facing = _facing(rig, x)
     active = torch.ones(len(x), dtype=torch.bool)
     active[rig.unknowns.focal] = focal.spread > 0
@@ -104,7 +104,9 @@ def fit_landmarks(
         base, root = x, (trust * facing).sqrt() / unit
         select = torch.eye(len(x), dtype=x.dtype)[:, chosen]
 
-        def landmarks_and_priors(free: Tensor, base: Tensor = base, root: Tensor = root, select: Tensor = select):
+        def landmarks_and_priors(
+            free: Tensor, base: Tensor = base, root: Tensor = root, select: Tensor = select
+        ) -> Tensor:
             full = base + select @ free
             pulls = (rig.pixels(full) - detected) * root[:, None]
             return torch.cat([pulls.flatten(), _priors(full, rig.unknowns, focal)])

@@ -63,7 +63,7 @@ def test_files_of_another_size_are_refused(tmp_path: Path, name: str) -> None:
     path = tmp_path / "small.png"
     Image.new("L", (20, 20), 255).save(path)
     with pytest.raises(SageError, match=r"small\.png has 20 x 20 px, the photo .* 50 x 60 px"):
-        ways[name].matte(scene(tmp_path, **{name: path}))
+        ways[name].matte(scene(tmp_path, False, **{name: path}))
 
 
 def test_a_clean_plate_shows_who_came_in_also_at_another_exposure(tmp_path: Path) -> None:
