@@ -55,6 +55,8 @@ class Frame:
     height: int
     source: str
     """File and position in it that the frame was read from, for messages."""
+    states_cy_origin: bool = False
+    """Whether the file says which edge of the image ``cy`` is measured from."""
 
 
 @dataclass(frozen=True)
@@ -224,6 +226,7 @@ def _parse_frame(
         width=width,
         height=height,
         source=source,
+        states_cy_origin="cy_origin" in record.shared,
     )
 
 

@@ -227,7 +227,8 @@ def _report(loaded: CheckedCapture, config: FlameCaptureDataParserConfig) -> Non
             f"those of timestep {splits.canonical_timestep} are used for all.[/yellow]"
         )
     first = splits.train[0]
-    if config.cy_origin == "auto" and abs(first.cy - first.height / 2) > 0.5:
+    is_known = config.cy_origin != "auto" or first.states_cy_origin
+    if not is_known and abs(first.cy - first.height / 2) > 0.5:
         CONSOLE.print(
             f"[yellow]The principal point is {first.cy - first.height / 2:+.1f} px below the image centre. If the head "
             "and the images do not line up vertically, try --cy-origin top (exports by VHAP before Nov 2024).[/yellow]"

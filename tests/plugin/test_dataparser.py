@@ -162,6 +162,19 @@ def test_a_point_projects_to_the_pixel_where_it_was_drawn(folder: Path, cy_origi
         torch.testing.assert_close(torch.stack([x / z, y / z]), expected, atol=0.1, rtol=0)
 
 
+def test_an_off_centre_principal_point_is_questioned_unless_the_file_says_where_it_is_measured_from(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in folder.glob("transforms*.json"):
+        edit_frames(name, cy=23.0)
+    parse(folder)
+    assert "try --cy-origin top" in " ".join(capsys.readouterr().out.split())
+    for name in folder.glob("transforms*.json"):
+        name.write_text(json.dumps({**json.loads(name.read_text()), "cy_origin": "top"}))
+    parse(folder)
+    assert "--cy-origin" not in capsys.readouterr().out
+
+
 def disc_center(path: Path) -> tuple[float, float]:
     from sage_ns.capture.images import load_image
 
