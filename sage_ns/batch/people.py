@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -24,7 +24,7 @@ from sage_ns.jobs.process import inside_task
 from sage_ns.jobs.queue import run_all
 from sage_ns.jobs.task import JOB_FILE, Progress, Task
 from sage_ns.jobs.workplace import Workplace
-from sage_ns.priors.learning import FitSettings, PersonToFit, fit_to_file
+from sage_ns.priors.learning import FitSettings, PersonToFit, fit_to_file, is_fitted
 from sage_ns.system.files import write_json
 from sage_ns.system.typed_json import load_typed, plain
 
@@ -67,9 +67,10 @@ def fit_in_jobs(
     Raises:
         SageError: a job failed; names the first person of it. The fits of the others are kept.
     """
-    fits = people[0].file.parent.absolute()
+    people = [_absolute(person) for person in people]
+    fits = people[0].file.parent
     folder = fits / _FOLDER
-    workplace.check(_made(fits), [each.options.data.absolute() for each in people])
+    workplace.check(_made(fits), [each.options.data for each in people])
     tasks = []
     for start in range(0, len(people), MOST_PER_JOB):
         part = people[start : start + MOST_PER_JOB]
@@ -93,6 +94,16 @@ def fit_in_jobs(
     shutil.rmtree(folder)
 
 
+def _absolute(person: PersonToFit) -> PersonToFit:
+    """Return the person with absolute paths: processes on other machines have other working directories."""
+    options, head_model = person.options, person.options.head_model
+    options = replace(
+        options, data=options.data.absolute(), head_model=None if head_model is None else head_model.absolute()
+    )
+    before = tuple(path.absolute() for path in person.before)
+    return replace(person, options=options, file=person.file.absolute(), before=before)
+
+
 def _made(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -111,7 +122,8 @@ def main(folder: Annotated[Path, tyro.conf.Positional], parent: int | None = Non
     """
     with inside_task(folder, parent):
         job = FitJob.load(folder)
-        for person in job.people:
+        # A job that is done again, because its process was lost, goes on where it was.
+        for person in (each for each in job.people if not is_fitted(each, job.settings)):
             fit_to_file(person, job.settings, job.device)
 
 

@@ -51,7 +51,8 @@ class SageModel(Model):
         record = CaptureRecord.of(self.kwargs["metadata"])
         registered_views: Callable[[], Sequence[Shot]] | None = self.kwargs.get("registered_views")
         seed = self.kwargs.get("seed", 0)
-        complete = completion(self.config, seed)
+        # An avatar from a checkpoint is complete: its source of completion need not be opened, nor be there any more.
+        complete = None if registered_views is None else completion(self.config, seed)
         self.learner = start_learner(self.config, record, registered_views, seed, complete)
         # Not modules and not in checkpoints: they can be rebuilt.
         self._metrics = ImageMetrics(self.config.lpips_weights)

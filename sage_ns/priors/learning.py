@@ -133,7 +133,7 @@ def learn_prior(
     first, num_fitted = _first_people(everyone[: settings.num_first], fits, settings, device)
     before = tuple(person.file for person in first)
     others = [_person(*each, fits, settings, before) for each in everyone[settings.num_first :]]
-    missing = [person for person in others if not _is_there(person, settings)]
+    missing = [person for person in others if not is_fitted(person, settings)]
     if missing:
         fit_others(missing, settings, device)
     people = torch.stack([_read(person.file, settings)[1] for person in (*first, *others)])
@@ -151,7 +151,7 @@ def _first_people(
     with tracked(everyone, "Fitting the first people") as shown:
         for name, options in shown:
             person = _person(name, options, fits, settings, tuple(each.file for each in people))
-            if not _is_there(person, settings):
+            if not is_fitted(person, settings):
                 fit_to_file(person, settings, device)
                 num_fitted += 1
             people.append(person)
@@ -169,8 +169,8 @@ def _person(
     return PersonToFit(name, options, fits / f"{name}.npz", digest.hexdigest()[:32], before)
 
 
-def _is_there(person: PersonToFit, settings: FitSettings) -> bool:
-    """Whether an earlier run kept this fit: not damaged, and of the same settings."""
+def is_fitted(person: PersonToFit, settings: FitSettings) -> bool:
+    """Return whether an earlier run kept this fit: not damaged, and of the same settings."""
     if person.file.exists():
         with suppress(SageError):
             return _read(person.file, settings)[0] == person.key

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -9,6 +11,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from rich.console import Console
@@ -17,6 +20,7 @@ from sage_ns.batch.people import fit_in_jobs
 from sage_ns.capture.checked import CaptureOptions
 from sage_ns.cli.prior import Learn, main
 from sage_ns.errors import SageError
+from sage_ns.jobs.task import Task
 from sage_ns.jobs.workplace import ThisMachine
 from sage_ns.priors import coded, learning
 from sage_ns.priors.coded import PriorError, load_prior
@@ -142,6 +146,33 @@ def test_jobs_fit_the_same_people(captures: list[Path], tmp_path: Path) -> None:
     assert isinstance(here.prior, LinearPrior) and isinstance(there.prior, LinearPrior)
     assert torch.equal(here.prior.modes, there.prior.modes)
     assert sorted(path.name for path in (tmp_path / "there").iterdir()) == ["a.npz", "b.npz", "c.npz"]
+
+
+def test_a_job_that_is_done_again_skips_whom_it_has_fitted_and_knows_where_its_files_are(
+    captures: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = FitSettings(200, num_first=1, person=PersonFitSettings(steps=4, first_steps=12))
+    learning.learn_prior([CaptureOptions(each) for each in captures], tmp_path / "fits", settings, MODEL)
+    monkeypatch.chdir(tmp_path)
+    fitted = tmp_path / "fits" / "b.npz"
+    key, before = str(np.load(fitted)["key"]), (Path("fits") / "a.npz",)
+    person = learning.PersonToFit("b", CaptureOptions(captures[1]), Path("fits") / "b.npz", key, before)
+    stamp = fitted.stat().st_mtime_ns
+    fit_in_jobs([person], settings, "cpu", Elsewhere(1), Console(file=StringIO()))
+    assert fitted.stat().st_mtime_ns == stamp
+
+
+class Elsewhere(ThisMachine):
+    """A workplace whose processes begin in another folder, as those of other machines do."""
+
+    def start(self, task: Task) -> str | None:
+        """Start a task there."""
+        here = Path.cwd()
+        os.chdir(tempfile.gettempdir())
+        try:
+            return super().start(task)
+        finally:
+            os.chdir(here)
 
 
 def test_a_job_that_fails_names_its_people_and_why(captures: list[Path], tmp_path: Path) -> None:
