@@ -29,7 +29,7 @@ MOST_PIXELS = 89_478_485
 SAME_CHANNELS = 8
 """Levels (of 255) by which the channels of a grey matte may differ: JPEG rounds them."""
 
-_ORIENTATION_TAG = 0x0112
+_ORIENTATION_TAG, _EXIF_FOLDER = 0x0112, 0x8769
 _USUAL_GAMMA, _GAMMA_TOLERANCE = 1 / 2.2, 0.02
 """Encoding exponent of sRGB-like PNG files, and its tolerance."""
 
@@ -63,6 +63,16 @@ def read_header(path: Path, role: str = "image") -> PictureHeader:
         # Pillow turns TIFF files itself.
         upright, stored = (size, other) if image.format == "TIFF" else (other, size)
         return PictureHeader(upright, stored, image.getbands())
+
+
+def read_exif(path: Path) -> Mapping[int, Any]:
+    """Return what the camera wrote about the shot, by number of the tag (EXIF 2.32, Exif IFD); empty if nothing.
+
+    Raises:
+        CaptureError: the file is missing or not a picture.
+    """
+    with _opened(path, "image") as image:
+        return dict(Image.Image.getexif(image).get_ifd(_EXIF_FOLDER))
 
 
 def decode_picture(path: Path) -> Image.Image:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from sage_ns.capture.decode import decode_picture
 from sage_ns.capture.writer import picture_name, refuse_used_folder
 from sage_ns.errors import CaptureError
 from sage_ns.synthetic.random_look import MOST_PEOPLE
@@ -117,7 +118,7 @@ def write_people_sheet(folders: Sequence[Path], path: Path, camera: int = FRONT_
         CaptureError: the pictures differ in size.
     """
     pictures = [
-        np.asarray(Image.open(folder / "images" / picture_name(0, camera)).convert("RGB")) for folder in folders
+        np.asarray(decode_picture(folder / "images" / picture_name(0, camera)).convert("RGB")) for folder in folders
     ]
     if len({picture.shape for picture in pictures}) > 1:
         raise CaptureError(f"{path}: the pictures of the people differ in size; give people of one size")

@@ -5,21 +5,19 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
 
-from sage_ns.capture.decode import FORMATS, decode_picture, read_header
+from sage_ns.capture.decode import decode_picture, read_exif, read_header
 from sage_ns.errors import CaptureError, TrackingError
 from sage_ns.system.user_files import check_regular, open_regular
 from sage_ns.tracking.focal import EXIF_SPREAD, RANGE_MM, FocalLength, in_pixels, usual_focal_length
 
 LEAST_SIDE = 64
 """Pixels; no face of the least width that is tracked fits into smaller pictures with its hair."""
-_EXIF_FOLDER, _FILM_MM, _EXIF_WIDTH, _EXIF_HEIGHT = 0x8769, 0xA405, 0xA002, 0xA003
-"""EXIF 2.32: Exif IFD; FocalLengthIn35mmFilm; PixelXDimension and PixelYDimension."""
+_FILM_MM, _EXIF_WIDTH, _EXIF_HEIGHT = 0xA405, 0xA002, 0xA003
+"""EXIF 2.32: FocalLengthIn35mmFilm; PixelXDimension and PixelYDimension."""
 _SAME_ASPECT = 0.02
 _HEIC = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 """Brands of HEIF files, which follow "ftyp" at the fifth byte (ISO/IEC 23008-12, Annex B)."""
@@ -79,8 +77,7 @@ def read_photo(path: Path) -> Photo:
 
 def _focal_length(path: Path, size: tuple[int, int]) -> FocalLength:
     """Return the focal length that the file states, unless the picture was cropped since; else the usual one."""
-    with Image.open(path, formats=FORMATS) as image:
-        exif: Any = Image.Image.getexif(image).get_ifd(_EXIF_FOLDER)
+    exif = read_exif(path)
     try:
         mm = float(exif.get(_FILM_MM) or 0)
         stated = float(exif.get(_EXIF_WIDTH) or 0), float(exif.get(_EXIF_HEIGHT) or 0)
