@@ -15,10 +15,11 @@ from sage_ns.raster.cameras import project
 from sage_ns.rig import HeadModel, pose_vertices
 from sage_ns.system.user_files import check_regular
 from sage_ns.tracking.choice import check_fit, choose_face
+from sage_ns.tracking.clothes import without_clothes
 from sage_ns.tracking.face import FaceDetector
 from sage_ns.tracking.focal import RANGE_MM, FocalLength, in_pixels
 from sage_ns.tracking.foreground import Scene, Segment, choose_way, on_white, soft_matte
-from sage_ns.tracking.head_area import head_area, silhouette
+from sage_ns.tracking.head_area import face_in, head_area, heights, silhouette
 from sage_ns.tracking.landmark_fit import fit_landmarks
 from sage_ns.tracking.photo import Photo, read_photo
 from sage_ns.tracking.rig_embedding import embedding_on
@@ -101,6 +102,8 @@ def track_photo(
     if way.ends_at_neck:
         chin = (fit.points[_CHIN] - fit.points.new_tensor([window.left, window.top])) / window.factor
         matte = soft_matte(matte, picture) * head_area(vertices, model, camera, chin, shape)
+        height = heights(vertices, model, camera, chin)
+        matte = without_clothes(matte, picture, face_in(vertices, model, camera), height.below_chin, height.per_metre)
     _check_matte(matte, shape, way.name, options)
     notes = (*_notes(fit.face_width, fit.turn, way.caveat), *(() if options.consent else (NO_CONSENT,)))
     tracked = TrackedPhoto(

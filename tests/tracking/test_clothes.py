@@ -1,0 +1,59 @@
+"""Collars are taken out of the mask; necks of all skin tones, shadows and small dark spots stay."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sage_ns.tracking.clothes import without_clothes
+
+HEIGHT, WIDTH, CHIN = 100, 60, 60
+PER_METRE = 400.0
+SKINS = [(0.85, 0.65, 0.55), (0.55, 0.38, 0.3), (0.3, 0.2, 0.16)]
+
+
+def neck(skin: tuple[float, float, float]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """A face of 40 rows above a neck of 40 rows in the shadow of the chin."""
+    rows, columns = np.mgrid[:HEIGHT, :WIDTH]
+    face = (rows >= 20) & (rows < CHIN) & (abs(columns - 30) < 20)
+    matte = (face | ((rows >= CHIN) & (abs(columns - 30) < 14))).astype(float)
+    shade = np.where(rows >= CHIN, 0.55, 1.0)[..., None]
+    noise = np.random.default_rng(0).normal(0.0, 0.01, (HEIGHT, WIDTH, 3))
+    picture = (np.array(skin) * shade + noise).clip(0.0, 1.0)
+    return picture, matte, face, (rows - CHIN) / PER_METRE
+
+
+@pytest.mark.parametrize("skin", SKINS)
+def test_bare_necks_stay(skin: tuple[float, float, float]) -> None:
+    picture, matte, face, below = neck(skin)
+    picture[75:77, 29:31] = 0.02  # a mole
+    np.testing.assert_array_equal(without_clothes(matte, picture, face, below, PER_METRE), matte)
+
+
+@pytest.mark.parametrize("skin", SKINS)
+@pytest.mark.parametrize("cloth", [(0.02, 0.02, 0.02), (0.1, 0.2, 0.5), (0.1, 0.4, 0.1)])
+def test_a_collar_is_taken_out(skin: tuple[float, float, float], cloth: tuple[float, float, float]) -> None:
+    picture, matte, face, below = neck(skin)
+    picture[80:] = cloth
+    kept = without_clothes(matte, picture, face, below, PER_METRE)
+    np.testing.assert_array_equal(kept[:76], matte[:76])
+    assert kept[80:].max() == 0.0
+
+
+def test_what_clothes_cut_off_goes_too() -> None:
+    picture, matte, face, below = neck(SKINS[0])
+    picture[75:85] = (0.1, 0.2, 0.5)  # a choker of 25 mm that ends at both sides of the neck
+    kept = without_clothes(matte, picture, face, below, PER_METRE)
+    assert kept[75:].max() == 0.0 and kept[:72].sum() == matte[:72].sum()
+
+
+def test_colours_above_the_chin_stay_whatever_they_are() -> None:
+    picture, matte, face, below = neck(SKINS[1])
+    picture[20:40] = (0.1, 0.2, 0.5)  # a mask for carnival
+    np.testing.assert_array_equal(without_clothes(matte, picture, face, below, PER_METRE), matte)
+
+
+def test_without_a_face_nothing_is_known_of_skin() -> None:
+    picture, matte, face, below = neck(SKINS[0])
+    picture[80:] = 0.0
+    np.testing.assert_array_equal(without_clothes(matte, picture, face & False, below, PER_METRE), matte)
