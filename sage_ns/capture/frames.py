@@ -57,6 +57,9 @@ class Frame:
     """File and position in it that the frame was read from, for messages."""
     states_cy_origin: bool = False
     """Whether the file says which edge of the image ``cy`` is measured from."""
+    hidden_path: Path | None = None
+    """Picture (8 bits, 255 = hidden) of what is before the head and no part of it: there the image says nothing about
+    the head, neither colour nor outline."""
 
 
 @dataclass(frozen=True)
@@ -202,6 +205,9 @@ def _parse_frame(
     mask_path = None
     if entry.get("fg_mask_path") is not None:
         mask_path = listing.image(absolute_path(folder, entry["fg_mask_path"], "fg_mask_path", source))
+    hidden_path = None
+    if entry.get("hidden_path") is not None:
+        hidden_path = listing.image(absolute_path(folder, entry["hidden_path"], "hidden_path", source))
     for scope in record.scopes:
         check_pinhole(scope, source)
     width, height = _size(record, image_path)
@@ -227,6 +233,7 @@ def _parse_frame(
         height=height,
         source=source,
         states_cy_origin="cy_origin" in record.shared,
+        hidden_path=hidden_path,
     )
 
 

@@ -63,6 +63,8 @@ class CaptureRecord:
     """Split of the capture that the pictures come from; differs from the requested split if pictures are borrowed."""
     mask_filenames: tuple[Path | None, ...] = ()
     """Soft mask of every picture of the split, None for a picture without one; empty if no pictures can be loaded."""
+    hidden_filenames: tuple[Path | None, ...] = ()
+    """For every picture of the split, what hides the head in it (`Frame.hidden_path`); empty if no picture has any."""
     thumbnails: Mapping[str, UInt8[np.ndarray, "64 128 3"]] | None = None
     """Small training pictures by file name, from a run whose capture may be gone; None if the capture is read."""
 

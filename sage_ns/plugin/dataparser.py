@@ -141,8 +141,14 @@ class FlameCapture(DataParser):
                 super_resolution=config.super_resolution if split == "train" else NONE,
                 split_source=loaded.splits.sources[split],
                 mask_filenames=tuple(masks),
+                hidden_filenames=_hidden(frames),
             ).metadata(),
         )
+
+
+def _hidden(frames: Sequence[Frame]) -> tuple[Path | None, ...]:
+    hidden = tuple(frame.hidden_path for frame in frames)
+    return hidden if any(path is not None for path in hidden) else ()
 
 
 def make_cameras(

@@ -1,7 +1,7 @@
 """Take clothes out of a mask: a collar before the neck has another colour than the person's skin.
 
 A scarf or a turtleneck covers the neck of the rig, where the mask would keep it; on an avatar it would be skin that
-moves with the jaw.
+moves with the jaw. The neck behind it is hidden: the picture says neither that it is there nor that it is not.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ _HUE_SPREAD, _MOST_HUE = 0.08, 4.0
 """Least deviation of the skin's log ratios of colours, and deviations beyond which a colour is no skin."""
 _BRIGHTNESS = (0.06, 2.2)
 """Brightness relative to the face, linear, of skin in the shadow of the chin and in full light."""
+_BORDER = 2
+"""Pixels around clothes that show a mixture."""
 _SMALL = 0.0025
 """Metres: spots of another colour that are no wider than twice this are jewels or freckles."""
 
@@ -26,10 +28,13 @@ def without_clothes(
     matte: Float[np.ndarray, "h w"],
     picture: Float[np.ndarray, "h w 3"],
     face: Bool[np.ndarray, "h w"],
+    silhouette: Float[np.ndarray, "h w"],
     below_chin: Float[np.ndarray, "h w"],
     per_metre: float,
-) -> Float[np.ndarray, "h w"]:
-    """Return the matte without what lies below the chin, has no colour of skin, and reaches the end of the matte.
+) -> tuple[Float[np.ndarray, "h w"], Float[np.ndarray, "h w"]]:
+    """Return the matte without clothes, and where they hide the neck, both 0..1.
+
+    Clothes lie below the chin, have no colour of skin, and reach the border of the matte.
 
     A colour is skin where ``log R/G`` and ``log B/G`` (linear) lie near those of the face, and where it is neither much
     darker than a shadow nor brighter than the face. Where clothes cover part of the neck, what is left of the neck ends
@@ -39,12 +44,13 @@ def without_clothes(
         matte: 0..1.
         picture: sRGB, 0..1.
         face: pixels of the fitted face.
+        silhouette: 1 where the fitted rig is.
         below_chin: metres along the neck, negative above the chin.
         per_metre: pixels of a metre at the head.
     """
     known = face & (matte > 0.9)
     if int(known.sum()) < _LEAST_SKIN:
-        return matte
+        return matte, np.zeros_like(matte)
     linear = np.maximum(picture, 0.0) ** 2.2 + 1e-4
     bright = linear.mean(axis=-1)
     hue = np.log(linear[..., ::2] / linear[..., 1:2])
@@ -59,7 +65,12 @@ def without_clothes(
     clothes = ndimage.binary_dilation(_touching_the_end(other, below & (matte > 0.05)), iterations=1 + width // 2)
     covered = ndimage.gaussian_filter((clothes & below).astype(float), 0.6)
     kept = matte * (1.0 - np.clip(2.0 * covered, 0.0, 1.0))
-    return np.where(below, _around_face(kept, face), matte)
+    kept = np.where(below, _around_face(kept, face), matte)
+    taken = matte - kept > 0.05
+    if not bool(taken.any()):
+        return matte, np.zeros_like(matte)
+    hidden = taken | (below & (silhouette > 0.5) & (kept < 0.05))
+    return kept, ndimage.binary_dilation(hidden, iterations=_BORDER).astype(np.float64)
 
 
 def _touching_the_end(other: Bool[np.ndarray, "h w"], neck: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:

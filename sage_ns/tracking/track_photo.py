@@ -99,16 +99,18 @@ def track_photo(
     scene = Scene(photo, window, shape, networks.segment, options.mask, options.background)
     way, picture = choose_way(scene), window.cut(photo.pixels) / 255.0
     matte = way.matte(scene)
+    hidden = None
     if way.ends_at_neck:
         chin = (fit.points[_CHIN] - fit.points.new_tensor([window.left, window.top])) / window.factor
         matte = soft_matte(matte, picture) * head_area(vertices, model, camera, chin, shape)
         height = heights(vertices, model, camera, chin)
-        matte = without_clothes(matte, picture, face_in(vertices, model, camera), height.below_chin, height.per_metre)
+        face_pixels = face_in(vertices, model, camera)
+        matte, hidden = without_clothes(matte, picture, face_pixels, shape, height.below_chin, height.per_metre)
     _check_matte(matte, shape, way.name, options)
     notes = (*_notes(fit.face_width, fit.turn, way.caveat), *(() if options.consent else (NO_CONSENT,)))
     tracked = TrackedPhoto(
         photo, model, face, len(faces), fit, vertices, window, picture, matte, on_white(picture, matte), way.name,
-        notes, options.consent,
+        notes, options.consent, hidden if hidden is not None and hidden.any() else None,
     )  # fmt: skip
     say("writing the capture")
     write_tracked(options.out.expanduser().absolute(), tracked)

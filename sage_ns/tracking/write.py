@@ -46,6 +46,8 @@ class TrackedPhoto:
     notes: tuple[str, ...]
     """What the user should know."""
     consent: str = ""
+    hidden: Float[np.ndarray, "height width"] | None = None
+    """1 where clothes hide the neck; None where nothing is known to hide anything."""
 
 
 def write_tracked(out: Path, tracked: TrackedPhoto) -> Path:
@@ -61,7 +63,8 @@ def write_tracked(out: Path, tracked: TrackedPhoto) -> Path:
     at_origin = replace(fit.params, translation=torch.zeros_like(fit.params.translation))
     pose = np.eye(4)
     pose[:3, 3] = -fit.params.translation[0].double().numpy()
-    picture = CameraPicture(0, 0, pose, camera.intrinsics.double().numpy(), tracked.on_white, tracked.matte, "train")
+    intrinsics = camera.intrinsics.double().numpy()
+    picture = CameraPicture(0, 0, pose, intrinsics, tracked.on_white, tracked.matte, tracked.hidden)
     with whole_folder(out) as folder:
         write_capture(folder, [picture], at_origin, overwrite=True, head_model=tracked.model)
         write_json(folder / REPORT, report(tracked))
