@@ -61,8 +61,9 @@ def without_clothes(
     other = (far | (relative < _BRIGHTNESS[0]) | (relative > _BRIGHTNESS[1])) & (matte > 0.05)
     below = below_chin > LEAST_BELOW_CHIN
     width = max(1, round(_SMALL * per_metre))
-    other = ndimage.binary_opening(other & below, iterations=width)
-    clothes = ndimage.binary_dilation(_touching_the_end(other, below & (matte > 0.05)), iterations=1 + width // 2)
+    other = np.asarray(ndimage.binary_opening(other & below, iterations=width), dtype=bool)
+    ending = _touching_the_end(other, below & (matte > 0.05))
+    clothes = np.asarray(ndimage.binary_dilation(ending, iterations=1 + width // 2), dtype=bool)
     covered = ndimage.gaussian_filter((clothes & below).astype(float), 0.6)
     kept = matte * (1.0 - np.clip(2.0 * covered, 0.0, 1.0))
     kept = np.where(below, _around_face(kept, face), matte)
@@ -75,7 +76,7 @@ def without_clothes(
 
 def _touching_the_end(other: Bool[np.ndarray, "h w"], neck: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
     """Return the islands of another colour that reach the lower or outer border of the neck in the matte."""
-    end = neck & ~ndimage.binary_erosion(neck, iterations=2)
+    end = neck & ~np.asarray(ndimage.binary_erosion(neck, iterations=2), dtype=bool)
     islands = np.zeros(other.shape, dtype=np.int32)
     ndimage.label(other, output=islands)
     reached = np.unique(islands[end & other])

@@ -57,12 +57,13 @@ def test_what_hides_the_head_is_written_and_named(tmp_path: Path) -> None:
     hidden = (IMAGE[..., 1] > 0.5).astype(float)
     out = write_capture(tmp_path / "made", [taken(0, hidden=hidden), taken(1)], PARAMS)
     first, second = read_capture(out).train_multiframe
-    assert first.hidden_path == out / "hidden" / "00000_00.png" and second.hidden_path is None
-    read = load_matte(first.hidden_path, (14, 10), 1, "frame 0: 'hidden_path'")
+    path = out / "hidden" / "00000_00.png"
+    assert first.hidden_path == path and second.hidden_path is None
+    read = load_matte(path, (14, 10), 1, "frame 0: 'hidden_path'")
     np.testing.assert_array_equal(read[..., 0].numpy(), 255 * hidden)
     with pytest.raises(CaptureError, match=r"frame 0: 'hidden_path' .* has 14 x 10 px, the picture 28 x 20 px"):
-        load_matte(first.hidden_path, (28, 20), 1, "frame 0: 'hidden_path'")
-    first.hidden_path.unlink()
+        load_matte(path, (28, 20), 1, "frame 0: 'hidden_path'")
+    path.unlink()
     with pytest.raises(CaptureError, match=r"hidden/00000_00.png"):
         check_images(read_capture(out).train_multiframe)
 
