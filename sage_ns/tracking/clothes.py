@@ -18,6 +18,9 @@ _HUE_SPREAD, _MOST_HUE = 0.08, 4.0
 """Least deviation of the skin's log ratios of colours, and deviations beyond which a colour is no skin."""
 _BRIGHTNESS = (0.06, 2.2)
 """Brightness relative to the face, linear, of skin in the shadow of the chin and in full light."""
+_BESIDE = 0.06
+"""Metres above the chin down from which on something can stand beside the jaw: about the height of the mouth's corners
+and the ends of ears."""
 _BORDER = 2
 """Pixels around clothes that show a mixture."""
 _SMALL = 0.0025
@@ -72,6 +75,32 @@ def without_clothes(
         return matte, np.zeros_like(matte)
     hidden = taken | (below & (silhouette > 0.5) & (kept < 0.05))
     return kept, ndimage.binary_dilation(hidden, iterations=_BORDER).astype(np.float64)
+
+
+def without_lapels(
+    matte: Float[np.ndarray, "h w"],
+    silhouette: Float[np.ndarray, "h w"],
+    below_chin: Float[np.ndarray, "h w"],
+    per_metre: float,
+) -> Float[np.ndarray, "h w"]:
+    """Return the matte without what stands beside the jaw and does not hang from the hair above: lapels, collars.
+
+    Args:
+        matte: 0..1.
+        silhouette: 1 where the fitted rig is.
+        below_chin: metres along the neck, negative above the chin.
+        per_metre: pixels of a metre at the head.
+    """
+    width = max(1, round(_SMALL * per_metre))
+    near = np.asarray(ndimage.binary_dilation(silhouette > 0.5, iterations=width), dtype=bool)
+    beside = (below_chin > -_BESIDE) & ~near
+    solid = beside & (matte > 0.5)  # the soft border of hair reaches everywhere
+    islands = np.zeros(matte.shape, dtype=np.int32)
+    ndimage.label(solid, output=islands)
+    hanging = np.unique(islands[solid & (below_chin < -_BESIDE + 3.0 / per_metre)])
+    loose = solid & ~np.isin(islands, hanging[hanging > 0])
+    around = np.asarray(ndimage.binary_dilation(loose, iterations=width + 2), dtype=bool) & beside
+    return np.where(loose | (around & ~solid), 0.0, matte)
 
 
 def _touching_the_end(other: Bool[np.ndarray, "h w"], neck: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:

@@ -15,7 +15,7 @@ from sage_ns.raster.cameras import project
 from sage_ns.rig import HeadModel, pose_vertices
 from sage_ns.system.user_files import check_regular
 from sage_ns.tracking.choice import check_fit, choose_face
-from sage_ns.tracking.clothes import without_clothes
+from sage_ns.tracking.clothes import without_clothes, without_lapels
 from sage_ns.tracking.face import FaceDetector
 from sage_ns.tracking.focal import RANGE_MM, FocalLength, in_pixels
 from sage_ns.tracking.foreground import Scene, Segment, choose_way, on_white, soft_matte
@@ -104,6 +104,7 @@ def track_photo(
         chin = (fit.points[_CHIN] - fit.points.new_tensor([window.left, window.top])) / window.factor
         matte = soft_matte(matte, picture) * head_area(vertices, model, camera, chin, shape)
         height = heights(vertices, model, camera, chin)
+        matte = without_lapels(matte, shape, height.below_chin, height.per_metre)
         face_pixels = face_in(vertices, model, camera)
         matte, hidden = without_clothes(matte, picture, face_pixels, shape, height.below_chin, height.per_metre)
     _check_matte(matte, shape, way.name, options)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sage_ns.tracking.clothes import without_clothes
+from sage_ns.tracking.clothes import without_clothes, without_lapels
 
 HEIGHT, WIDTH, CHIN = 100, 60, 60
 PER_METRE = 400.0
@@ -60,6 +60,16 @@ def test_colours_above_the_chin_stay_whatever_they_are() -> None:
     picture, matte, face, below = neck(SKINS[1])
     picture[20:40] = (0.1, 0.2, 0.5)  # a mask for carnival
     np.testing.assert_array_equal(clothes(matte, picture, face, below)[0], matte)
+
+
+def test_lapels_go_and_hair_that_hangs_beside_the_jaw_stays() -> None:
+    _, matte, _, below = neck(SKINS[0])
+    silhouette = matte.copy()
+    matte[30:58, 2:8] = 1.0  # a lock of hair from above
+    matte[50:70, 52:58] = 1.0  # a lapel
+    expected = matte.copy()
+    expected[50:70, 52:58] = 0.0
+    np.testing.assert_array_equal(without_lapels(matte, silhouette, below, PER_METRE), expected)
 
 
 def test_without_a_face_nothing_is_known_of_skin() -> None:
