@@ -291,7 +291,11 @@ class CaptureDatamanager(FullImageDatamanager[CaptureDataset]):
 
     def steady(self, step: int) -> Tensor:
         """1 where the picture of ``step`` shows what moves with the skull, else 0 [h, w, 1], on the device."""
-        return self._steady_pixels(self._index_at(step)).float()
+        index = self._index_at(step)
+        steady, cached = self._steady_pixels(index).float(), self.cached_train[index]
+        if "hidden" not in cached:
+            return steady
+        return torch.minimum(steady, 1 - to_float(sent(cached["hidden"], self.device)))
 
     def _steady_pixels(self, index: int) -> Tensor:
         """`Registration.steady_pixels` of a training picture, uint8 on the device; computed at the first request."""

@@ -34,8 +34,8 @@ def without_clothes(
     silhouette: Float[np.ndarray, "h w"],
     below_chin: Float[np.ndarray, "h w"],
     per_metre: float,
-) -> tuple[Float[np.ndarray, "h w"], Float[np.ndarray, "h w"]]:
-    """Return the matte without clothes, and where they hide the neck, both 0..1.
+) -> tuple[Float[np.ndarray, "h w"], Float[np.ndarray, "h w"] | None]:
+    """Return the matte without clothes, and where they hide the neck, both 0..1; None for the latter without clothes.
 
     Clothes lie below the chin, have no colour of skin, and reach the border of the matte.
 
@@ -53,7 +53,7 @@ def without_clothes(
     """
     known = face & (matte > 0.9)
     if int(known.sum()) < _LEAST_SKIN:
-        return matte, np.zeros_like(matte)
+        return matte, None
     linear = np.maximum(picture, 0.0) ** 2.2 + 1e-4
     bright = linear.mean(axis=-1)
     hue = np.log(linear[..., ::2] / linear[..., 1:2])
@@ -72,7 +72,7 @@ def without_clothes(
     kept = np.where(below, _around_face(kept, face), matte)
     taken = matte - kept > 0.05
     if not bool(taken.any()):
-        return matte, np.zeros_like(matte)
+        return matte, None
     hidden = taken | (below & (silhouette > 0.5) & (kept < 0.05))
     return kept, ndimage.binary_dilation(hidden, iterations=_BORDER).astype(np.float64)
 

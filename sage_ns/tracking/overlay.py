@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +56,19 @@ def landmarks_over(
     return np.asarray(image) / 255.0
 
 
-def write_sheet(path: Path, pictures: tuple[Float[np.ndarray, "h w 3"], ...], title: str) -> None:
-    """Write the pictures of `COLUMNS` side by side as one PNG."""
-    row = SheetRow(title, [torch.from_numpy(np.ascontiguousarray(each)).float() for each in pictures])
-    write_contact_sheet(path, COLUMNS, [row], max(len(pictures[0]), _LEAST_HEIGHT))
+@dataclass(frozen=True, eq=False)
+class SheetPictures:
+    """One row of the contact sheet."""
+
+    title: str
+    pictures: tuple[Float[np.ndarray, "h w 3"], ...]
+    """Those of `COLUMNS`, 0..1."""
+
+
+def write_sheet(path: Path, rows: Sequence[SheetPictures]) -> None:
+    """Write rows of pictures as one PNG."""
+    shown = [
+        SheetRow(row.title, [torch.from_numpy(np.ascontiguousarray(each)).float() for each in row.pictures])
+        for row in rows
+    ]
+    write_contact_sheet(path, COLUMNS, shown, max(len(rows[0].pictures[0]), _LEAST_HEIGHT))

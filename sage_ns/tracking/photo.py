@@ -21,7 +21,6 @@ _FILM_MM, _EXIF_WIDTH, _EXIF_HEIGHT = 0xA405, 0xA002, 0xA003
 _SAME_ASPECT = 0.02
 _HEIC = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 """Brands of HEIF files, which follow "ftyp" at the fifth byte (ISO/IEC 23008-12, Annex B)."""
-_VIDEO = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,16 +48,11 @@ def read_photo(path: Path) -> Photo:
     Orientation tag, bit depth, palette and colour profile are applied (`sage_ns.capture.decode`).
 
     Raises:
-        TrackingError: the path is a folder, a clip, or a kind of picture that is not read; says what to do.
+        TrackingError: the path is a folder, or a kind of picture that is not read; says what to do.
         CaptureError: the picture is broken, too large, or cannot be converted exactly; says what to do.
     """
     if path.is_dir():
         raise TrackingError(f"{path} is a folder; give one picture. Folders of pictures cannot be tracked yet.")
-    if path.suffix.lower() in _VIDEO:
-        raise TrackingError(
-            f"{path} is a clip; clips cannot be tracked yet. Give one of its pictures: ffmpeg -ss 0 -i CLIP -frames:v "
-            "1 photo.png."
-        )
     check_regular(path, TrackingError, "Give the file of one picture.")
     _refuse_heic(path)
     header = read_header(path)
@@ -72,7 +66,7 @@ def read_photo(path: Path) -> Photo:
     alpha = pixels[..., 3] if pixels.shape[2] == 4 else None
     if alpha is not None and bool((alpha == 255).all()):
         alpha = None
-    return Photo(path, np.ascontiguousarray(pixels[..., :3]), alpha, _focal_length(path, picture.size), _sha256(path))
+    return Photo(path, np.ascontiguousarray(pixels[..., :3]), alpha, _focal_length(path, picture.size), sha256_of(path))
 
 
 def _focal_length(path: Path, size: tuple[int, int]) -> FocalLength:
@@ -106,7 +100,8 @@ def _refuse_heic(path: Path) -> None:
         )
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file."""
     digest = hashlib.sha256()
     with open_regular(path, CaptureError) as file:
         while chunk := file.read(1 << 20):
