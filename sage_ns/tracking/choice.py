@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from sage_ns.capture.photo import FARTHEST_TURN
 from sage_ns.errors import TrackingError
-from sage_ns.tracking.face import Face
-from sage_ns.tracking.landmark_fit import HeadFit, width_of_face
+from sage_ns.tracking.face import Face, width_of_face
+from sage_ns.tracking.landmark_fit import HeadFit
 
 LEAST_WIDTH = 40.0
 """Pixels of a face; smaller ones have no eyes."""

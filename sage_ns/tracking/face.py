@@ -30,6 +30,12 @@ class Face:
     """Left, top, right and bottom of the points, in pixels; may reach beyond the picture."""
 
 
+def width_of_face(face: Face) -> float:
+    """Return the larger side of the box around a face's landmarks, pixels: also a turned head keeps its height."""
+    left, top, right, bottom = face.box
+    return max(right - left, bottom - top)
+
+
 class FaceDetector(Protocol):
     """Finds the faces in a picture."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -17,12 +18,32 @@ NUM_SHAPE, NUM_EXPRESSION = 100, 50
 """Most directions that one picture determines."""
 
 
+class View(NamedTuple):
+    """A camera as landmarks need it; also several of them, stacked."""
+
+    axes: Float[Tensor, "*cameras 3 3"]
+    """Its x (right), y (up) and z (back) in the world, as rows."""
+    place: Float[Tensor, "*cameras 3"]
+    """In the world, metres."""
+    focal: Float[Tensor, "*cameras 2"]
+    """Pixels, along x and y; the unknown factor multiplies both."""
+    center: Float[Tensor, "*cameras 2"]
+    """Principal point, pixels."""
+
+    @classmethod
+    def at_origin(cls, center: tuple[float, float], focal: float = 1.0) -> View:
+        """Return a camera at the origin that looks along -z."""
+        zero = torch.zeros(3, dtype=torch.float64)
+        return cls(torch.eye(3).double(), zero, zero[:2] + focal, torch.tensor(center, dtype=torch.float64))
+
+
 @dataclass(frozen=True)
 class Unknowns:
     """Where each part of a head in a picture lies in the vector of unknowns.
 
-    The vector is: rotation 3, translation 3 (camera's axes: x right, y up, z back), log of the focal length 1, jaw 3,
-    eyes 6, shape, expression. The neck stays at rest: in one picture, neck and head are nearly redundant.
+    The vector is: rotation 3, translation 3 (in the world; that of a camera at the origin has x right, y up, z back),
+    log of the factor of the focal length 1, jaw 3, eyes 6, shape, expression. The neck stays at rest: in one picture,
+    neck and head are nearly redundant.
     """
 
     num_shape: int
@@ -49,15 +70,16 @@ class Unknowns:
 
 
 class LandmarkRig:
-    """Landmarks of a head model for a camera at the origin that looks along -z.
+    """Landmarks of a head model, and where cameras see them.
 
     Args:
         model: the head model.
         embedding: places of the landmarks on it.
-        center: principal point, pixels.
+        center: principal point of the camera at the origin [pixels], which sees where no other view is given; its focal
+            length is one pixel, so that its factor is the focal length.
     """
 
-    def __init__(self, model: HeadModel, embedding: Embedding, center: tuple[float, float]) -> None:
+    def __init__(self, model: HeadModel, embedding: Embedding, center: tuple[float, float] = (0.0, 0.0)) -> None:
         corners = model.triangles.cpu()[embedding.triangle]
         vertices, rows = corners.unique(return_inverse=True)
         used = [int((basis.abs().amax(dim=(0, 1)) > 0).sum()) for basis in (model.shape_basis, model.expression_basis)]
@@ -67,41 +89,48 @@ class LandmarkRig:
         self._rows = rows.reshape(corners.shape)
         self._barycentric = embedding.barycentric.double()
         self._slide = embedding.slide.double()
-        self._center = torch.tensor(center, dtype=torch.float64)
+        self._own_view = View.at_origin(center)
 
-    def params(self, x: Float[Tensor, "num_unknowns"]) -> FlameParams:
-        """Return unknowns as parameters of the reduced rig, one moment."""
+    def params(self, x: Float[Tensor, "*moments num_unknowns"]) -> FlameParams:
+        """Return unknowns of one or more moments as parameters of the reduced rig; the shape is that of the first."""
         part = self.unknowns
+        x = x.reshape(-1, len(part))
         return FlameParams(
-            shape=x[part.shape],
-            expr=x[part.expression][None],
-            rotation=x[part.rotation][None],
-            neck_pose=torch.zeros_like(x[part.rotation])[None],
-            jaw_pose=x[part.jaw][None],
-            eyes_pose=x[part.eyes][None],
-            translation=x[part.translation][None],
+            shape=x[0, part.shape],
+            expr=x[:, part.expression],
+            rotation=x[:, part.rotation],
+            neck_pose=torch.zeros_like(x[:, part.rotation]),
+            jaw_pose=x[:, part.jaw],
+            eyes_pose=x[:, part.eyes],
+            translation=x[:, part.translation],
         )
 
-    def points(self, x: Float[Tensor, "num_unknowns"]) -> Float[Tensor, "478 3"]:
-        """Return where the detector sees the landmarks (`Embedding`), in the camera's axes [metres]."""
+    def points(self, x: Float[Tensor, "num_unknowns"], view: View | None = None) -> Float[Tensor, "478 3"]:
+        """Return where the detector sees the landmarks (`Embedding`) from a camera, in the world [metres]."""
+        view = view or self._own_view
         vertices = pose_vertices(self.rig, self.params(x))[0]
         points = (vertices[self._rows] * self._barycentric[..., None]).sum(dim=1)
         rotation = axis_angle_to_matrix(x[self.unknowns.rotation])
-        to_camera = -points.mean(dim=0) @ rotation
+        to_camera = (view.place - points.mean(dim=0)) @ rotation
         direction = to_camera / to_camera.norm()
         return points + (self._slide @ direction[:2]) @ rotation.T
 
-    def pixels(self, x: Float[Tensor, "num_unknowns"]) -> Float[Tensor, "478 2"]:
-        """Return the landmarks in the picture (pixel centres at +0.5)."""
-        points = self.points(x)
+    def pixels(self, x: Float[Tensor, "num_unknowns"], view: View | None = None) -> Float[Tensor, "478 2"]:
+        """Return the landmarks in the picture of a camera (pixel centres at +0.5)."""
+        view = view or self._own_view
+        points = (self.points(x, view) - view.place) @ view.axes.T
         depth = (-points[:, 2:]).clamp_min(1e-3)
         flat = points[:, :2] * torch.tensor([1.0, -1.0], dtype=points.dtype)
-        return self._center + torch.exp(x[self.unknowns.focal]) * flat / depth
+        return view.center + torch.exp(x[self.unknowns.focal]) * view.focal * flat / depth
 
-    def start(self, focal: float) -> Float[Tensor, "num_unknowns"]:
-        """Return the mean head at rest, one metre in front of the camera."""
+    def start(self, factor: float = 1.0) -> Float[Tensor, "num_unknowns"]:
+        """Return the mean head at rest, one metre in front of a camera at the origin.
+
+        Args:
+            factor: of the focal length.
+        """
         x = torch.zeros(len(self.unknowns), dtype=torch.float64)
-        x[self.unknowns.focal] = torch.tensor(focal).log()
+        x[self.unknowns.focal] = torch.tensor(factor).log()
         x[self.unknowns.translation.stop - 1] = -1.0
         return x
 
