@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +55,11 @@ def landmarks_over(
     return np.asarray(image) / 255.0
 
 
-def write_sheet(path: Path, pictures: tuple[Float[np.ndarray, "h w 3"], ...], title: str) -> None:
-    """Write the pictures of `COLUMNS` side by side as one PNG."""
-    row = SheetRow(title, [torch.from_numpy(np.ascontiguousarray(each)).float() for each in pictures])
-    write_contact_sheet(path, COLUMNS, [row], max(len(pictures[0]), _LEAST_HEIGHT))
+def sheet_row(title: str, pictures: Sequence[Float[np.ndarray, "h w 3"]]) -> SheetRow:
+    """Return the pictures of `COLUMNS` as a row of a sheet."""
+    return SheetRow(title, [torch.from_numpy(np.ascontiguousarray(each)).float() for each in pictures])
+
+
+def write_sheet(path: Path, rows: Sequence[SheetRow]) -> None:
+    """Write rows of the pictures of `COLUMNS` as one PNG."""
+    write_contact_sheet(path, COLUMNS, rows, max(rows[0].pictures[0].shape[0], _LEAST_HEIGHT))

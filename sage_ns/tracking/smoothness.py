@@ -112,9 +112,7 @@ class Smoothness:
         slope: Float[Tensor, "t num_unknowns"],
     ) -> None:
         """Add the normal equations of all terms in place (`Stencil.add_normal`)."""
-        for stencil, w, r in zip(
-            (self.pose, self.face), self._parts(weights), self._parts(residuals), strict=True
-        ):
+        for stencil, w, r in zip((self.pose, self.face), self._parts(weights), self._parts(residuals), strict=True):
             stencil.add_normal(w, r, diagonals, slope)
 
     def _parts(self, flat: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,33 +6,28 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from sage_ns.capture.decode import read_header
 from sage_ns.capture.writer import refuse_used_folder
 from sage_ns.errors import OptionError, TrackingError
-from sage_ns.raster.cameras import project
 from sage_ns.rig import HeadModel, pose_vertices
 from sage_ns.system.user_files import check_regular
 from sage_ns.tracking.choice import check_fit, choose_face
+from sage_ns.tracking.cut_out import PosedHead, check_cover, cut_out
 from sage_ns.tracking.face import FaceDetector
 from sage_ns.tracking.focal import RANGE_MM, FocalLength, in_pixels
-from sage_ns.tracking.foreground import Scene, Segment, choose_way, on_white, soft_matte
-from sage_ns.tracking.head_area import head_area, silhouette
+from sage_ns.tracking.foreground import Segment, read_mask
 from sage_ns.tracking.landmark_fit import fit_landmarks
 from sage_ns.tracking.photo import Photo, read_photo
 from sage_ns.tracking.rig_embedding import embedding_on
-from sage_ns.tracking.window import Window, head_window
+from sage_ns.tracking.window import Window
 from sage_ns.tracking.write import NO_CONSENT, TrackedPhoto, write_tracked
 
 SIZES = (64, 4096)
 """Range of the longer side of the written picture, pixels."""
-_CHIN = 152
+CHIN = 152
 """Landmark at the tip of the chin."""
 _SMALL, _FAR = 150.0, 35.0
 """Pixels of a face below which, and degrees from the front beyond which, a note says what to expect."""
-_LEAST_COVER = 0.5
-"""Share of the rig's silhouette that a matte has to cover."""
 
 
 @dataclass(frozen=True)
@@ -89,22 +84,15 @@ def track_photo(
     fit = fit_landmarks(face, model, embedding, photo.focal, photo.size)
     check_fit(fit, name)
     vertices = pose_vertices(model, fit.params)[0]
-    whole = Window(0, 0, *photo.size, 1)
-    pixels = project(vertices, whole.camera(fit.focal, photo.size)).pixels.double().numpy()
-    window = head_window(pixels, photo.size, options.size)
     say("finding the foreground")
-    camera = window.camera(fit.focal, photo.size)
-    shape = silhouette(vertices, model, camera)
-    scene = Scene(photo, window, shape, networks.segment, options.mask, options.background)
-    way, picture = choose_way(scene), window.cut(photo.pixels) / 255.0
-    matte = way.matte(scene)
-    if way.ends_at_neck:
-        chin = (fit.points[_CHIN] - fit.points.new_tensor([window.left, window.top])) / window.factor
-        matte = soft_matte(matte, picture) * head_area(vertices, model, camera, chin, shape)
-    _check_matte(matte, shape, way.name, options)
-    notes = (*_notes(fit.face_width, fit.turn, way.caveat), *(() if options.consent else (NO_CONSENT,)))
+    whole = Window(0, 0, *photo.size, 1).camera(fit.focal, photo.size)
+    mask = None if options.mask is None else read_mask(options.mask, photo)
+    head = PosedHead(vertices, model, whole, fit.points[CHIN])
+    cut = cut_out(photo, head, networks.segment, options.size, mask, options.background)
+    check_cover(cut, options.mask or options.photo)
+    notes = (*_notes(fit.face_width, fit.turn, cut.way.caveat), *(() if options.consent else (NO_CONSENT,)))
     tracked = TrackedPhoto(
-        photo, model, face, len(faces), fit, vertices, window, picture, matte, on_white(picture, matte), way.name,
+        photo, model, face, len(faces), fit, vertices, cut.window, cut.picture, cut.matte, cut.on_white(), cut.way.name,
         notes, options.consent,
     )  # fmt: skip
     say("writing the capture")
@@ -136,16 +124,6 @@ def _with_focal_length(photo: Photo, options: TrackOptions) -> Photo:
         return photo
     pixels = in_pixels(options.focal_mm, *photo.size)
     return replace(photo, focal=FocalLength(pixels, 0.0, f"given: {options.focal_mm:g} mm"))
-
-
-def _check_matte(matte: np.ndarray, shape: np.ndarray, way: str, options: TrackOptions) -> None:
-    cover = float((matte * shape).sum() / max(shape.sum(), 1.0))
-    if cover < _LEAST_COVER:
-        advice = "A mask is 255 at the person: invert inverted masks." if way == "mask" else "Give a mask (--mask)."
-        raise TrackingError(
-            f"{options.mask or options.photo}: the foreground ({way}) covers {cover:.0%} of the fitted head; expected "
-            f"at least {_LEAST_COVER:.0%}. {advice}"
-        )
 
 
 def _notes(width: float, turn: float, caveat: str) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from sage_ns.system.files import whole_folder, write_json
 from sage_ns.tracking.face import Face
 from sage_ns.tracking.focal import FocalLength, in_mm
 from sage_ns.tracking.landmark_fit import HeadFit
-from sage_ns.tracking.overlay import landmarks_over, mesh_over, write_sheet
+from sage_ns.tracking.overlay import landmarks_over, mesh_over, sheet_row, write_sheet
 from sage_ns.tracking.photo import Photo
 from sage_ns.tracking.window import Window
 
@@ -65,23 +65,17 @@ def write_tracked(out: Path, tracked: TrackedPhoto) -> Path:
     with whole_folder(out) as folder:
         write_capture(folder, [picture], at_origin, overwrite=True, head_model=tracked.model)
         write_json(folder / REPORT, report(tracked))
-        write_sheet(folder / SHEET, _sheet(tracked), _title(tracked))
+        write_sheet(folder / SHEET, [sheet_row(_title(tracked), _sheet(tracked))])
     return out
 
 
 def report(tracked: TrackedPhoto) -> dict[str, Any]:
     """Return what was found, how sure it is, and where the photo came from, for `REPORT`."""
-    import sage_ns
-
     photo, face, fit, window = tracked.photo, tracked.face, tracked.fit, tracked.window
     focal = photo.focal
     return {
-        "made_by": f"sage-track {sage_ns.__version__}",
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "source": {"file": photo.path.name, "sha256": photo.sha256, "size": list(photo.size)},
-        "consent": tracked.consent,
-        "consent_note": "" if tracked.consent else NO_CONSENT,
-        "head_model": tracked.model.name,
+        **provenance(tracked.model, tracked.consent),
+        "source": source_of(photo),
         "face": {
             "of_faces": tracked.num_faces,
             "box": [round(side, 1) for side in face.box],
@@ -109,6 +103,24 @@ def report(tracked: TrackedPhoto) -> dict[str, Any]:
         "foreground": tracked.way,
         "notes": list(tracked.notes),
     }
+
+
+def provenance(model: HeadModel, consent: str) -> dict[str, Any]:
+    """Return what every report says of its making."""
+    import sage_ns
+
+    return {
+        "made_by": f"sage-track {sage_ns.__version__}",
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "consent": consent,
+        "consent_note": "" if consent else NO_CONSENT,
+        "head_model": model.name,
+    }
+
+
+def source_of(photo: Photo) -> dict[str, Any]:
+    """Return which file a picture is, for a report."""
+    return {"file": photo.path.name, "sha256": photo.sha256, "size": list(photo.size)}
 
 
 def focal_summary(focal: FocalLength, found: float, size: tuple[int, int]) -> str:

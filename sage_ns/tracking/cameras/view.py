@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from sage_ns.capture.decode import decode_matte
 from sage_ns.errors import TrackingError
 from sage_ns.raster import PinholeCamera
 from sage_ns.tracking.cameras.lens import NO_LENS, Straightening
 from sage_ns.tracking.cameras.rig_camera import RigCamera
+from sage_ns.tracking.foreground import read_mask
 from sage_ns.tracking.photo import Photo, read_photo
 
 _LEAST_SHOWN = 0.5
@@ -44,7 +44,7 @@ def load_view(camera: RigCamera) -> View:
     """
     assert camera.picture is not None and camera.size is not None
     photo = read_photo(camera.picture)
-    mask = None if camera.mask is None else _mask(camera, photo)
+    mask = None if camera.mask is None else read_mask(camera.mask, photo)
     if camera.lens.is_none:
         return View(camera, photo, mask, None)
     straighten = Straightening(camera.lens, camera.focal, camera.center, camera.size)
@@ -60,14 +60,3 @@ def load_view(camera: RigCamera) -> View:
         alpha=None if photo.alpha is None else straighten(photo.alpha),
     )
     return View(replace(camera, lens=NO_LENS), straight, None if mask is None else straighten(mask), shown)
-
-
-def _mask(camera: RigCamera, photo: Photo) -> UInt8[np.ndarray, "h w"]:
-    assert camera.mask is not None
-    mask = decode_matte(camera.mask)
-    if mask.size != photo.size:
-        raise TrackingError(
-            f"mask {camera.mask} has {mask.size[0]} x {mask.size[1]} px, its picture {photo.path} {photo.size[0]} x "
-            f"{photo.size[1]} px. Give both at the same size."
-        )
-    return np.asarray(mask)
