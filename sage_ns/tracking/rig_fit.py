@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from sage_ns.capture.photo import FARTHEST_TURN
 from sage_ns.errors import TrackingError
 from sage_ns.geometry.rotations import axis_angle_to_matrix
 from sage_ns.geometry.similarity import Similarity, similarity
@@ -89,15 +90,20 @@ def fit_rig(
         )
     weights = embedding.weight.double().numpy()
     agreement = agreeing_landmarks([cameras[row] for row in rows], [faces[row] for row in rows], weights, source)
-    placed = _placed(agreement.points, model, embedding, source)
-    scale, scale_source = _scale(placed, metres_per_unit, source)
+    placed = placed_head(agreement.points, model, embedding, source)
+    scale, scale_source = scale_of(placed, metres_per_unit, source)
     around = [_in_head(camera, placed, scale) for camera in cameras]
-    used = [row for row, agrees in zip(rows, agreement.agrees, strict=True) if agrees]
+    agreeing = [row for row, agrees in zip(rows, agreement.agrees, strict=True) if agrees]
     rejected = {
         row: f"landmarks miss those of the other cameras by {miss:.0%} of the face"
         for row, miss in zip(rows, agreement.misses, strict=True)
-        if row not in used
+        if row not in agreeing
     }
+    turns = {row: _turn(around[row], placed, agreement.points, scale) for row in agreeing}
+    used = [row for row in agreeing if turns[row] <= FARTHEST_TURN]
+    if len(used) < _LEAST_FACES:
+        used = agreeing
+    rejected |= {row: f"turned away by {turns[row]:.0f} degrees" for row in agreeing if row not in used}
     fit, used, worse = _fit_those_that_hold(around, faces, used, model, embedding, source)
     to_head = np.linalg.inv(_pose(fit.params, model))
     return RigFit(
@@ -117,8 +123,12 @@ def fit_rig(
     )
 
 
-def _placed(points: np.ndarray, model: HeadModel, embedding: Embedding, source: str) -> Similarity:
-    """Return the similarity from the mean head to the landmarks in space."""
+def placed_head(points: np.ndarray, model: HeadModel, embedding: Embedding, source: str) -> Similarity:
+    """Return the similarity from the mean head to the landmarks in space.
+
+    Raises:
+        TrackingError: they are no face.
+    """
     mean = embedding.points(model.v_template.cpu(), model.triangles.cpu()).double()
     seen = torch.from_numpy(points)
     trust = embedding.weight.double()
@@ -133,8 +143,12 @@ def _placed(points: np.ndarray, model: HeadModel, embedding: Embedding, source: 
     return found
 
 
-def _scale(placed: Similarity, stated: float | None, source: str) -> tuple[float, str]:
-    """Return the metres per unit of the cameras, and where they come from."""
+def scale_of(placed: Similarity, stated: float | None, source: str) -> tuple[float, str]:
+    """Return the metres per unit of the cameras, and where they come from.
+
+    Raises:
+        TrackingError: in the stated unit, the head has no size that heads have.
+    """
     if stated is not None:
         size = placed.scale * stated
         if not _STATED_SIZES[0] <= size <= _STATED_SIZES[1]:
@@ -156,6 +170,14 @@ def _in_head(camera: RigCamera, placed: Similarity, scale: float) -> RigCamera:
     moved[:3, :3] = matrix[:3, :3] @ rotation
     moved[:3, 3] = scale * (matrix[:3, :3] @ translation + matrix[:3, 3])
     return replace(camera, world_to_camera=moved)
+
+
+def _turn(camera: RigCamera, placed: Similarity, points: np.ndarray, scale: float) -> float:
+    """Return the degrees between the front of the placed head and the direction to a camera."""
+    matrix = _to_head(placed, scale)
+    middle = matrix[:3, :3] @ points.mean(axis=0) + matrix[:3, 3]
+    direction = camera.position - middle
+    return float(np.degrees(np.arccos(np.clip(direction[2] / np.linalg.norm(direction), -1, 1))))
 
 
 def _to_head(placed: Similarity, scale: float) -> Float[np.ndarray, "4 4"]:

@@ -94,12 +94,7 @@ def report(tracked: TrackedPhoto) -> dict[str, Any]:
             "p95_px": round(float(fit.errors.quantile(0.95)), 3),
             "rms_of_face_width": round(fit.disagreement, 5),
         },
-        "picture": {
-            "left": window.left,
-            "top": window.top,
-            "pixels_averaged": window.factor,
-            "size": [window.width, window.height],
-        },
+        "picture": place_of(window),
         "foreground": tracked.way,
         "notes": list(tracked.notes),
     }
@@ -121,6 +116,16 @@ def provenance(model: HeadModel, consent: str) -> dict[str, Any]:
 def source_of(photo: Photo) -> dict[str, Any]:
     """Return which file a picture is, for a report."""
     return {"file": photo.path.name, "sha256": photo.sha256, "size": list(photo.size)}
+
+
+def place_of(window: Window) -> dict[str, Any]:
+    """Return which part of the photo the picture of the capture is, for a report."""
+    return {
+        "left": window.left,
+        "top": window.top,
+        "pixels_averaged": window.factor,
+        "size": [window.width, window.height],
+    }
 
 
 def focal_summary(focal: FocalLength, found: float, size: tuple[int, int]) -> str:
