@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -19,7 +20,7 @@ from sage_ns.tracking.cameras.rig_camera import RigCamera
 from sage_ns.tracking.choice import MOST_DISAGREEMENT
 from sage_ns.tracking.embedding import Embedding
 from sage_ns.tracking.face import Face
-from sage_ns.tracking.joint_fit import JointFit, KnownCamera, Sighting, fit_moments
+from sage_ns.tracking.joint_fit import ERROR_OF_A_LANDMARK, JointFit, KnownCamera, Sighting, fit_moments
 from sage_ns.tracking.triangulation import agreeing_landmarks
 
 _STATED_SIZES = (0.8, 1.25)
@@ -64,6 +65,7 @@ def fit_rig(
     embedding: Embedding,
     metres_per_unit: float | None,
     source: str,
+    error: float = ERROR_OF_A_LANDMARK,
 ) -> RigFit:
     """Fit one head to the faces that several cameras see at one moment.
 
@@ -78,6 +80,7 @@ def fit_rig(
         embedding: of that head model.
         metres_per_unit: of the cameras' positions; None = not stated.
         source: of the cameras, for messages.
+        error: standard deviation of a landmark in one picture, relative to the width of the face.
 
     Raises:
         TrackingError: fewer than two faces hold, the cameras do not agree with the faces, or their unit is wrong.
@@ -104,7 +107,7 @@ def fit_rig(
     if len(used) < _LEAST_FACES:
         used = agreeing
     rejected |= {row: f"turned away by {turns[row]:.0f} degrees" for row in agreeing if row not in used}
-    fit, used, worse = _fit_those_that_hold(around, faces, used, model, embedding, source)
+    fit, used, worse = _fit_those_that_hold(around, faces, used, model, embedding, source, error)
     to_head = np.linalg.inv(_pose(fit.params, model))
     return RigFit(
         params=replace(
@@ -199,13 +202,15 @@ def _fit_those_that_hold(
     model: HeadModel,
     embedding: Embedding,
     source: str,
+    error: float,
 ) -> tuple[JointFit, list[int], dict[int, str]]:
     """Fit, leave out the faces that disagree with the fitted head, and fit again until all agree."""
     worse: dict[int, str] = {}
     while True:
         known = [_known(cameras[row]) for row in used]
         sightings = [Sighting(0, index, faces[row]) for index, row in enumerate(used)]
-        fit = fit_moments(sightings, known, model, embedding)
+        # A landmark is off to the same side in all pictures: many of them say no more than one.
+        fit = fit_moments(sightings, known, model, embedding, error=error * math.sqrt(len(used)))
         off = {row: float(each) for row, each in zip(used, fit.disagreement, strict=True)}
         bad = [row for row in used if not off[row] <= MOST_DISAGREEMENT]
         if not bad:
