@@ -149,7 +149,8 @@ def fit_moments(
         agreement=1.0,
         smoothness=None,
     )
-    for stage in _stages(problem, times):
+    stages = _stages(problem, times)
+    for stage in stages:
         vectors = layout.vectors(flat)[problem.moments]
         faced = torch.stack([facing(rig, x, view) for x, view in zip(vectors, views, strict=True)])
         stage = replace(stage, root=(trust * faced).sqrt() / units[:, None])

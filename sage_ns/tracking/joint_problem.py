@@ -21,7 +21,7 @@ SPREADS = {"jaw": (0.25, 0.03, 0.03), "eyes": (0.3, 0.3, 0.02), "shape": 1.0, "e
 """Standard deviations of radians and coefficients in people who are photographed."""
 _VERGENCE = 0.05
 """Radians: eyes look at one point."""
-_AT_ONCE = 4
+_AT_ONCE = 8
 """Pictures whose derivatives are computed together; more need memory and gain nothing."""
 
 
@@ -155,11 +155,9 @@ class JointProblem:
 
     def _landmark_terms(self, flat: Tensor, columns: Tensor, pulls: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
         """Return ``J^T W J`` and ``J^T W r`` of each picture, for some unknowns of the rig."""
-        tangents = torch.eye(len(self.rig.unknowns), dtype=flat.dtype)[columns]
 
         def derivatives(x: Tensor, view: View) -> Tensor:
-            along = torch.func.vmap(lambda t: torch.func.jvp(lambda y: self.rig.pixels(y, view), (x,), (t,))[1])
-            return along(tangents).flatten(1)
+            return self.rig.jacobian(x, view)[columns].flatten(1)
 
         normals, slopes = [], []
         for rows in torch.arange(len(self.moments)).split(_AT_ONCE):
@@ -174,7 +172,7 @@ class JointProblem:
         """Return a function of the rig's vector and the view for pictures."""
         vectors = self.layout.vectors(flat)[self.moments[rows]]
         views = View(*(each[rows] for each in self.views))
-        return torch.func.vmap(function, chunk_size=8 * _AT_ONCE)(vectors, views)
+        return torch.func.vmap(function, chunk_size=_AT_ONCE)(vectors, views)
 
     @cached_property
     def _shared_prior(self) -> Float[Tensor, "s"]:

@@ -19,9 +19,9 @@ ACCELERATION = {"rotation": 8.0, "translation": 0.8}
 """Standard deviations of radians and metres per second squared of a head that looks around."""
 SPEED = {"jaw": 1.0, "expression": 4.0}
 """Standard deviations of radians and coefficients per second of a face between its quick movements."""
-_QUICK = 3.0
-"""Standard deviations from which on a change counts as a movement, such as a blink, and is not smoothed away. Of the
-root mean square over jaw and expression, since a movement takes many coefficients in some rigs and one in others."""
+_QUICK = 2.0
+"""Standard deviations from which on a change is a movement, such as a blink, and is not smoothed away. Each coefficient
+counts for itself: a blink must not end the smoothing of the brows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,9 +100,7 @@ class Smoothness:
     def weights(self, residuals: Float[Tensor, "num_residuals"]) -> Float[Tensor, "num_residuals"]:
         """Return the robust weights: 1, less where the face moves quickly."""
         accelerations, speeds = self._parts(residuals)
-        used = self.face.spreads.isfinite()
-        calm = cauchy_weights(speeds[:, used].square().mean(dim=1).sqrt(), _QUICK)
-        return torch.cat([torch.ones_like(accelerations).flatten(), calm[:, None].expand_as(speeds).flatten()])
+        return torch.cat([torch.ones_like(accelerations).flatten(), cauchy_weights(speeds, _QUICK).flatten()])
 
     def add_normal(
         self,
