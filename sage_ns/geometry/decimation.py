@@ -42,8 +42,8 @@ class _Mesh:
 
     def may(self, gone: int, kept: int) -> bool:
         """Return whether the surface stays one: no fold, no fin, and rims stay where they are."""
-        if gone in self.rims and kept not in self.rims[gone]:
-            return False
+        if gone in self.rims and (kept not in self.rims[gone] or len(self.rims[gone]) != 2):
+            return False  # where rims meet or end, they stay
         shared = self.around[gone] & self.around[kept]
         common = self.neighbours(gone) & self.neighbours(kept)
         if not shared or len(common) != len(shared):

@@ -44,9 +44,9 @@ def test_landmarks_in_space_are_where_the_head_has_them(rig: KnownRig) -> None:
 def test_the_head_becomes_the_world_and_metres_stay_metres(rig: KnownRig) -> None:
     fit = fitted(rig, elsewhere(rig.cameras, 100.0), 0.01)
     assert fit.scale_source == "stated with the cameras"
-    assert surface_error(rig, fit) < 1e-3
+    assert surface_error(rig, fit) < 5e-3
     for found, wanted in zip(fit.cameras, rig.cameras, strict=True):
-        np.testing.assert_allclose(found.world_to_camera, wanted.world_to_camera, atol=5e-3)
+        np.testing.assert_allclose(found.world_to_camera, wanted.world_to_camera, atol=2e-2)
     assert not fit.params.rotation.any()
     assert not fit.params.translation.any()
     # The report's matrix takes the stated camera centres to those of the capture.

@@ -47,10 +47,10 @@ class FaceKit:
     """The model as it is: centimetres, y up, looking along +z, its left along +x."""
 
     neutral: Float[np.ndarray, "v 3"]
-    quads: Int[np.ndarray, "f 4"]
+    triangles: Int[np.ndarray, "f 3"]
     uv: Float[np.ndarray, "u 2"]
     """v up."""
-    uv_quads: Int[np.ndarray, "f 4"]
+    uv_triangles: Int[np.ndarray, "f 3"]
     identity: Float[np.ndarray, "i v 3"]
     """Displacements per unit of a standard normal coefficient."""
     expressions: dict[str, Float[np.ndarray, "v 3"]]
@@ -81,13 +81,13 @@ def read_facekit(
     missing = [path.name for path in files if not path.is_file()]
     if missing:
         raise HeadModelError(f"{folder}: {len(missing)} files are missing, {missing[0]} first. {_HINT}")
-    neutral, quads, uv, uv_quads = _mesh(folder / NEUTRAL, layout)
+    neutral, triangles, uv, uv_triangles = _mesh(folder / NEUTRAL, layout)
     shapes = []
     for index, path in enumerate(files):
         shapes.append(_vertices(read_bytes(path, HeadModelError, _MOST_BYTES, _HINT), path, layout) - neutral)
         progress(index + 1, len(files))
     moved = dict(zip(names, shapes[layout.num_identity :], strict=True))
-    return FaceKit(neutral, quads, uv, uv_quads, np.stack(shapes[: layout.num_identity]), moved, landmarks)
+    return FaceKit(neutral, triangles, uv, uv_triangles, np.stack(shapes[: layout.num_identity]), moved, landmarks)
 
 
 def _indices(path: Path, layout: Layout) -> tuple[list[str], Int[np.ndarray, "68"]]:
@@ -112,18 +112,16 @@ def _is_name(value: object) -> bool:
 
 
 def _mesh(path: Path, layout: Layout) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return vertices, quads, texture coordinates and their quads."""
+    """Return vertices, triangles (of fans), texture coordinates and their triangles."""
     content = read_bytes(path, HeadModelError, _MOST_BYTES, _HINT)
     vertices = _vertices(content, path, layout)
     uv = _numbers([line.split()[1:3] for line in content.split(b"\n") if line.startswith(b"vt ")], 2, path, "vt")
-    corners = [line.split()[1:] for line in content.split(b"\n") if line.startswith(b"f ")]
-    pairs = [[corner.split(b"/")[:2] for corner in face] for face in corners if len(face) == 4]
-    if not pairs or len(pairs) != len(corners):
-        raise HeadModelError(f"{path}: {len(corners) - len(pairs)} of {len(corners)} faces are no quads. {_HINT}")
-    flat = [number for face in pairs for corner in face for number in corner]
-    if len(flat) != 8 * len(pairs):
-        raise HeadModelError(f"{path}: faces have no texture coordinates; expected 'f v/vt v/vt v/vt v/vt'. {_HINT}")
-    both = _numbers([flat], len(flat), path, "f").astype(np.int64).reshape(-1, 4, 2) - 1
+    faces = [line.split()[1:] for line in content.split(b"\n") if line.startswith(b"f ")]
+    fans = [[face[0], face[i], face[i + 1]] for face in faces for i in range(1, len(face) - 1)]
+    flat = [number for fan in fans for corner in fan for number in corner.split(b"/")[:2]]
+    if not fans or len(flat) != 6 * len(fans):
+        raise HeadModelError(f"{path}: no faces with texture coordinates; expected lines 'f v/vt v/vt v/vt'. {_HINT}")
+    both = _numbers([flat], len(flat), path, "f").astype(np.int64).reshape(-1, 3, 2) - 1
     if both.min() < 0 or both[..., 0].max() >= len(vertices) or both[..., 1].max() >= len(uv):
         raise HeadModelError(f"{path}: a face names a vertex that is not there. {_HINT}")
     return vertices, both[..., 0], uv, both[..., 1]
