@@ -24,6 +24,9 @@ from sage_ns.tracking.least_squares import minimise
 from sage_ns.tracking.placement import facing, placed, turn
 from sage_ns.tracking.smoothness import Smoothness
 
+AGREE = 1.0
+_ENOUGH, _ENOUGH_BEFORE = 1e-6, 1e-4
+"""Relative gains of the sum of squares at which the last search ends, and those before it."""
 ERROR_OF_A_LANDMARK = 0.04
 """Standard deviation of a landmark, relative to the width of the face. The detector's own is a third of it; errors of
 neighbouring landmarks agree, so that they count for less than their number."""
@@ -146,15 +149,17 @@ def fit_moments(
         root=trust.new_zeros(len(sightings), len(trust)),
         free=torch.ones(len(rig.unknowns), dtype=torch.bool),
         focal_spread=focal_spread,
-        agreement=1.0,
+        agreement=AGREE,
         smoothness=None,
     )
     stages = _stages(problem, times)
-    for stage in stages:
+    for step in stages:
         vectors = layout.vectors(flat)[problem.moments]
         faced = torch.stack([facing(rig, x, view) for x, view in zip(vectors, views, strict=True)])
-        stage = replace(stage, root=(trust * faced).sqrt() / units[:, None])
-        flat = minimise(stage.residuals, flat, weights=stage.weights, linearise=stage.linearise).unknowns
+        stage = replace(step, root=(trust * faced).sqrt() / units[:, None])
+        gain = _ENOUGH if step is stages[-1] else _ENOUGH_BEFORE
+        found = minimise(stage.residuals, flat, weights=stage.weights, linearise=stage.linearise, least_gain=gain)
+        flat = found.unknowns
     return _result(problem, flat, model, sightings, views)
 
 

@@ -156,8 +156,10 @@ class JointProblem:
     def _landmark_terms(self, flat: Tensor, columns: Tensor, pulls: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
         """Return ``J^T W J`` and ``J^T W r`` of each picture, for some unknowns of the rig."""
 
+        pose_alone = bool((columns < self.rig.unknowns.focal).all())
+
         def derivatives(x: Tensor, view: View) -> Tensor:
-            return self.rig.jacobian(x, view)[columns].flatten(1)
+            return self.rig.jacobian(x, view, pose_alone)[columns].flatten(1)
 
         normals, slopes = [], []
         for rows in torch.arange(len(self.moments)).split(_AT_ONCE):

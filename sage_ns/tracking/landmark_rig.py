@@ -128,22 +128,29 @@ class LandmarkRig:
         flat = points[:, :2] * torch.tensor([1.0, -1.0], dtype=points.dtype)
         return view.center + torch.exp(x[self.unknowns.focal]) * view.focal * flat / depth
 
-    def jacobian(self, x: Float[Tensor, "num_unknowns"], view: View) -> Float[Tensor, "num_unknowns 478 2"]:
-        """Return the derivatives of `pixels`.
+    def jacobian(
+        self, x: Float[Tensor, "num_unknowns"], view: View, pose_alone: bool = False
+    ) -> Float[Tensor, "some_unknowns 478 2"]:
+        """Return the derivatives of `pixels` with respect to all unknowns, or to rotation and translation alone.
 
         In closed form: forward differentiation of skinning costs ten times as much. Only the head's rotation changes
         the direction of slides here; the other unknowns do by a hundredth of what they move.
         """
         points = (self.points(x, view) - view.place) @ view.axes.T
-        moved = torch.einsum("ij,njk->kni", view.axes, self._moved(x, view))
+        moved = self._moved_by_pose(x, view)
+        if not pose_alone:
+            moved = torch.cat([moved, self._moved_within(x)], dim=-1)
+        moved = torch.einsum("ij,njk->kni", view.axes, moved)
         depth = (-points[:, 2:]).clamp_min(1e-3)
         scale = torch.exp(x[self.unknowns.focal]) * view.focal * torch.tensor([1.0, -1.0], dtype=points.dtype) / depth
         pixels = scale * (moved[..., :2] + points[:, :2] * moved[..., 2:] / depth)
+        if pose_alone:
+            return pixels
         focal = self.unknowns.focal
         return torch.cat([pixels[:focal], (scale * points[:, :2])[None], pixels[focal:]])
 
-    def _moved(self, x: Float[Tensor, "num_unknowns"], view: View) -> Float[Tensor, "478 3 others"]:
-        """Return how all unknowns but the focal length move `points` [metres], in their order."""
+    def _moved_within(self, x: Float[Tensor, "num_unknowns"]) -> Float[Tensor, "478 3 others"]:
+        """Return how jaw, eyes, shape and expression move `points` [metres], in this order."""
         part, count = self.unknowns, len(self.rig.v_template) - len(JOINT_NAMES)
         rest = self.rig.v_template + self._basis @ torch.cat([x[part.shape], x[part.expression]])
         joints, weights = rest[count:], self.rig.skinning_weights[:count]
@@ -163,18 +170,19 @@ class LandmarkRig:
         axes = self._basis[count:]
         shifts = axes[:1] + root @ (axes - axes[:1]) - world @ axes  # the neck is at rest
         shaped = blended @ self._basis[:count] + torch.einsum("vj,jak->vak", weights, shifts)
-        inner = self._on_landmarks(torch.cat([turns, shaped], dim=-1))
-        place = torch.eye(3, dtype=x.dtype).expand(len(inner), 3, 3)
-        return torch.cat([self._turned(x, view, root, joints[0]), place, inner], dim=-1)
+        return self._on_landmarks(torch.cat([turns, shaped], dim=-1))
 
-    def _turned(self, x: Tensor, view: View, root: Tensor, joint: Tensor) -> Float[Tensor, "478 3 3"]:
-        """Return how the head's rotation moves `points`: about its root, and their slides with the direction."""
-        points = self.points(x, view)
-        slope = torch.func.jacrev(axis_angle_to_matrix)(x[self.unknowns.rotation])
-        arms = (points - joint - x[self.unknowns.translation]) @ root
+    def _moved_by_pose(self, x: Float[Tensor, "num_unknowns"], view: View) -> Float[Tensor, "478 3 6"]:
+        """Return how rotation (about the root, slides follow the direction) and translation move `points` [metres]."""
+        part, count = self.unknowns, len(JOINT_NAMES)
+        points, root = self.points(x, view), axis_angle_to_matrix(x[part.rotation])
+        joint = self.rig.v_template[-count] + self._basis[-count] @ torch.cat([x[part.shape], x[part.expression]])
+        slope = torch.func.jacrev(axis_angle_to_matrix)(x[part.rotation])
+        arms = (points - joint - x[part.translation]) @ root
         to_camera = view.place - points.mean(dim=0)
         direction = torch.einsum("a,abk->bk", to_camera / to_camera.norm(), slope)
-        return torch.einsum("abk,nb->nak", slope, arms) + root @ (self._slide @ direction[:2])
+        turned = torch.einsum("abk,nb->nak", slope, arms) + root @ (self._slide @ direction[:2])
+        return torch.cat([turned, torch.eye(3, dtype=x.dtype).expand(len(points), 3, 3)], dim=-1)
 
     def _on_landmarks(self, values: Float[Tensor, "num_vertices 3 *more"]) -> Float[Tensor, "478 3 *more"]:
         """Return values of the reduced rig's vertices at the landmarks."""

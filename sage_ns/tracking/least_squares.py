@@ -12,7 +12,6 @@ from torch import Tensor
 _FIRST_DAMPING, _LEAST_DAMPING, _MOST_DAMPING = 1e-3, 1e-9, 1e6
 _FALL, _RISE = 0.2, 6.0
 _CONVERGED = 1e-7
-"""Relative gain of a step at which the search ends."""
 
 Residuals = Callable[[Float[Tensor, "num_unknowns"]], Float[Tensor, "num_residuals"]]
 Weights = Callable[[Float[Tensor, "num_residuals"]], Float[Tensor, "num_residuals"]]
@@ -41,6 +40,7 @@ def minimise(
     most_steps: int = 40,
     weights: Weights | None = None,
     linearise: Linearise | None = None,
+    least_gain: float = _CONVERGED,
 ) -> Minimum:
     """Return unknowns x with a small ``sum_i w_i r_i(x)^2``.
 
@@ -54,6 +54,7 @@ def minimise(
         most_steps: number of steps after which the search ends in any case.
         weights: weight of every residual, from all residuals; None = 1.
         linearise: solver for residuals of a known structure; None = one Jacobian of all residuals and unknowns.
+        least_gain: the search ends with a step that lowers the sum by less than this share of it.
     """
     linearise = linearise or _dense(residuals)
     unknowns, damping, steps = start, _FIRST_DAMPING, 0
@@ -73,7 +74,7 @@ def minimise(
             break
         steps += 1
         unknowns, current, damping = unknowns + step, tried, max(damping * _FALL, _LEAST_DAMPING)
-        if before - after <= _CONVERGED * before:
+        if before - after <= least_gain * before:
             break
     return Minimum(unknowns, current, steps)
 

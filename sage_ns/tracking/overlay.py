@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -55,11 +56,19 @@ def landmarks_over(
     return np.asarray(image) / 255.0
 
 
-def sheet_row(title: str, pictures: Sequence[Float[np.ndarray, "h w 3"]]) -> SheetRow:
-    """Return the pictures of `COLUMNS` as a row of a sheet."""
-    return SheetRow(title, [torch.from_numpy(np.ascontiguousarray(each)).float() for each in pictures])
+@dataclass(frozen=True, eq=False)
+class SheetPictures:
+    """One row of the contact sheet."""
+
+    title: str
+    pictures: tuple[Float[np.ndarray, "h w 3"], ...]
+    """Those of `COLUMNS`, 0..1."""
 
 
-def write_sheet(path: Path, rows: Sequence[SheetRow]) -> None:
-    """Write rows of the pictures of `COLUMNS` as one PNG."""
-    write_contact_sheet(path, COLUMNS, rows, max(rows[0].pictures[0].shape[0], _LEAST_HEIGHT))
+def write_sheet(path: Path, rows: Sequence[SheetPictures]) -> None:
+    """Write rows of pictures as one PNG."""
+    shown = [
+        SheetRow(row.title, [torch.from_numpy(np.ascontiguousarray(each)).float() for each in row.pictures])
+        for row in rows
+    ]
+    write_contact_sheet(path, COLUMNS, shown, max(len(rows[0].pictures[0]), _LEAST_HEIGHT))

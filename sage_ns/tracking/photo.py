@@ -72,7 +72,7 @@ def read_photo(path: Path) -> Photo:
     alpha = pixels[..., 3] if pixels.shape[2] == 4 else None
     if alpha is not None and bool((alpha == 255).all()):
         alpha = None
-    return Photo(path, np.ascontiguousarray(pixels[..., :3]), alpha, _focal_length(path, picture.size), _sha256(path))
+    return Photo(path, np.ascontiguousarray(pixels[..., :3]), alpha, _focal_length(path, picture.size), sha256_of(path))
 
 
 def _focal_length(path: Path, size: tuple[int, int]) -> FocalLength:
@@ -106,7 +106,8 @@ def _refuse_heic(path: Path) -> None:
         )
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file."""
     digest = hashlib.sha256()
     with open_regular(path, CaptureError) as file:
         while chunk := file.read(1 << 20):

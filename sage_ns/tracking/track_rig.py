@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
@@ -20,18 +20,19 @@ from sage_ns.tracking.cameras.rig_camera import CameraRig, RigCamera
 from sage_ns.tracking.cameras.unknown import check_can_solve, solve_cameras
 from sage_ns.tracking.cameras.view import load_view
 from sage_ns.tracking.choice import LARGEST, choose_face
-from sage_ns.tracking.cut_out import PosedHead, check_cover, cut_out
+from sage_ns.tracking.cut_out import Foreground, cut_out
 from sage_ns.tracking.embedding import Embedding
 from sage_ns.tracking.face import Face
-from sage_ns.tracking.focal import RANGE_MM
 from sage_ns.tracking.rig_embedding import embedding_on
 from sage_ns.tracking.rig_fit import fit_rig
-from sage_ns.tracking.track_photo import CHIN, SIZES, Networks
+from sage_ns.tracking.track_photo import Networks, check_numbers
+from sage_ns.tracking.window import head_window
 from sage_ns.tracking.write import NO_CONSENT
 from sage_ns.tracking.write_rig import TrackedRig, TrackedView, write_rig
 
 _LEAST_SEEN = 0.3
 """Share of the head that a camera must have in its picture."""
+_ALL = 0.999
 
 
 @dataclass(frozen=True)
@@ -91,14 +92,9 @@ def track_rig(
 
 def _check(options: RigOptions) -> None:
     """Refuse options that cannot be used, before anything is read."""
-    if not SIZES[0] <= options.size <= SIZES[1]:
-        raise OptionError(f"expected {SIZES[0]} to {SIZES[1]} pixels", size=options.size)
+    check_numbers(options.size, options.focal_mm)
     if options.face not in (None, LARGEST):
         raise OptionError(f"expected {LARGEST}: a number means another face in every picture", face=options.face)
-    if options.focal_mm is not None and not RANGE_MM[0] <= options.focal_mm <= RANGE_MM[1]:
-        raise OptionError(
-            f"expected {RANGE_MM[0]:g} to {RANGE_MM[1]:g} mm, as for 35 mm film", focal_mm=options.focal_mm
-        )
     if not options.pictures.is_dir():
         raise TrackingError(f"{options.pictures} is no folder; give a folder with one picture per camera.")
 
@@ -169,13 +165,12 @@ def _views(
                 left_out[camera.picture.name] = f"its camera sees {share:.0%} of the head"
                 continue
             view = load_view(camera)
+            window = head_window(project(vertices, pinhole).pixels.double().numpy(), camera.size, options.size)
             points = project(places, pinhole).pixels
-            head = PosedHead(vertices, model, pinhole, points[CHIN])
-            cut = cut_out(view.photo, head, networks.segment, options.size, view.mask)
-            check_cover(cut, camera.mask or camera.picture)
+            given = Foreground(networks.segment, view.mask, mask_file=camera.mask)
+            cut = cut_out(view.photo, window, vertices, points, model, pinhole, given)
             if view.shown is not None:
-                shown = cut.window.cut(view.shown)
-                cut = replace(cut, matte=cut.matte * (shown > 0.999))
-            views.append(TrackedView(view, faces.get(row), verdicts.get(row, ""), cut, points))
+                cut = cut.within(window.cut(view.shown) > _ALL)
+            views.append(TrackedView(view, faces.get(row), verdicts.get(row, ""), window, cut, points))
         bar(len(cameras), len(cameras))
     return tuple(views), left_out

@@ -12,12 +12,13 @@ import torch
 from jaxtyping import Float
 
 from sage_ns.capture.writer import CameraPicture, write_capture
+from sage_ns.raster import PinholeCamera
 from sage_ns.rig import HeadModel
 from sage_ns.system.files import whole_folder, write_json
 from sage_ns.tracking.face import Face
 from sage_ns.tracking.focal import FocalLength, in_mm
 from sage_ns.tracking.landmark_fit import HeadFit
-from sage_ns.tracking.overlay import landmarks_over, mesh_over, sheet_row, write_sheet
+from sage_ns.tracking.overlay import SheetPictures, landmarks_over, mesh_over, write_sheet
 from sage_ns.tracking.photo import Photo
 from sage_ns.tracking.window import Window
 
@@ -65,17 +66,16 @@ def write_tracked(out: Path, tracked: TrackedPhoto) -> Path:
     with whole_folder(out) as folder:
         write_capture(folder, [picture], at_origin, overwrite=True, head_model=tracked.model)
         write_json(folder / REPORT, report(tracked))
-        write_sheet(folder / SHEET, [sheet_row(_title(tracked), _sheet(tracked))])
+        write_sheet(folder / SHEET, [SheetPictures(_title(tracked), _sheet(tracked))])
     return out
 
 
 def report(tracked: TrackedPhoto) -> dict[str, Any]:
     """Return what was found, how sure it is, and where the photo came from, for `REPORT`."""
-    photo, face, fit, window = tracked.photo, tracked.face, tracked.fit, tracked.window
-    focal = photo.focal
+    photo, face, fit = tracked.photo, tracked.face, tracked.fit
     return {
-        **provenance(tracked.model, tracked.consent),
-        "source": source_of(photo),
+        **source_fields(photo.path, photo.sha256, photo.size, tracked.consent),
+        "head_model": tracked.model.name,
         "face": {
             "of_faces": tracked.num_faces,
             "box": [round(side, 1) for side in face.box],
@@ -83,25 +83,24 @@ def report(tracked: TrackedPhoto) -> dict[str, Any]:
             "confidence": round(face.confidence, 4),
             "turn_degrees": round(fit.turn, 2),
         },
-        "focal_length": {
-            "pixels": round(fit.focal, 2),
-            "mm_of_35mm_film": round(in_mm(fit.focal, *photo.size), 2),
-            "source": focal.source,
-            "fitted": focal.spread > 0,
-        },
         "landmarks": {
             "rms_px": round(fit.rms, 3),
             "p95_px": round(float(fit.errors.quantile(0.95)), 3),
             "rms_of_face_width": round(fit.disagreement, 5),
         },
-        "picture": place_of(window),
+        **camera_fields(photo.focal, fit.focal, photo.size, tracked.window),
         "foreground": tracked.way,
         "notes": list(tracked.notes),
     }
 
 
-def provenance(model: HeadModel, consent: str) -> dict[str, Any]:
-    """Return what every report says of its making."""
+def source_fields(path: Path, sha256: str, size: tuple[int, int], consent: str) -> dict[str, Any]:
+    """Return the fields of a report that say where it came from and whether the person agrees."""
+    return {**making_fields(consent), "source": file_fields(path, sha256, size)}
+
+
+def making_fields(consent: str) -> dict[str, Any]:
+    """Return the fields of a report that say what made it and whether the person agrees."""
     import sage_ns
 
     return {
@@ -109,22 +108,41 @@ def provenance(model: HeadModel, consent: str) -> dict[str, Any]:
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "consent": consent,
         "consent_note": "" if consent else NO_CONSENT,
-        "head_model": model.name,
     }
 
 
-def source_of(photo: Photo) -> dict[str, Any]:
-    """Return which file a picture is, for a report."""
-    return {"file": photo.path.name, "sha256": photo.sha256, "size": list(photo.size)}
+def file_fields(path: Path, sha256: str, size: tuple[int, int]) -> dict[str, Any]:
+    """Return which file a picture or clip is, for a report."""
+    return {"file": path.name, "sha256": sha256, "size": list(size)}
 
 
-def place_of(window: Window) -> dict[str, Any]:
-    """Return which part of the photo the picture of the capture is, for a report."""
+def window_fields(window: Window) -> dict[str, Any]:
+    """Return which part of a picture is written, for a report."""
     return {
         "left": window.left,
         "top": window.top,
         "pixels_averaged": window.factor,
         "size": [window.width, window.height],
+    }
+
+
+def camera_fields(focal: FocalLength, found: float, size: tuple[int, int], window: Window) -> dict[str, Any]:
+    """Return the fields of a report about the camera and the part of its pictures that is written.
+
+    Args:
+        focal: what was known about the focal length.
+        found: focal length, pixels.
+        size: width and height of the whole pictures.
+        window: the part.
+    """
+    return {
+        "focal_length": {
+            "pixels": round(found, 2),
+            "mm_of_35mm_film": round(in_mm(found, *size), 2),
+            "source": focal.source,
+            "fitted": focal.spread > 0,
+        },
+        "picture": window_fields(window),
     }
 
 
@@ -142,16 +160,36 @@ def _title(tracked: TrackedPhoto) -> str:
 
 
 def _sheet(tracked: TrackedPhoto) -> tuple[Float[np.ndarray, "h w 3"], ...]:
-    window = tracked.window
-    camera = window.camera(tracked.fit.focal, tracked.photo.size)
-    corner = np.array([window.left, window.top])
-    detected, fitted = (
-        (points.double().numpy() - corner) / window.factor
-        for points in (tracked.face.points[:, :2], tracked.fit.points)
-    )
-    return (
-        tracked.picture,
-        landmarks_over(tracked.picture, detected, fitted),
-        mesh_over(tracked.picture, tracked.vertices, tracked.model, camera),
+    camera = tracked.window.camera(tracked.fit.focal, tracked.photo.size)
+    return sheet_pictures(
+        tracked.picture, tracked.window, tracked.face, tracked.fit.points, tracked.vertices, tracked.model, camera,
         tracked.on_white,
-    )
+    )  # fmt: skip
+
+
+def sheet_pictures(
+    picture: Float[np.ndarray, "h w 3"],
+    window: Window,
+    face: Face,
+    points: Float[torch.Tensor, "478 2"],
+    vertices: Float[torch.Tensor, "num_vertices 3"],
+    model: HeadModel,
+    camera: PinholeCamera,
+    on_white: Float[np.ndarray, "h w 3"],
+) -> tuple[Float[np.ndarray, "h w 3"], ...]:
+    """Return the pictures of one row of the contact sheet (`sage_ns.tracking.overlay.COLUMNS`).
+
+    Args:
+        picture: of the window, 0..1.
+        window: part of the whole picture.
+        face: detected landmarks.
+        points: those of the fitted head, pixels of the whole picture.
+        vertices: of the fitted head.
+        model: head model.
+        camera: of the window.
+        on_white: the foreground, 0..1.
+    """
+    corner = np.array([window.left, window.top])
+    detected, fitted = ((each.double().numpy() - corner) / window.factor for each in (face.points[:, :2], points))
+    marked = landmarks_over(picture, detected, fitted)
+    return picture, marked, mesh_over(picture, vertices, model, camera), on_white

@@ -19,9 +19,10 @@ from sage_ns.tracking.cameras.view import View
 from sage_ns.tracking.cut_out import CutOut
 from sage_ns.tracking.face import Face
 from sage_ns.tracking.focal import in_mm
-from sage_ns.tracking.overlay import landmarks_over, mesh_over, sheet_row, write_sheet
+from sage_ns.tracking.overlay import SheetPictures, mesh_over, write_sheet
 from sage_ns.tracking.rig_fit import RigFit
-from sage_ns.tracking.write import REPORT, SHEET, place_of, provenance, source_of
+from sage_ns.tracking.window import Window
+from sage_ns.tracking.write import REPORT, SHEET, file_fields, making_fields, sheet_pictures, window_fields
 
 _ROWS = 6
 """Cameras on the contact sheet, evenly spaced."""
@@ -37,6 +38,7 @@ class TrackedView:
     """None = none that can be tracked."""
     verdict: str
     """What became of the face, in words."""
+    window: Window
     cut: CutOut
     points: Float[Tensor, "478 2"]
     """Landmarks of the fitted head in the whole picture, pixels."""
@@ -71,7 +73,7 @@ def write_rig(out: Path, tracked: TrackedRig) -> Path:
         pictures = (_picture(index, view) for index, view in enumerate(tracked.views))
         write_capture(folder, pictures, tracked.fit.params, overwrite=True, head_model=tracked.model)
         write_json(folder / REPORT, rig_report(tracked))
-        rows = [sheet_row(_title(view), _sheet(view, tracked)) for view in evenly_spaced(tracked.views, _ROWS)]
+        rows = [SheetPictures(_title(view), _sheet(view, tracked)) for view in evenly_spaced(tracked.views, _ROWS)]
         write_sheet(folder / SHEET, rows)
     return out
 
@@ -83,7 +85,8 @@ def rig_report(tracked: TrackedRig) -> dict[str, Any]:
     turns = {row: float(each) for row, each in zip(fit.used, fit.fit.turns, strict=True)}
     rows = {camera.name: row for row, camera in enumerate(fit.cameras)}
     return {
-        **provenance(tracked.model, tracked.consent),
+        **making_fields(tracked.consent),
+        "head_model": tracked.model.name,
         "cameras": {
             "source": tracked.rig.source,
             "kind": tracked.rig.kind,
@@ -102,27 +105,25 @@ def rig_report(tracked: TrackedRig) -> dict[str, Any]:
 
 
 def _picture(index: int, view: TrackedView) -> CameraPicture:
-    camera = view.cut.camera
+    camera = view.window.crop(view.view.pinhole)
     pose = np.linalg.inv(view.view.camera.world_to_camera) @ _FLIP
-    return CameraPicture(
-        0, index, pose, camera.intrinsics.double().numpy(), view.cut.on_white(), view.cut.matte, "train"
-    )
+    return CameraPicture(0, index, pose, camera.intrinsics.double().numpy(), view.cut.on_white, view.cut.matte, "train")
 
 
 def _entry(index: int, view: TrackedView, off: float | None, turn: float | None) -> dict[str, Any]:
-    camera, window = view.view.camera, view.cut.window
+    camera, window = view.view.camera, view.window
     size = view.view.photo.size
     return {
         "camera_index": index,
         "camera": camera.name,
-        "source": source_of(view.view.photo),
+        "source": file_fields(view.view.photo.path, view.view.photo.sha256, size),
         "face": view.verdict,
         "confidence": None if view.face is None else round(view.face.confidence, 4),
         "turn_degrees": None if turn is None else round(turn, 2),
         "rms_of_face_width": None if off is None else round(off, 5),
         "focal_mm_of_35mm_film": round(in_mm(camera.focal[0], *size), 2),
         "straightened": view.view.shown is not None,
-        "picture": place_of(window),
+        "picture": window_fields(window),
         "foreground": view.cut.way.name,
     }
 
@@ -132,14 +133,10 @@ def _title(view: TrackedView) -> str:
 
 
 def _sheet(view: TrackedView, tracked: TrackedRig) -> tuple[Float[np.ndarray, "h w 3"], ...]:
-    window, cut = view.cut.window, view.cut
-    corner = np.array([window.left, window.top])
-    fitted = (view.points.double().numpy() - corner) / window.factor
-    seen = fitted if view.face is None else (view.face.points[:, :2].double().numpy() - corner) / window.factor
-    landmarks = cut.picture if view.face is None else landmarks_over(cut.picture, seen, fitted)
-    return (
-        cut.picture,
-        landmarks,
-        mesh_over(cut.picture, tracked.vertices, tracked.model, cut.camera),
-        cut.on_white(),
+    cut, camera = view.cut, view.window.crop(view.view.pinhole)
+    if view.face is None:
+        meshed = mesh_over(cut.picture, tracked.vertices, tracked.model, camera)
+        return cut.picture, cut.picture, meshed, cut.on_white
+    return sheet_pictures(
+        cut.picture, view.window, view.face, view.points, tracked.vertices, tracked.model, camera, cut.on_white
     )

@@ -90,7 +90,7 @@ def test_pixels_have_the_derivatives_that_the_rig_states(model: HeadModel) -> No
     x, view = seen_head(rig, 4, turn=0.6), View.at_origin(CENTER)
     step = torch.randn(len(x), generator=torch.Generator().manual_seed(0)).double()
     change = torch.func.jvp(lambda y: rig.pixels(y, view), (x,), (step,))[1]
-    torch.testing.assert_close(torch.einsum("knc,k->nc", rig.jacobian(x, view), step), change)
+    torch.testing.assert_close(torch.einsum("knc,k->nc", rig.jacobian(x, view), step), change, atol=1e-3, rtol=1e-5)
     embedding.slide[:, 0, 0] = 0.005
     rig = LandmarkRig(model, embedding)
     turn = torch.tensor([0.0, 1.0, 0.0]).double()
