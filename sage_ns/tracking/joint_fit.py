@@ -24,7 +24,9 @@ from sage_ns.tracking.least_squares import minimise
 from sage_ns.tracking.placement import facing, placed, turn
 from sage_ns.tracking.smoothness import Smoothness
 
-AGREE = 1.0
+_AGREEMENT = 0.2
+"""Share of the pictures of one person whose landmarks are off in the same way: where the detector and the embedding see
+a place differently, all pictures do. The prior of the shape counts as often as these pictures do."""
 _ENOUGH, _ENOUGH_BEFORE = 1e-6, 1e-4
 """Relative gains of the sum of squares at which the last search ends, and those before it."""
 ERROR_OF_A_LANDMARK = 0.04
@@ -149,7 +151,7 @@ def fit_moments(
         root=trust.new_zeros(len(sightings), len(trust)),
         free=torch.ones(len(rig.unknowns), dtype=torch.bool),
         focal_spread=focal_spread,
-        agreement=AGREE,
+        agreement=max(1.0, _AGREEMENT * len(sightings)),
         smoothness=None,
     )
     stages = _stages(problem, times)

@@ -21,7 +21,6 @@ _FILM_MM, _EXIF_WIDTH, _EXIF_HEIGHT = 0xA405, 0xA002, 0xA003
 _SAME_ASPECT = 0.02
 _HEIC = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 """Brands of HEIF files, which follow "ftyp" at the fifth byte (ISO/IEC 23008-12, Annex B)."""
-_VIDEO = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,16 +48,11 @@ def read_photo(path: Path) -> Photo:
     Orientation tag, bit depth, palette and colour profile are applied (`sage_ns.capture.decode`).
 
     Raises:
-        TrackingError: the path is a folder, a clip, or a kind of picture that is not read; says what to do.
+        TrackingError: the path is a folder, or a kind of picture that is not read; says what to do.
         CaptureError: the picture is broken, too large, or cannot be converted exactly; says what to do.
     """
     if path.is_dir():
-        raise TrackingError(f"{path} is a folder; give one picture. Folders of pictures cannot be tracked yet.")
-    if path.suffix.lower() in _VIDEO:
-        raise TrackingError(
-            f"{path} is a clip; clips cannot be tracked yet. Give one of its pictures: ffmpeg -ss 0 -i CLIP -frames:v "
-            "1 photo.png."
-        )
+        raise TrackingError(f"{path} is a folder; give the file of one picture.")
     check_regular(path, TrackingError, "Give the file of one picture.")
     _refuse_heic(path)
     header = read_header(path)
