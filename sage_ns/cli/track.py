@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 
 @dataclass
 class Track:
-    """Find the head in a photo, a clip or the pictures of several cameras and write a capture, which ns-train trains on.
+    """Find the head in a photo, a clip or the pictures of a rig and write a capture, which ns-train trains on.
 
     A photo becomes a capture for sage-oneshot, a clip of a head that turns before a camera at rest one for
-    sage-monocular, a folder with pictures of one moment by several cameras one for sage-multiview. The face is found by its landmarks, a head model is fitted to them, and the person is cut out. Look
-    at OUT/tracking.png before you train. OUT/tracking.json says what was found and how sure it is.
+    sage-monocular, a folder with pictures of one moment by several cameras one for sage-multiview. The face is found by
+    its landmarks, a head model is fitted to them, and the person is cut out. Look at OUT/tracking.png before you train.
+    OUT/tracking.json says what was found and how sure it is.
     """
 
     input: Annotated[Path, tyro.conf.Positional]

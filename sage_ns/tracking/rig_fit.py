@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,6 +21,7 @@ from sage_ns.tracking.choice import MOST_DISAGREEMENT
 from sage_ns.tracking.embedding import Embedding
 from sage_ns.tracking.face import Face
 from sage_ns.tracking.joint_fit import ERROR_OF_A_LANDMARK, JointFit, KnownCamera, Sighting, fit_moments
+from sage_ns.tracking.skin_fit import fit_to_skin
 from sage_ns.tracking.triangulation import agreeing_landmarks
 
 _STATED_SIZES = (0.8, 1.25)
@@ -56,6 +57,12 @@ class RigFit:
     """Cameras whose faces were fitted, in the order of the fit."""
     rejected: dict[int, str]
     """Cameras whose faces do not hold, and why."""
+    num_skin_points: int = 0
+    """Points of the skin that the head was fitted to after the landmarks."""
+
+
+FindSkin = Callable[[Sequence[RigCamera], FlameParams], Float[np.ndarray, "num_points 3"]]
+"""Returns points on the skin in the world of the cameras, metres, from a head that is roughly fitted."""
 
 
 def fit_rig(
@@ -65,6 +72,7 @@ def fit_rig(
     embedding: Embedding,
     metres_per_unit: float | None,
     source: str,
+    find_skin: FindSkin | None = None,
     error: float = ERROR_OF_A_LANDMARK,
 ) -> RigFit:
     """Fit one head to the faces that several cameras see at one moment.
@@ -80,6 +88,7 @@ def fit_rig(
         embedding: of that head model.
         metres_per_unit: of the cameras' positions; None = not stated.
         source: of the cameras, for messages.
+        find_skin: finds points of the skin, which the head is moved onto; None = landmarks alone.
         error: standard deviation of a landmark in one picture, relative to the width of the face.
 
     Raises:
@@ -108,6 +117,10 @@ def fit_rig(
         used = agreeing
     rejected |= {row: f"turned away by {turns[row]:.0f} degrees" for row in agreeing if row not in used}
     fit, used, worse = _fit_those_that_hold(around, faces, used, model, embedding, source, error)
+    skin = np.zeros((0, 3)) if find_skin is None else find_skin(around, fit.params)
+    if len(skin):
+        sightings, known = _sightings(around, faces, used)
+        fit = fit_to_skin(fit, skin, sightings, known, model, embedding, error * math.sqrt(len(used)))
     to_head = np.linalg.inv(_pose(fit.params, model))
     return RigFit(
         params=replace(
@@ -123,6 +136,7 @@ def fit_rig(
         fit=fit,
         used=tuple(used),
         rejected=rejected | worse,
+        num_skin_points=len(skin),
     )
 
 
@@ -207,8 +221,7 @@ def _fit_those_that_hold(
     """Fit, leave out the faces that disagree with the fitted head, and fit again until all agree."""
     worse: dict[int, str] = {}
     while True:
-        known = [_known(cameras[row]) for row in used]
-        sightings = [Sighting(0, index, faces[row]) for index, row in enumerate(used)]
+        sightings, known = _sightings(cameras, faces, used)
         # A landmark is off to the same side in all pictures: many of them say no more than one.
         fit = fit_moments(sightings, known, model, embedding, error=error * math.sqrt(len(used)))
         off = {row: float(each) for row, each in zip(used, fit.disagreement, strict=True)}
@@ -223,6 +236,14 @@ def _fit_those_that_hold(
                 f"{MOST_DISAGREEMENT:.0%}. Drawings and hidden faces cannot be tracked; or the cameras belong to other "
                 "pictures."
             )
+
+
+def _sightings(
+    cameras: Sequence[RigCamera], faces: dict[int, Face], used: Sequence[int]
+) -> tuple[list[Sighting], list[KnownCamera]]:
+    """Return the faces that are fitted, and their cameras."""
+    known = [_known(cameras[row]) for row in used]
+    return [Sighting(0, index, faces[row]) for index, row in enumerate(used)], known
 
 
 def _known(camera: RigCamera) -> KnownCamera:

@@ -27,7 +27,9 @@ _ERROR, _OUTLIER = 0.001, 2.0
 """Metres from a point to the skin: standard deviation, and how many of them count in full (Cauchy's loss)."""
 _WORTH = 150.0
 """Points that all of them count for: errors of the cameras move neighbours alike."""
-_ROUNDS, _STEPS = 4, 4
+_ROUNDS, _STEPS = 3, 3
+_STILL = 1e8
+"""Weight of the squares of unknowns that stay where they are."""
 
 
 def fit_to_skin(
@@ -94,10 +96,10 @@ def _normal(
     """Return the normal matrix of landmarks and priors; focal lengths are known."""
     part = rig.unknowns
     prior = torch.zeros(len(part), dtype=torch.float64)
-    prior[part.focal] = 1e6
-    prior[part.jaw] = 1 / prior.new_tensor(SPREADS["jaw"]) ** 2
-    prior[part.eyes] = (1 / prior.new_tensor(SPREADS["eyes"]) ** 2).repeat(2)
-    prior[part.shape], prior[part.expression] = 1 / SPREADS["shape"] ** 2, 1 / SPREADS["expression"] ** 2
+    prior[part.shape] = 1 / SPREADS["shape"] ** 2
+    # Spots do not tell an open jaw from a long chin: what moves stays as the landmarks have it.
+    for still in (part.focal, part.jaw, part.eyes, part.expression):
+        prior[still] = _STILL
     normal = torch.diag(prior)
     for index, each in enumerate(sightings):
         unit = error * width_of_face(each.face)

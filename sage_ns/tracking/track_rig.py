@@ -6,12 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from jaxtyping import Float
 from torch import Tensor
 
 from sage_ns.capture.writer import refuse_used_folder
 from sage_ns.errors import OptionError, TrackingError
 from sage_ns.raster.cameras import project
-from sage_ns.rig import HeadModel, pose_vertices
+from sage_ns.rig import FlameParams, HeadModel, pose_vertices
 from sage_ns.system.progress import progress_bar
 from sage_ns.tracking.cameras.aim import check_aim
 from sage_ns.tracking.cameras.files import find_cameras, read_cameras
@@ -25,6 +27,7 @@ from sage_ns.tracking.embedding import Embedding
 from sage_ns.tracking.face import Face
 from sage_ns.tracking.rig_embedding import embedding_on
 from sage_ns.tracking.rig_fit import fit_rig
+from sage_ns.tracking.skin_points import Sight, skin_points
 from sage_ns.tracking.track_photo import Networks, check_numbers
 from sage_ns.tracking.window import head_window
 from sage_ns.tracking.write import NO_CONSENT
@@ -33,6 +36,8 @@ from sage_ns.tracking.write_rig import TrackedRig, TrackedView, write_rig
 _LEAST_SEEN = 0.3
 """Share of the head that a camera must have in its picture."""
 _ALL = 0.999
+_SPOTS_SIZE = 1000
+"""Most pixels of the longer side of the pictures in which spots of the skin are looked for."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,9 @@ def track_rig(
     say("placing the landmarks on the head model")
     embedding = embedding_on(model, networks.detect)
     say(f"fitting the head to {len(faces)} faces")
-    fit = fit_rig(cameras, faces, model, embedding, rig.metres_per_unit, rig.source)
+    fit = fit_rig(
+        cameras, faces, model, embedding, rig.metres_per_unit, rig.source, lambda *found: _skin(*found, model)
+    )
     verdicts |= fit.rejected
     verdicts |= {row: "used" for row in fit.used}
     vertices = pose_vertices(model, fit.params)[0]
@@ -140,6 +147,23 @@ def _faces(cameras: list[RigCamera], options: RigOptions, networks: Networks) ->
             f"{cameras[0].picture}: {verdicts[0]}"
         )
     return faces, verdicts
+
+
+def _skin(cameras: Sequence[RigCamera], params: FlameParams, model: HeadModel) -> Float[np.ndarray, "num_points 3"]:
+    """Return points on the skin, from all pictures that show the head."""
+    vertices = pose_vertices(model, params)[0]
+    sights = []
+    with progress_bar("looking for spots on the skin") as bar:
+        for row, camera in enumerate(cameras):
+            bar(row + 1, len(cameras))
+            assert camera.size is not None
+            seen = project(vertices, camera.pinhole(camera.size))
+            if float(seen.inside.double().mean()) < _LEAST_SEEN:
+                continue
+            window = head_window(seen.pixels.double().numpy(), camera.size, _SPOTS_SIZE)
+            picture = np.round(window.cut(load_view(camera).photo.pixels)).astype(np.uint8)
+            sights.append(Sight(picture, window.crop(camera.pinhole(camera.size))))
+    return skin_points(sights, vertices, model)
 
 
 def _views(

@@ -95,6 +95,11 @@ def rig_report(tracked: TrackedRig) -> dict[str, Any]:
             "head_relative_to_mean": round(fit.head_size, 4),
             "world_to_head": fit.world_to_head.tolist(),
         },
+        "fit": {
+            "faces": len(fit.used),
+            "rms_of_face_width": round(float(fit.fit.disagreement.mean()), 5),
+            "skin_points": fit.num_skin_points,
+        },
         "pictures": [
             _entry(index, view, off.get(rows[view.view.camera.name]), turns.get(rows[view.view.camera.name]))
             for index, view in enumerate(tracked.views)

@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 from sage_ns.capture.checked import CaptureOptions, load_capture
+from sage_ns.cli import track as cli
 from sage_ns.errors import OptionError, SageError, TrackingError
 from sage_ns.tracking import track_rig as steps
 from sage_ns.tracking.cameras import unknown
@@ -66,7 +67,11 @@ def quick(rig: KnownRig, monkeypatch: pytest.MonkeyPatch) -> None:
             torch.full((num,), 60.0),
             torch.full((num,), 9.0),
         )
-        return RigFit(rig.params, tuple(cameras), 1.0, "stated", 1.0, np.eye(4), joint, tuple(sorted(faces)), {})
+        points = rest[-1](cameras, rig.params)  # flat colours have no spots, but the pictures are looked at
+        assert points.shape[1] == 3
+        return RigFit(
+            rig.params, tuple(cameras), 1.0, "stated", 1.0, np.eye(4), joint, tuple(sorted(faces)), {}, len(points)
+        )
 
     monkeypatch.setattr(steps, "fit_rig", fit)
 
@@ -104,6 +109,25 @@ def test_every_camera_that_sees_the_head_is_in_the_capture(rig: KnownRig, folder
         assert sheet.height > 5 * 480
     # What the lens does not show is no foreground.
     assert len(list((tmp_path / "out" / "images").iterdir())) == 5
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_command_takes_a_folder_and_refuses_options_of_other_inputs(
+    rig: KnownRig,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(cli, "_networks", lambda: networks_of(rig))
+    monkeypatch.setattr(cli, "_head_model", lambda path: rig.model)
+    with pytest.raises(SystemExit):
+        cli.main([str(folder), str(tmp_path / "out"), "--start", "1"])
+    assert "is a folder of pictures" in " ".join(capsys.readouterr().out.split())
+    cli.main([str(folder), str(tmp_path / "out"), "--cameras", str(folder / "cameras.json"), "--size", "64"])
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "5, 1 more are left out; an OpenCV calibration as JSON" in printed
+    assert f"ns-train sage-multiview --data {tmp_path / 'out'}" in printed.replace("- -", "--")
 
 
 @pytest.mark.usefixtures("quick")
