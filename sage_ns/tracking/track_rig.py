@@ -139,12 +139,12 @@ def _faces(cameras: list[RigCamera], options: RigOptions, networks: Networks) ->
             try:
                 faces[row] = choose_face(networks.detect(view.photo.pixels), options.face, str(camera.picture))
             except TrackingError as error:
-                verdicts[row] = str(error).removeprefix(f"{camera.picture}: ")
+                verdicts[row] = str(error).removeprefix(f"{camera.picture}: ").partition(". ")[0]
             bar(row + 1, len(cameras))
     if not faces:
         raise TrackingError(
             f"{options.pictures}: none of the {len(cameras)} pictures shows a face that can be tracked. In "
-            f"{cameras[0].picture}: {verdicts[0]}"
+            f"{cameras[0].picture}: {verdicts[0]}. Give pictures from the front, upright, in light."
         )
     return faces, verdicts
 

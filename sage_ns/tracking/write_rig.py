@@ -88,7 +88,7 @@ def rig_report(tracked: TrackedRig) -> dict[str, Any]:
         **making_fields(tracked.consent),
         "head_model": tracked.model.name,
         "cameras": {
-            "source": tracked.rig.source,
+            "source": "/".join(Path(tracked.rig.source).parts[-2:]),
             "kind": tracked.rig.kind,
             "metres_per_unit": fit.metres_per_unit,
             "scale": fit.scale_source,
