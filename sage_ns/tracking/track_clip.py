@@ -103,6 +103,7 @@ def track_clip(
     with progress_bar("finding the foreground") as bar:
         pixels = pictures(clip, [each.frame for each in seen])
         for row, (frame, picture) in enumerate(pixels):
+            bar(row, len(seen))
             photo = Photo(clip.path, np.ascontiguousarray(picture), None, focal, clip.sha256)
             try:
                 cut = cut_out(photo, window, vertices[row], fit.points[row], model, whole, given)
@@ -111,7 +112,7 @@ def track_clip(
                 continue
             tracked.append(_frame(row, seen[row], fit, cut))
             way, caveat = cut.way.name, cut.way.caveat
-            bar(row + 1, len(seen))
+        bar(len(seen), len(seen))
     require_enough(clip, len(tracked), left_out)
     rows = torch.tensor([each.row for each in tracked])
     params = fit.params[rows]

@@ -16,8 +16,10 @@ from sage_ns.cli import track as cli
 from sage_ns.errors import SageError
 from sage_ns.geometry.rotations import axis_angle_to_matrix
 from sage_ns.synthetic.head import builtin_head
+from sage_ns.tracking import track_clip as module
 from sage_ns.tracking.track_clip import ClipOptions, track_clip
 from sage_ns.tracking.track_photo import Networks
+from sage_ns.tracking.write_clip import TrackedClip
 from tests.tracking.painted_clip import FOCAL, SIZE, YAWS, Actor, painted_actor, write_film
 
 
@@ -28,7 +30,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def own_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SAGE_CACHE", str(cache))
+    monkeypatch.setattr("sage_ns.tracking.clip_faces.cache_dir", lambda: cache)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +39,7 @@ def actor(tmp_path_factory: pytest.TempPathFactory) -> Actor:
 
 
 @pytest.fixture(scope="module")
-def out(actor: Actor, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tracked(actor: Actor, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrackedClip]:
     """The capture, made by a run that was interrupted and one that went on."""
     folder = tmp_path_factory.mktemp("tracked")
     options = ClipOptions(actor.clip, folder / "me", focal_mm=FOCAL / np.hypot(*SIZE) * 43.2666)
@@ -48,14 +50,19 @@ def out(actor: Actor, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         return actor.detect(picture)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SAGE_CACHE", str(cache))
+        patch.setattr("sage_ns.tracking.clip_faces.cache_dir", lambda: cache)
         with pytest.raises(KeyboardInterrupt):
             track_clip(options, builtin_head(), Networks(tired, actor.segment))
         assert not list(folder.iterdir()) and len(list((cache / "clips").rglob("*.npz"))) == 2
-        track_clip(options, builtin_head(), actor.networks())
+        tracked = track_clip(options, builtin_head(), actor.networks())
     assert sorted(actor.looked_at) == list(range(len(YAWS)))
     assert not list((cache / "clips").iterdir())
-    return folder / "me"
+    return folder / "me", tracked
+
+
+@pytest.fixture(scope="module")
+def out(tracked: tuple[Path, TrackedClip]) -> Path:
+    return tracked[0]
 
 
 def test_the_capture_is_one_that_monocular_trains_on_and_shows_the_turning_head(actor: Actor, out: Path) -> None:
@@ -63,7 +70,8 @@ def test_the_capture_is_one_that_monocular_trains_on_and_shows_the_turning_head(
     frames = checked.splits.train
     assert len(frames) == len(YAWS)
     assert all(np.array_equal(frame.camera_to_world, frames[0].camera_to_world) for frame in frames)
-    assert {(frame.width, frame.height, frame.fx) for frame in frames} == {(frames[0].width, frames[0].height, FOCAL)}
+    assert len({(frame.width, frame.height, frame.fx) for frame in frames}) == 1
+    assert frames[0].fx == pytest.approx(FOCAL, rel=1e-5)
     assert json.loads((out / "transforms_train.json").read_text())["light_axes"] == "world"
     for frame, truth in zip(frames, actor.params.rotation, strict=True):
         found = np.load(frame.flame_param_path)["rotation"][0]
@@ -150,13 +158,20 @@ def test_a_clip_without_the_face_says_what_every_frame_lacks(actor: Actor, tmp_p
 
 
 def test_the_command_knows_clips_from_photos(
-    actor: Actor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    actor: Actor,
+    tracked: tuple[Path, TrackedClip],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    asked: list[ClipOptions] = []
     monkeypatch.setattr(cli, "_networks", actor.networks)
+    monkeypatch.setattr(module, "track_clip", lambda options, *_: (asked.append(options), tracked[1])[1])
     monkeypatch.delenv("SAGE_HEAD_MODEL", raising=False)
-    cli.main([str(actor.clip), str(tmp_path / "me"), "--end", "0.5"])
+    cli.main([str(actor.clip), str(tmp_path / "me"), "--end", "0.5", "--face", "largest"])
+    assert asked == [ClipOptions(actor.clip, tmp_path / "me", face="largest", end=0.5)]
     printed = " ".join(capsys.readouterr().out.split())
-    assert "frames 5, 0 more are left out" in printed
+    assert "frames 6, 0 more are left out" in printed
     assert "next: ns-train sage-monocular --data" in printed
     for arguments in ([actor.clip, "--mask", "m.png"], [tmp_path / "photo.png", "--frames", "9"]):
         with pytest.raises(SystemExit):
