@@ -84,7 +84,7 @@ def networks_of(rig: KnownRig, without: Sequence[int] = ()) -> Networks:
 
     def detect(picture: object) -> list[Face]:
         row = int(np.asarray(picture)[80, 6, 0])
-        return [] if row in without else [rig.faces[row]]
+        return [] if row in without or row not in rig.faces else [rig.faces[row]]
 
     def segment(picture: np.ndarray) -> np.ndarray:
         return (np.abs(picture.astype(float) - WALL).max(axis=-1) > 50).astype(float)

@@ -24,7 +24,9 @@ def rig() -> KnownRig:
 
 
 def fitted(rig: KnownRig, cameras: list[RigCamera], unit: float | None, faces: dict[int, Face] | None = None) -> RigFit:
-    return fit_rig(cameras, rig.faces if faces is None else faces, rig.model, rig.embedding, unit, "cameras.json", 1e-3)
+    return fit_rig(
+        cameras, rig.faces if faces is None else faces, rig.model, rig.embedding, unit, "cameras.json", error=1e-3
+    )
 
 
 def surface_error(rig: KnownRig, fit: RigFit) -> float:

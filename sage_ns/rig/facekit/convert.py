@@ -138,7 +138,9 @@ def _fewer(kit: FaceKit, at_rest: np.ndarray, layout: Layout, num_vertices: int)
     for part in parts:
         chosen[slice(*part)] = True
     chosen &= at_rest[:, 1] > at_rest[kit.landmarks[_CHIN], 1] - _BELOW_CHIN
-    triangles = kit.triangles[chosen[kit.triangles].all(axis=1)]
+    whole = np.ones(kit.polygon.max() + 1, dtype=bool)  # quads are cut nowhere, so that the neck ends evenly
+    np.logical_and.at(whole, kit.polygon, chosen[kit.triangles].all(axis=1))
+    triangles = kit.triangles[whole[kit.polygon]]
     shapes = [
         at_rest,
         *(at_rest + _CENTIMETRE * kit.expressions[name] for name in _LOOKED_AT if name in kit.expressions),

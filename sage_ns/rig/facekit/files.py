@@ -48,6 +48,8 @@ class FaceKit:
 
     neutral: Float[np.ndarray, "v 3"]
     triangles: Int[np.ndarray, "f 3"]
+    polygon: Int[np.ndarray, "f"]
+    """Number of the quad, or triangle, that each triangle is cut from."""
     uv: Float[np.ndarray, "u 2"]
     """v up."""
     uv_triangles: Int[np.ndarray, "f 3"]
@@ -81,13 +83,15 @@ def read_facekit(
     missing = [path.name for path in files if not path.is_file()]
     if missing:
         raise HeadModelError(f"{folder}: {len(missing)} files are missing, {missing[0]} first. {_HINT}")
-    neutral, triangles, uv, uv_triangles = _mesh(folder / NEUTRAL, layout)
+    neutral, triangles, polygon, uv, uv_triangles = _mesh(folder / NEUTRAL, layout)
     shapes = []
     for index, path in enumerate(files):
         shapes.append(_vertices(read_bytes(path, HeadModelError, _MOST_BYTES, _HINT), path, layout) - neutral)
         progress(index + 1, len(files))
     moved = dict(zip(names, shapes[layout.num_identity :], strict=True))
-    return FaceKit(neutral, triangles, uv, uv_triangles, np.stack(shapes[: layout.num_identity]), moved, landmarks)
+    return FaceKit(
+        neutral, triangles, polygon, uv, uv_triangles, np.stack(shapes[: layout.num_identity]), moved, landmarks
+    )
 
 
 def _indices(path: Path, layout: Layout) -> tuple[list[str], Int[np.ndarray, "68"]]:
@@ -111,8 +115,8 @@ def _is_name(value: object) -> bool:
     return isinstance(value, str) and value.replace("_", "").isalnum() and value.isascii()
 
 
-def _mesh(path: Path, layout: Layout) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return vertices, triangles (of fans), texture coordinates and their triangles."""
+def _mesh(path: Path, layout: Layout) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return vertices, triangles (of fans) and their polygons, texture coordinates and their triangles."""
     content = read_bytes(path, HeadModelError, _MOST_BYTES, _HINT)
     vertices = _vertices(content, path, layout)
     uv = _numbers([line.split()[1:3] for line in content.split(b"\n") if line.startswith(b"vt ")], 2, path, "vt")
@@ -124,7 +128,8 @@ def _mesh(path: Path, layout: Layout) -> tuple[np.ndarray, np.ndarray, np.ndarra
     both = _numbers([flat], len(flat), path, "f").astype(np.int64).reshape(-1, 3, 2) - 1
     if both.min() < 0 or both[..., 0].max() >= len(vertices) or both[..., 1].max() >= len(uv):
         raise HeadModelError(f"{path}: a face names a vertex that is not there. {_HINT}")
-    return vertices, both[..., 0], uv, both[..., 1]
+    polygon = np.repeat(np.arange(len(faces)), [max(len(face) - 2, 0) for face in faces])
+    return vertices, both[..., 0], polygon, uv, both[..., 1]
 
 
 def _vertices(content: bytes, path: Path, layout: Layout) -> Float[np.ndarray, "v 3"]:
