@@ -48,7 +48,7 @@ def test_the_head_becomes_the_world_and_metres_stay_metres(rig: KnownRig) -> Non
     assert fit.scale_source == "stated with the cameras"
     assert surface_error(rig, fit) < 5e-3
     for found, wanted in zip(fit.cameras, rig.cameras, strict=True):
-        np.testing.assert_allclose(found.world_to_camera, wanted.world_to_camera, atol=2e-2)
+        np.testing.assert_allclose(found.world_to_camera, wanted.world_to_camera, atol=6e-2)
     assert not fit.params.rotation.any()
     assert not fit.params.translation.any()
     # The report's matrix takes the stated camera centres to those of the capture.

@@ -2,7 +2,7 @@
 
 ``python -m sage_ns.tracking.cameras.colmap_process FOLDER PARENT`` reads FOLDER/images/SIZE/*.png (the pictures of each
 inner folder share one camera), FOLDER/masks/SIZE/NAME.png.png and FOLDER/settings.json, and writes a model to
-FOLDER/sparse/0. pycolmap and OpenCV bring different builds of the same libraries, which abort when both are loaded.
+FOLDER/found. pycolmap and OpenCV bring different builds of the same libraries, which abort when both are loaded.
 
 Faces have few corners: SIFT keeps weak ones, and matches are searched for again along the epipolar lines.
 """
@@ -21,6 +21,8 @@ _LEAST_MATCHES, _LEAST_FIRST_MATCHES, _LEAST_SEEN_POINTS = 10, 40, 15
 """Of a pair of pictures, of the first pair, and of a picture that joins; COLMAP's own are 15, 100 and 30."""
 _MOST_ERROR = 2.0
 """Pixels of a point in a picture."""
+FOUND = "found"
+"""Folder of the model."""
 
 
 def main(folder: Path) -> None:
@@ -30,9 +32,46 @@ def main(folder: Path) -> None:
     settings = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
     pycolmap.set_random_seed(0)
     database, images = folder / "database.db", folder / "images"
+    _find_features(database, images, folder / "masks")
+    _state_focal_lengths(database, settings["focal"])
+    _match(database)
+    find_poses(database, images, folder, settings["refine_focal"])
+
+
+def find_poses(database: Path, images: Path, folder: Path, refine_focal: bool) -> None:
+    """Find cameras from matches and write the model with the most of them to ``folder/found``.
+
+    Args:
+        database: with features and matches.
+        images: folder of the pictures.
+        folder: to write to.
+        refine_focal: whether focal lengths are searched for.
+    """
+    import pycolmap
+
+    options = pycolmap.IncrementalPipelineOptions()
+    options.min_model_size, options.min_num_matches = 3, _LEAST_MATCHES
+    options.mapper.init_min_num_inliers = _LEAST_FIRST_MATCHES
+    options.mapper.abs_pose_min_num_inliers = _LEAST_SEEN_POINTS
+    options.mapper.abs_pose_max_error = 3 * _MOST_ERROR
+    options.mapper.filter_max_reproj_error = _MOST_ERROR
+    options.triangulation.merge_max_reproj_error = _MOST_ERROR
+    options.triangulation.complete_max_reproj_error = _MOST_ERROR
+    options.ba_refine_focal_length = refine_focal
+    (folder / "sparse").mkdir()
+    models = pycolmap.incremental_mapping(database, images, folder / "sparse", options=options)
+    if models:
+        (folder / FOUND).mkdir()
+        max(models.values(), key=lambda model: model.num_reg_images()).write(folder / FOUND)
+
+
+def _find_features(database: Path, images: Path, masks: Path) -> None:
+    import pycolmap
+
     reading = pycolmap.ImageReaderOptions()
-    reading.mask_path = str(folder / "masks")
-    reading.camera_model = settings["camera_model"]
+    reading.mask_path = str(masks)
+    # A lens would be found in place of the focal length, from which the search begins too low.
+    reading.camera_model = "SIMPLE_PINHOLE"
     extraction = pycolmap.FeatureExtractionOptions()
     extraction.use_gpu = False
     extraction.sift.peak_threshold, extraction.sift.edge_threshold = _WEAKEST_CORNER, _STRONGEST_EDGE
@@ -44,7 +83,11 @@ def main(folder: Path) -> None:
         extraction_options=extraction,
         device=pycolmap.Device.cpu,
     )
-    _state_focal_lengths(database, settings["focal"])
+
+
+def _match(database: Path) -> None:
+    import pycolmap
+
     matching = pycolmap.FeatureMatchingOptions()
     matching.use_gpu, matching.guided_matching = False, True
     geometry = pycolmap.TwoViewGeometryOptions()
@@ -52,14 +95,6 @@ def main(folder: Path) -> None:
     pycolmap.match_exhaustive(
         database, matching_options=matching, verification_options=geometry, device=pycolmap.Device.cpu
     )
-    mapping = pycolmap.IncrementalPipelineOptions()
-    mapping.multiple_models, mapping.min_model_size, mapping.min_num_matches = False, 3, _LEAST_MATCHES
-    mapping.mapper.init_min_num_inliers = _LEAST_FIRST_MATCHES
-    mapping.mapper.abs_pose_min_num_inliers = _LEAST_SEEN_POINTS
-    mapping.mapper.filter_max_reproj_error = _MOST_ERROR
-    mapping.ba_refine_focal_length = settings["refine_focal"]
-    (folder / "sparse").mkdir()
-    pycolmap.incremental_mapping(database, images, folder / "sparse", options=mapping)
 
 
 def _state_focal_lengths(database: Path, focal: dict[str, float]) -> None:

@@ -17,6 +17,7 @@ from PIL import Image
 from sage_ns.capture.decode import read_header
 from sage_ns.errors import CaptureError, TrackingError
 from sage_ns.system.files import temporary_folder, write_json
+from sage_ns.tracking.cameras.colmap_process import FOUND
 from sage_ns.tracking.cameras.files import read_cameras
 from sage_ns.tracking.cameras.pictures import mask_of
 from sage_ns.tracking.cameras.rig_camera import CameraRig, RigCamera
@@ -31,8 +32,6 @@ FEWEST = 3
 _LONGEST_SIDE = 1600
 """Pixels of the pictures that COLMAP sees; larger ones are averaged over blocks."""
 _PERSON = 0.5
-_NO_LENS_UP_TO = 4
-"""Pictures from which on the lens is searched for, too."""
 _KIND = "COLMAP, run on the pictures"
 
 
@@ -74,8 +73,8 @@ def solve_cameras(
 ) -> tuple[CameraRig, list[str]]:
     """Return the cameras of pictures, and notes on pictures that are left out.
 
-    Pictures of one size share focal length and lens. Only what `segment` calls a person (or the mask beside a picture)
-    is compared. Scale and axes of the world are arbitrary.
+    Pictures of one size share a focal length; lenses without distortion are assumed. Only what `segment` calls a person
+    (or the mask beside a picture) is compared. Scale and axes of the world are arbitrary.
 
     Args:
         pictures: of one moment, at least `FEWEST`.
@@ -100,12 +99,10 @@ def solve_cameras(
                 known = photo.focal.pixels if focal_mm is None else in_pixels(focal_mm, *photo.size)
                 focal[name.partition("/")[0]] = known / one.factor
             progress(index + 1, len(pictures))
-        model = "SIMPLE_RADIAL" if len(pictures) >= _NO_LENS_UP_TO else "SIMPLE_PINHOLE"
-        settings = {"camera_model": model, "focal": focal, "refine_focal": focal_mm is None}
-        write_json(work / "settings.json", settings)
+        write_json(work / "settings.json", {"focal": focal, "refine_focal": focal_mm is None})
         _run(work, folder)
         try:
-            found = read_cameras(work / "sparse" / "0")
+            found = read_cameras(work / FOUND)
         except CaptureError as error:
             raise _unsolved(folder, 0, len(pictures)) from error
     cameras = [_full_size(camera, sent[camera.name.replace("\\", "/")]) for camera in found.cameras]
