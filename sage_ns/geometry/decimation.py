@@ -136,7 +136,8 @@ def _started(shapes: np.ndarray, triangles: np.ndarray, seams: np.ndarray) -> _M
     each = area[..., None] * planes[..., :, None] * planes[..., None, :]
     quadrics = np.zeros((*shapes.shape[:2], 4, 4))
     for corner in range(3):
-        np.add.at(quadrics, (slice(None), triangles[:, corner]), each)
+        for shape, planes_of in zip(quadrics, each, strict=True):
+            np.add.at(shape, triangles[:, corner], planes_of)
     mesh = _Mesh(shapes, quadrics, dict(enumerate(map(tuple, triangles.tolist()))), [set() for _ in shapes[0]])
     edges: dict[tuple[int, int], int] = {}
     for row, three in mesh.triangles.items():

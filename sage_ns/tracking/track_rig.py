@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -81,9 +82,8 @@ def track_rig(
     say("placing the landmarks on the head model")
     embedding = embedding_on(model, networks.detect)
     say(f"fitting the head to {len(faces)} faces")
-    fit = fit_rig(
-        cameras, faces, model, embedding, rig.metres_per_unit, rig.source, lambda *found: _skin(*found, model)
-    )
+    find_skin = partial(_skin, model)
+    fit = fit_rig(cameras, faces, model, embedding, rig.metres_per_unit, rig.source, find_skin)
     verdicts |= fit.rejected
     verdicts |= {row: "used" for row in fit.used}
     vertices = pose_vertices(model, fit.params)[0]
@@ -149,7 +149,7 @@ def _faces(cameras: list[RigCamera], options: RigOptions, networks: Networks) ->
     return faces, verdicts
 
 
-def _skin(cameras: Sequence[RigCamera], params: FlameParams, model: HeadModel) -> Float[np.ndarray, "num_points 3"]:
+def _skin(model: HeadModel, cameras: Sequence[RigCamera], params: FlameParams) -> Float[np.ndarray, "num_points 3"]:
     """Return points on the skin, from all pictures that show the head."""
     vertices = pose_vertices(model, params)[0]
     sights = []

@@ -108,7 +108,7 @@ def head_model_from_facekit(
     vertices, triangles = at_rest[rows], kept.triangles
     weights = skinning_weights(vertices, triangles, jaw, opened[rows], marks.chin, (balls[0], balls[1]))
     motion = np.linalg.norm(np.concatenate([moved, opened[rows][..., None]], axis=-1), axis=1).max(axis=-1)
-    named = dict(zip(("left_eyeball", "right_eyeball"), balls, strict=True))
+    named: dict[str, np.ndarray] = dict(zip(("left_eyeball", "right_eyeball"), balls, strict=True))
     places = regions(vertices, triangles, kept.within(layout.narrow_face), named, marks)
     uv, uv_triangles = _texture(kit, kept)
     landmarks = _landmarks(np.searchsorted(rows, kit.landmarks), triangles)

@@ -9,9 +9,11 @@ Faces have few corners: SIFT keeps weak ones, and matches are searched for again
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from sage_ns.system.processes import die_with
 
@@ -27,8 +29,7 @@ FOUND = "found"
 
 def main(folder: Path) -> None:
     """Find the cameras of the pictures in a folder."""
-    import pycolmap
-
+    pycolmap = _pycolmap()
     settings = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
     pycolmap.set_random_seed(0)
     database, images = folder / "database.db", folder / "images"
@@ -47,8 +48,7 @@ def find_poses(database: Path, images: Path, folder: Path, refine_focal: bool) -
         folder: to write to.
         refine_focal: whether focal lengths are searched for.
     """
-    import pycolmap
-
+    pycolmap = _pycolmap()
     options = pycolmap.IncrementalPipelineOptions()
     options.min_model_size, options.min_num_matches = 3, _LEAST_MATCHES
     options.mapper.init_min_num_inliers = _LEAST_FIRST_MATCHES
@@ -66,8 +66,7 @@ def find_poses(database: Path, images: Path, folder: Path, refine_focal: bool) -
 
 
 def _find_features(database: Path, images: Path, masks: Path) -> None:
-    import pycolmap
-
+    pycolmap = _pycolmap()
     reading = pycolmap.ImageReaderOptions()
     reading.mask_path = str(masks)
     # A lens would be found in place of the focal length, from which the search begins too low.
@@ -86,8 +85,7 @@ def _find_features(database: Path, images: Path, masks: Path) -> None:
 
 
 def _match(database: Path) -> None:
-    import pycolmap
-
+    pycolmap = _pycolmap()
     matching = pycolmap.FeatureMatchingOptions()
     matching.use_gpu, matching.guided_matching = False, True
     geometry = pycolmap.TwoViewGeometryOptions()
@@ -99,8 +97,7 @@ def _match(database: Path) -> None:
 
 def _state_focal_lengths(database: Path, focal: dict[str, float]) -> None:
     """Set the focal length [pixels] of the camera of each inner folder."""
-    import pycolmap
-
+    pycolmap = _pycolmap()
     opened = pycolmap.Database.open(database)
     for image in opened.read_all_images():
         camera = opened.read_camera(image.camera_id)
@@ -110,6 +107,11 @@ def _state_focal_lengths(database: Path, focal: dict[str, float]) -> None:
             camera.has_prior_focal_length = True
             opened.update_camera(camera)
     opened.close()
+
+
+def _pycolmap() -> Any:
+    """Return the package, which is an extra."""
+    return importlib.import_module("pycolmap")
 
 
 if __name__ == "__main__":
