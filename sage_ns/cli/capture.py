@@ -1,4 +1,4 @@
-"""``sage-capture``: make captures of synthetic people, inspect or convert a capture, gather motion or pseudo views."""
+"""``sage-capture``: make captures of synthetic people, inspect or convert captures, gather motion, make head models."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from sage_ns.cli.explained import explained
 from sage_ns.cli.notes import print_notes
 from sage_ns.cli.options import MOTION_FILES
 from sage_ns.cli.people import People
+from sage_ns.cli.rig import Rig
 from sage_ns.errors import CaptureError
 from sage_ns.synthetic import SyntheticCapture, synthesize_capture
 from sage_ns.system.console import escape
@@ -236,7 +237,15 @@ def main(arguments: list[str] | None = None) -> None:
     """Entry point of ``sage-capture``."""
     console = Console()
     command = tyro.extras.subcommand_cli_from_dict(
-        {"synthesize": Synthesize, "people": People, "inspect": Inspect, "bank": Bank, "insta": Insta, "views": Views},
+        {
+            "synthesize": Synthesize,
+            "people": People,
+            "inspect": Inspect,
+            "bank": Bank,
+            "insta": Insta,
+            "views": Views,
+            "rig": Rig,
+        },
         args=arguments,
         description=__doc__,
     )

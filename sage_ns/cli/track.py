@@ -1,4 +1,4 @@
-"""``sage-track``: your own photo or clip becomes a capture."""
+"""``sage-track``: your own photo, clip or rig of cameras becomes a capture."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ if TYPE_CHECKING:
 
 @dataclass
 class Track:
-    """Find the head in a photo or a clip and write a capture, which ns-train trains on.
+    """Find the head in a photo, a clip or the pictures of a rig and write a capture, which ns-train trains on.
 
     A photo becomes a capture for sage-oneshot, a clip of a head that turns before a camera at rest one for
-    sage-monocular. The face is found by its landmarks, a head model is fitted to them, and the person is cut out. Look
-    at OUT/tracking.png before you train. OUT/tracking.json says what was found and how sure it is.
+    sage-monocular, a folder with pictures of one moment by several cameras one for sage-multiview. The face is found by
+    its landmarks, a head model is fitted to them, and the person is cut out. Look at OUT/tracking.png before you train.
+    OUT/tracking.json says what was found and how sure it is.
     """
 
     input: Annotated[Path, tyro.conf.Positional]
     """picture of one person from the front (JPEG, PNG, WebP, TIFF and others; upright or with an orientation tag), or
-    clip of a head that turns (mp4, mov, mkv, webm and others)"""
+    clip of a head that turns (mp4, mov, mkv, webm and others), or folder with one picture of each camera"""
     out: Annotated[Path, tyro.conf.Positional]
     """folder to write"""
     head_model: Path | None = None
@@ -38,13 +39,16 @@ class Track:
     built-in head. It is written into OUT"""
     face: Annotated[str | None, tyro.conf.arg(metavar="largest|N")] = None
     """which face to track if there are several: largest, or its number; 1 is the largest. In a clip, that of the first
-    frame with a face; it is followed from there"""
+    frame with a face; it is followed from there. In pictures of several cameras: largest"""
     mask: Path | None = None
     """mask of the photo, 255 = person; used as it is. Default: the photo's alpha, else a network makes one"""
     background: Path | None = None
     """picture of the same view without the person: what differs from it is the foreground"""
     focal_mm: float | None = None
     """focal length as for 35 mm film; default: the one in the photo's EXIF data, else it is fitted"""
+    cameras: Path | None = None
+    """file or COLMAP folder that states the cameras of a folder of pictures; default: the one beside the pictures
+    (transforms.json, cameras.json, camera_params.json, sparse/0), else COLMAP finds them (extra track)"""
     size: int = 800
     """most pixels of the longer side of the written pictures; larger heads are scaled down"""
     frames: int | None = None

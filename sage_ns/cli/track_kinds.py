@@ -75,7 +75,7 @@ class PhotoFile:
 
     name: ClassVar[str] = "photo"
     regime: ClassVar[str] = "sage-oneshot"
-    ignores: ClassVar[tuple[str, ...]] = ("frames", "start", "end")
+    ignores: ClassVar[tuple[str, ...]] = ("frames", "start", "end", "cameras")
 
     def fits(self, path: Path) -> bool:
         """Return True: photos have many endings."""
@@ -110,7 +110,7 @@ class ClipFile:
 
     name: ClassVar[str] = "clip"
     regime: ClassVar[str] = "sage-monocular"
-    ignores: ClassVar[tuple[str, ...]] = ("mask",)
+    ignores: ClassVar[tuple[str, ...]] = ("mask", "cameras")
 
     def fits(self, path: Path) -> bool:
         """Return whether the ending is one of a video."""
@@ -139,4 +139,34 @@ class ClipFile:
         line(console, "turn", f"{tracked.yaw.min():+.0f} to {tracked.yaw.max():+.0f} degrees sideways")
         line(console, "focal length", focal_summary(tracked.focal, tracked.focal_pixels, tracked.clip.size))
         line(console, "pictures", f"{window.width} x {window.height} px, foreground by {tracked.way}")
+        print_notes(console, tracked.notes)
+
+
+@kinds.register
+class PictureFolder:
+    """Pictures of one moment by several cameras."""
+
+    name: ClassVar[str] = "folder of pictures"
+    regime: ClassVar[str] = "sage-multiview"
+    ignores: ClassVar[tuple[str, ...]] = ("mask", "background", "frames", "start", "end")
+
+    def fits(self, path: Path) -> bool:
+        """Return whether the path is a folder."""
+        return path.is_dir()
+
+    def track(self, options: Track, model: HeadModel, networks: Networks, console: Console) -> None:
+        """Track the pictures."""
+        from sage_ns.tracking.track_rig import RigOptions, track_rig
+
+        wanted = RigOptions(
+            options.input, options.out, options.cameras, options.face, options.focal_mm, options.size, options.consent,
+            options.overwrite,
+        )  # fmt: skip
+        tracked = track_rig(wanted, model, networks, _step(console))
+        fit, off = tracked.fit, tracked.fit.fit.disagreement
+        line(console, "head model", escape(model.name))
+        line(console, "cameras", f"{len(tracked.views)}, {len(tracked.left_out)} more are left out; {tracked.rig.kind}")
+        line(console, "scale", f"{fit.scale_source}; the head is {fit.head_size:.2f} times as large as the mean head")
+        line(console, "faces", f"{len(fit.used)} fitted; landmarks off by {float(off.mean()):.1%} of the face")
+        line(console, "skin", f"{fit.num_skin_points} points")
         print_notes(console, tracked.notes)

@@ -52,7 +52,7 @@ def read_photo(path: Path) -> Photo:
         CaptureError: the picture is broken, too large, or cannot be converted exactly; says what to do.
     """
     if path.is_dir():
-        raise TrackingError(f"{path} is a folder; give one picture. Folders of pictures cannot be tracked yet.")
+        raise TrackingError(f"{path} is a folder; give the file of one picture.")
     check_regular(path, TrackingError, "Give the file of one picture.")
     _refuse_heic(path)
     header = read_header(path)

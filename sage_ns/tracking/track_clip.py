@@ -106,7 +106,7 @@ def track_clip(
             bar(row, len(seen))
             photo = Photo(clip.path, np.ascontiguousarray(picture), None, focal, clip.sha256)
             try:
-                cut = cut_out(photo, window, vertices[row], fit.points[row], model, found, given)
+                cut = cut_out(photo, window, vertices[row], fit.points[row], model, whole, given)
             except TrackingError as error:
                 left_out.append(LeftOut(frame, str(error).partition(": ")[2]))
                 continue

@@ -16,7 +16,7 @@ from sage_ns.tracking.choice import check_fit, choose_face
 from sage_ns.tracking.cut_out import Foreground, cut_out
 from sage_ns.tracking.face import FaceDetector
 from sage_ns.tracking.focal import RANGE_MM, given_focal_length
-from sage_ns.tracking.foreground import Segment
+from sage_ns.tracking.foreground import Segment, read_mask
 from sage_ns.tracking.landmark_fit import fit_landmarks
 from sage_ns.tracking.photo import Photo, read_photo
 from sage_ns.tracking.rig_embedding import embedding_on
@@ -83,12 +83,12 @@ def track_photo(
     fit = fit_landmarks(face, model, embedding, photo.focal, photo.size)
     check_fit(fit, name)
     vertices = pose_vertices(model, fit.params)[0]
-    whole = Window(0, 0, *photo.size, 1)
-    pixels = project(vertices, whole.camera(fit.focal, photo.size)).pixels.double().numpy()
-    window = head_window(pixels, photo.size, options.size)
+    whole = Window(0, 0, *photo.size, 1).camera(fit.focal, photo.size)
+    window = head_window(project(vertices, whole).pixels.double().numpy(), photo.size, options.size)
     say("finding the foreground")
-    given = Foreground(networks.segment, options.mask, options.background)
-    cut = cut_out(photo, window, vertices, fit.points, model, fit.focal, given)
+    mask = None if options.mask is None else read_mask(options.mask, photo)
+    given = Foreground(networks.segment, mask, options.background, options.mask)
+    cut = cut_out(photo, window, vertices, fit.points, model, whole, given)
     notes = (*face_notes(fit.face_width, fit.turn, cut.way.caveat), *(() if options.consent else (NO_CONSENT,)))
     tracked = TrackedPhoto(
         photo, model, face, len(faces), fit, vertices, window, cut.picture, cut.matte, cut.on_white, cut.way.name,

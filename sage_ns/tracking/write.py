@@ -99,14 +99,33 @@ def report(tracked: TrackedPhoto) -> dict[str, Any]:
 
 def source_fields(path: Path, sha256: str, size: tuple[int, int], consent: str) -> dict[str, Any]:
     """Return the fields of a report that say where it came from and whether the person agrees."""
+    return {**making_fields(consent), "source": file_fields(path, sha256, size)}
+
+
+def making_fields(consent: str) -> dict[str, Any]:
+    """Return the fields of a report that say what made it and whether the person agrees."""
     import sage_ns
 
     return {
         "made_by": f"sage-track {sage_ns.__version__}",
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "source": {"file": path.name, "sha256": sha256, "size": list(size)},
         "consent": consent,
         "consent_note": "" if consent else NO_CONSENT,
+    }
+
+
+def file_fields(path: Path, sha256: str, size: tuple[int, int]) -> dict[str, Any]:
+    """Return which file a picture or clip is, for a report."""
+    return {"file": path.name, "sha256": sha256, "size": list(size)}
+
+
+def window_fields(window: Window) -> dict[str, Any]:
+    """Return which part of a picture is written, for a report."""
+    return {
+        "left": window.left,
+        "top": window.top,
+        "pixels_averaged": window.factor,
+        "size": [window.width, window.height],
     }
 
 
@@ -126,12 +145,7 @@ def camera_fields(focal: FocalLength, found: float, size: tuple[int, int], windo
             "source": focal.source,
             "fitted": focal.spread > 0,
         },
-        "picture": {
-            "left": window.left,
-            "top": window.top,
-            "pixels_averaged": window.factor,
-            "size": [window.width, window.height],
-        },
+        "picture": window_fields(window),
     }
 
 
