@@ -194,7 +194,7 @@ def _most_usual(faces: Sequence[Face]) -> Face:
 
 
 def _offset(head: ActorHead, x: Float[Tensor, "num_unknowns"], face: Face) -> Float[Tensor, "478 3"]:
-    """Return how far landmarks are from where a posed head has them, in the plane of the picture, in the head's axes."""
+    """Return how far landmarks are from where a posed head has them in the picture, in the head's axes [metres]."""
     seen = head.sight(x)
     depth = -seen.points[:, 2:]
     off = (face.points[:, :2].to(x) - seen.pixels) * depth / head.focal

@@ -56,7 +56,7 @@ class FilmFootage:
         """Return the picture at a time; after the end of the video, its last picture."""
         wanted = max(0, round(seconds * self.fps))
         if self._frames is None or wanted < self._index:
-            self._frames, self._index = _read_film(self.path), -1
+            self._frames, self._index = read_film(self.path), -1
         while self._index < wanted:
             picture = next(self._frames, None)
             if picture is None:
@@ -159,8 +159,8 @@ def _pictures(folder: Path, camera_index: int | None) -> list[Frame]:
     return sorted(max(complete, key=preference), key=lambda frame: frame.timestep)
 
 
-def _read_film(path: Path) -> Iterator[np.ndarray]:
-    """Yield the pictures of a video.
+def read_film(path: Path) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+    """Yield the pictures of a video, upright (ffmpeg applies the rotation that phones note) and evenly spread in time.
 
     Raises:
         VideoError: ffmpeg cannot decode it; names the file.

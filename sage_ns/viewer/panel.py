@@ -18,9 +18,9 @@ from nerfstudio.viewer.viewer_elements import ViewerControl
 from sage_ns.avatar.avatar import Avatar
 from sage_ns.errors import SageError
 from sage_ns.motion.face.sliders import face_sliders
-from sage_ns.motion.files import load_motion
 from sage_ns.motion.motion import Motion
 from sage_ns.system.console import escape
+from sage_ns.tracking.clip_motion import load_motion
 from sage_ns.viewer.access import Access, ReadablePaths, granted
 from sage_ns.viewer.listening import settle_address
 from sage_ns.viewer.look_tab import LookTab
