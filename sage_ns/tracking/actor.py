@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sage_ns.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+from sage_ns.motion.limits import MotionLimits
 from sage_ns.rig import FlameParams, HeadModel, identity_vertices
 from sage_ns.rig.flame_params import NUM_POSE
 from sage_ns.tracking.actor_head import ActorHead
@@ -34,8 +35,8 @@ MOST_DISAGREEMENT = 0.06
 """Root mean squared distance of the landmarks relative to the width of the face beyond which a frame is not used."""
 _OUTLIER = 3.0
 """Standard deviations from which on a landmark counts for less (Cauchy's loss)."""
-_JAW, _EYES, _VERGENCE, _EXPRESSION = (0.25, 0.03, 0.03), (0.3, 0.3, 0.02), 0.05, 1.0
-"""Standard deviations: radians, difference of the two eyes, coefficients."""
+_JAW, _EYES, _VERGENCE, _COMPONENT, _NAMED = (0.25, 0.03, 0.03), (0.3, 0.3, 0.02), 0.05, 1.0, 0.35
+"""Standard deviations: radians, difference of the two eyes, coefficients of components and of named expressions."""
 _STEPS, _FIRST_STEPS = 3, 12
 """Gauss-Newton steps from the frame before, and where there is none."""
 _CONVERGED = 1e-3
@@ -67,6 +68,10 @@ class Actor:
     num_expression: int
     """Of the rig; more than landmarks determine."""
     weight: Float[Tensor, "478"]
+    limits: tuple[Tensor, Tensor]
+    """Lowest and highest unknowns."""
+    named: bool
+    """Whether the expressions have names, and with them a strength of 0..1."""
 
     def fit(self, face: Face, last: Float[Tensor, "num_unknowns"] | None = None) -> ActorFit:
         """Fit pose, jaw, eyes and expression to the landmarks of a frame.
@@ -132,13 +137,16 @@ class Actor:
             slope = (weighted.T @ pulls.T.flatten()).double() + (prior @ x.double())[free]
             x = x.clone()
             x[free] -= torch.linalg.solve(normal, slope).to(x)
+            x = x.clamp(*self.limits)
             steps += 1
 
     @cached_property
     def _prior(self) -> Float[Tensor, "num_unknowns num_unknowns"]:
         """Return the matrix of the quadratic form that keeps unknowns small which landmarks do not determine."""
         spreads = torch.tensor([torch.inf] * 6 + [*_JAW, *_EYES, *_EYES])
-        spreads = torch.cat([spreads, torch.full((self.head.num_unknowns - 15,), _EXPRESSION)]).double()
+        spreads = torch.cat(
+            [spreads, torch.full((self.head.num_unknowns - 15,), _NAMED if self.named else _COMPONENT)]
+        ).double()
         matrix = torch.diag(spreads**-2)
         for left in range(9, 12):
             pair = torch.zeros(len(spreads), dtype=torch.float64)
@@ -176,13 +184,30 @@ def calibrated(
     neutral = rough.neutral()
     neutral[:3], neutral[3:6] = fit.params.rotation[0], fit.params.translation[0]
     width = width_of_face(usual)
-    actor = Actor(rough, neutral, width, joints[1] - joints[0], model.num_expression, embedding.weight.double())
+    actor = Actor(
+        rough,
+        neutral,
+        width,
+        joints[1] - joints[0],
+        model.num_expression,
+        embedding.weight.double(),
+        _limits(model, rough),
+        bool(model.expression_names),
+    )
     posed = [actor._fitted(face, actor._near(face), _FIRST_STEPS, only_pose=True).x for face in faces]
     offset = torch.stack([_offset(rough, x, face) for x, face in zip(posed, faces, strict=True)]).median(dim=0).values
     head = ActorHead(personal, embedding, center, fit.focal, offset, torch.float32)
     middle = torch.stack([x[3:6] for x in posed]).median(dim=0).values
     nearest = min(posed, key=lambda x: float((x[3:6] - middle).norm()))
     return replace(actor, head=head, neutral=nearest)
+
+
+def _limits(model: HeadModel, head: ActorHead) -> tuple[Float[Tensor, "n"], Float[Tensor, "n"]]:
+    """Return the lowest and the highest unknowns of a living head (`MotionLimits`)."""
+    limits, free = MotionLimits.of(model), torch.full((6,), torch.inf)
+    count = NUM_POSE + head.num_unknowns - head.expression.start
+    low, high = (each[FlameParams.JAW.start : count] for each in (limits.low, limits.high))
+    return torch.cat([-free, low]), torch.cat([free, high])
 
 
 def _most_usual(faces: Sequence[Face]) -> Face:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from sage_ns.capture.provenance import REPORT
 from sage_ns.capture.writer import CameraPicture, write_capture
 from sage_ns.rig import HeadModel
 from sage_ns.system.files import whole_folder, write_json
@@ -21,7 +22,7 @@ from sage_ns.tracking.overlay import landmarks_over, mesh_over, write_sheet
 from sage_ns.tracking.photo import Photo
 from sage_ns.tracking.window import Window
 
-REPORT, SHEET = "tracking.json", "tracking.png"
+SHEET = "tracking.png"
 NO_CONSENT = "Nobody has stated that the person agrees to an avatar. State it with --consent TEXT."
 
 

@@ -75,6 +75,7 @@ def start_learner(
         config.look(),
         RoomLight() if config.room_light else None,
     )
+    avatar.provenance = record.provenance
     num_pictures = len(record.train_camera_centers)
     if not config.with_sdf:
         return Learner(config, avatar, None, None, num_pictures)
