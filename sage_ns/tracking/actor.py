@@ -39,6 +39,8 @@ _JAW, _EYES, _VERGENCE, _COMPONENT, _NAMED = (0.25, 0.03, 0.03), (0.3, 0.3, 0.02
 """Standard deviations: radians, difference of the two eyes, coefficients of components and of named expressions."""
 _STEPS, _FIRST_STEPS = 3, 12
 """Gauss-Newton steps from the frame before, and where there is none."""
+_RIDGE = 1e-9
+"""Of the largest diagonal entry: keeps normal equations solvable where no landmark counts."""
 _CONVERGED = 1e-3
 """Relative gain of a step at which a fit ends: a thousandth of it is far below the landmarks' noise."""
 
@@ -70,8 +72,8 @@ class Actor:
     weight: Float[Tensor, "478"]
     limits: tuple[Tensor, Tensor]
     """Lowest and highest unknowns."""
-    named: bool
-    """Whether the expressions have names, and with them a strength of 0..1."""
+    spread: Float[Tensor, "num_unknowns"]
+    """Standard deviation of each unknown; infinite for the place of the head."""
 
     def fit(self, face: Face, last: Float[Tensor, "num_unknowns"] | None = None) -> ActorFit:
         """Fit pose, jaw, eyes and expression to the landmarks of a frame.
@@ -85,8 +87,11 @@ class Actor:
         """
         if last is not None:
             return self._fitted(face, last, _STEPS)
-        placed = self._fitted(face, self._near(face), _FIRST_STEPS, only_pose=True)
-        return self._fitted(face, placed.x, _FIRST_STEPS)
+        return self._fitted(face, self.placed(face), _FIRST_STEPS)
+
+    def placed(self, face: Face) -> Float[Tensor, "num_unknowns"]:
+        """Return the neutral face where it has the landmarks of a face that may be anywhere."""
+        return self._fitted(face, self._near(face), _FIRST_STEPS, only_pose=True).x
 
     def motion(self, x: Float[Tensor, "num_unknowns"]) -> Float[Tensor, "num_coefficients"]:
         """Return unknowns as a motion vector of the rig (`FlameParams`), relative to the neutral face.
@@ -136,6 +141,7 @@ class Actor:
             normal = (weighted.T @ jacobian.flatten(0, 1)).double() + prior[free, free]
             slope = (weighted.T @ pulls.T.flatten()).double() + (prior @ x.double())[free]
             x = x.clone()
+            normal.diagonal().add_(_RIDGE * normal.diagonal().max())
             x[free] -= torch.linalg.solve(normal, slope).to(x)
             x = x.clamp(*self.limits)
             steps += 1
@@ -143,13 +149,9 @@ class Actor:
     @cached_property
     def _prior(self) -> Float[Tensor, "num_unknowns num_unknowns"]:
         """Return the matrix of the quadratic form that keeps unknowns small which landmarks do not determine."""
-        spreads = torch.tensor([torch.inf] * 6 + [*_JAW, *_EYES, *_EYES])
-        spreads = torch.cat(
-            [spreads, torch.full((self.head.num_unknowns - 15,), _NAMED if self.named else _COMPONENT)]
-        ).double()
-        matrix = torch.diag(spreads**-2)
+        matrix = torch.diag(self.spread**-2)
         for left in range(9, 12):
-            pair = torch.zeros(len(spreads), dtype=torch.float64)
+            pair = torch.zeros_like(self.spread)
             pair[left], pair[left + 3] = 1 / _VERGENCE, -1 / _VERGENCE
             matrix += torch.outer(pair, pair)
         return matrix
@@ -174,32 +176,34 @@ def calibrated(
     center = (size[0] / 2, size[1] / 2)
     usual = _most_usual(faces)
     fit = fit_landmarks(usual, model, embedding, focal or usual_focal_length(*size), size)
-    personal = replace(
-        model.to("cpu"),
-        v_template=identity_vertices(model.to("cpu"), fit.params),
-        shape_basis=model.shape_basis[..., :0].cpu(),
-    )
+    model = model.to("cpu")
+    personal = replace(model, v_template=identity_vertices(model, fit.params), shape_basis=model.shape_basis[..., :0])
     rough = ActorHead(personal, embedding, center, fit.focal, dtype=torch.float32)
     joints = personal.joint_regressor @ personal.v_template
     neutral = rough.neutral()
-    neutral[:3], neutral[3:6] = fit.params.rotation[0], fit.params.translation[0]
-    width = width_of_face(usual)
+    neutral[rough.rotation], neutral[rough.translation] = fit.params.rotation[0], fit.params.translation[0]
     actor = Actor(
         rough,
         neutral,
-        width,
+        width_of_face(usual),
         joints[1] - joints[0],
         model.num_expression,
         embedding.weight.double(),
         _limits(model, rough),
-        bool(model.expression_names),
+        _spread(model, rough),
     )
-    posed = [actor._fitted(face, actor._near(face), _FIRST_STEPS, only_pose=True).x for face in faces]
+    posed = [actor.placed(face) for face in faces]
     offset = torch.stack([_offset(rough, x, face) for x, face in zip(posed, faces, strict=True)]).median(dim=0).values
     head = ActorHead(personal, embedding, center, fit.focal, offset, torch.float32)
-    middle = torch.stack([x[3:6] for x in posed]).median(dim=0).values
-    nearest = min(posed, key=lambda x: float((x[3:6] - middle).norm()))
+    middle = torch.stack([x[rough.translation] for x in posed]).median(dim=0).values
+    nearest = min(posed, key=lambda x: float((x[rough.translation] - middle).norm()))
     return replace(actor, head=head, neutral=nearest)
+
+
+def _spread(model: HeadModel, head: ActorHead) -> Float[Tensor, "n"]:
+    expression = _NAMED if model.expression_names else _COMPONENT
+    rest = [expression] * (head.num_unknowns - head.expression.start)
+    return torch.tensor([*[torch.inf] * 6, *_JAW, *_EYES, *_EYES, *rest], dtype=torch.float64)
 
 
 def _limits(model: HeadModel, head: ActorHead) -> tuple[Float[Tensor, "n"], Float[Tensor, "n"]]:
