@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from sage_ns.capture.provenance import REPORT
+from sage_ns.capture.provenance import REPORT as REPORT
 from sage_ns.capture.writer import CameraPicture, write_capture
 from sage_ns.rig import HeadModel
 from sage_ns.system.files import whole_folder, write_json

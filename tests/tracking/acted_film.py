@@ -1,4 +1,4 @@
-"""An actor whose motion is known: landmarks of a posed head, a detector that returns them in order, and a short film."""
+"""An actor whose motion is known: landmarks of a posed head, a detector that returns them in order, a short film."""
 
 from __future__ import annotations
 
