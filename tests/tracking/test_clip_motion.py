@@ -35,7 +35,9 @@ def tiny() -> tuple[HeadModel, Embedding]:
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SAGE_CACHE", str(tmp_path / "cache"))
+    # Not SAGE_CACHE: compiled kernels stay where they are.
+    (tmp_path / "cache").mkdir()
+    monkeypatch.setattr(film_faces, "cache_dir", lambda: tmp_path / "cache")
     monkeypatch.delenv("SAGE_HEAD_MODEL", raising=False)
 
 
@@ -108,28 +110,31 @@ def test_the_actor_is_fitted_with_the_head_model_that_moves_alike() -> None:
     assert model is whole and embedding is builtin_embedding()
 
 
-def test_a_clip_drives_an_avatar_with_its_sound(
-    clip: Path,
-    tmp_path: Path,
-    tiny: tuple[HeadModel, Embedding],
-    script: Script,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+@pytest.fixture
+def scripted(script: Script, tiny: tuple[HeadModel, Embedding], monkeypatch: pytest.MonkeyPatch) -> Script:
+    """The script in place of the package's detector."""
     monkeypatch.setattr("sage_ns.tracking.detectors.open_detector", lambda: script)
     monkeypatch.setattr(rig_embedding, "embedding_on", lambda model, detector: tiny[1])
+    return script
+
+
+def test_a_clip_is_motion(clip: Path, tiny: tuple[HeadModel, Embedding], scripted: Script) -> None:
     motion = load_motion(clip, tiny[0])
     assert motion.fps == 10.0 and motion.num_rows == FRAMES and motion.source == clip
     assert float(motion.params.jaw_pose[:9, 0].abs().max()) < 0.05 < 0.1 < float(motion.params.jaw_pose[-1, 0])
+
+
+def test_a_clip_drives_an_avatar_with_its_sound(
+    clip: Path, tmp_path: Path, tiny: tuple[HeadModel, Embedding], scripted: Script, capsys: pytest.CaptureFixture[str]
+) -> None:
     tiny_avatar(tiny[0], num_surfels=60).save(tmp_path / "avatar.npz")
     out = tmp_path / "out.mp4"
     flags = ["--avatar", str(tmp_path / "avatar.npz"), "--motion", str(clip), "--output", str(out), "--width", "16"]
-    capsys.readouterr()
     sage_render([*flags, "--side-by-side"])
     media = inspect_media(out)
     assert media.sound and media.fps == 10.0 and media.seconds == pytest.approx(FRAMES / 10, abs=0.15)
     assert "neutral face" in capsys.readouterr().out
-    assert script.calls == FRAMES
+    assert scripted.calls == FRAMES
 
 
 def test_a_clip_without_a_face_is_refused_before_the_avatar_is_loaded(
