@@ -116,14 +116,15 @@ class Webcam:
         self._closing = threading.Event()
         if self._ended:
             self._camera.release()
-            raise VideoError(_no_camera(self.name, number))
+            raise VideoError(_no_camera(self.name, f"camera number {number} cannot be opened"))
         self._thread = threading.Thread(target=self._read, name=self.name, daemon=True)
         self._thread.start()
         with self._fresh:
-            seen = self._fresh.wait_for(lambda: self._picture is not None or self._ended, _WAIT)
-        if not seen or self._ended:
+            self._fresh.wait_for(lambda: self._picture is not None or self._ended, _WAIT)
+            seen = self._picture is not None
+        if not seen:
             self.close()
-            raise VideoError(f"{self.name}: the camera shows no pictures. {_no_camera(self.name, number)}")
+            raise VideoError(_no_camera(self.name, f"camera number {number} shows no pictures"))
 
     def newest(self) -> UInt8[np.ndarray, "h w 3"] | None:
         """Return the newest picture; see `LivePictures`."""
@@ -152,9 +153,9 @@ class Webcam:
         self._camera.release()
 
 
-def _no_camera(name: str, number: int) -> str:
+def _no_camera(name: str, what: str) -> str:
     return (
-        f"{name}: camera number {number} cannot be opened: none is connected, another program uses it, or this program "
+        f"{name}: {what}: none is connected, another program uses it, or this program "
         "may not (Linux: your user must be in the group 'video'; macOS and Windows: allow the terminal to use the "
         "camera in the privacy settings). A container or a remote machine has no camera: give a clip. Another camera: "
         "webcam:1"
