@@ -12,8 +12,8 @@ from jaxtyping import Float, UInt8
 
 from sage_ns.errors import OptionError, TrackingError
 from sage_ns.image.sharpness import LUMA, sharpness
-from sage_ns.system.user_files import check_regular
-from sage_ns.tracking.photo import LEAST_SIDE, sha256_of
+from sage_ns.system.user_files import check_regular, sha256_of
+from sage_ns.tracking.photo import LEAST_SIDE
 from sage_ns.video.ffmpeg import VideoError, inspect_media
 from sage_ns.video.film import read_film
 
@@ -94,7 +94,7 @@ def open_clip(path: Path, start: float | None = None, end: float | None = None) 
         raise TrackingError(
             f"{path} has {size[0]} x {size[1]} px; expected at least {LEAST_SIDE} px on each side. Give the original."
         )
-    return Clip(path, size, media.fps, first, end, sha256_of(path))
+    return Clip(path, size, media.fps, first, end, sha256_of(path, TrackingError))
 
 
 def choose_frames(clip: Clip, most: int) -> list[ClipFrame]:

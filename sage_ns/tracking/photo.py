@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from jaxtyping import UInt8
 
 from sage_ns.capture.decode import decode_picture, read_exif, read_header
 from sage_ns.errors import CaptureError, TrackingError
-from sage_ns.system.user_files import check_regular, open_regular
+from sage_ns.system.user_files import check_regular, open_regular, sha256_of
 from sage_ns.tracking.focal import EXIF_SPREAD, RANGE_MM, FocalLength, in_pixels, usual_focal_length
 
 LEAST_SIDE = 64
@@ -66,7 +65,13 @@ def read_photo(path: Path) -> Photo:
     alpha = pixels[..., 3] if pixels.shape[2] == 4 else None
     if alpha is not None and bool((alpha == 255).all()):
         alpha = None
-    return Photo(path, np.ascontiguousarray(pixels[..., :3]), alpha, _focal_length(path, picture.size), sha256_of(path))
+    return Photo(
+        path,
+        np.ascontiguousarray(pixels[..., :3]),
+        alpha,
+        _focal_length(path, picture.size),
+        sha256_of(path, CaptureError),
+    )
 
 
 def _focal_length(path: Path, size: tuple[int, int]) -> FocalLength:
@@ -98,12 +103,3 @@ def _refuse_heic(path: Path) -> None:
             f"{path} is a HEIC picture, which is not read. Export it as JPEG or PNG (on an iPhone: Settings, Camera, "
             "Formats, Most Compatible; or share it as JPEG)."
         )
-
-
-def sha256_of(path: Path) -> str:
-    """Return the sha256 of a file."""
-    digest = hashlib.sha256()
-    with open_regular(path, CaptureError) as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from sage_ns.capture.provenance import REPORT as REPORT
 from sage_ns.capture.writer import CameraPicture, write_capture
 from sage_ns.raster import PinholeCamera
 from sage_ns.rig import HeadModel
@@ -22,7 +23,7 @@ from sage_ns.tracking.overlay import SheetPictures, landmarks_over, mesh_over, w
 from sage_ns.tracking.photo import Photo
 from sage_ns.tracking.window import Window
 
-REPORT, SHEET = "tracking.json", "tracking.png"
+SHEET = "tracking.png"
 NO_CONSENT = "Nobody has stated that the person agrees to an avatar. State it with --consent TEXT."
 
 

@@ -112,7 +112,8 @@ def rig_report(tracked: TrackedRig) -> dict[str, Any]:
 def _picture(index: int, view: TrackedView) -> CameraPicture:
     camera = view.window.crop(view.view.pinhole)
     pose = np.linalg.inv(view.view.camera.world_to_camera) @ _FLIP
-    return CameraPicture(0, index, pose, camera.intrinsics.double().numpy(), view.cut.on_white, view.cut.matte, "train")
+    intrinsics, cut = camera.intrinsics.double().numpy(), view.cut
+    return CameraPicture(0, index, pose, intrinsics, cut.on_white, cut.matte, cut.hidden)
 
 
 def _entry(index: int, view: TrackedView, off: float | None, turn: float | None) -> dict[str, Any]:

@@ -80,6 +80,7 @@ def start_learner(
     )
     if fresh and config.mouth_from_pictures:
         light_teeth(avatar, [shot for shot in views if shot.skull is None])
+    avatar.provenance = record.provenance
     num_pictures = len(record.train_camera_centers)
     if not config.with_sdf:
         return Learner(config, avatar, None, None, num_pictures)
