@@ -22,9 +22,9 @@ from sage_ns.rig import FlameParams, HeadModel, identity_vertices
 from sage_ns.rig.flame_params import NUM_POSE
 from sage_ns.tracking.actor_head import ActorHead
 from sage_ns.tracking.embedding import Embedding
-from sage_ns.tracking.face import Face
+from sage_ns.tracking.face import Face, width_of_face
 from sage_ns.tracking.focal import FocalLength, usual_focal_length
-from sage_ns.tracking.landmark_fit import fit_landmarks, width_of_face
+from sage_ns.tracking.landmark_fit import fit_landmarks
 from sage_ns.tracking.least_squares import cauchy_weights
 
 CALIBRATION_SECONDS = 1.0
