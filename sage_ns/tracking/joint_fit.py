@@ -26,7 +26,7 @@ from sage_ns.tracking.smoothness import Smoothness
 
 _AGREEMENT = 1.0
 """Share of the pictures of one person whose landmarks are off in the same way: where the detector and the embedding see
-a place differently, all pictures do. The prior of the shape counts as often as these pictures do (docs/lab_notebook.md)."""
+a place differently, all pictures do. The prior of the shape counts as often as these pictures do."""
 _ENOUGH, _ENOUGH_BEFORE = 1e-6, 1e-4
 """Relative gains of the sum of squares at which the last search ends, and those before it."""
 ERROR_OF_A_LANDMARK = 0.04
