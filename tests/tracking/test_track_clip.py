@@ -17,6 +17,7 @@ from sage_ns.errors import SageError
 from sage_ns.geometry.rotations import axis_angle_to_matrix
 from sage_ns.synthetic.head import builtin_head
 from sage_ns.tracking import track_clip as module
+from sage_ns.tracking.face import Face
 from sage_ns.tracking.track_clip import ClipOptions, track_clip
 from sage_ns.tracking.track_photo import Networks
 from sage_ns.tracking.write_clip import TrackedClip
@@ -44,7 +45,7 @@ def tracked(actor: Actor, cache: Path, tmp_path_factory: pytest.TempPathFactory)
     folder = tmp_path_factory.mktemp("tracked")
     options = ClipOptions(actor.clip, folder / "me", focal_mm=FOCAL / np.hypot(*SIZE) * 43.2666)
 
-    def tired(picture: np.ndarray) -> list:
+    def tired(picture: torch.Tensor | np.ndarray) -> list[Face]:
         if len(actor.looked_at) == 2:
             raise KeyboardInterrupt
         return actor.detect(picture)
