@@ -19,11 +19,11 @@ from sage_ns.tracking.track_photo import Networks
 from sage_ns.tracking.window import Window
 from tests.tracking.known_head import face_of
 
-SIZE, FOCAL, FPS = (150, 170), 300.0, 10.0
+SIZE, FOCAL, FPS = (150, 170), 300.0, 10
 YAWS = (-0.5, -0.3, -0.1, 0.05, 0.2, 0.4)
 
 
-def write_film(path: Path, frames: Sequence[np.ndarray], *options: str, fps: float = FPS) -> Path:
+def write_film(path: Path, frames: Sequence[np.ndarray], *options: str, fps: int = FPS) -> Path:
     """Write pictures as a video; options are those of ffmpeg for the output."""
     import imageio_ffmpeg
 
