@@ -88,7 +88,7 @@ def _spots(sight: Sight, mesh: TriangleMesh, face: Bool[torch.Tensor, "num_trian
 
     grey = cv2.cvtColor(np.ascontiguousarray(sight.picture), cv2.COLOR_RGB2GRAY)
     finder = cv2.SIFT.create(contrastThreshold=_CONTRAST, edgeThreshold=_EDGE)
-    keys, descriptors = finder.detectAndCompute(grey, None)
+    keys, descriptors = finder.detectAndCompute(grey, np.full_like(grey, 255))
     if not keys:
         return _Spots(np.zeros((0, 2)), np.zeros((0, 128)), np.zeros((0, 3)))
     # OpenCV counts pixel centres from 0.
