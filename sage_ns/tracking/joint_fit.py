@@ -24,7 +24,7 @@ from sage_ns.tracking.least_squares import minimise
 from sage_ns.tracking.placement import facing, placed, turn
 from sage_ns.tracking.smoothness import Smoothness
 
-_AGREEMENT = 0.2
+_AGREEMENT = 1.0
 """Share of the pictures of one person whose landmarks are off in the same way: where the detector and the embedding see
 a place differently, all pictures do. The prior of the shape counts as often as these pictures do."""
 _ENOUGH, _ENOUGH_BEFORE = 1e-6, 1e-4

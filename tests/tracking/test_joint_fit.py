@@ -67,7 +67,7 @@ def test_one_person_is_found_in_a_turning_head(model: HeadModel, embedding: Embe
     rows = person(rig, [-0.5, 0.1, 0.6])
     sightings = [Sighting(moment, 0, face_seen(rig, x, view=CAMERA.view())) for moment, x in enumerate(rows)]
     guess = KnownCamera.at_rest(0.9 * FOCAL, SIZE)
-    fit = fit_moments(sightings, [guess], model, embedding, focal_spread=0.35, error=1e-3)
+    fit = fit_moments(sightings, [guess], model, embedding, focal_spread=0.35, error=5e-4)
     assert float(rotation_errors(fit, rows).max()) < 0.1
     assert fit.focal_factor == pytest.approx(1 / 0.9, rel=0.01)
     assert surface_error(fit, rig, rows, model) < 0.5
@@ -86,7 +86,7 @@ def test_known_cameras_give_the_size_of_the_head(model: HeadModel, embedding: Em
         pose[:3, 3] = middle + 0.8 * pose[:3, 2]
         cameras.append(KnownCamera(pose, FOCAL, 1.1 * FOCAL, 290.0, 405.0))
     sightings = [Sighting(0, row, face_seen(rig, x[0], view=each.view())) for row, each in enumerate(cameras)]
-    fit = fit_moments(sightings, cameras, model, embedding, error=1e-3)
+    fit = fit_moments(sightings, cameras, model, embedding, error=5e-4)
     assert float(rotation_errors(fit, x)[0]) < 0.1
     truth = FlameParams(**{k: v.float() for k, v in vars(rig.params(x)).items() if v is not None}).check_fits(model)
     face = model.regions.vertices("face")
