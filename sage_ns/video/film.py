@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +30,8 @@ def read_film(
     """
     import imageio_ffmpeg
 
+    if size is not None:  # it warns of scaled pictures, which are what we ask for
+        logging.getLogger("imageio_ffmpeg").setLevel(logging.ERROR)
     span = [*(["-ss", f"{start:.6f}"] if start > 0 else []), *(["-to", f"{end:.6f}"] if end is not None else [])]
     scale = [] if size is None else ["-vf", f"scale={size[0]}:{size[1]}:flags=area"]
     frames = imageio_ffmpeg.read_frames(
