@@ -44,6 +44,9 @@ class Track:
     """focal length as for 35 mm film; default: the one in the photo's EXIF data, else it is fitted"""
     size: int = 800
     """most pixels of the longer side of the written picture; larger heads are scaled down"""
+    refine: Annotated[str, tyro.conf.arg(metavar="photometric|landmarks")] = "photometric"
+    """how the head is found: from its landmarks alone (landmarks), or then refined until a drawing of it looks like the
+    picture (photometric); the drawing is in OUT/tracking.png"""
     consent: str = ""
     """how you know that the person agrees to an avatar, in your words; kept in OUT/tracking.json"""
     overwrite: bool = False
@@ -56,7 +59,7 @@ class Track:
 
         options = TrackOptions(
             self.photo, self.out, self.face, self.mask, self.background, self.focal_mm, self.size, self.consent,
-            self.overwrite,
+            self.overwrite, self.refine,
         )  # fmt: skip
         model = _head_model(self.head_model)
         tracked = track_photo(options, model, _networks(), lambda step: console.print(f"[dim]{step}[/dim]"))

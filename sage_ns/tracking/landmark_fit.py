@@ -13,7 +13,7 @@ from sage_ns.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angl
 from sage_ns.geometry.similarity import similarity
 from sage_ns.rig import FlameParams, HeadModel
 from sage_ns.tracking.embedding import Embedding
-from sage_ns.tracking.face import Face
+from sage_ns.tracking.face import NUM_POINTS, Face
 from sage_ns.tracking.focal import FocalLength
 from sage_ns.tracking.landmark_rig import LandmarkRig, Unknowns
 from sage_ns.tracking.least_squares import cauchy_weights, minimise
@@ -94,7 +94,7 @@ def fit_landmarks(
     unit = error * width_of_face(face)
     trust = embedding.weight.double()
     x: Tensor = _placed(rig, face, trust, focal.pixels)
-    facing = _facing(rig, x)
+    facing = facing_weights(rig, x)
     active = torch.ones(len(x), dtype=torch.bool)
     active[rig.unknowns.focal] = focal.spread > 0
     for stage in ("pose", "all"):
@@ -107,31 +107,47 @@ def fit_landmarks(
         def landmarks_and_priors(
             free: Tensor, base: Tensor = base, root: Tensor = root, select: Tensor = select
         ) -> Tensor:
-            full = base + select @ free
-            pulls = (rig.pixels(full) - detected) * root[:, None]
-            return torch.cat([pulls.flatten(), _priors(full, rig.unknowns, focal)])
+            return landmark_residuals(rig, base + select @ free, detected, root, focal)
 
-        def robust(residuals: Tensor) -> Tensor:
-            weights = torch.ones_like(residuals)
-            pulls = residuals[: detected.numel()].reshape(-1, 2).norm(dim=-1)
-            weights[: detected.numel()] = cauchy_weights(pulls, _OUTLIER).repeat_interleave(2)
-            return weights
-
-        found = minimise(landmarks_and_priors, x.new_zeros(select.shape[1]), weights=robust)
+        found = minimise(landmarks_and_priors, x.new_zeros(select.shape[1]), weights=robust_weights)
         x = base + select @ found.unknowns
-        facing = _facing(rig, x)
-    return _result(rig, x, model, face, detected)
+        facing = facing_weights(rig, x)
+    return head_fit(rig, x, model, face)
 
 
-def _result(rig: LandmarkRig, x: Tensor, model: HeadModel, face: Face, detected: Tensor) -> HeadFit:
-    params = rig.params(x)
-    whole = FlameParams(**{name: value.float() for name, value in vars(params).items() if value is not None})
+def landmark_residuals(
+    rig: LandmarkRig, x: Tensor, detected: Float[Tensor, "478 2"], root: Float[Tensor, "478"], focal: FocalLength
+) -> Float[Tensor, "num_residuals"]:
+    """Return what `fit_landmarks` squares: distances of landmarks, then unknowns relative to the spreads of people.
+
+    Args:
+        rig: the landmarks as a function of the unknowns.
+        x: unknowns.
+        detected: landmarks, pixels.
+        root: root of the weight of each landmark, 1 / pixels.
+        focal: what is known about the focal length.
+    """
+    distances = (rig.pixels(x) - detected) * root[:, None]
+    return torch.cat([distances.flatten(), _priors(x, rig.unknowns, focal)])
+
+
+def robust_weights(residuals: Float[Tensor, "num_residuals"]) -> Float[Tensor, "num_residuals"]:
+    """Return the weights of `landmark_residuals`: less for landmarks far off, 1 for the spreads of people."""
+    weights = torch.ones_like(residuals)
+    distances = residuals[: 2 * NUM_POINTS].reshape(-1, 2).norm(dim=-1)
+    weights[: 2 * NUM_POINTS] = cauchy_weights(distances, _OUTLIER).repeat_interleave(2)
+    return weights
+
+
+def head_fit(rig: LandmarkRig, x: Float[Tensor, "num_unknowns"], model: HeadModel, face: Face) -> HeadFit:
+    """Return unknowns as a head in a picture, with its distances from the landmarks of the face."""
+    detected = face.points[:, :2].double()
     points = rig.pixels(x)
     rotation = axis_angle_to_matrix(x[rig.unknowns.rotation])
     to_camera = -rig.points(x).mean(dim=0)
     cosine = float(rotation[:, 2] @ to_camera / to_camera.norm())
     return HeadFit(
-        params=whole.check_fits(model.to("cpu")),
+        params=rig.whole(x, model),
         focal=float(x[rig.unknowns.focal].exp()),
         points=points.float(),
         errors=(points - detected).norm(dim=-1).float(),
@@ -157,7 +173,7 @@ def _placed(rig: LandmarkRig, face: Face, trust: Tensor, focal: float) -> Tensor
     return x
 
 
-def _facing(rig: LandmarkRig, x: Tensor) -> Float[Tensor, "478"]:
+def facing_weights(rig: LandmarkRig, x: Float[Tensor, "num_unknowns"]) -> Float[Tensor, "478"]:
     """Return 1 for landmarks on the side of the face that is nearer to the camera, less on the other side."""
     points = rig.points(x)
     middle = points.mean(dim=0)

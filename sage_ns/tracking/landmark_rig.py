@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -48,6 +49,19 @@ class Unknowns:
         return 16 + self.num_shape + self.num_expression
 
 
+def few_params(x: Float[Tensor, "num_unknowns"], part: Unknowns) -> FlameParams:
+    """Return unknowns as parameters of a rig that has no more directions than they, one moment."""
+    return FlameParams(
+        shape=x[part.shape],
+        expr=x[part.expression][None],
+        rotation=x[part.rotation][None],
+        neck_pose=torch.zeros_like(x[part.rotation])[None],
+        jaw_pose=x[part.jaw][None],
+        eyes_pose=x[part.eyes][None],
+        translation=x[part.translation][None],
+    )
+
+
 class LandmarkRig:
     """Landmarks of a head model for a camera at the origin that looks along -z.
 
@@ -71,16 +85,7 @@ class LandmarkRig:
 
     def params(self, x: Float[Tensor, "num_unknowns"]) -> FlameParams:
         """Return unknowns as parameters of the reduced rig, one moment."""
-        part = self.unknowns
-        return FlameParams(
-            shape=x[part.shape],
-            expr=x[part.expression][None],
-            rotation=x[part.rotation][None],
-            neck_pose=torch.zeros_like(x[part.rotation])[None],
-            jaw_pose=x[part.jaw][None],
-            eyes_pose=x[part.eyes][None],
-            translation=x[part.translation][None],
-        )
+        return few_params(x, self.unknowns)
 
     def points(self, x: Float[Tensor, "num_unknowns"]) -> Float[Tensor, "478 3"]:
         """Return where the detector sees the landmarks (`Embedding`), in the camera's axes [metres]."""
@@ -97,6 +102,24 @@ class LandmarkRig:
         depth = (-points[:, 2:]).clamp_min(1e-3)
         flat = points[:, :2] * torch.tensor([1.0, -1.0], dtype=points.dtype)
         return self._center + torch.exp(x[self.unknowns.focal]) * flat / depth
+
+    def whole(self, x: Float[Tensor, "num_unknowns"], model: HeadModel) -> FlameParams:
+        """Return unknowns as parameters of the whole head model on the CPU, one moment, float32."""
+        params = {name: value.float() for name, value in vars(self.params(x)).items() if value is not None}
+        return FlameParams(**params).check_fits(model.to("cpu"))
+
+    def unknowns_of(self, params: FlameParams, focal: float) -> Float[Tensor, "num_unknowns"]:
+        """Return one moment of the whole head model and a focal length [pixels] as unknowns; inverse of `params`."""
+        part = self.unknowns
+        x = torch.zeros(len(part), dtype=torch.float64)
+        x[part.focal] = math.log(focal)
+        for where, value in (
+            (part.rotation, params.rotation[0]), (part.translation, params.translation[0]),
+            (part.jaw, params.jaw_pose[0]), (part.eyes, params.eyes_pose[0]),
+            (part.shape, params.shape[: part.num_shape]), (part.expression, params.expr[0, : part.num_expression]),
+        ):  # fmt: skip
+            x[where] = value.double()
+        return x
 
     def start(self, focal: float) -> Float[Tensor, "num_unknowns"]:
         """Return the mean head at rest, one metre in front of the camera."""

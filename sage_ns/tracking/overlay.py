@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,6 @@ _LEAST_HEIGHT = 480
 """Pixels; smaller pictures are enlarged, so that landmarks can be told apart."""
 _DETECTED, _FITTED = (0, 200, 80), (255, 60, 60)
 _BLEND = 0.65
-COLUMNS = ("picture", "landmarks: detected green, fitted red", "fitted head", "foreground on white")
 
 
 def mesh_over(
@@ -54,7 +54,8 @@ def landmarks_over(
     return np.asarray(image) / 255.0
 
 
-def write_sheet(path: Path, pictures: tuple[Float[np.ndarray, "h w 3"], ...], title: str) -> None:
-    """Write the pictures of `COLUMNS` side by side as one PNG."""
-    row = SheetRow(title, [torch.from_numpy(np.ascontiguousarray(each)).float() for each in pictures])
-    write_contact_sheet(path, COLUMNS, [row], max(len(pictures[0]), _LEAST_HEIGHT))
+def write_sheet(path: Path, pictures: Mapping[str, Float[np.ndarray, "h w 3"]], title: str) -> None:
+    """Write pictures (0..1) side by side as one PNG, with their names above."""
+    row = SheetRow(title, [torch.from_numpy(np.ascontiguousarray(each)).float() for each in pictures.values()])
+    height = max(len(next(iter(pictures.values()))), _LEAST_HEIGHT)
+    write_contact_sheet(path, tuple(pictures), [row], height)

@@ -21,6 +21,8 @@ from sage_ns.tracking.foreground import Scene, Segment, choose_way, on_white, so
 from sage_ns.tracking.head_area import head_area, silhouette
 from sage_ns.tracking.landmark_fit import fit_landmarks
 from sage_ns.tracking.photo import Photo, read_photo
+from sage_ns.tracking.photometric_fit import SeenHead
+from sage_ns.tracking.refiners import PHOTOMETRIC, refiners
 from sage_ns.tracking.rig_embedding import embedding_on
 from sage_ns.tracking.window import Window, head_window
 from sage_ns.tracking.write import NO_CONSENT, TrackedPhoto, write_tracked
@@ -52,6 +54,8 @@ class TrackOptions:
     """Most pixels of the longer side of the written picture."""
     consent: str = ""
     overwrite: bool = False
+    refine: str = PHOTOMETRIC
+    """What follows the fit to landmarks; a name in `sage_ns.tracking.refiners`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,10 +106,17 @@ def track_photo(
         chin = (fit.points[_CHIN] - fit.points.new_tensor([window.left, window.top])) / window.factor
         matte = soft_matte(matte, picture) * head_area(vertices, model, camera, chin, shape)
     _check_matte(matte, shape, way.name, options)
-    notes = (*_notes(fit.face_width, fit.turn, way.caveat), *(() if options.consent else (NO_CONSENT,)))
+    head = on_white(picture, matte)
+    say(f"refining the head by its {options.refine}")
+    seen = SeenHead(fit, face, model, embedding, photo.focal, photo.size, window, head, matte)
+    refined = refiners[options.refine].refine(seen)
+    notes = (
+        *_notes(refined.fit.face_width, refined.fit.turn, way.caveat, refined.note),
+        *(() if options.consent else (NO_CONSENT,)),
+    )
     tracked = TrackedPhoto(
-        photo, model, face, len(faces), fit, vertices, window, picture, matte, on_white(picture, matte), way.name,
-        notes, options.consent,
+        photo, model, face, len(faces), refined, pose_vertices(model, refined.fit.params)[0], window, picture, matte,
+        head, way.name, notes, options.consent,
     )  # fmt: skip
     say("writing the capture")
     write_tracked(options.out.expanduser().absolute(), tracked)
@@ -115,6 +126,7 @@ def track_photo(
 def _check(options: TrackOptions) -> None:
     """Refuse options that cannot be used, before anything is read."""
     low, high = SIZES
+    refiners[options.refine]  # refuses names that it does not know
     if not low <= options.size <= high:
         raise OptionError(f"expected {low} to {high} pixels", size=options.size)
     if options.focal_mm is not None and not RANGE_MM[0] <= options.focal_mm <= RANGE_MM[1]:
@@ -148,12 +160,10 @@ def _check_matte(matte: np.ndarray, shape: np.ndarray, way: str, options: TrackO
         )
 
 
-def _notes(width: float, turn: float, caveat: str) -> tuple[str, ...]:
+def _notes(width: float, turn: float, *caveats: str) -> tuple[str, ...]:
     notes = []
     if width < _SMALL:
         notes.append(f"The face is {width:.0f} px wide; from {_SMALL:.0f} px on, eyes and lips are sharp.")
     if turn > _FAR:
         notes.append(f"The face is turned away by {turn:.0f} degrees; the far side is a guess, and so is its fit.")
-    if caveat:
-        notes.append(caveat)
-    return tuple(notes)
+    return (*notes, *filter(None, caveats))

@@ -19,6 +19,7 @@ from sage_ns.tracking.focal import FocalLength, in_mm
 from sage_ns.tracking.landmark_fit import HeadFit
 from sage_ns.tracking.overlay import landmarks_over, mesh_over, write_sheet
 from sage_ns.tracking.photo import Photo
+from sage_ns.tracking.refiners import Refinement
 from sage_ns.tracking.window import Window
 
 REPORT, SHEET = "tracking.json", "tracking.png"
@@ -33,7 +34,7 @@ class TrackedPhoto:
     model: HeadModel
     face: Face
     num_faces: int
-    fit: HeadFit
+    refined: Refinement
     vertices: Float[torch.Tensor, "num_vertices 3"]
     """Of the fitted head in the camera's axes, metres."""
     window: Window
@@ -46,6 +47,11 @@ class TrackedPhoto:
     notes: tuple[str, ...]
     """What the user should know."""
     consent: str = ""
+
+    @property
+    def fit(self) -> HeadFit:
+        """The head, as refined."""
+        return self.refined.fit
 
 
 def write_tracked(out: Path, tracked: TrackedPhoto) -> Path:
@@ -100,6 +106,7 @@ def report(tracked: TrackedPhoto) -> dict[str, Any]:
             "p95_px": round(float(fit.errors.quantile(0.95)), 3),
             "rms_of_face_width": round(fit.disagreement, 5),
         },
+        "refinement": dict(tracked.refined.report),
         "picture": {
             "left": window.left,
             "top": window.top,
@@ -124,7 +131,7 @@ def _title(tracked: TrackedPhoto) -> str:
     )
 
 
-def _sheet(tracked: TrackedPhoto) -> tuple[Float[np.ndarray, "h w 3"], ...]:
+def _sheet(tracked: TrackedPhoto) -> dict[str, Float[np.ndarray, "h w 3"]]:
     window = tracked.window
     camera = window.camera(tracked.fit.focal, tracked.photo.size)
     corner = np.array([window.left, window.top])
@@ -132,9 +139,11 @@ def _sheet(tracked: TrackedPhoto) -> tuple[Float[np.ndarray, "h w 3"], ...]:
         (points.double().numpy() - corner) / window.factor
         for points in (tracked.face.points[:, :2], tracked.fit.points)
     )
-    return (
-        tracked.picture,
-        landmarks_over(tracked.picture, detected, fitted),
-        mesh_over(tracked.picture, tracked.vertices, tracked.model, camera),
-        tracked.on_white,
-    )
+    drawing = tracked.refined.drawing
+    return {
+        "picture": tracked.picture,
+        "landmarks: detected green, fitted red": landmarks_over(tracked.picture, detected, fitted),
+        "fitted head": mesh_over(tracked.picture, tracked.vertices, tracked.model, camera),
+        **({} if drawing is None else {"the drawing that it was compared with": drawing}),
+        "foreground on white": tracked.on_white,
+    }

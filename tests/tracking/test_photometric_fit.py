@@ -1,0 +1,125 @@
+"""A head that was placed wrongly is drawn back to where its picture shows it, and never made worse."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from sage_ns.errors import TrackingError
+from sage_ns.geometry.rotations import axis_angle_to_matrix
+from sage_ns.priors.coded import CodedPrior, load_prior
+from sage_ns.priors.sources import SHIPPED
+from sage_ns.rig.correspondence import RegistrationError
+from sage_ns.synthetic.head import builtin_head
+from sage_ns.tracking import refiners as refining
+from sage_ns.tracking.embedding import builtin_embedding
+from sage_ns.tracking.focal import FocalLength
+from sage_ns.tracking.landmark_fit import head_fit
+from sage_ns.tracking.landmark_rig import LandmarkRig
+from sage_ns.tracking.photometric_fit import PhotometricFit, PhotometricSettings, SeenHead
+from sage_ns.tracking.refiners import Photometric, judged, refiners
+from sage_ns.tracking.window import Window
+from tests.tracking.known_head import face_seen, seen_head
+
+SIZE, FOCAL = (96, 120), 200.0
+SETTINGS = PhotometricSettings(widths=(48.0,), rounds=2, code_steps=0, num_places=500)
+
+
+@pytest.fixture(scope="module")
+def prior() -> CodedPrior:
+    return load_prior(SHIPPED)
+
+
+@pytest.fixture(scope="module")
+def start(prior: CodedPrior) -> tuple[SeenHead, torch.Tensor]:
+    """A head whose picture is drawn by the prior, fitted to landmarks that are turned by four degrees; the truth."""
+    model, embedding = builtin_head(), builtin_embedding()
+    rig = LandmarkRig(model, embedding, (SIZE[0] / 2, SIZE[1] / 2))
+    truth = seen_head(rig, 6, turn=0.15)
+    truth[rig.unknowns.focal] = math.log(FOCAL)
+    truth[rig.unknowns.translation] = torch.tensor([0.0, 0.02, -0.5]).double()
+    truth[rig.unknowns.expression] = 0.0
+    wrong = truth.clone()
+    wrong[rig.unknowns.rotation] += torch.tensor([0.07, -0.05, 0.0]).double()
+    wrong[rig.unknowns.translation] += torch.tensor([0.001, 0.0, 0.0]).double()
+    face = face_seen(rig, wrong)
+    fit = head_fit(rig, wrong, model, face)
+    black = np.zeros((SIZE[1], SIZE[0]))
+    focal = FocalLength(FOCAL, 0.0, "given")
+    seen = SeenHead(
+        fit, face, model, embedding, focal, SIZE, Window(0, 0, *SIZE, 1), np.repeat(black[..., None], 3, -1), black
+    )
+    drawer = PhotometricFit(seen, prior, SETTINGS)
+    level = drawer.level(1000.0)
+    drawer.person = replace(drawer.person, light=drawer.person.light + 0.3 * torch.eye(9, 3))
+    drawing = drawer.draw(level, truth)
+    picture, matte = drawing.on_white.double().numpy(), drawing.alpha[..., 0].double().numpy()
+    return replace(seen, picture=picture, matte=matte), truth
+
+
+def degrees_off(x: torch.Tensor, truth: torch.Tensor) -> float:
+    off = axis_angle_to_matrix(x[:3]) @ axis_angle_to_matrix(truth[:3]).T
+    return math.degrees(math.acos(min(1.0, (float(off.trace()) - 1) / 2)))
+
+
+def test_a_displaced_head_comes_back_and_is_kept(start: tuple[SeenHead, torch.Tensor], prior: CodedPrior) -> None:
+    seen, truth = start
+    search = PhotometricFit(seen, prior, SETTINGS)
+    before = degrees_off(search.x, truth)
+    rounds: list[tuple[int, int]] = []
+    search.run(lambda done, total: rounds.append((done, total)))
+    assert rounds == [(1, 2), (2, 2)]
+    assert before > 4.0 and degrees_off(search.x, truth) < 0.4 * before
+    assert float(search.x[search.rig.unknowns.focal].exp()) == pytest.approx(FOCAL)
+    found = judged(search)
+    assert found.report["kept"] and found.note == ""
+    assert found.report["color_off_after"] < 0.6 * found.report["color_off_before"]
+    assert found.drawing is not None and found.drawing.shape[2] == 3
+    assert not found.fit.params.neck_pose.any()
+
+
+def test_a_search_that_went_astray_is_not_kept(start: tuple[SeenHead, torch.Tensor], prior: CodedPrior) -> None:
+    seen = start[0]
+    search = PhotometricFit(seen, prior, SETTINGS)
+    search.x = search.x.clone()
+    search.x[search.rig.unknowns.rotation] += 0.2
+    found = judged(search)
+    assert not found.report["kept"] and "was kept" in found.note
+    torch.testing.assert_close(found.fit.params.rotation, seen.fit.params.rotation)
+
+
+def test_the_code_of_the_person_makes_the_drawing_more_like_the_picture(
+    start: tuple[SeenHead, torch.Tensor], prior: CodedPrior
+) -> None:
+    seen, truth = start
+    search = PhotometricFit(seen, prior, replace(SETTINGS, code_steps=8))
+    search.x = truth
+    level = search.level(48.0)
+    with torch.no_grad():
+        search.person = replace(search.person, attributes=prior.attributes(torch.ones(prior.num_codes)))
+        before = search.verdict(level, truth).color_off
+        search._fit_person(level)
+        assert search.verdict(level, truth).color_off < before
+
+
+def test_a_rig_that_the_prior_does_not_fit_stays_as_fitted(
+    start: tuple[SeenHead, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise RegistrationError("no head")
+
+    monkeypatch.setattr("sage_ns.tracking.photometric_fit.places_on", refuse)
+    found = Photometric().refine(start[0])
+    assert found.fit is start[0].fit and found.drawing is None
+    assert "landmarks alone: no head" in found.note
+
+
+def test_landmarks_alone_change_nothing_and_unknown_names_are_refused(start: tuple[SeenHead, torch.Tensor]) -> None:
+    found = refiners[refining.LANDMARKS].refine(start[0])
+    assert found.fit is start[0].fit and not found.report and not found.note
+    with pytest.raises(TrackingError, match="landmarks, photometric"):
+        refiners["magic"]
