@@ -44,9 +44,10 @@ class Track:
     """focal length as for 35 mm film; default: the one in the photo's EXIF data, else it is fitted"""
     size: int = 800
     """most pixels of the longer side of the written picture; larger heads are scaled down"""
-    refine: Annotated[str, tyro.conf.arg(metavar="photometric|landmarks")] = "photometric"
-    """how the head is found: from its landmarks alone (landmarks), or then refined until a drawing of it looks like the
-    picture (photometric); the drawing is in OUT/tracking.png"""
+    refine: Annotated[str, tyro.conf.arg(metavar="photometric|landmarks")] = "landmarks"
+    """how the head is found: from its landmarks alone (landmarks), or then refined until a drawing of a mean person
+    looks like the picture (photometric; the drawing is in OUT/tracking.png). photometric helps people like those of the
+    prior, and can harm others"""
     consent: str = ""
     """how you know that the person agrees to an avatar, in your words; kept in OUT/tracking.json"""
     overwrite: bool = False

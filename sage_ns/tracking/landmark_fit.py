@@ -128,7 +128,7 @@ def landmark_residuals(
         focal: what is known about the focal length.
     """
     distances = (rig.pixels(x) - detected) * root[:, None]
-    return torch.cat([distances.flatten(), _priors(x, rig.unknowns, focal)])
+    return torch.cat([distances.flatten(), from_people(x, rig.unknowns, focal)])
 
 
 def robust_weights(residuals: Float[Tensor, "num_residuals"]) -> Float[Tensor, "num_residuals"]:
@@ -185,7 +185,8 @@ def facing_weights(rig: LandmarkRig, x: Float[Tensor, "num_unknowns"]) -> Float[
     return (1 - 3 * hidden).clamp_min(_LEAST_FACING)
 
 
-def _priors(x: Tensor, part: Unknowns, focal: FocalLength) -> Tensor:
+def from_people(x: Float[Tensor, "num_unknowns"], part: Unknowns, focal: FocalLength) -> Float[Tensor, "num_residuals"]:
+    """Return the unknowns relative to the spreads of people, and the focal length relative to what is known of it."""
     eyes = x[part.eyes].reshape(2, 3)
     pulls = [
         x[part.jaw] / x.new_tensor(_SPREADS["jaw"]),

@@ -31,6 +31,7 @@ from sage_ns.tracking.landmark_fit import (
     ERROR_OF_A_LANDMARK,
     HeadFit,
     facing_weights,
+    from_people,
     head_fit,
     landmark_residuals,
     robust_weights,
@@ -43,8 +44,9 @@ from sage_ns.tracking.picture_level import PictureLevel, picture_level
 from sage_ns.tracking.picture_pulls import PictureNoise, differences, pulls, robust_sum, shown_places
 from sage_ns.tracking.window import Window
 
-COUNTS: Mapping[str, float] = {"face": 1.0, "hair": 0.1, "neck": 0.2, "ears": 0.3, "eyes": 2.0, "lips": 1.5}
-"""Weight of the pixels that show a part of the head: the hair of the prior's people is soft and says little."""
+COUNTS: Mapping[str, float] = {"face": 1.0, "hair": 0.1, "neck": 0.5, "ears": 2.0, "eyes": 1.0, "lips": 1.5}
+"""Weight of the pixels that show a part of the head: the hair of the prior's people is soft and says little; ears lie
+far behind the face and tell how it nods, which landmarks do not know."""
 _REACH = 0.06
 """Of the face's width: pixels farther from all places that are seen do not count."""
 _SHOWN, _INSIDE = 0.02, 0.9
@@ -57,13 +59,14 @@ _CONVERGED = 1e-3
 class PhotometricSettings:
     """How a head is refined on a picture."""
 
-    widths: tuple[float, ...] = (120.0, 200.0)
-    """Widths of the face at which picture and drawing are compared, pixels."""
+    widths: tuple[float, ...] = (50.0, 100.0)
+    """Widths of the face at which picture and drawing are compared, pixels. Only the last moves more than the pose:
+    small pictures say little about shapes."""
     rounds: int = 2
     """Rounds of light, person and head at each width."""
-    steps: int = 4
+    steps: int = 5
     """Most steps of the head in a round."""
-    code_steps: int = 60
+    code_steps: int = 0
     """Steps of the person in a round; 0 = the mean person of the prior."""
     noise: PictureNoise = field(default_factory=PictureNoise)
     landmarks: float = 0.25
@@ -124,7 +127,10 @@ class PhotometricFit:
         self._drawer = PersonOnRig(seen.model, places)
         self._face_width = width_of_face(seen.face)
         self._detected = seen.face.points[:, :2].double()
-        self.rig = LandmarkRig(seen.model, seen.embedding, (seen.size[0] / 2, seen.size[1] / 2))
+        self._center = (seen.size[0] / 2, seen.size[1] / 2)
+        self.rig = LandmarkRig(seen.model, seen.embedding, self._center)
+        places_of = seen.embedding.triangle, seen.embedding.barycentric
+        self._landmarks = MovingPlaces(seen.model, *places_of, self.rig.unknowns, self._center)
         self.x: Float[Tensor, "num_unknowns"] = self.rig.unknowns_of(seen.fit.params, seen.fit.focal)
         """The head; `LandmarkRig` says what it consists of."""
         self.code = torch.zeros(prior.num_codes)
@@ -133,6 +139,7 @@ class PhotometricFit:
         free = torch.ones(len(self.x), dtype=torch.bool)
         free[self.rig.unknowns.focal] = seen.focal.spread > 0
         self._free = free.nonzero()[:, 0]
+        self._pose = torch.arange(self.rig.unknowns.focal)  # rotation and translation
 
     @torch.no_grad()
     def run(self, progress: Callable[[int, int], None] = lambda done, total: None) -> None:
@@ -150,7 +157,7 @@ class PhotometricFit:
                 if done and self.settings.code_steps:
                     self._fit_person(level)
                     self.person = self.person_in_light(level, self.x)
-                self._fit_head(level, rows, moving)
+                self._fit_head(level, rows, moving, self._free if width == self.settings.widths[-1] else self._pose)
                 done += 1
                 progress(done, total)
 
@@ -214,12 +221,13 @@ class PhotometricFit:
         chosen = self._atlas.labelled("eyes", "lips")[rows]
         chosen[:: max(1, -(-len(rows) // self.settings.num_places))] = True
         rows, places = rows[chosen], self._drawer.places
-        center = (self.seen.size[0] / 2, self.seen.size[1] / 2)
         own = places.triangle[rows], places.barycentric[rows]
-        return rows, MovingPlaces(self.seen.model, *own, self.rig.unknowns, center)
+        return rows, MovingPlaces(self.seen.model, *own, self.rig.unknowns, self._center)
 
-    def _fit_head(self, level: PictureLevel, rows: Int[Tensor, "k"], moving: MovingPlaces) -> None:
-        """Take steps of the unknowns, each of which lowers the energy."""
+    def _fit_head(
+        self, level: PictureLevel, rows: Int[Tensor, "k"], moving: MovingPlaces, free: Int[Tensor, "n"]
+    ) -> None:
+        """Take steps of some unknowns, each of which lowers the energy."""
         damping, noise, counts = _FIRST_DAMPING, self.settings.noise, self._counts[rows]
         for _ in range(self.settings.steps):
             drawing = self.draw(level, self.x)
@@ -227,18 +235,18 @@ class PhotometricFit:
             shown = torch.maximum(drawing.alpha, level.matte)[..., 0] > _SHOWN
             weight = self._scaled(counts[nearest] * (near & shown), level)
             form = pulls(drawing, level, nearest, weight, len(rows), noise)
-            jacobian = moving.jacobian(self.x)[..., self._free] * level.scale[:, None]
+            jacobian = moving.jacobian(self.x)[..., free] * level.scale[:, None]
             normal, slope = form.normal_equations(jacobian)
             root = self._landmark_root(self.x)
             rest = self._from_landmarks(self.x, root)
-            derivatives = torch.func.jacfwd(lambda x, root=root: self._from_landmarks(x, root))(self.x)[:, self._free]
+            derivatives = self._landmark_derivatives(root)[:, free]
             robust = robust_weights(rest)
             normal = normal + (derivatives.T * robust) @ derivatives
             slope = slope - (derivatives.T * robust) @ rest
             before = robust_sum(differences(drawing, level, noise), weight) + float((robust * rest**2).sum())
             for _ in range(_MOST_TRIES):
                 step = torch.linalg.solve(normal + damping * torch.diag(normal.diagonal().clamp_min(1e-9)), slope)
-                tried = self.x.index_add(0, self._free, step)
+                tried = self.x.index_add(0, free, step)
                 rest = self._from_landmarks(tried, root)
                 off = differences(self.draw(level, tried), level, noise)
                 after = robust_sum(off, weight) + float((robust * rest**2).sum())
@@ -261,6 +269,12 @@ class PhotometricFit:
 
     def _from_landmarks(self, x: Tensor, root: Tensor) -> Tensor:
         return landmark_residuals(self.rig, x, self._detected, root, self.seen.focal)
+
+    def _landmark_derivatives(self, root: Float[Tensor, "478"]) -> Float[Tensor, "num_residuals num_unknowns"]:
+        """Return the derivatives of `_from_landmarks`, as if the landmarks did not slide: that is less than a tenth."""
+        pixels = (self._landmarks.jacobian(self.x) * root[:, None, None]).flatten(0, 1)
+        people = torch.func.jacfwd(lambda x: from_people(x, self.rig.unknowns, self.seen.focal))(self.x)
+        return torch.cat([pixels, people])
 
     def _landmark_root(self, x: Tensor) -> Float[Tensor, "478"]:
         trust = self.settings.landmarks * self.seen.embedding.weight.double() * facing_weights(self.rig, x)

@@ -31,7 +31,7 @@ class PictureNoise:
     """Difference of colours (0..1) from which on a pixel counts for less (Cauchy's loss): glasses, beards, shine."""
     coverage: float = 0.25
     """The same of the coverage."""
-    observations: float = 300.0
+    observations: float = 700.0
     """Number of independent observations in the area of a face: neighbouring pixels err together."""
 
 

@@ -22,7 +22,7 @@ from sage_ns.tracking.head_area import head_area, silhouette
 from sage_ns.tracking.landmark_fit import fit_landmarks
 from sage_ns.tracking.photo import Photo, read_photo
 from sage_ns.tracking.photometric_fit import SeenHead
-from sage_ns.tracking.refiners import PHOTOMETRIC, refiners
+from sage_ns.tracking.refiners import LANDMARKS, refiners
 from sage_ns.tracking.rig_embedding import embedding_on
 from sage_ns.tracking.window import Window, head_window
 from sage_ns.tracking.write import NO_CONSENT, TrackedPhoto, write_tracked
@@ -54,7 +54,7 @@ class TrackOptions:
     """Most pixels of the longer side of the written picture."""
     consent: str = ""
     overwrite: bool = False
-    refine: str = PHOTOMETRIC
+    refine: str = LANDMARKS
     """What follows the fit to landmarks; a name in `sage_ns.tracking.refiners`."""
 
 
@@ -107,7 +107,7 @@ def track_photo(
         matte = soft_matte(matte, picture) * head_area(vertices, model, camera, chin, shape)
     _check_matte(matte, shape, way.name, options)
     head = on_white(picture, matte)
-    say(f"refining the head by its {options.refine}")
+    say(f"refining the head ({options.refine})")
     seen = SeenHead(fit, face, model, embedding, photo.focal, photo.size, window, head, matte)
     refined = refiners[options.refine].refine(seen)
     notes = (

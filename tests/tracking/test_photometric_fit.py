@@ -26,7 +26,8 @@ from sage_ns.tracking.window import Window
 from tests.tracking.known_head import face_seen, seen_head
 
 SIZE, FOCAL = (96, 120), 200.0
-SETTINGS = PhotometricSettings(widths=(48.0,), rounds=2, code_steps=0, num_places=500)
+SETTINGS = PhotometricSettings(widths=(40.0,), rounds=2, steps=3, landmarks=0.02, num_places=300)
+"""Landmarks count for little: those of the test are wrong."""
 
 
 @pytest.fixture(scope="module")
@@ -66,20 +67,35 @@ def degrees_off(x: torch.Tensor, truth: torch.Tensor) -> float:
     return math.degrees(math.acos(min(1.0, (float(off.trace()) - 1) / 2)))
 
 
-def test_a_displaced_head_comes_back_and_is_kept(start: tuple[SeenHead, torch.Tensor], prior: CodedPrior) -> None:
+def test_a_displaced_head_comes_back(start: tuple[SeenHead, torch.Tensor], prior: CodedPrior) -> None:
     seen, truth = start
     search = PhotometricFit(seen, prior, SETTINGS)
-    before = degrees_off(search.x, truth)
+    first, before = search.x, degrees_off(search.x, truth)
     rounds: list[tuple[int, int]] = []
     search.run(lambda done, total: rounds.append((done, total)))
     assert rounds == [(1, 2), (2, 2)]
-    assert before > 4.0 and degrees_off(search.x, truth) < 0.4 * before
+    assert before > 4.0 and degrees_off(search.x, truth) < 0.5 * before
     assert float(search.x[search.rig.unknowns.focal].exp()) == pytest.approx(FOCAL)
+    level = search.level(40.0)
+    before_it, after_it = (search.verdict(level, x) for x in (first, search.x))
+    assert after_it.energy < before_it.energy and after_it.color_off < 0.7 * before_it.color_off
+    assert not search.fit().params.neck_pose.any()
+
+
+def test_a_head_that_explains_landmarks_and_picture_better_is_kept(
+    start: tuple[SeenHead, torch.Tensor], prior: CodedPrior
+) -> None:
+    seen, truth = start
+    rig = PhotometricFit(seen, prior, SETTINGS).rig
+    face = face_seen(rig, truth)
+    wrong = head_fit(rig, rig.unknowns_of(seen.fit.params, seen.fit.focal), seen.model, face)
+    search = PhotometricFit(replace(seen, face=face, fit=wrong), prior, SETTINGS)
+    search.x = truth
     found = judged(search)
     assert found.report["kept"] and found.note == ""
-    assert found.report["color_off_after"] < 0.6 * found.report["color_off_before"]
+    assert found.report["color_off_after"] < found.report["color_off_before"]
+    assert found.report["landmarks_rms_px_after"] < 1e-3 < found.report["landmarks_rms_px_before"]
     assert found.drawing is not None and found.drawing.shape[2] == 3
-    assert not found.fit.params.neck_pose.any()
 
 
 def test_a_search_that_went_astray_is_not_kept(start: tuple[SeenHead, torch.Tensor], prior: CodedPrior) -> None:
@@ -96,9 +112,9 @@ def test_the_code_of_the_person_makes_the_drawing_more_like_the_picture(
     start: tuple[SeenHead, torch.Tensor], prior: CodedPrior
 ) -> None:
     seen, truth = start
-    search = PhotometricFit(seen, prior, replace(SETTINGS, code_steps=8))
+    search = PhotometricFit(seen, prior, replace(SETTINGS, code_steps=5))
     search.x = truth
-    level = search.level(48.0)
+    level = search.level(40.0)
     with torch.no_grad():
         search.person = replace(search.person, attributes=prior.attributes(torch.ones(prior.num_codes)))
         before = search.verdict(level, truth).color_off
