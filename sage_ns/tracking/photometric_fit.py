@@ -60,8 +60,7 @@ class PhotometricSettings:
     """How a head is refined on a picture."""
 
     widths: tuple[float, ...] = (50.0, 100.0)
-    """Widths of the face at which picture and drawing are compared, pixels. Only the last moves more than the pose:
-    small pictures say little about shapes."""
+    """Widths of the face at which picture and drawing are compared, pixels."""
     rounds: int = 2
     """Rounds of light, person and head at each width."""
     steps: int = 5
@@ -139,7 +138,6 @@ class PhotometricFit:
         free = torch.ones(len(self.x), dtype=torch.bool)
         free[self.rig.unknowns.focal] = seen.focal.spread > 0
         self._free = free.nonzero()[:, 0]
-        self._pose = torch.arange(self.rig.unknowns.focal)  # rotation and translation
 
     @torch.no_grad()
     def run(self, progress: Callable[[int, int], None] = lambda done, total: None) -> None:
@@ -157,7 +155,7 @@ class PhotometricFit:
                 if done and self.settings.code_steps:
                     self._fit_person(level)
                     self.person = self.person_in_light(level, self.x)
-                self._fit_head(level, rows, moving, self._free if width == self.settings.widths[-1] else self._pose)
+                self._fit_head(level, rows, moving)
                 done += 1
                 progress(done, total)
 
@@ -224,10 +222,8 @@ class PhotometricFit:
         own = places.triangle[rows], places.barycentric[rows]
         return rows, MovingPlaces(self.seen.model, *own, self.rig.unknowns, self._center)
 
-    def _fit_head(
-        self, level: PictureLevel, rows: Int[Tensor, "k"], moving: MovingPlaces, free: Int[Tensor, "n"]
-    ) -> None:
-        """Take steps of some unknowns, each of which lowers the energy."""
+    def _fit_head(self, level: PictureLevel, rows: Int[Tensor, "k"], moving: MovingPlaces) -> None:
+        """Take steps of the unknowns, each of which lowers the energy."""
         damping, noise, counts = _FIRST_DAMPING, self.settings.noise, self._counts[rows]
         for _ in range(self.settings.steps):
             drawing = self.draw(level, self.x)
@@ -235,18 +231,18 @@ class PhotometricFit:
             shown = torch.maximum(drawing.alpha, level.matte)[..., 0] > _SHOWN
             weight = self._scaled(counts[nearest] * (near & shown), level)
             form = pulls(drawing, level, nearest, weight, len(rows), noise)
-            jacobian = moving.jacobian(self.x)[..., free] * level.scale[:, None]
+            jacobian = moving.jacobian(self.x)[..., self._free] * level.scale[:, None]
             normal, slope = form.normal_equations(jacobian)
             root = self._landmark_root(self.x)
             rest = self._from_landmarks(self.x, root)
-            derivatives = self._landmark_derivatives(root)[:, free]
+            derivatives = self._landmark_derivatives(root)[:, self._free]
             robust = robust_weights(rest)
             normal = normal + (derivatives.T * robust) @ derivatives
             slope = slope - (derivatives.T * robust) @ rest
             before = robust_sum(differences(drawing, level, noise), weight) + float((robust * rest**2).sum())
             for _ in range(_MOST_TRIES):
                 step = torch.linalg.solve(normal + damping * torch.diag(normal.diagonal().clamp_min(1e-9)), slope)
-                tried = self.x.index_add(0, free, step)
+                tried = self.x.index_add(0, self._free, step)
                 rest = self._from_landmarks(tried, root)
                 off = differences(self.draw(level, tried), level, noise)
                 after = robust_sum(off, weight) + float((robust * rest**2).sum())
