@@ -77,7 +77,7 @@ class LandmarkRig:
         used = [int((basis.abs().amax(dim=(0, 1)) > 0).sum()) for basis in (model.shape_basis, model.expression_basis)]
         self.unknowns = Unknowns(min(used[0], NUM_SHAPE), min(used[1], NUM_EXPRESSION))
         few = few_vertices(model.to("cpu"), vertices, self.unknowns.num_shape, self.unknowns.num_expression)
-        self.rig = _in_float64(few)
+        self.rig = in_float64(few)
         self._rows = rows.reshape(corners.shape)
         self._barycentric = embedding.barycentric.double()
         self._slide = embedding.slide.double()
@@ -129,6 +129,7 @@ class LandmarkRig:
         return x
 
 
-def _in_float64(model: HeadModel) -> HeadModel:
+def in_float64(model: HeadModel) -> HeadModel:
+    """Return a head model whose floating-point fields that posing needs are in double precision."""
     names = ("v_template", "shape_basis", "expression_basis", "pose_basis", "joint_regressor", "skinning_weights")
     return replace(model, **{name: getattr(model, name).double() for name in names})

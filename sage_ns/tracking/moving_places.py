@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -11,7 +9,7 @@ from torch import Tensor
 from sage_ns.geometry.rotations import axis_angle_to_matrix
 from sage_ns.rig import HeadModel, pose_vertices
 from sage_ns.rig.few_vertices import few_vertices
-from sage_ns.tracking.landmark_rig import Unknowns, few_params
+from sage_ns.tracking.landmark_rig import Unknowns, few_params, in_float64
 
 
 class MovingPlaces:
@@ -36,8 +34,7 @@ class MovingPlaces:
         corners = model.triangles.cpu()[triangle]
         vertices, self._rows = corners.unique(return_inverse=True)
         few = few_vertices(model.to("cpu"), vertices, unknowns.num_shape, unknowns.num_expression)
-        names = ("v_template", "shape_basis", "expression_basis", "pose_basis", "joint_regressor", "skinning_weights")
-        self._rig = replace(few, **{name: getattr(few, name).double() for name in names})
+        self._rig = in_float64(few)
         self._barycentric = barycentric.double()
         self._unknowns = unknowns
         self._center = torch.tensor(center, dtype=torch.float64)

@@ -52,7 +52,9 @@ _REACH = 0.06
 _SHOWN, _INSIDE = 0.02, 0.9
 """Coverage from which on a pixel counts, drawn or in the picture, and that from which on the light is fitted to it."""
 _FIRST_DAMPING, _LEAST_DAMPING, _FALL, _RISE, _MOST_TRIES = 1e-3, 1e-4, 0.2, 8.0, 5
+"""Of a step, as in `sage_ns.tracking.least_squares`; the drawing is not smooth: little damping misleads."""
 _CONVERGED = 1e-3
+"""Relative gain of a step at which a round ends."""
 
 
 @dataclass(frozen=True)
