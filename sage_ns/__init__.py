@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from sage_ns.capture.layout import read_capture as read_capture
     from sage_ns.errors import SageError as SageError
     from sage_ns.motion.face.arkit import ArkitMap as ArkitMap
-    from sage_ns.motion.files import load_motion as load_motion
     from sage_ns.motion.motion import Motion as Motion
     from sage_ns.raster.cameras import orbit as orbit
     from sage_ns.raster.dispatch import rasterize as rasterize
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from sage_ns.rig.head_model import load_head_model as load_head_model
     from sage_ns.rig.head_model import save_head_model as save_head_model
     from sage_ns.synthetic.head import builtin_head as builtin_head
+    from sage_ns.tracking.clip_motion import load_motion as load_motion
     from sage_ns.video.reenact import reenact as reenact
     from sage_ns.video.writer import to_pixels as to_pixels
     from sage_ns.video.writer import write_pictures as write_pictures
@@ -69,7 +69,7 @@ _HOMES = {
     "Surfels": "sage_ns.raster.types",
     "builtin_head": "sage_ns.synthetic.head",
     "load_head_model": "sage_ns.rig.head_model",
-    "load_motion": "sage_ns.motion.files",
+    "load_motion": "sage_ns.tracking.clip_motion",
     "orbit": "sage_ns.raster.cameras",
     "rasterize": "sage_ns.raster.dispatch",
     "read_capture": "sage_ns.capture.layout",
@@ -86,6 +86,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'sage_ns' has no attribute '{name}'; its public names: {', '.join(__all__)}")
     from importlib import import_module
 
+    if name == "reenact":
+        import_module("sage_ns.tracking.clip_motion")  # so that clips count as motion; no room below knows them
     value = globals()[name] = getattr(import_module(_HOMES[name]), name)
     return value
 

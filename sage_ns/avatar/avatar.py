@@ -67,6 +67,8 @@ class Avatar(nn.Module):
         self.mouth = mouth
         self.look = look
         self.light = light
+        self.provenance = ""
+        """Source, date and consent of the pictures as JSON, see `sage_ns.capture.provenance`."""
         self.register_buffer("interior", interior)
         self.register_buffer("background", background.clone())
         # Canonical centres for the correction from phase 2 on; in phase 1 it uses the current centres.

@@ -1,7 +1,8 @@
 """An avatar as one file: rig, surfels, mouth, motion and look, without pickle, capture or nerfstudio.
 
 The file is an npz with the tensors of the avatar's state by name (`rig.*`: the head model with the identity folded in;
-`surfels.*`: as in :class:`BoundSurfels`; `mouth.*`; `motion.*`), the look as `look.*`, and `format`.
+`surfels.*`: as in :class:`BoundSurfels`; `mouth.*`; `motion.*`), the look as `look.*`, `format`, and as `provenance`
+where the pictures come from (JSON, `sage_ns.capture.provenance`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from sage_ns.avatar.mouth import Mouth, load_mouth_prior
 from sage_ns.avatar.personal_rig import PersonalRig
 from sage_ns.avatar.state_checks import check_avatar, surfel_tensors
 from sage_ns.avatar.surfels import BoundSurfels
+from sage_ns.capture.provenance import LONGEST
 from sage_ns.errors import SageError
 from sage_ns.motion.source import MotionSource
 from sage_ns.rig import FlameParams, HeadModel
@@ -44,6 +46,8 @@ _LATER = {
     "mark_guessed",
 }
 """Fields of :class:`Look` that files of older versions lack; their default draws as these versions did."""
+_BESIDE_STATE = ("look.", "form", "provenance")
+"""Beginnings of the names of fields that are no tensors of the avatar's state."""
 _HINT = "Export the avatar again with sage-export avatar."
 
 
@@ -59,7 +63,9 @@ def save_avatar(avatar: Avatar, path: Path) -> None:
         for name, value in asdict(avatar.look).items()
     }
     # Compression halves the file: half of the numbers in the bases are zeros.
-    write_npz(path, {"format": np.array([FORMAT]), **arrays, **look}, compress=True)
+    write_npz(
+        path, {"format": np.array([FORMAT]), **arrays, **look, "provenance": np.array(avatar.provenance)}, compress=True
+    )
 
 
 def load_avatar(path: Path) -> Avatar:
@@ -77,14 +83,23 @@ def load_avatar(path: Path) -> Avatar:
         raise read.fail("format", f"version {version}", f"version {FORMAT}")
     look = _look(read)
     head_model = check_avatar(arrays, str(path), AvatarFileError, _HINT)
-    state = {name: torch.from_numpy(array) for name, array in arrays.items() if not name.startswith(("look.", "form"))}
+    state = {name: torch.from_numpy(array) for name, array in arrays.items() if not name.startswith(_BESIDE_STATE)}
     try:
         avatar = _empty_avatar(read, head_model, look)
         avatar.load_state_dict(state, strict=True)
     # RuntimeError: a name too many or too few; a head that is no head, in which no mouth can be found
     except (SageError, RuntimeError) as error:
         raise AvatarFileError(f"{path}: {error}. {_HINT}") from error
+    avatar.provenance = _provenance(read)
     return avatar
+
+
+def _provenance(read: ArrayFields) -> str:
+    """Return source, date and consent; "" for files of older versions."""
+    text = read.text("provenance") if "provenance" in read else ""
+    if len(text) > LONGEST:
+        raise read.fail("provenance", f"{len(text)} characters", f"at most {LONGEST}")
+    return text
 
 
 def _empty_avatar(read: ArrayFields, head_model: HeadModel, look: Look) -> Avatar:

@@ -74,7 +74,7 @@ def capture_fingerprint(dataparser: DataParser) -> str:
     for split in ("train", "val", "test"):
         outputs = dataparser.get_dataparser_outputs(split=split)
         record = CaptureRecord.of(outputs.metadata)
-        pictures = [*outputs.image_filenames, *record.mask_filenames]
+        pictures = [*outputs.image_filenames, *record.mask_filenames, *record.hidden_filenames]
         parts.append([(path.name, path.stat().st_size) for path in pictures if path is not None])
         parts.append({name: getattr(outputs.cameras, name) for name in _CAMERA_FIELDS})
         if split == "train":

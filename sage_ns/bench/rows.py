@@ -145,6 +145,7 @@ ONESHOT_ROWS: Mapping[str, Row] = {
         "pipeline.steps.reconstruct": 1}
     ),
     "sage-oneshot-no-residual": _photo("without the smooth change", residual_steps=0),
+    "sage-oneshot-painted-teeth": _photo("lips and skin fitted to shown teeth, too", mouth_from_pictures=False),
     "sage-oneshot-fill": _photo("completed without knowledge of other people", complete_from="fill"),
     "sage-oneshot-no-completion": _photo("SAGE from what the picture allows", complete_from="none"),
     "sage-oneshot-no-pseudo-views": Row("without pseudo views", ONESHOT, "photo", {"pipeline.pseudo_views": "none"}),

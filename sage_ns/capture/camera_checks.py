@@ -39,8 +39,19 @@ _MODELS_WITH_DISTORTION = ("OPENCV", "FULL_OPENCV", "SIMPLE_RADIAL", "RADIAL", "
 """Models that are a pinhole if all of their lens coefficients are 0."""
 
 
-def camera_to_world(value: object, source: str, field: str = "transform_matrix") -> Float[np.ndarray, "4 4"]:
+_OPENGL = "keep the capture in metres and in OpenGL axes (x right, y up, z back)"
+
+
+def camera_to_world(
+    value: object, source: str, field: str = "transform_matrix", advice: str = _OPENGL
+) -> Float[np.ndarray, "4 4"]:
     """Return a camera pose as a 4x4 float64 matrix after checking that it is a rigid motion (4x4 or 3x4).
+
+    Args:
+        value: the matrix.
+        source: name of the camera in messages.
+        field: name of the matrix in messages.
+        advice: what the user should do about a matrix that is scaled or mirrored.
 
     Raises:
         CaptureError: it is not a rigid motion, or out of all proportion; names source and field.
@@ -62,8 +73,7 @@ def camera_to_world(value: object, source: str, field: str = "transform_matrix")
     if not error <= ROTATION_TOLERANCE or determinant < 0:
         raise CaptureError(
             f"{source}: '{field}' has no rotation in its upper 3x3 part (|R^T R - I| = {error:.2g}, "
-            f"determinant {determinant:.3g}). Scaled, singular and mirrored cameras are not supported; "
-            "keep the capture in metres and in OpenGL axes (x right, y up, z back)."
+            f"determinant {determinant:.3g}). Scaled, singular and mirrored cameras are not supported; {advice}."
         )
     if np.abs(pose[3] - (0, 0, 0, 1)).max() > ROTATION_TOLERANCE:
         raise CaptureError(
@@ -72,7 +82,7 @@ def camera_to_world(value: object, source: str, field: str = "transform_matrix")
         )
     if np.abs(pose[:3, 3]).max() > FARTHEST_POSITION:
         raise CaptureError(
-            f"{source}: the position in '{field}' is {pose[:3, 3]}; expected metres, at most {FARTHEST_POSITION:g}. "
+            f"{source}: the position in '{field}' is {pose[:3, 3]}; expected at most {FARTHEST_POSITION:g} metres. "
             "Re-run the camera calibration."
         )
     return pose

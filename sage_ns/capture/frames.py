@@ -6,7 +6,6 @@ Format: VHAP's NeRF export, which GaussianAvatars and SurFhead train on. Cameras
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,17 +14,16 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float
 
-from sage_ns.capture.camera_checks import camera_to_world, check_intrinsics, check_pinhole, check_size
-from sage_ns.capture.decode import read_header
+from sage_ns.capture.camera_checks import camera_to_world, check_intrinsics, check_pinhole
+from sage_ns.capture.frame_record import FrameRecord
 from sage_ns.capture.paths import FolderListing, absolute_path
 from sage_ns.errors import CaptureError
-from sage_ns.system.json_files import finite_number, load_json, shown
+from sage_ns.system.json_files import load_json, shown
 
 CyOrigin = Literal["auto", "top", "bottom"]
 
 PSEUDO = "pseudo"
 """Key of a frame that no camera took, see `sage_ns.capture.pseudo_views`."""
-_LARGEST_INDEX = 2**63 - 1
 _LONGEST_LIST_OF_KEYS = 300
 
 
@@ -57,40 +55,9 @@ class Frame:
     """File and position in it that the frame was read from, for messages."""
     states_cy_origin: bool = False
     """Whether the file says which edge of the image ``cy`` is measured from."""
-
-
-@dataclass(frozen=True)
-class _Record:
-    """A frame's JSON object, and the keys that its file states for all frames."""
-
-    frame: Mapping[str, Any]
-    shared: Mapping[str, Any]
-    source: str
-
-    @property
-    def scopes(self) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-        """The frame's own keys come first: VHAP's shared keys merely repeat the last frame that it wrote."""
-        return self.frame, self.shared
-
-    def number(self, name: str, scope: Mapping[str, Any] | None = None) -> float | None:
-        """Return the number under ``name`` in ``scope`` (None: the frame, then the shared keys), or None if absent."""
-        for place in (scope,) if scope is not None else self.scopes:
-            if name in place:
-                return _finite_number(place[name], name, self.source)
-        return None
-
-    def index(self, name: str) -> int | None:
-        """Return the whole number >= 0 under ``name`` of the frame, or None if absent."""
-        if self.number(name, self.frame) is None:
-            return None
-        # Not through a float, which holds integers exactly up to 2^53 only: some ids are nanoseconds.
-        value = self.frame[name]
-        if value != int(value) or not 0 <= value <= _LARGEST_INDEX:
-            raise CaptureError(
-                f"{self.source}: '{name}' is {shown(value)}; expected a whole number in 0..2^63 - 1. "
-                "Re-export the capture."
-            )
-        return int(value)
+    hidden_path: Path | None = None
+    """Picture (8 bits, 255 = hidden) of what is before the head and no part of it: there the image says nothing about
+    the head, neither colour nor outline."""
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -136,7 +103,7 @@ def read_frames(path: Path, cy_origin: CyOrigin = "auto") -> tuple[Frame, ...]:
     folder = path.parent.resolve()
     listing = FolderListing()
     frames = [
-        _parse_frame(_Record(entry, content, f"{path}, frame {position}"), folder, origin, listing)
+        _parse_frame(FrameRecord(entry, content, f"{path}, frame {position}"), folder, origin, listing)
         for position, entry in enumerate(frame_entries(content, path))
     ]
     return tuple(sorted(frames, key=lambda frame: (frame.timestep, frame.camera_index)))
@@ -155,7 +122,7 @@ def read_pictures(path: Path, moment: tuple[int, Path], cy_origin: CyOrigin = "a
     listing = FolderListing()
     return tuple(
         _parse_frame(
-            _Record(entry, content, f"{path}, frame {position}"), path.parent.resolve(), origin, listing, moment
+            FrameRecord(entry, content, f"{path}, frame {position}"), path.parent.resolve(), origin, listing, moment
         )
         for position, entry in enumerate(frame_entries(content, path))
     )
@@ -167,7 +134,7 @@ def moment_of(entry: Mapping[str, Any], source: str, folder: Path) -> tuple[int,
     Raises:
         CaptureError: the object names no timestep or no parameter file.
     """
-    record = _Record(entry, {}, source)
+    record = FrameRecord(entry, {}, source)
     timestep = record.index("timestep_index")
     if timestep is None:
         raise CaptureError(
@@ -183,7 +150,7 @@ def moment_of(entry: Mapping[str, Any], source: str, folder: Path) -> tuple[int,
 
 
 def _parse_frame(
-    record: _Record,
+    record: FrameRecord,
     folder: Path,
     cy_origin: Literal["top", "bottom"],
     listing: FolderListing,
@@ -202,12 +169,14 @@ def _parse_frame(
     mask_path = None
     if entry.get("fg_mask_path") is not None:
         mask_path = listing.image(absolute_path(folder, entry["fg_mask_path"], "fg_mask_path", source))
+    hidden_path = None
+    if entry.get("hidden_path") is not None:
+        hidden_path = listing.image(absolute_path(folder, entry["hidden_path"], "hidden_path", source))
     for scope in record.scopes:
         check_pinhole(scope, source)
-    width, height = _size(record, image_path)
-    fx, fy = _focal_lengths(record, width, height)
-    cx, cy = record.number("cx"), record.number("cy")
-    cx, cy = width / 2 if cx is None else cx, height / 2 if cy is None else cy
+    width, height = record.size(image_path)
+    fx, fy = record.focal_lengths(width, height)
+    cx, cy = record.center(width, height)
     check_intrinsics((fx, fy), (cx, cy), (width, height), source)
     camera_index = record.index("camera_index")
     return Frame(
@@ -227,6 +196,7 @@ def _parse_frame(
         height=height,
         source=source,
         states_cy_origin="cy_origin" in record.shared,
+        hidden_path=hidden_path,
     )
 
 
@@ -237,47 +207,6 @@ def _resolve_cy_origin(content: Mapping[str, Any], cy_origin: CyOrigin, path: Pa
     if stated not in ("top", "bottom"):
         raise CaptureError(f'{path}: \'cy_origin\' is {shown(stated)}; expected "top" or "bottom".')
     return stated
-
-
-def _finite_number(value: object, name: str, source: str) -> float:
-    number = finite_number(value)
-    if number is None:
-        raise CaptureError(f"{source}: '{name}' is {shown(value)}; expected a finite number. Re-export the capture.")
-    return float(number)
-
-
-def _size(record: _Record, image_path: Path) -> tuple[int, int]:
-    width, height = record.number("w"), record.number("h")
-    if width is None or height is None:
-        return read_header(image_path).size
-    return check_size(width, height, record.source)
-
-
-def _focal_lengths(record: _Record, width: int, height: int) -> tuple[float, float]:
-    """Return the focal lengths (fx, fy) in pixels; fy = fx if only the horizontal one is stated."""
-    for scope in record.scopes:
-        fx = _focal_length(record, scope, "x", width)
-        if fx is not None:
-            fy = _focal_length(record, scope, "y", height)
-            return fx, fx if fy is None else fy
-    raise CaptureError(
-        f"{record.source}: no focal length: neither the frame nor the file states 'fl_x' or 'camera_angle_x'. "
-        "Re-export the capture."
-    )
-
-
-def _focal_length(record: _Record, scope: Mapping[str, Any], axis: Literal["x", "y"], size: int) -> float | None:
-    focal = record.number(f"fl_{axis}", scope)
-    if focal is not None:
-        if focal <= 0:
-            raise CaptureError(f"{record.source}: 'fl_{axis}' is {focal}; a focal length is > 0 pixels.")
-        return focal
-    angle = record.number(f"camera_angle_{axis}", scope)
-    if angle is None:
-        return None
-    if not 0 < angle < math.pi:
-        raise CaptureError(f"{record.source}: 'camera_angle_{axis}' is {angle}; expected radians between 0 and pi.")
-    return size / (2 * math.tan(angle / 2))
 
 
 def _keys(entry: Mapping[str, Any]) -> str:

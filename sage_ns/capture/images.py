@@ -89,6 +89,27 @@ def load_image(
     return rgb, None if mask is None else _to_tensor(_downscale(mask, downscale_factor))
 
 
+def load_matte(path: Path, size: tuple[int, int], downscale_factor: int, what: str) -> UInt8[Tensor, "h w 1"]:
+    """Load one grey picture that belongs to an image, averaged over the same blocks of pixels.
+
+    Args:
+        path: grey, or in the alpha channel.
+        size: width and height of the image.
+        downscale_factor: side of the blocks.
+        what: where the path is stated, for messages: "transforms_train.json, frame 3: 'hidden_path'".
+
+    Raises:
+        CaptureError: the file cannot be read, or has another size than the image.
+    """
+    pixels = decode_matte(path)
+    if pixels.size != size:
+        raise CaptureError(
+            f"{what} {path} has {pixels.width} x {pixels.height} px, the picture {size[0]} x {size[1]} px. Write both "
+            "in one size."
+        )
+    return _to_tensor(_downscale(pixels, downscale_factor))
+
+
 def recomposite(
     image: Float[Tensor, "*batch 3"],
     mask: Float[Tensor, "*batch 1"],

@@ -26,8 +26,9 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-from sage_ns.capture.decode import decode_matte, read_header
+from sage_ns.capture.decode import read_header
 from sage_ns.capture.frames import PSEUDO, Frame, frame_entries, read_json, read_pictures
+from sage_ns.capture.images import load_matte
 from sage_ns.capture.layout import ALL_FRAMES
 from sage_ns.capture.paths import absolute_path
 from sage_ns.capture.validation import check_images
@@ -56,14 +57,9 @@ class PseudoView:
         size = frame.height // downscale_factor, frame.width // downscale_factor
         if self.confidence_path is None:
             return torch.ones(*size, 1)
-        pixels = decode_matte(self.confidence_path)
-        if pixels.size != (frame.width, frame.height):
-            raise CaptureError(
-                f"{frame.source}: 'confidence_path' {self.confidence_path} has {pixels.width} x {pixels.height} px, "
-                f"the picture {frame.width} x {frame.height} px. Write both in one size."
-            )
-        box = (0, 0, size[1] * downscale_factor, size[0] * downscale_factor)
-        return torch.from_numpy(np.array(pixels.reduce(downscale_factor, box=box)))[..., None].float() / 255
+        what = f"{frame.source}: 'confidence_path'"
+        matte = load_matte(self.confidence_path, (frame.width, frame.height), downscale_factor, what)
+        return matte.float() / 255
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,6 +16,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from sage_ns.capture.camera_checks import FARTHEST_POSITION
+from sage_ns.capture.provenance import LONGEST
 from sage_ns.capture.splits import SplitName
 from sage_ns.errors import CaptureError
 from sage_ns.image.super_resolution import NONE
@@ -63,6 +64,10 @@ class CaptureRecord:
     """Split of the capture that the pictures come from; differs from the requested split if pictures are borrowed."""
     mask_filenames: tuple[Path | None, ...] = ()
     """Soft mask of every picture of the split, None for a picture without one; empty if no pictures can be loaded."""
+    hidden_filenames: tuple[Path | None, ...] = ()
+    """For every picture of the split, what hides the head in it (`Frame.hidden_path`); empty if no picture has any."""
+    provenance: str = ""
+    """Source, date and consent of the capture as JSON, see `provenance_of`; "" if nobody has recorded them."""
     thumbnails: Mapping[str, UInt8[np.ndarray, "64 128 3"]] | None = None
     """Small training pictures by file name, from a run whose capture may be gone; None if the capture is read."""
 
@@ -121,6 +126,7 @@ class CaptureRecord:
         """Return what all splits share as named arrays, without the head model, which has its own file."""
         arrays = {name: getattr(self, name).cpu().numpy() for name in _TENSORS}
         arrays |= {name: np.array(getattr(self, name)) for name in _NUMBERS}
+        arrays["provenance"] = np.array(self.provenance)
         params = self.flame_params
         arrays |= {"motion": params.motion_vector().cpu().numpy(), "shape": params.shape.cpu().numpy()}
         if params.static_offset is not None:
@@ -168,6 +174,8 @@ class CaptureRecord:
             background=read.floats("background", "3"),
             downscale_factor=numbers["downscale_factor"],
             split_source=cast(SplitName, split_source),
+            # Runs of older versions have none.
+            provenance=read.text("provenance")[:LONGEST] if "provenance" in read else "",
             thumbnails=thumbnails,
         )
         if numbers["canonical_timestep"] != record.canonical_timestep:

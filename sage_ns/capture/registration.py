@@ -58,6 +58,7 @@ class Registration:
         """
         motion = self.motion(params)[0]
         steady = self.steady_pixels(shot.camera, params) if steady is None else steady
+        steady = steady if shot.steady is None else torch.minimum(steady, shot.steady)
         return replace(shot, camera=moved(shot.camera, motion), motion=None, steady=steady, skull=motion)
 
     def head_center(self) -> Float[Tensor, "3"]:

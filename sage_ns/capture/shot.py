@@ -35,18 +35,15 @@ class Shot:
     weight: float = 1.0
     """Factor on the photometric losses of this picture."""
     confidence: Float[Tensor, "h w 1"] | None = None
-    """Of a pseudo view, which no camera took: 1 where it counts, 0 where a real picture shows the same place. None for
-    a real picture."""
+    """1 where the picture counts, 0 where it does not: something hides the head (`Frame.hidden_path`), or a real
+    picture shows the place of a pseudo view. None where all pixels count."""
+    is_pseudo: bool = False
+    """Whether no camera took this picture, see `sage_ns.capture.pseudo_views`."""
 
     @property
     def is_canonical(self) -> bool:
         """Whether the picture shows the canonical moment."""
         return self.motion is None
-
-    @property
-    def is_pseudo(self) -> bool:
-        """Whether this is a pseudo view, see `sage_ns.capture.pseudo_views`."""
-        return self.confidence is not None
 
     @property
     def foreground(self) -> Float[Tensor, "h w 1"]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from sage_ns.capture.frames import Frame
 from sage_ns.capture.layout import Capture
@@ -17,6 +17,7 @@ canonical one in a single picture."""
 ONE_MOMENT = ("single", "photo")
 """Modes that train on the canonical moment alone."""
 SplitName = Literal["train", "val", "test"]
+Item = TypeVar("Item")
 
 MAX_BORROWED_VAL = 16
 """Largest number of frames, evenly spaced, that a validation split borrows from another split: nerfstudio keeps
@@ -158,8 +159,8 @@ def _at(frames: Sequence[Frame], timestep: int) -> tuple[Frame, ...]:
     return tuple(frame for frame in frames if frame.timestep == timestep)
 
 
-def evenly_spaced(frames: Sequence[Frame], count: int) -> tuple[Frame, ...]:
-    """Return at most ``count`` of the frames, evenly spaced."""
+def evenly_spaced(frames: Sequence[Item], count: int) -> tuple[Item, ...]:
+    """Return at most ``count`` of the frames (or of other things), evenly spaced."""
     if len(frames) <= count:
         return tuple(frames)
     return tuple(frames[index * len(frames) // count] for index in range(count))

@@ -51,9 +51,12 @@ def check_images(frames: Sequence[Frame], use_masks: bool = True) -> None:
     if use_masks:
         _require("mask", masks, "Copy fg_masks/ or switch masks off (--use-masks False).")
         stated |= masks
+    hidden = {frame.hidden_path: (frame.width, frame.height) for frame in frames if frame.hidden_path is not None}
+    _require("picture of what hides the head", hidden, "Copy the folder hidden/, or take 'hidden_path' out.")
+    stated |= hidden
 
     def header(path: Path) -> PictureHeader:
-        return read_header(path, "mask" if path in masks else "image")
+        return read_header(path, "mask" if path in masks or path in hidden else "image")
 
     with ThreadPoolExecutor(NUM_READERS) as pool:
         found = dict(zip(stated, pool.map(header, stated), strict=True))

@@ -50,6 +50,8 @@ class CameraPicture:
     """RGB [h, w, 3], uint8 or float in 0..1, blended with white where the mask is not full."""
     mask: Pixels | None = None
     """Soft foreground mask [h, w], uint8 or float in 0..1."""
+    hidden: Pixels | None = None
+    """Full where something that is no part of the head hides it [h, w], uint8 or float in 0..1."""
     split: SplitName = "train"
     """train; val = a held-out camera; test = a held-out moment."""
 
@@ -160,11 +162,12 @@ def _frame(picture: CameraPicture, params: FlameParams, folder: Path) -> Frame:
     shape = np.shape(picture.image)
     if len(shape) != 3 or shape[2] != 3 or 0 in shape:
         raise CaptureError(f"{picture.name}: 'image' has the shape {list(shape)}; expected [height, width, 3]")
-    if picture.mask is not None and np.shape(picture.mask) != shape[:2]:
-        raise CaptureError(
-            f"{picture.name}: 'mask' has the shape {list(np.shape(picture.mask))}; expected {list(shape[:2])}, as the "
-            "image has"
-        )
+    for field, pixels in (("mask", picture.mask), ("hidden", picture.hidden)):
+        if pixels is not None and np.shape(pixels) != shape[:2]:
+            raise CaptureError(
+                f"{picture.name}: '{field}' has the shape {list(np.shape(pixels))}; expected {list(shape[:2])}, as the "
+                "image has"
+            )
     size = check_size(shape[1], shape[0], picture.name)
     (fx, fy), (cx, cy) = pinhole_of(picture.intrinsics, size, picture.name)
     name = picture_name(picture.timestep, picture.camera_index)
@@ -183,6 +186,7 @@ def _frame(picture: CameraPicture, params: FlameParams, folder: Path) -> Frame:
         width=shape[1],
         height=shape[0],
         source=picture.name,
+        hidden_path=None if picture.hidden is None else folder / "hidden" / name,
     )
     # FLAME's origin lies inside the head
     check_head_in_front([frame], {picture.timestep: params.translation[picture.timestep].double().cpu().numpy()})
@@ -190,12 +194,16 @@ def _frame(picture: CameraPicture, params: FlameParams, folder: Path) -> Frame:
 
 
 def _write_files(picture: CameraPicture, frame: Frame) -> None:
-    for pixels, path, field in ((picture.image, frame.image_path, "image"), (picture.mask, frame.mask_path, "mask")):
+    for pixels, path, field in (
+        (picture.image, frame.image_path, "image"),
+        (picture.mask, frame.mask_path, "mask"),
+        (picture.hidden, frame.hidden_path, "hidden"),
+    ):
         if pixels is not None and path is not None:
             path.parent.mkdir(exist_ok=True)
             values = _bytes(np.asarray(pixels), f"{picture.name}: '{field}'")
-            if field == "mask" and values.max() == 1:
-                raise CaptureError(f"{picture.name}: 'mask' contains only 0 and 1 as uint8; multiply it by 255")
+            if field != "image" and values.max() == 1:
+                raise CaptureError(f"{picture.name}: '{field}' contains only 0 and 1 as uint8; multiply it by 255")
             Image.fromarray(values).save(path)
 
 
@@ -233,7 +241,7 @@ def _canonical(params: FlameParams) -> FlameParams:
 
 
 def _entry(frame: Frame, folder: Path) -> dict[str, Any]:
-    mask = {} if frame.mask_path is None else {"fg_mask_path": frame.mask_path.relative_to(folder).as_posix()}
+    others = {"fg_mask_path": frame.mask_path, "hidden_path": frame.hidden_path}
     return {
         "timestep_index": frame.timestep,
         "timestep_index_original": frame.timestep,
@@ -243,7 +251,7 @@ def _entry(frame: Frame, folder: Path) -> dict[str, Any]:
         **_intrinsics(frame),
         "transform_matrix": frame.camera_to_world.tolist(),
         "file_path": frame.image_path.relative_to(folder).as_posix(),
-        **mask,
+        **{key: path.relative_to(folder).as_posix() for key, path in others.items() if path is not None},
         "flame_param_path": frame.flame_param_path.relative_to(folder).as_posix(),
     }
 

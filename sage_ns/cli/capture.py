@@ -1,7 +1,8 @@
-"""``sage-capture``: make captures of synthetic people, inspect or convert a capture, gather motion or pseudo views."""
+"""``sage-capture``: make captures of synthetic people, inspect or convert captures, gather motion, make head models."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -13,6 +14,7 @@ from sage_ns.cli.explained import explained
 from sage_ns.cli.notes import print_notes
 from sage_ns.cli.options import MOTION_FILES
 from sage_ns.cli.people import People
+from sage_ns.cli.rig import Rig
 from sage_ns.errors import CaptureError
 from sage_ns.synthetic import SyntheticCapture, synthesize_capture
 from sage_ns.system.console import escape
@@ -42,10 +44,13 @@ class Synthesize:
 
 @dataclass
 class Inspect:
-    """Check a capture, print a summary, and draw a contact sheet of its training views."""
+    """Check a capture, print a summary, and draw a contact sheet of its training views; or say what an avatar is.
+
+    For a capture of sage-track, the summary has what was found and whether somebody has stated the person's consent.
+    """
 
     capture: Annotated[Path, tyro.conf.Positional]
-    """folder of a VHAP export or of a synthetic capture"""
+    """folder of a VHAP export, of sage-track, or of a synthetic capture; or an avatar file (.npz)"""
     head_model: Path | None = None
     """head model file that the capture was tracked with; default: the one found near the capture"""
     background: str = "white"
@@ -62,8 +67,12 @@ class Inspect:
     def run(self, console: Console) -> None:
         """Make the checks of training for the whole capture, print the summary and write the contact sheet."""
         from sage_ns.capture.checked import CaptureOptions, inspect_capture
+        from sage_ns.capture.provenance import read_report, report_lines
         from sage_ns.video.contact_sheet import write_capture_sheet
 
+        if self.capture.suffix == ".npz":
+            _show_avatar(console, self.capture)
+            return
         options = CaptureOptions(
             self.capture, self.head_model, self.frames, None, 1, self.background, self.cy_origin, self.use_masks
         )
@@ -74,6 +83,8 @@ class Inspect:
             console.print(f"turn        {checked.turns.summary()}")
             print_notes(console, filter(None, [checked.turns.warning()]))
         print_notes(console, (*checked.notes, *checked.splits.seen_notes()))
+        report = read_report(capture.folder)
+        _print_lines(console, [] if report is None else report_lines(report))
         sheet = self.sheet or capture.folder / "contact_sheet.png"
         write_capture_sheet(capture, sheet)
         console.print(f"contact sheet  {escape(str(sheet))}", soft_wrap=True)
@@ -232,11 +243,36 @@ def _show(console: Console, folder: Path, head_model: Path | None = None) -> Cap
     return capture
 
 
+def _show_avatar(console: Console, path: Path) -> None:
+    """Print what an avatar file contains, and where its pictures come from."""
+    from sage_ns.avatar.avatar_file import load_avatar
+    from sage_ns.capture.provenance import provenance_lines
+
+    avatar = load_avatar(path)
+    surfels, motion = avatar.surfels.num_surfels, len(avatar.motion.motion)
+    lines = [("avatar", str(path)), ("head model", avatar.rig.head_model.name)]
+    lines += [("surfels", f"{surfels:,}"), ("motion", f"{motion} timesteps of its capture")]
+    _print_lines(console, [*lines, *provenance_lines(avatar.provenance)])
+
+
+def _print_lines(console: Console, lines: Sequence[tuple[str, str]]) -> None:
+    for title, text in lines:
+        console.print(f"{title:<14}{escape(text)}", soft_wrap=True)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of ``sage-capture``."""
     console = Console()
     command = tyro.extras.subcommand_cli_from_dict(
-        {"synthesize": Synthesize, "people": People, "inspect": Inspect, "bank": Bank, "insta": Insta, "views": Views},
+        {
+            "synthesize": Synthesize,
+            "people": People,
+            "inspect": Inspect,
+            "bank": Bank,
+            "insta": Insta,
+            "views": Views,
+            "rig": Rig,
+        },
         args=arguments,
         description=__doc__,
     )

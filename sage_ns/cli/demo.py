@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -12,7 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 from rich.console import Console
 
+from sage_ns.cli.demo_photo import ASTRONAUT
 from sage_ns.cli.explained import explained
+from sage_ns.errors import OptionError
 from sage_ns.synthetic import Regime
 from sage_ns.system.console import escape
 from sage_ns.system.files import write_json
@@ -50,9 +53,10 @@ REGIMES: Mapping[Regime, DemoRegime] = {
 
 @dataclass
 class Demo:
-    """Train an avatar on the built-in synthetic capture or on yours, evaluate it and render a video.
+    """Train an avatar on the built-in synthetic capture, a photo or your capture, evaluate it and render a video.
 
-    Writes to OUT: the synthetic capture, the training run, metrics.json, contact_sheet.png and reenactment.mp4.
+    Writes to OUT: the capture, the training run, metrics.json, contact_sheet.png and reenactment.mp4. With --photo,
+    there is no truth to compare with, and no metrics.json.
     """
 
     out: Annotated[Path, tyro.conf.Positional] = Path("sage_demo")
@@ -61,8 +65,11 @@ class Demo:
     """multiview: many cameras see one moment; monocular: one camera sees a head that turns; oneshot: one picture"""
     data: Path | None = None
     """folder of your own capture (VHAP export); default: the built-in synthetic capture"""
+    photo: Annotated[str | None, tyro.conf.arg(metavar="[FILE]")] = None
+    """make an avatar from one photo; without a file, from the portrait of an astronaut that scikit-image brings"""
     head_model: Path | None = None
-    """head model file of your own capture; default: the one found beside the capture"""
+    """head model file of your own capture or for your photo; default: the one found beside the capture, or the built-in
+    head for a photo"""
     downscale_factor: int = 1
     """divide width and height of the pictures by this whole number"""
     hair: Literal["short", "long"] = "short"
@@ -83,16 +90,30 @@ class Demo:
 
         start = time.perf_counter()
         self.out = self.out.absolute()
-        capture = self.data.absolute() if self.data is not None else self._synthesise()
+        capture = self._capture(CONSOLE)
         trained_from = time.perf_counter()
         config_path = self._train(capture)
         trained = time.perf_counter()
         pipeline = _load(config_path)
-        metrics = pipeline.get_average_eval_image_metrics()
-        write_json(self.out / "metrics.json", metrics)
-        write_sheet(pipeline, self.out / "contact_sheet.png", self.regime)
-        write_reenactment(pipeline, capture / "driver" / "sequence.npz", self.out / "reenactment.mp4")
+        metrics = {}
+        if self.photo is None:
+            metrics = pipeline.get_average_eval_image_metrics()
+            write_json(self.out / "metrics.json", metrics)
+        driver = capture / "driver" / "sequence.npz"
+        write_sheet(pipeline, self.out / "contact_sheet.png", self.regime, driver)
+        write_reenactment(pipeline, driver, self.out / "reenactment.mp4")
         _summarise(CONSOLE, self.out, config_path, metrics, trained_from - start, trained - trained_from, start)
+
+    def _capture(self, console: Console) -> Path:
+        """Return the capture to train on, made here unless it is the user's."""
+        if self.photo is not None:
+            if self.data is not None:
+                raise OptionError("give a capture or a photo, not both", data=self.data, photo=self.photo)
+            from sage_ns.cli.demo_photo import track_demo_photo
+
+            self.regime = "oneshot"
+            return track_demo_photo(self.photo, self.out, self.head_model, console)
+        return self.data.absolute() if self.data is not None else self._synthesise()
 
     def _synthesise(self) -> Path:
         from sage_ns.synthetic import SyntheticCapture, synthesize_capture
@@ -113,7 +134,7 @@ class Demo:
         config = configured(
             REGIMES[self.regime].method,
             data=capture,
-            head_model=self.head_model,
+            head_model=self.head_model if self.photo is None else None,  # a tracked photo has its own
             preset=self.preset,
             overrides={
                 "output_dir": self.out / "runs",
@@ -150,7 +171,8 @@ def _summarise(
         keys = ("psnr", "ssim", "psnr_face", "ssim_face")
         values = [metrics.get(prefix + key) for key in keys]
         table.add_row(title, *("-" if value is None else f"{value:.3f}" for value in values))
-    console.print(table)
+    if metrics:
+        console.print(table)
     total = time.perf_counter() - start
     console.print(
         f"capture {synthesis_seconds:.0f} s, training {training_seconds:.0f} s, {total:.0f} s in all\n"
@@ -161,9 +183,19 @@ def _summarise(
     )
 
 
+def with_default_photo(arguments: Sequence[str]) -> list[str]:
+    """Return command line arguments in which a --photo without a file names the default one."""
+    given = list(arguments)
+    if "--photo" in given:
+        at = given.index("--photo") + 1
+        if at == len(given) or given[at].startswith("--"):
+            given.insert(at, ASTRONAUT)
+    return given
+
+
 def main() -> None:
     """Entry point of ``sage-demo``."""
-    demo = tyro.cli(Demo)
+    demo = tyro.cli(Demo, args=with_default_photo(sys.argv[1:]))
     # nerfstudio logs losses that still carry gradients; users cannot change that.
     warnings.filterwarnings("ignore", message="Converting a tensor with requires_grad")
     with explained(Console()):

@@ -55,8 +55,8 @@ class ExportWeb:
         from sage_ns.exchange.web.content import web_content
         from sage_ns.exchange.web.folder import check_target, licence_note, write_folder
         from sage_ns.exchange.web.library import Library, find_library
-        from sage_ns.motion.files import load_driver
         from sage_ns.plugin.runs import open_avatar
+        from sage_ns.tracking.clip_motion import load_driver
 
         self._check()
         check_target(self.out, self.overwrite)

@@ -76,8 +76,8 @@ class Render:
 
     def run(self, console: Console) -> None:
         """Find the files and cameras that the options name, render, and print a summary."""
-        from sage_ns.motion.files import load_driver
         from sage_ns.plugin.runs import find_view_of, open_avatar, require_avatar
+        from sage_ns.tracking.clip_motion import load_driver
         from sage_ns.video.reenact import reenact
 
         self._check_options()

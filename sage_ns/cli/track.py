@@ -1,4 +1,4 @@
-"""``sage-track``: your own photo becomes a capture."""
+"""``sage-track``: your own photo, clip or rig of cameras becomes a capture."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import tyro
 from rich.console import Console
 
 from sage_ns.cli.explained import explained
-from sage_ns.cli.notes import print_notes
+from sage_ns.cli.track_kinds import kind_of, refuse_ignored
 from sage_ns.system.console import escape
 
 if TYPE_CHECKING:
@@ -21,62 +21,60 @@ if TYPE_CHECKING:
 
 @dataclass
 class Track:
-    """Find the head in a photo and write a capture: ns-train sage-oneshot --data OUT trains on it.
+    """Find the head in a photo, a clip or the pictures of a rig and write a capture, which ns-train trains on.
 
-    The face is found by its landmarks, a head model is fitted to them, and the person is cut out. Look at
-    OUT/tracking.png before you train. OUT/tracking.json says what was found and how sure it is.
+    A photo becomes a capture for sage-oneshot, a clip of a head that turns before a camera at rest one for
+    sage-monocular, a folder with pictures of one moment by several cameras one for sage-multiview. The face is found by
+    its landmarks, a head model is fitted to them, and the person is cut out. Look at OUT/tracking.png before you train.
+    OUT/tracking.json says what was found and how sure it is.
     """
 
-    photo: Annotated[Path, tyro.conf.Positional]
-    """picture of one person from the front: JPEG, PNG, WebP, TIFF and others; upright or with an orientation tag"""
+    input: Annotated[Path, tyro.conf.Positional]
+    """picture of one person from the front (JPEG, PNG, WebP, TIFF and others; upright or with an orientation tag), or
+    clip of a head that turns (mp4, mov, mkv, webm and others), or folder with one picture of each camera"""
     out: Annotated[Path, tyro.conf.Positional]
     """folder to write"""
     head_model: Path | None = None
     """head model file (FLAME, or any model in its format); default: the one that SAGE_HEAD_MODEL names, else the
     built-in head. It is written into OUT"""
     face: Annotated[str | None, tyro.conf.arg(metavar="largest|N")] = None
-    """which face to track if there are several: largest, or its number; 1 is the largest"""
+    """which face to track if there are several: largest, or its number; 1 is the largest. In a clip, that of the first
+    frame with a face; it is followed from there. In pictures of several cameras: largest"""
     mask: Path | None = None
     """mask of the photo, 255 = person; used as it is. Default: the photo's alpha, else a network makes one"""
     background: Path | None = None
     """picture of the same view without the person: what differs from it is the foreground"""
     focal_mm: float | None = None
     """focal length as for 35 mm film; default: the one in the photo's EXIF data, else it is fitted"""
+    cameras: Path | None = None
+    """file or COLMAP folder that states the cameras of a folder of pictures; default: the one beside the pictures
+    (transforms.json, cameras.json, camera_params.json, sparse/0), else COLMAP finds them (extra track)"""
     size: int = 800
-    """most pixels of the longer side of the written picture; larger heads are scaled down"""
+    """most pixels of the longer side of the written pictures; larger heads are scaled down"""
+    frames: int | None = None
+    """most frames of a clip, spread over its time and the sharpest of their neighbours; default: 60"""
+    start: float | None = None
+    """seconds at which the used part of a clip begins; default: at the beginning"""
+    end: float | None = None
+    """seconds at which it ends; default: at the end"""
     refine: Annotated[str, tyro.conf.arg(metavar="photometric|landmarks")] = "landmarks"
-    """how the head is found: from its landmarks alone (landmarks), or then refined until a drawing of a mean person
-    looks like the picture (photometric; the drawing is in OUT/tracking.png). photometric helps people like those of the
-    prior, and can harm others"""
+    """how the head in a photo is found: from its landmarks alone (landmarks), or then refined until a drawing of a mean
+    person looks like the picture (photometric; the drawing is in OUT/tracking.png). photometric helps people like those
+    of the prior, and can harm others"""
     consent: str = ""
     """how you know that the person agrees to an avatar, in your words; kept in OUT/tracking.json"""
     overwrite: bool = False
     """replace an existing folder"""
 
     def run(self, console: Console) -> None:
-        """Track the photo; print what was found, its weak spots and the next command."""
-        from sage_ns.tracking.track_photo import TrackOptions, track_photo
-        from sage_ns.tracking.write import SHEET, focal_summary
+        """Track the input; print what was found, its weak spots and the next command."""
+        from sage_ns.tracking.write import SHEET
 
-        options = TrackOptions(
-            self.photo, self.out, self.face, self.mask, self.background, self.focal_mm, self.size, self.consent,
-            self.overwrite, self.refine,
-        )  # fmt: skip
-        model = _head_model(self.head_model)
-        tracked = track_photo(options, model, _networks(), lambda step: console.print(f"[dim]{step}[/dim]"))
-        fit, photo = tracked.fit, tracked.photo
-        console.print(f"head model    {escape(model.name)}", soft_wrap=True)
-        console.print(
-            f"face          {fit.face_width:.0f} px, confidence {tracked.face.confidence:.2f}, turned {fit.turn:.0f} "
-            f"degrees; landmarks off by {fit.rms:.1f} px ({fit.disagreement:.1%} of the face)",
-            soft_wrap=True,
-        )
-        console.print(f"focal length  {focal_summary(photo.focal, fit.focal, photo.size)}", soft_wrap=True)
-        window = tracked.window
-        console.print(f"picture       {window.width} x {window.height} px, foreground by {tracked.way}")
-        print_notes(console, tracked.notes)
+        kind = kind_of(self.input)
+        refuse_ignored(kind, self)
+        kind.track(self, _head_model(self.head_model), _networks(), console)
         console.print(f"look at       {escape(str(self.out / SHEET))}", soft_wrap=True)
-        command = f"ns-train sage-oneshot --data {self.out}"
+        command = f"ns-train {kind.regime} --data {self.out}"
         console.print(f"next: [bold]{escape(command)}[/bold]", soft_wrap=True)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from rich.console import Console
@@ -14,6 +16,9 @@ from sage_ns.cli.explained import explained
 from sage_ns.cli.options import MOTION_FILES
 from sage_ns.errors import SageError
 from sage_ns.system.user_files import check_regular
+
+if TYPE_CHECKING:
+    from sage_ns.video.live_pictures import LivePictures
 
 
 @dataclass
@@ -31,12 +36,19 @@ class View:
         Path | None,
         tyro.conf.arg(help=f"motion for the tab Sequence: {MOTION_FILES}; default: the driver of the capture"),
     ] = None
+    drive: str | None = None
+    """actor who drives the avatar live: webcam, webcam:NUMBER for another camera, or a clip, which is played over and
+    over. Begin with a neutral face for a second; the tab Live shows how it goes"""
     allow: tuple[Path, ...] = ()
     """folders that the page may load motion from, besides the capture and the run"""
 
     def run(self) -> None:
         """Start the viewer; for an avatar file, write a temporary run first."""
         self._check_paths()
+        with self._driven() as self._pictures:
+            self._open()
+
+    def _open(self) -> None:
         if self.avatar.suffix != ".npz":
             self._view(self.avatar / "config.yml" if self.avatar.is_dir() else self.avatar, num_cameras=-1)
             return
@@ -50,6 +62,17 @@ class View:
             run = write_playback_run(avatar, folder / "runs" / self.avatar.stem / "surfels" / "view")
             # The run's only camera is where the page's own camera is; its image would hide the face.
             self._view(run, num_cameras=0)
+
+    @contextmanager
+    def _driven(self) -> Iterator[LivePictures | None]:
+        """Open the camera or the clip before anything takes time, and release it at the end."""
+        if self.drive is None:
+            yield None
+            return
+        from sage_ns.video.live_pictures import open_live
+
+        with closing(open_live(self.drive)) as pictures:
+            yield pictures
 
     def _check_paths(self) -> None:
         for folder in map(_expanded, self.allow):
@@ -75,7 +98,7 @@ class View:
             num_rays_per_chunk=run.config.viewer.num_rays_per_chunk,
         )
         motion = None if self.motion is None else _expanded(self.motion)
-        with granting(Access(motion, tuple(map(_expanded, self.allow)), host_chosen=True)):
+        with granting(Access(motion, tuple(map(_expanded, self.allow)), True, self._pictures)):
             _start_viewer(run.config, run.pipeline, run.step)
 
 

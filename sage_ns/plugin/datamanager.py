@@ -6,30 +6,27 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.data.datamanagers.full_images_datamanager import FullImageDatamanager, FullImageDatamanagerConfig
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
-from nerfstudio.data.datasets.base_dataset import InputDataset
 from nerfstudio.utils.rich_utils import CONSOLE
 from rich.progress import track
 from torch import Tensor
 from tyro.conf import Fixed, Suppress
 
-from sage_ns.capture.enlarged import PictureEnlarger
-from sage_ns.capture.images import load_image
 from sage_ns.capture.record import CaptureRecord
 from sage_ns.capture.registration import Registration, moved, spread_views
 from sage_ns.capture.shot import Shot
 from sage_ns.errors import CaptureError
-from sage_ns.image.super_resolution import NONE, open_upscaler
+from sage_ns.image.super_resolution import NONE
 from sage_ns.plugin.cameras import pinhole_camera
+from sage_ns.plugin.dataset import CaptureDataset, to_float
 from sage_ns.plugin.snapshot import (
     HEAD_MODEL_FILE,
     SnapshotDataParserConfig,
-    load_thumbnail,
     save_snapshot,
     snapshot_path,
 )
@@ -39,57 +36,6 @@ from sage_ns.system.devices import sent
 
 FLOAT_CACHE_BYTES = 2 << 30
 """Pictures are cached as float32 up to this size, beyond it as uint8 (a quarter of it)."""
-
-
-class CaptureDataset(InputDataset):
-    """Pictures and soft masks of one split, area-downscaled as the dataparser was told."""
-
-    exclude_batch_keys_from_device: ClassVar[list[str]] = []
-
-    @property
-    def record(self) -> CaptureRecord:
-        """What the dataparser says of the capture besides pictures and cameras."""
-        return CaptureRecord.of(self.metadata)
-
-    def get_data(self, image_idx: int, image_type: Literal["uint8", "float32"] = "float32") -> dict[str, Any]:
-        """``image`` [h, w, 3] and, where the capture has one, ``mask`` [h, w, 1], float 0..1 or uint8.
-
-        Raises:
-            CaptureError: the files cannot be read, and there is no thumbnail of them in the run's snapshot.
-        """
-        image, mask = self._load(image_idx)
-        data: dict[str, Any] = {"image_idx": image_idx, "image": image}
-        if mask is not None:
-            data["mask"] = mask
-        if image_type == "float32":
-            data = {name: _to_float(value) for name, value in data.items()}
-        return data
-
-    def _load(self, index: int) -> tuple[Tensor, Tensor | None]:
-        record = self.record
-        if record.thumbnails is not None:  # the capture is gone, but the viewer still asks for pictures
-            size = int(self.cameras.width[index]), int(self.cameras.height[index])
-            return load_thumbnail(record.thumbnails, self._dataparser_outputs.image_filenames[index], size), None
-        loaded = load_image(
-            self._dataparser_outputs.image_filenames[index],
-            record.mask_filenames[index],
-            record.downscale_factor,
-            record.background,
-        )
-        return self._enlarger(*loaded) if self.enlarges else loaded
-
-    @property
-    def enlarges(self) -> bool:
-        """Whether pictures are enlarged when they are loaded."""
-        return self.record.super_resolution != NONE
-
-    @cached_property
-    def _enlarger(self) -> PictureEnlarger:
-        return PictureEnlarger(open_upscaler(self.record.super_resolution))
-
-
-def _to_float(value: Any) -> Any:
-    return value.float() / 255 if isinstance(value, Tensor) and value.dtype == torch.uint8 else value
 
 
 def _order_of_epoch(num_images: int, groups: Tensor | None, generator: torch.Generator) -> list[int]:
@@ -181,7 +127,7 @@ class CaptureDatamanager(FullImageDatamanager[CaptureDataset]):
         splits = {"train": self.train_dataparser_outputs}
         for split in ("val", "test"):
             splits[split] = self.dataparser.get_dataparser_outputs(split=split)
-        save_snapshot(snapshot_path(run_dir), splits, (_to_float(data["image"].cpu()) for data in self.cached_train))
+        save_snapshot(snapshot_path(run_dir), splits, (to_float(data["image"].cpu()) for data in self.cached_train))
 
     def _require_pictures(self) -> None:
         if self.from_snapshot:
@@ -211,7 +157,7 @@ class CaptureDatamanager(FullImageDatamanager[CaptureDataset]):
         doing = f"{'Enlarging and loading' if dataset.enlarges else 'Loading'} {split} images"
         for index in track(range(len(dataset)), description=doing, transient=True, console=CONSOLE):
             data = dataset.get_data(index, image_type=image_type)
-            for name in ("image", "mask"):
+            for name in ("image", "mask", "hidden"):
                 if name not in data:
                     continue
                 if on_device:
@@ -224,7 +170,7 @@ class CaptureDatamanager(FullImageDatamanager[CaptureDataset]):
     def _ready(self, data: dict[str, Any]) -> dict[str, Any]:
         """A copy of cached data, on the device, as floats."""
         return {
-            name: _to_float(sent(value, self.device)) if isinstance(value, Tensor) else value
+            name: to_float(sent(value, self.device)) if isinstance(value, Tensor) else value
             for name, value in data.items()
         }
 
@@ -340,11 +286,16 @@ class CaptureDatamanager(FullImageDatamanager[CaptureDataset]):
             self._tracked_motion[index],
             self._rows[index],
             index=index,
+            confidence=None if "hidden" not in data else 1 - data["hidden"],
         )
 
     def steady(self, step: int) -> Tensor:
         """1 where the picture of ``step`` shows what moves with the skull, else 0 [h, w, 1], on the device."""
-        return self._steady_pixels(self._index_at(step)).float()
+        index = self._index_at(step)
+        steady, cached = self._steady_pixels(index).float(), self.cached_train[index]
+        if "hidden" not in cached:
+            return steady
+        return torch.minimum(steady, 1 - to_float(sent(cached["hidden"], self.device)))
 
     def _steady_pixels(self, index: int) -> Tensor:
         """`Registration.steady_pixels` of a training picture, uint8 on the device; computed at the first request."""
@@ -366,8 +317,10 @@ class CaptureDatamanager(FullImageDatamanager[CaptureDataset]):
 
     def _shot_on_cpu(self, index: int) -> Shot:
         """Return a picture that has a mask, without its motion."""
-        image, mask = (_to_float(self.cached_train[index][name].cpu()) for name in ("image", "mask"))
-        return Shot(self._pinholes[index].to("cpu"), image, mask)
+        cached = self.cached_train[index]
+        image, mask = (to_float(cached[name].cpu()) for name in ("image", "mask"))
+        counts = None if "hidden" not in cached else 1 - to_float(cached["hidden"].cpu())
+        return Shot(self._pinholes[index].to("cpu"), image, mask, steady=counts, confidence=counts)
 
     def registered_views(self) -> list[Shot]:
         """Pictures that show the canonical head, on the CPU: those of its moment, then those of others, registered.

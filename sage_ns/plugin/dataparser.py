@@ -26,6 +26,7 @@ from sage_ns.capture.checked import CaptureOptions, CheckedCapture, load_capture
 from sage_ns.capture.flame_table import Tracking
 from sage_ns.capture.frames import Frame
 from sage_ns.capture.images import background_color, downscaled_size
+from sage_ns.capture.provenance import provenance_of
 from sage_ns.capture.record import CaptureRecord
 from sage_ns.capture.splits import FramesMode, SplitName
 from sage_ns.capture.still_camera import LightAxesOption
@@ -141,8 +142,15 @@ class FlameCapture(DataParser):
                 super_resolution=config.super_resolution if split == "train" else NONE,
                 split_source=loaded.splits.sources[split],
                 mask_filenames=tuple(masks),
+                hidden_filenames=_hidden(frames),
+                provenance=provenance_of(loaded.capture.folder),
             ).metadata(),
         )
+
+
+def _hidden(frames: Sequence[Frame]) -> tuple[Path | None, ...]:
+    hidden = tuple(frame.hidden_path for frame in frames)
+    return hidden if any(path is not None for path in hidden) else ()
 
 
 def make_cameras(

@@ -20,10 +20,12 @@ def oneshot_model() -> SageModelConfig:
     """Return the settings of avatar, field and losses.
 
     Training starts from a completed person. One picture does not tell light from colour, nor what shines, nor how the
-    tracking is off in depth: none of these is learned.
+    tracking is off in depth: none of these is learned. If the person smiles in it, no other picture tells teeth from
+    lips.
     """
     return SageModelConfig(
         complete_from=PEOPLE,
+        mouth_from_pictures=True,
         sh_degree=0,
         refine_tracking="never",
         losses=LossWeights(tracked_normal=0.4, position_hinge=0.03),

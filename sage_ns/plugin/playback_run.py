@@ -102,6 +102,7 @@ def _dataset(avatar: Avatar, camera: PinholeCamera) -> DataparserOutputs:
         test_timesteps=timesteps[:0],
         train_camera_centers=camera.center.cpu()[None],
         background=avatar.background.cpu(),
+        provenance=avatar.provenance,
     )
     box = SceneBox(aabb=torch.stack([low, high]))
     return DataparserOutputs([Path("front.png")], cameras, scene_box=box, metadata=record.metadata())

@@ -104,4 +104,5 @@ def _shot(view: PseudoView, super_resolution: str, record: CaptureRecord, silenc
         mask.float() / 255,
         weight=view.weight,
         confidence=believed.to(silence.avatar.device) * silence.confidence(camera),
+        is_pseudo=True,
     )

@@ -37,9 +37,15 @@ _MOST_SECONDS = 10
 """Limit of the length of the reenactment."""
 
 
-def write_sheet(pipeline: SagePipeline, path: Path, regime: Regime = "multiview") -> None:
-    """Write truth, render, normals and error of the views that show what a regime is good and bad at."""
-    write_contact_sheet(path, ("truth", "render", "normals", "error (x4)"), SHEETS[regime](pipeline))
+def write_sheet(pipeline: SagePipeline, path: Path, regime: Regime = "multiview", driver: Path | None = None) -> None:
+    """Write truth, render, normals and error of the views that show what a regime is good and bad at.
+
+    Where the capture holds no expressions back, the sheet shows some of the ``driver`` (a motion file) without truth.
+    """
+    rows = SHEETS[regime](pipeline)
+    if driver is not None and driver.is_file() and not pipeline.datamanager.evaluation_pairs("test"):
+        rows += _driven_rows(pipeline, driver)
+    write_contact_sheet(path, ("truth", "render", "normals", "error (x4)"), rows)
 
 
 def write_reenactment(pipeline: SagePipeline, driver: Path, path: Path) -> None:
@@ -102,6 +108,20 @@ def _guessed_rows(pipeline: SagePipeline, front: Cameras, angles: Sequence[int])
     return rows
 
 
+def _driven_rows(pipeline: SagePipeline, driver: Path) -> list[SheetRow]:
+    """Return rows of the strongest expressions of a motion, far from each other in time, seen from the front."""
+    avatar = pipeline.model.avatar
+    motion, canonical = avatar.fit(as_motion(driver).params).to(avatar.device), avatar.motion.canonical()
+    strength = (motion - canonical)[:, FlameParams.FROM_NECK].square().sum(dim=1)
+    front, rows = _front_camera(pipeline), []
+    for part in range(NUM_UNSEEN):
+        first, last = (len(strength) * each // NUM_UNSEEN for each in (part, part + 1))
+        row = first + int(strength[first:last].argmax())
+        still = torch.cat([canonical[: FlameParams.FROM_NECK.start], motion[row, FlameParams.FROM_NECK]])
+        rows.append(_row_without_truth(pipeline, f"driven, moment {row}: no picture shows it", front, still))
+    return rows
+
+
 SHEETS: Mapping[Regime, Callable[[SagePipeline], list[SheetRow]]] = {
     "multiview": _multiview_rows,
     "monocular": _monocular_rows,
@@ -118,10 +138,12 @@ def _row(pipeline: SagePipeline, title: str, pair: tuple) -> SheetRow:
     return SheetRow(title, [each[box] for each in pictures])
 
 
-def _row_without_truth(pipeline: SagePipeline, title: str, camera: Cameras) -> SheetRow:
-    """Return a row of the canonical moment from a place where no camera stood."""
+def _row_without_truth(
+    pipeline: SagePipeline, title: str, camera: Cameras, motion: Float[Tensor, "num_coefficients"] | None = None
+) -> SheetRow:
+    """Return a row of a moment, by default the canonical one, that no camera saw from there."""
     model = pipeline.model
-    outputs = model.draw_outputs(camera, model.motion.canonical())
+    outputs = model.draw_outputs(camera, model.motion.canonical() if motion is None else motion)
     box = head_box(outputs["rgb"], model.background)
     blank = torch.ones_like(outputs["rgb"])
     return SheetRow(title, [each[box] for each in (blank, outputs["rgb"], outputs["normal"], blank)])

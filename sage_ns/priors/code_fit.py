@@ -18,6 +18,8 @@ from sage_ns.system.parallel import cores_for_kernels
 from sage_ns.training.losses import LossWeights
 
 _FINAL_RATE = 0.05
+_MEMORY = 0.9
+"""Share of the past in the running mean of the error of the pictures."""
 """Learning rate at the last step, relative to the first."""
 
 
@@ -34,7 +36,10 @@ class CodeFitSettings:
     gain_rate: float = 0.01
     """Learning rate of the logarithm of the colour gain."""
     likelihood: float = 1e-4
-    """Weight of the square of the code: a person far from all others needs evidence."""
+    """Weight of the square of the code: a person far from all others needs evidence. Pictures that no person of the
+    prior explains are evidence of little: above `usual_error`, the weight rises in proportion to their error."""
+    usual_error: float = 4e-3
+    """Mean squared error of colours up to which a prior's person explains a picture; 24 dB."""
     gain_weight: float = 0.1
     """Weight of the square of the logarithm of the gain."""
     weights: LossWeights = field(default_factory=LossWeights)
@@ -66,6 +71,10 @@ def fit_code(
 ) -> CodeFit:
     """Minimise the photometric and silhouette losses, plus the weighted square of code and gain, with Adam.
 
+    What the people of a prior cannot explain (hair or an expression that nobody of them has) is noise to it: the weight
+    of the code's square grows with the variance that is left, as in a maximum a posteriori estimate. Otherwise faces
+    get blotches that explain a fringe.
+
     Args:
         person: attributes of the person with an identity code; differentiable.
         num_codes: number of entries of the code; the mean person has zeros.
@@ -83,14 +92,27 @@ def fit_code(
     schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, _FINAL_RATE ** (1.0 / max(settings.steps, 1)))
     backgrounds = torch.rand(max(settings.steps, 1), 3, generator=generator).to(device)
     order = torch.randint(len(sitter.shots), (max(settings.steps, 1),), generator=generator).tolist()
+    left = torch.zeros((), device=device)
+    """Running mean of the squared error."""
+
+    def measure(drawn: Float[Tensor, "h w 3"], truth: Float[Tensor, "h w 3"]) -> Float[Tensor, ""]:
+        error = (drawn.detach() - truth).square().mean()
+        left.copy_(torch.where(left > 0, _MEMORY * left + (1 - _MEMORY) * error, error))
+        return torch.zeros_like(error)
+
     with cores_for_kernels() if device.type == "cpu" else nullcontext():
         for step in range(settings.steps):
             factor = 1 if step < settings.fine_from * settings.steps else SUPERSAMPLING
             surfels = surfels_of(person(code))
             loss = sitter.picture_loss(
-                surfels, sitter.shots[order[step]], backgrounds[step], settings.weights, log_gain.exp(), factor
+                surfels, sitter.shots[order[step]], backgrounds[step], settings.weights, log_gain.exp(), factor, measure
             )
-            loss = loss + settings.likelihood * code.square().sum() + settings.gain_weight * log_gain.square().sum()
+            doubt = (left / settings.usual_error).clamp_min(1.0)
+            loss = (
+                loss
+                + settings.likelihood * doubt * code.square().sum()
+                + settings.gain_weight * log_gain.square().sum()
+            )
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()

@@ -12,7 +12,7 @@ from torch import Tensor
 from sage_ns.capture.checked import CaptureOptions, CheckedCapture, load_capture
 from sage_ns.capture.decode import read_header
 from sage_ns.capture.frames import Frame
-from sage_ns.capture.images import background_color, downscaled_size, load_image
+from sage_ns.capture.images import background_color, downscaled_size, load_image, load_matte
 from sage_ns.capture.record import CaptureRecord
 from sage_ns.capture.shot import Shot
 from sage_ns.errors import CaptureError
@@ -97,7 +97,12 @@ def read_shot(frame: Frame, factor: int, background: Float[Tensor, "3"]) -> Shot
         CaptureError: the picture cannot be read, or has no mask.
     """
     picture, mask = frame_pixels(frame, factor, background)
-    return Shot(frame_camera(frame, factor), picture.float() / 255, mask.float() / 255)
+    counts = None
+    if frame.hidden_path is not None:
+        hidden = load_matte(frame.hidden_path, (frame.width, frame.height), factor, f"{frame.source}: 'hidden_path'")
+        counts = 1 - hidden.float() / 255
+    camera = frame_camera(frame, factor)
+    return Shot(camera, picture.float() / 255, mask.float() / 255, steady=counts, confidence=counts)
 
 
 def check_people(captures: Sequence[CaptureOptions], all_moments: bool = False) -> list[str]:

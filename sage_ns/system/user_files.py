@@ -6,6 +6,7 @@ therefore checks the path here before it opens the file, or opens the file here.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from pathlib import Path
@@ -95,6 +96,19 @@ def read_bytes(path: Path | str, error: type[SageError], limit: int, hint: str =
             return file.read(limit)
         except OSError as cause:
             raise _refusal(path, error, f"cannot be read ({cause.strerror})", hint) from cause
+
+
+def sha256_of(path: Path | str, error: type[SageError]) -> str:
+    """Return the SHA-256 of a file of any size, in hexadecimal.
+
+    Raises:
+        SageError: as for `open_regular`.
+    """
+    digest = hashlib.sha256()
+    with open_regular(path, error) as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def in_bytes(size: int) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from sage_ns.capture.photo import FARTHEST_TURN
 from sage_ns.errors import TrackingError
-from sage_ns.tracking.face import Face
-from sage_ns.tracking.landmark_fit import HeadFit, width_of_face
+from sage_ns.tracking.face import Face, width_of_face
+from sage_ns.tracking.landmark_fit import HeadFit
 
 LEAST_WIDTH = 40.0
 """Pixels of a face; smaller ones have no eyes."""
@@ -38,19 +38,24 @@ def choose_face(faces: Sequence[Face], wanted: str | None, name: str) -> Face:
             f"{name}: found no face. Give a photo that shows one face from the front, upright, in light, larger than "
             f"{LEAST_WIDTH:.0f} px."
         )
-    face = faces[_number(faces, wanted, name)]
+    face = faces[face_number(faces, wanted, name)]
+    fault = fault_of_face(face)
+    if fault is not None:
+        raise TrackingError(f"{name}: {fault}. Give a larger original (enlarging adds nothing) that shows both eyes.")
+    return face
+
+
+def fault_of_face(face: Face) -> str | None:
+    """Return why a face cannot be tracked, in words; None if it can."""
     width = width_of_face(face)
     if width < LEAST_WIDTH:
-        raise TrackingError(
-            f"{name}: the face is {width:.0f} px wide; expected at least {LEAST_WIDTH:.0f}, better 300. Give a larger "
-            "original; enlarging adds nothing."
-        )
+        return f"the face is {width:.0f} px wide; expected at least {LEAST_WIDTH:.0f}, better 300"
     if face.confidence < LEAST_CONFIDENCE:
-        raise TrackingError(
-            f"{name}: the detector is unsure of the face (confidence {face.confidence:.2f}, expected at least "
-            f"{LEAST_CONFIDENCE:g}): it is turned away, hidden or blurred. Give a photo that shows both eyes."
+        return (
+            f"the detector is unsure of the face (confidence {face.confidence:.2f}, expected at least "
+            f"{LEAST_CONFIDENCE:g}): it is turned away, hidden or blurred"
         )
-    return face
+    return None
 
 
 def check_fit(fit: HeadFit, name: str) -> None:
@@ -59,20 +64,38 @@ def check_fit(fit: HeadFit, name: str) -> None:
     Raises:
         TrackingError: the face is turned away, or no head of the rig has these landmarks.
     """
-    if fit.turn > FARTHEST_TURN:
+    fault = fault_of_fit(fit.turn, fit.rms, fit.face_width)
+    if fault is not None:
         raise TrackingError(
-            f"{name}: the face is turned away by {fit.turn:.0f} degrees; expected at most {FARTHEST_TURN:.0f}. Give a "
-            "photo that shows both eyes."
-        )
-    if not fit.disagreement <= MOST_DISAGREEMENT:
-        raise TrackingError(
-            f"{name}: the landmarks fit no human head: they are off by {fit.rms:.1f} px of a face of "
-            f"{fit.face_width:.0f} px ({fit.disagreement:.1%}, expected at most {MOST_DISAGREEMENT:.0%}). Drawings, "
-            "profiles and hidden faces cannot be tracked: give a photo from the front."
+            f"{name}: {fault}. Drawings, profiles and hidden faces cannot be tracked: give a photo from the front that "
+            "shows both eyes."
         )
 
 
-def _number(faces: Sequence[Face], wanted: str | None, name: str) -> int:
+def fault_of_fit(turn: float, rms: float, face_width: float) -> str | None:
+    """Return why a fit does not hold, in words; None if it does.
+
+    Args:
+        turn: degrees between the front of the face and the direction to the camera.
+        rms: root of the mean squared distance of the landmarks, pixels.
+        face_width: pixels.
+    """
+    if turn > FARTHEST_TURN:
+        return f"the face is turned away by {turn:.0f} degrees; expected at most {FARTHEST_TURN:.0f}"
+    if not rms <= MOST_DISAGREEMENT * face_width:
+        return (
+            f"the landmarks fit no human head: they are off by {rms:.1f} px of a face of {face_width:.0f} px "
+            f"({rms / face_width:.1%}, expected at most {MOST_DISAGREEMENT:.0%})"
+        )
+    return None
+
+
+def face_number(faces: Sequence[Face], wanted: str | None, name: str) -> int:
+    """Return the row of the face to track (see `choose_face`).
+
+    Raises:
+        TrackingError: there are several faces of similar size, or no such face.
+    """
     if wanted == LARGEST or (wanted is None and len(faces) == 1):
         return 0
     listed = "; ".join(

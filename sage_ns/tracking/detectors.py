@@ -10,7 +10,7 @@ import torch
 
 from sage_ns.errors import NetworkError
 from sage_ns.system.registry import Class, Registry
-from sage_ns.tracking.face import FaceDetector
+from sage_ns.tracking.face import FilmDetector
 from sage_ns.tracking.face_landmarker import USUAL, WEIGHTS, FaceLandmarker, Thresholds, load_face_landmarker
 
 
@@ -22,7 +22,7 @@ class DetectorKind(ABC):
     """What must be installed or given, for help texts."""
 
     @abstractmethod
-    def open(self, file: Path | None, device: torch.device | str, thresholds: Thresholds) -> FaceDetector:
+    def open(self, file: Path | None, device: torch.device | str, thresholds: Thresholds) -> FilmDetector:
         """Return a detector.
 
         Args:
@@ -53,7 +53,7 @@ def open_detector(
     file: Path | None = None,
     device: torch.device | str = "cpu",
     thresholds: Thresholds = USUAL,
-) -> FaceDetector:
+) -> FilmDetector:
     """Return a face detector.
 
     Args:
@@ -75,7 +75,7 @@ class TorchDetector(DetectorKind):
     name = "torch"
     needs = "nothing; runs on the CPU and on CUDA"
 
-    def open(self, file: Path | None, device: torch.device | str, thresholds: Thresholds) -> FaceDetector:
+    def open(self, file: Path | None, device: torch.device | str, thresholds: Thresholds) -> FilmDetector:
         """Return the face landmarker of a file: this package's npz, or Google's `.task`."""
         return load_face_landmarker(file or WEIGHTS, device, thresholds)
 
@@ -87,7 +87,7 @@ class LitertDetector(DetectorKind):
     name = "litert"
     needs = "the extra `track-fast` and Google's face_landmarker.task; runs on the CPU, faster than torch there"
 
-    def open(self, file: Path | None, device: torch.device | str, thresholds: Thresholds) -> FaceDetector:
+    def open(self, file: Path | None, device: torch.device | str, thresholds: Thresholds) -> FilmDetector:
         """Return the face landmarker of a `.task` file; pictures are sampled on the CPU, whatever the device."""
         from sage_ns.tracking.litert import litert_networks
 

@@ -25,9 +25,15 @@ class Face:
     """0..1: how sure the detector is that the crop shows a face. It falls where the face turns away from the camera."""
     scores: Mapping[str, float]
     """0..1: strength of each of MediaPipe's 52 expressions, by name
-    (`sage_ns.motion.files.mediapipe_scores.MEDIAPIPE_NAMES`)."""
+    (`sage_ns.motion.files.mediapipe_scores.MEDIAPIPE_NAMES`); empty for a face that was followed in a film."""
     box: tuple[float, float, float, float]
     """Left, top, right and bottom of the points, in pixels; may reach beyond the picture."""
+
+
+def width_of_face(face: Face) -> float:
+    """Return the larger side of the box around a face's landmarks, pixels: also a turned head keeps its height."""
+    left, top, right, bottom = face.box
+    return max(right - left, bottom - top)
 
 
 class FaceDetector(Protocol):
@@ -35,6 +41,22 @@ class FaceDetector(Protocol):
 
     def __call__(self, picture: UInt8[Tensor | np.ndarray, "height width 3"]) -> list[Face]:
         """Return the faces of an sRGB picture, the largest first; an empty list if there is none.
+
+        Raises:
+            OptionError: the array is no picture of bytes with three channels.
+        """
+        ...
+
+
+class FilmDetector(FaceDetector, Protocol):
+    """Finds the faces in a picture, and follows one of them from frame to frame."""
+
+    def follow(self, picture: UInt8[Tensor | np.ndarray, "height width 3"], last: Face | None) -> Face | None:
+        """Return the face of the next frame of a film; None if there is none.
+
+        Args:
+            picture: sRGB.
+            last: the face in the frame before; None = look for the largest upright one.
 
         Raises:
             OptionError: the array is no picture of bytes with three channels.

@@ -126,6 +126,23 @@ class FaceLandmarker:
                 faces = self._faces(pixels, better)
         return faces
 
+    def follow(self, picture: UInt8[Tensor | np.ndarray, "height width 3"], last: Face | None) -> Face | None:
+        """Return the face of the next frame of a film; see `sage_ns.tracking.face.FilmDetector`.
+
+        One pass over the crop that the last landmarks suggest, as MediaPipe does from frame to frame, without scores.
+        Where that finds no face, or there is none to start from, the largest upright face of the picture.
+
+        Raises:
+            OptionError: the array is no picture of bytes with three channels.
+        """
+        pixels = checked_picture(picture).to(self._device)
+        if last is not None:
+            face = self._face(pixels, around(last.points[:, :2], last.points[list(_OUTER_CORNERS), :2], _GROWTH), 1)
+            if face is not None:
+                return face
+        faces = self._faces(pixels, self._search(pixels, _upright(*pixels.shape[:2])))
+        return faces[0] if faces else None
+
     def _search(self, picture: UInt8[Tensor, "height width 3"], crops: list[Crop]) -> FaceBoxes:
         """Return the faces that the detector sees in crops of a picture."""
         return face_boxes.merged(FaceBoxes.joined([self._boxes(picture, crop) for crop in crops]))
@@ -150,10 +167,12 @@ class FaceLandmarker:
         corners = crop.to_picture(corners)
         return FaceBoxes(torch.cat([corners.amin(1), corners.amax(1)], -1), crop.to_picture(found.points), found.scores)
 
-    def _face(self, picture: UInt8[Tensor, "height width 3"], crop: Crop) -> Face | None:
-        """Return the face in a crop; None if the network is not sure enough that there is one."""
+    def _face(
+        self, picture: UInt8[Tensor, "height width 3"], crop: Crop, most_passes: int = _MOST_PASSES
+    ) -> Face | None:
+        """Return the face in a crop, without scores after one pass; None if the network is not sure of one."""
         inside, confidence = self._landmarks(picture, crop)
-        for index in range(1, _MOST_PASSES):
+        for index in range(1, most_passes):
             points = crop.to_picture(inside[:, :2])
             better = around(points, points[list(_OUTER_CORNERS)], _GROWTH)
             turned = abs(math.remainder(better.angle - crop.angle, math.tau))
@@ -167,7 +186,8 @@ class FaceLandmarker:
         if confidence < self._thresholds.confidence:
             return None
         low, high = points[:, :2].amin(0).tolist(), points[:, :2].amax(0).tolist()
-        return Face(points, confidence, self._scores(inside), (low[0], low[1], high[0], high[1]))
+        scores = self._scores(inside) if most_passes > 1 else {}
+        return Face(points, confidence, scores, (low[0], low[1], high[0], high[1]))
 
     def _landmarks(self, picture: UInt8[Tensor, "height width 3"], crop: Crop) -> tuple[Float[Tensor, "478 3"], float]:
         """Return the landmarks as shares of a crop, and how sure the network is that they are those of a face."""

@@ -39,3 +39,8 @@ def in_mm(pixels: float, width: int, height: int) -> float:
 def usual_focal_length(width: int, height: int) -> FocalLength:
     """Return the guess for a photo that states no focal length."""
     return FocalLength(in_pixels(USUAL_MM, width, height), USUAL_SPREAD, f"guess: {USUAL_MM:g} mm")
+
+
+def given_focal_length(mm: float, size: tuple[int, int]) -> FocalLength:
+    """Return the focal length that a user states as for 35 mm film [mm], for pictures of this width and height."""
+    return FocalLength(in_pixels(mm, *size), 0.0, f"given: {mm:g} mm")

@@ -46,8 +46,8 @@ class Scene:
     silhouette: Float[np.ndarray, "height width"]
     """Of the fitted rig in the window."""
     segment: Segment
-    mask: Path | None = None
-    """Mask of the whole photo, given by the user."""
+    mask: UInt8[np.ndarray, "h w"] | None = None
+    """Mask of the whole photo, given by the user: 255 = person."""
     plate: Path | None = None
     """The same view without the person, given by the user."""
 
@@ -92,16 +92,9 @@ class GivenMask:
         return scene.mask is not None
 
     def matte(self, scene: Scene) -> Float[np.ndarray, "height width"]:
-        """Return the mask in the window.
-
-        Raises:
-            TrackingError: the mask has another size than the photo.
-            CaptureError: it cannot be read as a mask.
-        """
+        """Return the mask in the window."""
         assert scene.mask is not None
-        mask = decode_matte(scene.mask)
-        _check_size("mask", scene.mask, mask.size, scene.photo)
-        return scene.window.cut(np.asarray(mask)) / 255.0
+        return scene.window.cut(scene.mask) / 255.0
 
 
 @ways.register
@@ -180,6 +173,18 @@ class Segmentation:
         whole = np.zeros((height, width))
         whole[top:bottom, left:right] = found
         return _joined(_around_head(window.cut(whole), scene.silhouette), scene.silhouette)
+
+
+def read_mask(path: Path, photo: Photo) -> UInt8[np.ndarray, "h w"]:
+    """Return the mask of a photo.
+
+    Raises:
+        TrackingError: the mask has another size than the photo.
+        CaptureError: it cannot be read as a mask.
+    """
+    mask = decode_matte(path)
+    _check_size("mask", path, mask.size, photo)
+    return np.asarray(mask)
 
 
 def soft_matte(matte: Float[np.ndarray, "h w"], picture: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w"]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy import ndimage
 from torch import Tensor
 
+from sage_ns.avatar.rig_pixels import face_triangles
 from sage_ns.geometry.mesh_queries import first_triangles
 from sage_ns.raster import PinholeCamera
 from sage_ns.raster.cameras import pixel_rays, project
@@ -24,9 +27,51 @@ def silhouette(
     vertices: Float[Tensor, "num_vertices 3"], model: HeadModel, camera: PinholeCamera
 ) -> Float[np.ndarray, "h w"]:
     """Return 1 where the posed rig is and 0 elsewhere."""
+    return (_shown(vertices, model, camera) >= 0).astype(np.float64)
+
+
+def face_in(
+    vertices: Float[Tensor, "num_vertices 3"], model: HeadModel, camera: PinholeCamera
+) -> Bool[np.ndarray, "h w"]:
+    """Return which pixels show the face of the posed rig; none if the head model has no region of this name."""
+    face = face_triangles(model).cpu().numpy()
+    shown = _shown(vertices, model, camera)
+    return face[shown.clip(min=0)] & (shown >= 0)
+
+
+def _shown(vertices: Tensor, model: HeadModel, camera: PinholeCamera) -> np.ndarray:
+    """Return the triangle that each pixel shows, -1 for none."""
     origins, directions = pixel_rays(camera)
     hits = first_triangles(vertices, model.triangles, origins.reshape(-1, 3), directions.reshape(-1, 3))
-    return (hits >= 0).reshape(camera.height, camera.width).double().numpy()
+    return hits.reshape(camera.height, camera.width).cpu().numpy()
+
+
+@dataclass(frozen=True, eq=False)
+class Heights:
+    """Where pixels lie along the projected axis from the chin to the end of the neck."""
+
+    below_chin: Float[np.ndarray, "h w"]
+    """Metres; negative above the chin."""
+    above_end: Float[np.ndarray, "h w"]
+    """Pixels; negative below the end of the neck."""
+    per_metre: float
+    """Pixels of a metre at the depth of the head."""
+
+
+def heights(
+    vertices: Float[Tensor, "num_vertices 3"], model: HeadModel, camera: PinholeCamera, chin: Float[Tensor, "2"]
+) -> Heights:
+    """Return the heights of all pixels; see `head_area` for the arguments."""
+    end = _neck_end(model)
+    pixels = project(vertices, camera).pixels
+    depth = project(vertices.mean(dim=0)[None], camera).depth
+    per_metre = float(camera.intrinsics[0, 0] / depth)
+    down = (pixels[end].mean(dim=0) - chin).double()
+    down = down / down.norm()
+    rows, columns = np.mgrid[: camera.height, : camera.width] + 0.5
+    along = columns * float(down[0]) + rows * float(down[1])
+    below = (along - float(chin.double() @ down)) / per_metre
+    return Heights(below, float((pixels[end].double() @ down).mean()) - along, per_metre)
 
 
 def head_area(
@@ -48,21 +93,12 @@ def head_area(
         chin: its pixel.
         shape: silhouette of the rig.
     """
-    end = _neck_end(model)
-    pixels = project(vertices, camera).pixels
-    depth = project(vertices.mean(dim=0)[None], camera).depth
-    per_metre = float(camera.intrinsics[0, 0] / depth)
-    down = (pixels[end].mean(dim=0) - chin).double()
-    down = down / down.norm()
-    rows, columns = np.mgrid[: camera.height, : camera.width] + 0.5
-    along = columns * float(down[0]) + rows * float(down[1])
-    from_chin = (along - float(chin.double() @ down)) / per_metre
-    to_end = float((pixels[end].double() @ down).mean()) - along
-    beside = np.asarray(ndimage.distance_transform_edt(shape < 0.5)) / per_metre
+    height = heights(vertices, model, camera, chin)
+    beside = np.asarray(ndimage.distance_transform_edt(shape < 0.5)) / height.per_metre
     # The reach falls from that of hair to that of skin before the chin: shoulders and collars rise beside it.
-    reach = np.interp(from_chin, [-0.06, -0.01], [_HAIR, _NECK])
+    reach = np.interp(height.below_chin, [-0.06, -0.01], [_HAIR, _NECK])
     near = np.clip((reach - beside) / (_FADE * reach), 0.0, 1.0)
-    return near * np.clip(to_end + 0.5, 0.0, 1.0)
+    return near * np.clip(height.above_end + 0.5, 0.0, 1.0)
 
 
 def _neck_end(model: HeadModel) -> Tensor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ _LEAST_HEIGHT = 480
 """Pixels; smaller pictures are enlarged, so that landmarks can be told apart."""
 _DETECTED, _FITTED = (0, 200, 80), (255, 60, 60)
 _BLEND = 0.65
+COLUMNS = ("picture", "landmarks: detected green, fitted red", "fitted head", "foreground on white")
 
 
 def mesh_over(
@@ -54,8 +56,19 @@ def landmarks_over(
     return np.asarray(image) / 255.0
 
 
-def write_sheet(path: Path, pictures: Mapping[str, Float[np.ndarray, "h w 3"]], title: str) -> None:
-    """Write pictures (0..1) side by side as one PNG, with their names above."""
-    row = SheetRow(title, [torch.from_numpy(np.ascontiguousarray(each)).float() for each in pictures.values()])
-    height = max(len(next(iter(pictures.values()))), _LEAST_HEIGHT)
-    write_contact_sheet(path, tuple(pictures), [row], height)
+@dataclass(frozen=True, eq=False)
+class SheetPictures:
+    """One row of the contact sheet."""
+
+    title: str
+    pictures: tuple[Float[np.ndarray, "h w 3"], ...]
+    """One for each column of the sheet, 0..1."""
+
+
+def write_sheet(path: Path, rows: Sequence[SheetPictures], columns: Sequence[str] = COLUMNS) -> None:
+    """Write rows of pictures as one PNG, with the names of the columns above."""
+    shown = [
+        SheetRow(row.title, [torch.from_numpy(np.ascontiguousarray(each)).float() for each in row.pictures])
+        for row in rows
+    ]
+    write_contact_sheet(path, columns, shown, max(len(rows[0].pictures[0]), _LEAST_HEIGHT))

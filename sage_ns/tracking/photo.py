@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from jaxtyping import UInt8
 
 from sage_ns.capture.decode import decode_picture, read_exif, read_header
 from sage_ns.errors import CaptureError, TrackingError
-from sage_ns.system.user_files import check_regular, open_regular
+from sage_ns.system.user_files import check_regular, open_regular, sha256_of
 from sage_ns.tracking.focal import EXIF_SPREAD, RANGE_MM, FocalLength, in_pixels, usual_focal_length
 
 LEAST_SIDE = 64
@@ -21,7 +20,6 @@ _FILM_MM, _EXIF_WIDTH, _EXIF_HEIGHT = 0xA405, 0xA002, 0xA003
 _SAME_ASPECT = 0.02
 _HEIC = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 """Brands of HEIF files, which follow "ftyp" at the fifth byte (ISO/IEC 23008-12, Annex B)."""
-_VIDEO = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,16 +47,11 @@ def read_photo(path: Path) -> Photo:
     Orientation tag, bit depth, palette and colour profile are applied (`sage_ns.capture.decode`).
 
     Raises:
-        TrackingError: the path is a folder, a clip, or a kind of picture that is not read; says what to do.
+        TrackingError: the path is a folder, or a kind of picture that is not read; says what to do.
         CaptureError: the picture is broken, too large, or cannot be converted exactly; says what to do.
     """
     if path.is_dir():
-        raise TrackingError(f"{path} is a folder; give one picture. Folders of pictures cannot be tracked yet.")
-    if path.suffix.lower() in _VIDEO:
-        raise TrackingError(
-            f"{path} is a clip; clips cannot be tracked yet. Give one of its pictures: ffmpeg -ss 0 -i CLIP -frames:v "
-            "1 photo.png."
-        )
+        raise TrackingError(f"{path} is a folder; give the file of one picture.")
     check_regular(path, TrackingError, "Give the file of one picture.")
     _refuse_heic(path)
     header = read_header(path)
@@ -72,7 +65,13 @@ def read_photo(path: Path) -> Photo:
     alpha = pixels[..., 3] if pixels.shape[2] == 4 else None
     if alpha is not None and bool((alpha == 255).all()):
         alpha = None
-    return Photo(path, np.ascontiguousarray(pixels[..., :3]), alpha, _focal_length(path, picture.size), _sha256(path))
+    return Photo(
+        path,
+        np.ascontiguousarray(pixels[..., :3]),
+        alpha,
+        _focal_length(path, picture.size),
+        sha256_of(path, CaptureError),
+    )
 
 
 def _focal_length(path: Path, size: tuple[int, int]) -> FocalLength:
@@ -104,11 +103,3 @@ def _refuse_heic(path: Path) -> None:
             f"{path} is a HEIC picture, which is not read. Export it as JPEG or PNG (on an iPhone: Settings, Camera, "
             "Formats, Most Compatible; or share it as JPEG)."
         )
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open_regular(path, CaptureError) as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()

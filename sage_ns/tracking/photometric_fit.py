@@ -25,21 +25,13 @@ from sage_ns.priors.coded import CodedPrior
 from sage_ns.priors.sitter import Sitter, reference_atlas, reference_head
 from sage_ns.rig import HeadModel, pose_vertices
 from sage_ns.tracking.embedding import Embedding
-from sage_ns.tracking.face import Face
+from sage_ns.tracking.face import Face, width_of_face
 from sage_ns.tracking.focal import FocalLength
-from sage_ns.tracking.landmark_fit import (
-    ERROR_OF_A_LANDMARK,
-    HeadFit,
-    facing_weights,
-    from_people,
-    head_fit,
-    landmark_residuals,
-    robust_weights,
-    width_of_face,
-)
+from sage_ns.tracking.joint_fit import ERROR_OF_A_LANDMARK, KnownCamera, Sighting, landmark_problem
+from sage_ns.tracking.joint_problem import JointProblem
+from sage_ns.tracking.landmark_fit import HeadFit, head_at
 from sage_ns.tracking.landmark_rig import LandmarkRig
 from sage_ns.tracking.lit_person import Drawing, LitPerson, PersonOnRig, fitted_light, lit
-from sage_ns.tracking.moving_places import MovingPlaces
 from sage_ns.tracking.picture_level import PictureLevel, picture_level
 from sage_ns.tracking.picture_pulls import PictureNoise, differences, pulls, robust_sum, shown_places
 from sage_ns.tracking.window import Window
@@ -96,6 +88,8 @@ class SeenHead:
     picture: Float[np.ndarray, "height width 3"]
     """Of the window, on white, 0..1."""
     matte: Float[np.ndarray, "height width"]
+    hidden: Float[np.ndarray, "height width"] | None = None
+    """1 where something hides the head: these pixels do not count. None = nowhere."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,13 +121,15 @@ class PhotometricFit:
         places = places_on(self._atlas, reference_head(), seen.model)
         self._drawer = PersonOnRig(seen.model, places)
         self._face_width = width_of_face(seen.face)
-        self._detected = seen.face.points[:, :2].double()
-        self._center = (seen.size[0] / 2, seen.size[1] / 2)
-        self.rig = LandmarkRig(seen.model, seen.embedding, self._center)
-        places_of = seen.embedding.triangle, seen.embedding.barycentric
-        self._landmarks = MovingPlaces(seen.model, *places_of, self.rig.unknowns, self._center)
-        self.x: Float[Tensor, "num_unknowns"] = self.rig.unknowns_of(seen.fit.params, seen.fit.focal)
-        """The head; `LandmarkRig` says what it consists of."""
+        self._view = KnownCamera.at_rest(seen.focal.pixels, seen.size).view()
+        self.rig = LandmarkRig(seen.model, seen.embedding)
+        self._problem = landmark_problem(self.rig, [Sighting(0, 0, seen.face)], [self._view], seen.focal.spread)
+        self.start: Float[Tensor, "num_unknowns"] = self.rig.unknowns_of(
+            seen.fit.params, seen.fit.focal / seen.focal.pixels
+        )
+        """The head that was fitted to landmarks."""
+        self.x: Float[Tensor, "num_unknowns"] = self.start
+        """The head; `Unknowns` says what it consists of."""
         self.code = torch.zeros(prior.num_codes)
         self.person = LitPerson.in_plain_light(prior.attributes(self.code))
         self._counts = torch.tensor([settings.counts[name] for name in LABELS])[self._atlas.label]
@@ -164,11 +160,12 @@ class PhotometricFit:
     def level(self, width: float) -> PictureLevel:
         """Return the picture at a width of its face [pixels]."""
         seen = self.seen
-        return picture_level(seen.picture, seen.matte, seen.window, seen.size, self._face_width, width)
+        return picture_level(seen.picture, seen.matte, seen.window, seen.size, self._face_width, width, seen.hidden)
 
     def fit(self) -> HeadFit:
         """Return the head that was found."""
-        return head_fit(self.rig, self.x, self.seen.model, self.seen.face)
+        seen = self.seen
+        return head_at(self.rig, self.x, seen.model, seen.face, seen.focal, seen.size)
 
     def draw(self, level: PictureLevel, x: Float[Tensor, "num_unknowns"]) -> Drawing:
         """Return a head with the colours of the person."""
@@ -193,18 +190,21 @@ class PhotometricFit:
         person, camera = self.person_in_light(level, x), level.camera(self._focal(x))
         drawing = self._drawer.draw(person, self._vertices(x), camera)
         weight, noise = self._weights(level, x), self.settings.noise
-        rest = self._from_landmarks(x, self._landmark_root(x))
+        problem = self._landmarks_and_people(x)
+        rest = problem.residuals(self._flat(x))
         energy = robust_sum(differences(drawing, level, noise), self._scaled(weight, level))
         off = (drawing.on_white - level.picture).abs().mean(dim=-1)
         return Verdict(
-            energy + float((robust_weights(rest) * rest**2).sum()), float((weight * off).sum() / weight.sum()), drawing
+            energy + float((problem.weights(rest) * rest**2).sum()), float((weight * off).sum() / weight.sum()), drawing
         )
 
     def _fit_person(self, level: PictureLevel) -> None:
         """Find the code of the person, in the light that was found."""
         vertices, camera = self._vertices(self.x), level.camera(self._focal(self.x))
         posed = PosedPlaces(self._drawer.places, vertices, self.seen.model.triangles)
-        sitter = Sitter(posed, [Shot(camera, level.picture, level.matte)], torch.ones(3))
+        counts = level.counts[..., None]
+        shot = Shot(camera, level.picture, level.matte, steady=counts, confidence=counts)
+        sitter = Sitter(posed, [shot], torch.ones(3))
         person = lit(self.prior.attributes, self._drawer.factors(self.person.light, vertices))
         settings = CodeFitSettings(steps=self.settings.code_steps, fine_from=1.0)
         with torch.enable_grad():
@@ -214,38 +214,40 @@ class PhotometricFit:
         self.code = found.code
         self.person = LitPerson(self.prior.attributes(found.code), self.person.light * found.gain)
 
-    def _moving_places(self, level: PictureLevel) -> tuple[Int[Tensor, "k"], MovingPlaces]:
-        """Return the places that are moved, all of eyes and lips among them."""
+    def _moving_places(self, level: PictureLevel) -> tuple[Int[Tensor, "k"], LandmarkRig]:
+        """Return the places that are moved, all of eyes and lips among them, and the rig reduced to them."""
         seen = self._drawer.seen(self.person, self._vertices(self.x), level.camera(self._focal(self.x)))
         rows = seen.nonzero()[:, 0]
         chosen = self._atlas.labelled("eyes", "lips")[rows]
         chosen[:: max(1, -(-len(rows) // self.settings.num_places))] = True
         rows, places = rows[chosen], self._drawer.places
         own = places.triangle[rows], places.barycentric[rows]
-        return rows, MovingPlaces(self.seen.model, *own, self.rig.unknowns, self._center)
+        on_skin = Embedding(*own, torch.ones(len(rows)), torch.zeros(len(rows), 3, 2))
+        return rows, LandmarkRig(self.seen.model, on_skin)
 
-    def _fit_head(self, level: PictureLevel, rows: Int[Tensor, "k"], moving: MovingPlaces) -> None:
+    def _fit_head(self, level: PictureLevel, rows: Int[Tensor, "k"], moving: LandmarkRig) -> None:
         """Take steps of the unknowns, each of which lowers the energy."""
         damping, noise, counts = _FIRST_DAMPING, self.settings.noise, self._counts[rows]
         for _ in range(self.settings.steps):
             drawing = self.draw(level, self.x)
-            nearest, near = shown_places(level.pixels(moving.pixels(self.x)), level.size, _REACH * level.face_width)
+            pixels = level.pixels(moving.pixels(self.x, self._view))
+            nearest, near = shown_places(pixels, level.size, _REACH * level.face_width)
             shown = torch.maximum(drawing.alpha, level.matte)[..., 0] > _SHOWN
-            weight = self._scaled(counts[nearest] * (near & shown), level)
+            weight = self._scaled(counts[nearest] * (near & shown) * level.counts, level)
             form = pulls(drawing, level, nearest, weight, len(rows), noise)
-            jacobian = moving.jacobian(self.x)[..., self._free] * level.scale[:, None]
+            jacobian = moving.jacobian(self.x, self._view)[self._free].permute(1, 2, 0) * level.scale[:, None]
             normal, slope = form.normal_equations(jacobian)
-            root = self._landmark_root(self.x)
-            rest = self._from_landmarks(self.x, root)
-            derivatives = self._landmark_derivatives(root)[:, self._free]
-            robust = robust_weights(rest)
+            problem = self._landmarks_and_people(self.x)
+            rest = problem.residuals(self._flat(self.x))
+            derivatives = self._derivatives(problem)[:, self._free]
+            robust = problem.weights(rest)
             normal = normal + (derivatives.T * robust) @ derivatives
             slope = slope - (derivatives.T * robust) @ rest
             before = robust_sum(differences(drawing, level, noise), weight) + float((robust * rest**2).sum())
             for _ in range(_MOST_TRIES):
                 step = torch.linalg.solve(normal + damping * torch.diag(normal.diagonal().clamp_min(1e-9)), slope)
                 tried = self.x.index_add(0, self._free, step)
-                rest = self._from_landmarks(tried, root)
+                rest = problem.residuals(self._flat(tried))
                 off = differences(self.draw(level, tried), level, noise)
                 after = robust_sum(off, weight) + float((robust * rest**2).sum())
                 if after < before:
@@ -258,28 +260,31 @@ class PhotometricFit:
                 return
 
     def _weights(self, level: PictureLevel, x: Tensor) -> Float[Tensor, "h w"]:
-        """Return how much every pixel counts, by the part of the head that it shows."""
-        return self._drawer.draw_values(self.person, self._vertices(x), level.camera(self._focal(x)), self._counts)
+        """Return how much every pixel counts, by the part of the head that it shows; 0 where that is hidden."""
+        camera = level.camera(self._focal(x))
+        return level.counts * self._drawer.draw_values(self.person, self._vertices(x), camera, self._counts)
 
     def _scaled(self, weight: Float[Tensor, "h w"], level: PictureLevel) -> Float[Tensor, "h w"]:
         """Return weights whose sum over a face is the number of independent observations, over all four channels."""
         return weight * (self.settings.noise.observations / (4 * level.face_width**2))
 
-    def _from_landmarks(self, x: Tensor, root: Tensor) -> Tensor:
-        return landmark_residuals(self.rig, x, self._detected, root, self.seen.focal)
+    def _landmarks_and_people(self, x: Float[Tensor, "num_unknowns"]) -> JointProblem:
+        """Return what `fit_landmarks` minimises, with less weight of the landmarks."""
+        trust = self.settings.landmarks * self.seen.embedding.weight.double()
+        unit = trust.new_tensor([ERROR_OF_A_LANDMARK * self._face_width])
+        return self._problem.faced(self._flat(x), trust, unit)
 
-    def _landmark_derivatives(self, root: Float[Tensor, "478"]) -> Float[Tensor, "num_residuals num_unknowns"]:
-        """Return the derivatives of `_from_landmarks`, as if the landmarks did not slide: that is less than a tenth."""
-        pixels = (self._landmarks.jacobian(self.x) * root[:, None, None]).flatten(0, 1)
-        people = torch.func.jacfwd(lambda x: from_people(x, self.rig.unknowns, self.seen.focal))(self.x)
-        return torch.cat([pixels, people])
+    def _flat(self, x: Float[Tensor, "num_unknowns"]) -> Float[Tensor, "num_unknowns"]:
+        return self._problem.layout.flat(x[None])
 
-    def _landmark_root(self, x: Tensor) -> Float[Tensor, "478"]:
-        trust = self.settings.landmarks * self.seen.embedding.weight.double() * facing_weights(self.rig, x)
-        return trust.sqrt() / (ERROR_OF_A_LANDMARK * self._face_width)
+    def _derivatives(self, problem: JointProblem) -> Float[Tensor, "num_residuals num_unknowns"]:
+        """Return the derivatives of the residuals of landmarks and people with respect to `x`."""
+        pixels = self.rig.jacobian(self.x, self._view) * problem.root[0, :, None]
+        people = torch.func.jacfwd(lambda x: problem.priors(self._flat(x)))(self.x)
+        return torch.cat([pixels.flatten(1).T, people])
 
     def _vertices(self, x: Tensor) -> Float[Tensor, "num_vertices 3"]:
         return pose_vertices(self.seen.model, self.rig.whole(x, self.seen.model))[0]
 
     def _focal(self, x: Tensor) -> float:
-        return float(x[self.rig.unknowns.focal].exp())
+        return self.seen.focal.pixels * float(x[self.rig.unknowns.focal].exp())

@@ -32,6 +32,8 @@ class PictureLevel:
     """Principal point in the photo, pixels."""
     face_width: float
     """Pixels of this picture."""
+    counts: Float[Tensor, "h w"]
+    """1 where the picture shows the head or what is behind it, 0 where something hides it."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -57,6 +59,7 @@ def picture_level(
     size: tuple[int, int],
     face_width: float,
     wanted: float,
+    hidden: Float[np.ndarray, "height width"] | None = None,
 ) -> PictureLevel:
     """Return a window's picture so small that its face has a width; never enlarged.
 
@@ -67,6 +70,7 @@ def picture_level(
         size: width and height of the photo, whose middle is the principal point.
         face_width: pixels of the photo.
         wanted: pixels of the result.
+        hidden: 1 where something hides the head; None = nowhere.
     """
     scale = min(1.0, wanted * window.factor / face_width)
     height, width = (max(_SMALLEST, round(scale * side)) for side in matte.shape)
@@ -83,4 +87,5 @@ def picture_level(
         per_pixel,
         torch.tensor(size, dtype=torch.float64) / 2,
         face_width * float(per_pixel[1]),
+        1 - smaller(np.zeros_like(matte)[..., None] if hidden is None else hidden[..., None])[..., 0],
     )

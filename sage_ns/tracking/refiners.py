@@ -82,8 +82,7 @@ def judged(search: PhotometricFit) -> Refinement:
     Both heads are compared in the light that suits them best, with the same person.
     """
     level, found = search.level(search.settings.widths[-1]), search.x
-    start = search.rig.unknowns_of(search.seen.fit.params, search.seen.fit.focal)
-    before, after = (search.verdict(level, x) for x in (start, found))
+    before, after = (search.verdict(level, x) for x in (search.start, found))
     fit = search.fit()
     better = after.energy < before.energy and fit.disagreement <= MOST_DISAGREEMENT
     report = {

@@ -7,12 +7,16 @@ lids, lips and nose end, and fits on carried places turn by degrees (docs/lab_no
 from __future__ import annotations
 
 import hashlib
+import os
+from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 import torch
 
 from sage_ns.errors import TrackingError, WriteError
-from sage_ns.rig import HeadModel
+from sage_ns.rig import HeadModel, load_head_model
+from sage_ns.rig.head_model import HEAD_MODEL_VARIABLE
 from sage_ns.synthetic.head import builtin_head
 from sage_ns.system.cache import cache_dir
 from sage_ns.system.progress import progress_bar
@@ -52,6 +56,37 @@ def embedding_on(model: HeadModel, detector: FaceDetector) -> Embedding:
     with suppress(WriteError):
         learned.save(path)
     return learned
+
+
+def embedding_of_actor(model: HeadModel, detector: Callable[[], FaceDetector]) -> tuple[HeadModel, Embedding]:
+    """Return the head model to fit to an actor who drives an avatar, and its embedding.
+
+    Actor and avatar differ in identity, and an avatar's rig has lost its identity directions. Where the built-in head,
+    or the head model that SAGE_HEAD_MODEL names, moves as the avatar's rig does, that is fitted; else the avatar's own
+    head is.
+
+    Args:
+        model: the avatar's rig.
+        detector: returns what finds faces; only called for a rig whose embedding is neither shipped nor cached.
+
+    Raises:
+        HeadModelError: SAGE_HEAD_MODEL names a file that cannot be read.
+        RegistrationError, TrackingError: as for `embedding_on`.
+    """
+    model = model.to("cpu")
+    known = (each() for each in (builtin_head, _named_model))
+    whole = next((each for each in known if each is not None and _moves_like(each, model)), model)
+    return whole, embedding_on(whole, lambda picture: detector()(picture))
+
+
+def _named_model() -> HeadModel | None:
+    named = os.environ.get(HEAD_MODEL_VARIABLE)
+    return load_head_model(Path(named).expanduser()) if named else None
+
+
+def _moves_like(whole: HeadModel, model: HeadModel) -> bool:
+    same = torch.equal(whole.triangles, model.triangles)
+    return same and torch.equal(whole.expression_basis, model.expression_basis)
 
 
 def _content_key(model: HeadModel) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -39,15 +39,15 @@ class Window:
             focal: of the whole picture, pixels.
             size: width and height of the whole picture, whose middle is the principal point.
         """
-        return PinholeCamera.from_opengl(
-            torch.eye(4),
-            focal / self.factor,
-            focal / self.factor,
-            (size[0] / 2 - self.left) / self.factor,
-            (size[1] / 2 - self.top) / self.factor,
-            self.width,
-            self.height,
-        )
+        center = (size[0] / 2, size[1] / 2)
+        return self.crop(PinholeCamera.from_opengl(torch.eye(4), focal, focal, *center, *size))
+
+    def crop(self, camera: PinholeCamera) -> PinholeCamera:
+        """Return the camera of this window of a picture, from that of the whole picture."""
+        intrinsics = camera.intrinsics.clone()
+        intrinsics[:2, 2] -= intrinsics.new_tensor([self.left, self.top])
+        intrinsics[:2] /= self.factor
+        return replace(camera, intrinsics=intrinsics, width=self.width, height=self.height)
 
 
 def head_window(pixels: Float[np.ndarray, "n 2"], size: tuple[int, int], longest: int) -> Window:

@@ -79,6 +79,9 @@ class LearnerConfig:
     """show teeth, tongue and palate of a prior in an opening mouth; no picture shows the person's own"""
     mouth_prior: Path | None = None
     """file of the prior (.npz of sage-mouth-prior); None = the prior that is part of this package"""
+    mouth_from_pictures: bool = False
+    """where pictures of the canonical moment look into the mouth: give the teeth the brightness that they show, and fit
+    neither skin nor lips to them"""
     mouth_in_training: bool = True
     """draw the mouth in training, and teach surfels to keep clear of it; False = only drawings of the finished avatar
     have it, as in the paper"""

@@ -19,6 +19,7 @@ from sage_ns.training.field_supervision import FieldSupervision
 from sage_ns.training.learner import Learner
 from sage_ns.training.losses import Terms
 from sage_ns.training.phase import PhaseStep, ShotSource
+from sage_ns.training.shown_mouth import MouthPixels
 
 
 class PictureFit:
@@ -37,10 +38,11 @@ class PictureFit:
         self.psnr = torch.tensor(float("nan"))
         """Of the last picture, in dB."""
         self._limits: tuple[Tensor, Tensor] | None = None
+        self._mouth: MouthPixels | None = None
 
     def rebound(self) -> None:
         """To be called when surfels have changed their triangles or the canonical pose has changed."""
-        self._limits = None
+        self._limits, self._mouth = None, None
 
     def step(
         self,
@@ -57,7 +59,7 @@ class PictureFit:
             watch: called with what has been drawn, before the backward pass.
         """
         learner = self.learner
-        shot = self.shots.shot(step)
+        shot = self._counting(self.shots.shot(step))
         prediction = learner.predict()
         attributes, motion = learner.attributes(prediction), learner.motion_of(shot)
         # Surfels that still look for their places are not corrected for how the skin deforms.
@@ -102,6 +104,18 @@ class PictureFit:
         if not shot.is_pseudo:
             self._note_psnr(exposed, truth)
         return PhaseStep(rendered.detach(), terms, self.psnr)
+
+    def _counting(self, shot: Shot) -> Shot:
+        """The picture without pixels that look into the mouth, if the settings ask for that."""
+        learner, avatar = self.learner, self.learner.avatar
+        config = learner.config
+        if not (config.mouth_from_pictures and config.mouth_in_training) or avatar.mouth is None:
+            return shot
+        if self._mouth is None:
+            canonical = learner.motion.canonical()
+            vertices = avatar.poses.at(canonical).vertices.detach()
+            self._mouth = MouthPixels(avatar.mouth, canonical, vertices, avatar.rig.head_model.triangles)
+        return self._mouth.left_out(shot)
 
     @torch.no_grad()
     def _note_psnr(self, exposed: Tensor, truth: Tensor) -> None:

@@ -31,6 +31,7 @@ from sage_ns.system.console import console, escape
 from sage_ns.system.parallel import cores_for_kernels
 from sage_ns.training.config import LearnerConfig, require
 from sage_ns.training.learner import Learner
+from sage_ns.training.shown_mouth import MouthPixels, light_teeth
 
 _ROOM_AROUND = 0.02
 """Distance between the farthest hair and the border of the field's cube, in metres."""
@@ -59,8 +60,10 @@ def start_learner(
     motion = MotionSource(record.flame_params, record.timesteps, record.canonical_row)
     rig = PersonalRig(record.head_model, record.flame_params)
     fresh = registered_views is not None
-    shots = registered_views() if registered_views is not None else []
+    shots = views = registered_views() if registered_views is not None else []
     canonical_motion = motion.canonical()
+    if config.mouth and config.mouth_from_pictures:
+        shots = _without_mouths(rig, canonical_motion, shots)
     if fresh and complete is not None:
         surfels = complete(record, shots)
     else:
@@ -75,12 +78,27 @@ def start_learner(
         config.look(),
         RoomLight() if config.room_light else None,
     )
+    if fresh and config.mouth_from_pictures:
+        light_teeth(avatar, [shot for shot in views if shot.skull is None])
+    avatar.provenance = record.provenance
     num_pictures = len(record.train_camera_centers)
     if not config.with_sdf:
         return Learner(config, avatar, None, None, num_pictures)
     canonical = _build_field(config, avatar, fresh, seed)
     networks = _build_networks(config, avatar, canonical, fresh, seed) if config.networks else None
     return Learner(config, avatar, canonical, networks, num_pictures)
+
+
+def _without_mouths(
+    rig: PersonalRig, motion: Float[Tensor, "num_coefficients"], shots: Sequence[Shot]
+) -> Sequence[Shot]:
+    """Return the pictures without their pixels that look into the mouth; as they are if the rig has none."""
+    try:
+        mouth = Mouth(rig.head_model, load_mouth_prior())
+    except HeadModelError:  # said when the avatar's mouth is built
+        return shots
+    pixels = MouthPixels(mouth, motion, rig.vertices(motion), rig.head_model.triangles)
+    return [pixels.left_out(shot) for shot in shots]
 
 
 def _first_surfels(

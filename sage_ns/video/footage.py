@@ -16,7 +16,8 @@ from sage_ns.capture.images import load_image
 from sage_ns.capture.layout import ALL_FRAMES, TEST, TRAIN, TRAIN_MULTIFRAME, VAL
 from sage_ns.capture.paths import IMAGE_SUFFIXES
 from sage_ns.errors import CaptureError
-from sage_ns.video.ffmpeg import ONLY_FILES, VideoError, inspect_media
+from sage_ns.video.ffmpeg import VideoError, inspect_media
+from sage_ns.video.film import read_film
 
 _FILMS = (".mp4", ".mov", ".mkv", ".webm", ".avi")
 _SOUNDS = (".wav", ".mp3", ".m4a", ".flac", ".ogg")
@@ -56,7 +57,7 @@ class FilmFootage:
         """Return the picture at a time; after the end of the video, its last picture."""
         wanted = max(0, round(seconds * self.fps))
         if self._frames is None or wanted < self._index:
-            self._frames, self._index = _read_film(self.path), -1
+            self._frames, self._index = read_film(self.path), -1
         while self._index < wanted:
             picture = next(self._frames, None)
             if picture is None:
@@ -157,21 +158,3 @@ def _pictures(folder: Path, camera_index: int | None) -> list[Frame]:
         return frames[0].camera_index == camera_index, float(frames[0].camera_to_world[2, 2])
 
     return sorted(max(complete, key=preference), key=lambda frame: frame.timestep)
-
-
-def _read_film(path: Path) -> Iterator[np.ndarray]:
-    """Yield the pictures of a video.
-
-    Raises:
-        VideoError: ffmpeg cannot decode it; names the file.
-    """
-    import imageio_ffmpeg
-
-    frames = imageio_ffmpeg.read_frames(str(path), pix_fmt="rgb24", input_params=list(ONLY_FILES))
-    try:
-        size = next(frames)["size"]  # type: ignore[index]
-        for data in frames:
-            yield np.frombuffer(data, dtype=np.uint8).reshape(size[1], size[0], 3)  # type: ignore[arg-type]
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:  # what imageio-ffmpeg raises
-        reason = " ".join(str(error).split())[-200:]
-        raise VideoError(f"{path}: the pictures of this video cannot be decoded ({reason}). Copy it again.") from error

@@ -1,4 +1,4 @@
-"""What a page of the viewer may reach: the motion files that it may name."""
+"""What a page of the viewer may reach: the motion files that it may name, and who drives the avatar live."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sage_ns.errors import SageError
+from sage_ns.video.live_pictures import LivePictures
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class Access:
     """folders that the page may read motion from, besides the capture and the run"""
     host_chosen: bool = False
     """whether the user has chosen the address that the viewer listens on"""
+    drive: LivePictures | None = None
+    """camera or film of an actor who drives the avatar live"""
 
 
 _granted: ContextVar[Access] = ContextVar("access of the viewer's page", default=Access())  # noqa: B039 (frozen)

@@ -18,11 +18,12 @@ from nerfstudio.viewer.viewer_elements import ViewerControl
 from sage_ns.avatar.avatar import Avatar
 from sage_ns.errors import SageError
 from sage_ns.motion.face.sliders import face_sliders
-from sage_ns.motion.files import load_motion
 from sage_ns.motion.motion import Motion
 from sage_ns.system.console import escape
+from sage_ns.tracking.clip_motion import load_motion
 from sage_ns.viewer.access import Access, ReadablePaths, granted
 from sage_ns.viewer.listening import settle_address
+from sage_ns.viewer.live_tab import LiveTab
 from sage_ns.viewer.look_tab import LookTab
 from sage_ns.viewer.manual_tab import ManualTab
 from sage_ns.viewer.nerfstudio_controls import fit_controls
@@ -41,6 +42,8 @@ SOURCES: dict[str, Source] = {
     "driving sequence": "sequence",
     "manual": "manual",
 }
+LIVE = "live actor"
+"""Name of the source that `sage-view --drive` adds."""
 """Sources of motion by their names on the page."""
 _MOVING, _RESTING = 0.04, 0.25
 """Seconds between two updates, while the avatar moves and while it rests."""
@@ -85,7 +88,8 @@ class PuppetPanel(ViewerControl):
         self._progress = ProgressBar(gui, above + 0.1)
         self._num_steps = viewer.trainer.config.max_num_iterations if viewer.trainer is not None else 0
         self._problem = gui.add_markdown("", visible=False, order=above + 0.2)
-        self._source = gui.add_dropdown("Motion", tuple(SOURCES), order=above + 0.3)
+        self._sources: dict[str, Source] = {**SOURCES, LIVE: "live"} if access.drive is not None else SOURCES
+        self._source = gui.add_dropdown("Motion", tuple(self._sources), order=above + 0.3)
         self._source.on_update(from_users(self._choose))
         tabs = gui.add_tab_group(order=above + 0.4)
         manual = tabs.add_tab("Manual", viser.Icon.ADJUSTMENTS_HORIZONTAL)
@@ -98,12 +102,17 @@ class PuppetPanel(ViewerControl):
             self.sequence.show_problem(problem)
         with tabs.add_tab("Look", viser.Icon.EYE):
             self.look = LookTab(viewer, self.shown, self.rerender)
+        self._live = None if access.drive is None else LiveTab(gui, tabs, self.puppet, access.drive)
+        if self._live is not None:
+            self._take_over("live")
         self._show_progress()
         threading.Thread(target=self._update_until_closed, name="puppet panel", daemon=True).start()
 
     def close(self) -> None:
-        """Stop the panel's thread; the viewer is shutting down."""
+        """Stop the panel's threads; the viewer is shutting down."""
         self._closing.set()
+        if self._live is not None:
+            self._live.close()
 
     def rerender(self) -> None:
         """Draw the picture of every browser again: small now, in full size once nothing moves."""
@@ -113,13 +122,13 @@ class PuppetPanel(ViewerControl):
                 machine.action(RenderAction("move", self.viewer.get_camera_state(machine.client)))
 
     def _choose(self) -> None:
-        self.puppet.source = SOURCES[self._source.value]
+        self.puppet.source = self._sources[self._source.value]
         self.rerender()
 
     def _take_over(self, source: Source) -> None:
         """Switch to the source whose controls the user has used."""
         self.puppet.source = source
-        name = next(name for name, each in SOURCES.items() if each == source)
+        name = next(name for name, each in self._sources.items() if each == source)
         if self._source.value != name:
             self._source.value = name
         self.rerender()
@@ -132,6 +141,8 @@ class PuppetPanel(ViewerControl):
             if self.puppet.advance(now - last if was_moving else 0.0):
                 self.rerender()
             self.sequence.follow_playback()
+            if self._live is not None:
+                self._live.show_status()
             self.shown.rig_mesh.send()
             self._show_problem(self.shown.error)
             self._show_progress()

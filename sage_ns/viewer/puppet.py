@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -21,7 +21,7 @@ from sage_ns.viewer.playback import Playback
 if TYPE_CHECKING:
     from sage_ns.avatar.avatar import Avatar
 
-Source = Literal["capture", "sequence", "manual"]
+Source = Literal["capture", "sequence", "manual", "live"]
 BLINK_SECONDS = 0.4
 """Duration of a blink, from open to closed to open; a human blink takes 0.1 to 0.4 s."""
 _GLANCE = 8.0
@@ -77,13 +77,30 @@ class Puppet:
         """Values of the sliders that are not at 0, by name: degrees of `POSE_SLIDERS`, strengths of face sliders."""
         self.moves_head = False
         """Whether translation and global rotation of a sequence are used, too."""
+        self.live: Callable[[], Float[Tensor, "num_coefficients"] | None] = lambda: None
+        """Returns the newest pose of an actor who drives the avatar live."""
+        self._drawn: Tensor | None = None
         self._blinking: float | None = None
 
     def motion(self) -> Float[Tensor, "num_coefficients"] | None:
         """Return the motion vector of the current source; None for "capture", where the camera's time decides."""
         if self.source == "manual":
             return self.manual_motion()
+        if self.source == "live":
+            return self.live_motion()
         return self.driven_motion() if self.source == "sequence" else None
+
+    def live_motion(self) -> Float[Tensor, "num_coefficients"]:
+        """Return the live actor's pose at the avatar's canonical place, moved along if :attr:`moves_head` is set.
+
+        Before there is a pose, the avatar rests.
+        """
+        place, pose = self._canonical()[FlameParams.HEAD].clone(), self.live()
+        if pose is None:
+            return torch.cat([place, torch.zeros_like(self._canonical()[FlameParams.FROM_NECK])])
+        if self.moves_head:
+            place[FlameParams.TRANSLATION] += pose[FlameParams.TRANSLATION]
+        return torch.cat([place, pose[FlameParams.FROM_NECK]])
 
     def driven_motion(self) -> Float[Tensor, "num_coefficients"]:
         """Return the sequence's motion; the head stays at its canonical place unless :attr:`moves_head` is set."""
@@ -123,11 +140,16 @@ class Puppet:
     @property
     def is_moving(self) -> bool:
         """Whether the avatar moves without user input."""
-        return (self.source == "sequence" and self.playback.is_playing) or self._blinking is not None
+        playing = self.source == "sequence" and self.playback.is_playing
+        return playing or self.source == "live" or self._blinking is not None
 
     def advance(self, seconds: float) -> bool:
         """Advance playback and blink by ``seconds``; return whether the avatar was moving."""
         moved = self.is_moving
+        if self.source == "live":
+            # Between two poses of the actor there is nothing new to draw.
+            pose, before = self.live(), self._drawn
+            moved, self._drawn = pose is not before, pose
         if self.source == "sequence":
             self.playback.advance(seconds)
         if self._blinking is not None:

@@ -8,9 +8,9 @@ from pathlib import Path
 import viser
 
 from sage_ns.errors import SageError
-from sage_ns.motion.files import describe_readers, load_motion
 from sage_ns.motion.files.registry import readers
 from sage_ns.motion.motion import USUAL_FPS, Motion
+from sage_ns.tracking.clip_motion import describe_readers, load_motion
 from sage_ns.viewer.access import ReadablePaths
 from sage_ns.viewer.puppet import Puppet
 from sage_ns.viewer.user_events import as_code, from_users

@@ -55,6 +55,21 @@ def test_a_file_gives_back_the_same_pixels(avatar: Avatar, file: Path) -> None:
     assert torch.equal(loaded.render(motion, loaded.front_camera(48, 64)), picture)
 
 
+def test_a_file_keeps_where_the_pictures_come_from(avatar: Avatar, tmp_path: Path) -> None:
+    said = '{"consent": "my own picture"}'
+    avatar.provenance = said
+    avatar.save(tmp_path / "said.npz")
+    avatar.provenance = ""
+    assert Avatar.load(tmp_path / "said.npz").provenance == said
+    with np.load(tmp_path / "said.npz") as stored:
+        arrays = {name: stored[name] for name in stored if name != "provenance"}
+    np.savez(tmp_path / "older.npz", **arrays)
+    assert Avatar.load(tmp_path / "older.npz").provenance == ""
+    np.savez(tmp_path / "long.npz", **arrays, provenance=np.array("x" * 30_000))
+    with pytest.raises(AvatarFileError, match="'provenance': found 30000 characters, expected at most"):
+        Avatar.load(tmp_path / "long.npz")
+
+
 def test_five_lines_from_another_folder_need_no_nerfstudio(file: Path, tmp_path: Path) -> None:
     alone = tmp_path / "moved.npz"
     alone.write_bytes(file.read_bytes())

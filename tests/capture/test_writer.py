@@ -12,6 +12,8 @@ import pytest
 import torch
 
 from sage_ns.capture import load_image, read_capture
+from sage_ns.capture.images import load_matte
+from sage_ns.capture.validation import check_images
 from sage_ns.capture.writer import CameraPicture, write_capture
 from sage_ns.errors import CaptureError, FlameParamsError
 from sage_ns.rig import FlameParams
@@ -51,6 +53,21 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert len(json.loads((out / "transforms.json").read_text())["frames"]) == 4
 
 
+def test_what_hides_the_head_is_written_and_named(tmp_path: Path) -> None:
+    hidden = (IMAGE[..., 1] > 0.5).astype(float)
+    out = write_capture(tmp_path / "made", [taken(0, hidden=hidden), taken(1)], PARAMS)
+    first, second = read_capture(out).train_multiframe
+    path = out / "hidden" / "00000_00.png"
+    assert first.hidden_path == path and second.hidden_path is None
+    read = load_matte(path, (14, 10), 1, "frame 0: 'hidden_path'")
+    np.testing.assert_array_equal(read[..., 0].numpy(), 255 * hidden)
+    with pytest.raises(CaptureError, match=r"frame 0: 'hidden_path' .* has 14 x 10 px, the picture 28 x 20 px"):
+        load_matte(path, (28, 20), 1, "frame 0: 'hidden_path'")
+    path.unlink()
+    with pytest.raises(CaptureError, match=r"hidden/00000_00.png"):
+        check_images(read_capture(out).train_multiframe)
+
+
 def moved(**entries: float) -> np.ndarray:
     pose = POSE.copy()
     for name, value in entries.items():
@@ -67,6 +84,8 @@ def moved(**entries: float) -> np.ndarray:
         (taken(image=255 * IMAGE), "'image' has values outside of 0..1"),
         (taken(image=np.where(IMAGE > 0.9, np.nan, IMAGE)), "NaN"),
         (taken(image=(255 * IMAGE).astype(np.int32)), "type int32"),
+        (taken(hidden=IMAGE[:-1, :, 0]), "'hidden' has the shape [9, 14]; expected [10, 14]"),
+        (taken(hidden=(IMAGE[..., 0] > 0.5).astype(np.uint8)), "'hidden' contains only 0 and 1"),
         (taken(mask=IMAGE[:-1, :, 0]), "'mask' has the shape [9, 14]; expected [10, 14]"),
         (taken(mask=(IMAGE[..., 0] > 0.5).astype(np.uint8)), "multiply it by 255"),
         (taken(camera_to_world=np.eye(3)), "'camera_to_world' is not a 4x4 matrix"),

@@ -13,6 +13,8 @@ from PIL import Image
 
 from sage_ns.cli.capture import main
 from sage_ns.errors import SageError
+from tests.tiny import tiny_head_model
+from tests.tiny_avatar import tiny_avatar
 from tests.tiny_capture import edit_frames, write_tiny_capture
 from tests.tiny_turning import write_tiny_turning
 
@@ -36,6 +38,20 @@ def test_synthesize_then_inspect(tmp_path: Path, capsys: pytest.CaptureFixture[s
         main(["synthesize", str(out), *FLAGS])
     assert stopped.value.code == 1
     assert "--overwrite" in capsys.readouterr().out
+
+
+def test_inspect_says_where_pictures_come_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_tiny_capture(tmp_path / "capture")
+    (folder / "tracking.json").write_text('{"source": {"file": "me.jpg"}, "consent": "", "notes": ["small"]}')
+    main(["inspect", str(folder)])
+    printed = capsys.readouterr().out
+    assert "me.jpg" in printed and "nobody has stated that the person agrees" in printed and "small" in printed
+    avatar = tiny_avatar(tiny_head_model(), num_surfels=30)
+    avatar.provenance = '{"source": {"file": "me.jpg", "sha256": "ab"}, "consent": "[red]yes"}'
+    avatar.save(tmp_path / "avatar.npz")
+    main(["inspect", str(tmp_path / "avatar.npz")])
+    printed = capsys.readouterr().out
+    assert "30" in printed and "me.jpg (SHA-256 ab)" in printed and "[red]yes" in printed
 
 
 def test_inspect_says_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

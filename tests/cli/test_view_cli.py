@@ -34,6 +34,14 @@ def test_paths_of_options_must_exist(option: str, tmp_path: Path, capsys: pytest
     assert f"{option}: no such" in capsys.readouterr().out.replace("\n", "")
 
 
+@pytest.mark.parametrize("drive", ["none.mp4", "webcams"])
+def test_who_drives_is_checked_first(drive: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        view.main([str(tmp_path / "config.yml"), "--drive", drive])
+    printed = " ".join(capsys.readouterr().out.split())
+    assert f"{drive}: no such file. Give webcam, webcam:NUMBER, or the file of a clip" in printed
+
+
 def test_the_panel_learns_what_the_command_line_allows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[Access, str]] = []
 

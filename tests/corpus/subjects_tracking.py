@@ -1,14 +1,18 @@
-"""Subjects of the corpus: files of networks that find faces and people."""
+"""Subjects of the corpus: files of networks that find faces and people, and files that state cameras."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from sage_ns.tracking.cameras.files import read_cameras
+from sage_ns.tracking.cameras.rig_camera import RigCamera
 from sage_ns.tracking.networks.files import read_graphs, write_graphs
 from sage_ns.tracking.networks.network import Network
 from sage_ns.tracking.networks.tflite import read_tflite
 from tests.corpus.subject import Subject
+from tests.tracking.cameras.ring import CENTER, FOCAL, SIZE, opencv_json, ring, transforms, write_json
 from tests.tracking.tflite_writer import small_network, task
 
 _NAMES = ("face_detector", "face_blendshapes")
@@ -42,10 +46,30 @@ def _read(*names: str) -> Any:
     return read
 
 
+def _write_cameras(name: str, content: Callable[[Sequence[RigCamera]], Any]) -> Callable[[Path], Path]:
+    return lambda folder: write_json(folder / name, content(ring(3)))
+
+
+def _nersemble(cameras: Sequence[RigCamera]) -> dict[str, Any]:
+    poses = {camera.name: camera.world_to_camera.tolist() for camera in cameras}
+    intrinsics = [[FOCAL[0], 0.0, CENTER[0]], [0.0, FOCAL[1], CENTER[1]], [0.0, 0.0, 1.0]]
+    return {"world_2_cam": poses, "intrinsics": intrinsics, "width": SIZE[0], "height": SIZE[1]}
+
+
+def _read_cameras(path: Path) -> Any:
+    """Cameras without the places that messages name."""
+    rig = read_cameras(path)
+    poses = [camera.world_to_camera for camera in rig.cameras]
+    return poses, [(each.name, each.focal, each.center, each.size, each.lens) for each in rig.cameras]
+
+
 def subjects() -> list[Subject]:
     """All subjects of this module."""
     return [
         Subject("networks: task", "npy", _write_task, _read(*_NAMES)),
         Subject("networks: npz", "npz", _write_npz, _read(*_NAMES)),
         Subject("networks: tflite", "npy", _write_tflite, _read("selfie_segmentation")),
+        Subject("cameras: opencv", "json", _write_cameras("cameras.json", opencv_json), _read_cameras),
+        Subject("cameras: transforms", "json", _write_cameras("transforms.json", transforms), _read_cameras),
+        Subject("cameras: nersemble", "json", _write_cameras("camera_params.json", _nersemble), _read_cameras),
     ]

@@ -35,6 +35,7 @@ NAMES = (
     *("GaussianAvatars: splats", "GaussianAvatars: parameters", "truth of a surface"),
     *("benchmark: folder", "benchmark: result", "benchmark: job", "benchmark: clock"),
     *("networks: task", "networks: npz", "networks: tflite"),
+    *("cameras: opencv", "cameras: transforms", "cameras: nersemble"),
     *("eyelids", *(["super-resolution: weights"] if find_spec("spandrel") else [])),
 )
 

@@ -147,7 +147,9 @@ def test_threads_and_processes_get_the_same_results() -> None:
         assert processes.submit(_results).result() == expected
 
 
-@pytest.mark.parametrize("home", ["unset", "read-only", "missing"])
+@pytest.mark.parametrize(
+    "home", ["unset", *(pytest.param(each, marks=pytest.mark.slow) for each in ("read-only", "missing"))]
+)
 def test_without_a_home_folder_to_write_to_one_line_names_the_variables(home: str, tmp_path: Path) -> None:
     removed = "HOME", "SAGE_CACHE", "WARP_CACHE_PATH", "XDG_CACHE_HOME"
     environment = {name: value for name, value in os.environ.items() if name not in removed}

@@ -41,7 +41,13 @@ def test_checkpoint_holds_tensors_and_numbers_only(tiny_run: Run) -> None:
     assert all(isinstance(value, torch.Tensor) for value in stored["pipeline"].values())
 
 
-@pytest.mark.parametrize("method", ["surfels", "sage-multiview", "gaussian-avatars", "sage-paper"])
+SLOW = pytest.mark.slow  # the same code as sage-multiview's and surfels', apart from their settings
+
+
+@pytest.mark.parametrize(
+    "method",
+    ["surfels", "sage-multiview", pytest.param("gaussian-avatars", marks=SLOW), pytest.param("sage-paper", marks=SLOW)],
+)
 def test_a_resumed_training_goes_on_as_the_unbroken_one(method: str, tmp_path: Path) -> None:
     capture = write_tiny_capture(tmp_path / "capture", width=24, height=32)
     total, border = 80, 40  # resumed in phase 1, to go on into phase 2

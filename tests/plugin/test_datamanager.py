@@ -1,19 +1,22 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from nerfstudio.cameras.cameras import Cameras
+from PIL import Image
 
 from sage_ns.errors import CaptureError
 from sage_ns.plugin import datamanager as module
 from sage_ns.plugin.datamanager import CaptureDatamanager, CaptureDatamanagerConfig
 from sage_ns.plugin.dataparser import FlameCaptureDataParserConfig
 from sage_ns.rig import FlameParams
-from tests.tiny_capture import write_tiny_capture, write_transforms
+from tests.tiny_capture import edit_frames, write_tiny_capture, write_transforms
 
 SPLITS = ("train", "val", "test")
 
@@ -68,6 +71,23 @@ def test_camera_and_picture_belong_together(capture: Path) -> None:
         assert batch["image"].shape == (32, 24, 3) and batch["mask"].shape == (32, 24, 1)
         assert batch["image"].dtype == batch["mask"].dtype == torch.float32
         assert batch["image"].min() >= 0 and batch["image"].max() <= 1
+
+
+def test_what_hides_the_head_does_not_count(capture: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "capture"
+    shutil.copytree(capture, folder)
+    pixels = np.zeros((32, 24), dtype=np.uint8)
+    pixels[20:, 4:] = 255
+    Image.fromarray(pixels).save(folder / "hidden.png")
+    for name in folder.glob("transforms*.json"):
+        edit_frames(name, hidden_path="hidden.png")
+    expected = 1 - torch.from_numpy(pixels[::2, ::2])[..., None].float() / 255
+    manager = build(folder, downscale_factor=2)
+    shot, view = manager.shot(0), manager.registered_views()[0]
+    assert not shot.is_pseudo and not view.is_pseudo
+    for counts in (shot.confidence, view.confidence, view.steady):
+        torch.testing.assert_close(counts, expected)
+    assert build(capture).shot(0).confidence is None
 
 
 def test_changing_a_batch_does_not_change_the_cache(capture: Path) -> None:

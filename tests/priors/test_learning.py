@@ -135,6 +135,7 @@ def test_people_after_the_first_ones_start_from_their_mean_and_do_not_depend_on_
     assert other_first.num_fitted == 2, "who starts from another mean is fitted again"
 
 
+@pytest.mark.slow  # the next tests also run jobs
 def test_jobs_fit_the_same_people(captures: list[Path], tmp_path: Path) -> None:
     settings = FitSettings(200, num_first=1, person=PersonFitSettings(steps=4, first_steps=12))
     options = [CaptureOptions(capture) for capture in captures]

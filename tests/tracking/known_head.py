@@ -9,7 +9,7 @@ from sage_ns.geometry.mesh_queries import uniform_barycentric
 from sage_ns.rig import HeadModel
 from sage_ns.tracking.embedding import Embedding, landmark_parts
 from sage_ns.tracking.face import NUM_POINTS, Face
-from sage_ns.tracking.landmark_rig import LandmarkRig
+from sage_ns.tracking.landmark_rig import LandmarkRig, View
 
 SIZE = (600, 800)
 FOCAL = 1300.0
@@ -57,9 +57,14 @@ def face_of(pixels: Tensor, depth: Tensor, confidence: float = 0.99) -> Face:
     return Face(points, confidence, {}, (float(low[0]), float(low[1]), float(high[0]), float(high[1])))
 
 
-def face_seen(rig: LandmarkRig, x: Tensor, noise: float = 0.0, seed: int = 0) -> Face:
+def face_seen(rig: LandmarkRig, x: Tensor, noise: float = 0.0, seed: int = 0, view: View | None = None) -> Face:
     """What a perfect detector returns of a head, with noise in pixels."""
-    pixels, points = rig.pixels(x), rig.points(x)
-    depth = -(points[:, 2] - points[:, 2].mean()) * x[rig.unknowns.focal].exp() / -points[:, 2].mean()
+    view = view or View.at_origin((SIZE[0] / 2, SIZE[1] / 2))
+    points = (rig.points(x, view) - view.place) @ view.axes.T
+    scale = x[rig.unknowns.focal].exp() * view.focal.mean() / -points[:, 2].mean()
     generator = torch.Generator().manual_seed(seed)
-    return face_of(pixels + noise * torch.randn(pixels.shape, generator=generator).double(), depth)
+    pixels = rig.pixels(x, view)
+    return face_of(
+        pixels + noise * torch.randn(pixels.shape, generator=generator).double(),
+        -(points[:, 2] - points[:, 2].mean()) * scale,
+    )

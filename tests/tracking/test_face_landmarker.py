@@ -91,6 +91,18 @@ def test_a_face_that_is_small_in_the_picture_is_found(landmarker, astronaut):
     assert abs(float(face.points[1, 0]) - (224 + 20)) < _NEAR and abs(float(face.points[1, 1]) - (132 + 380)) < _NEAR
 
 
+def test_a_film_is_followed_in_one_pass(landmarker, astronaut, upright: Face):
+    moved = np.roll(astronaut, (4, 6), axis=(0, 1))
+    face = landmarker.follow(moved, upright)
+    assert face is not None and face.scores == {}
+    shift = torch.tensor([6.0, 4.0])
+    assert float((face.points[:, :2] - upright.points[:, :2] - shift).norm(dim=-1).mean()) < 0.5
+    elsewhere = Face(upright.points + torch.tensor([200.0, 250.0, 0.0]), 0.9, {}, upright.box)
+    again = landmarker.follow(astronaut, elsewhere)
+    assert again is not None and float((again.points - upright.points)[:, :2].norm(dim=-1).mean()) < 0.5
+    assert landmarker.follow(np.zeros((120, 160, 3), dtype=np.uint8), upright) is None
+
+
 def test_nothing_has_no_face(landmarker):
     noise = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
     assert landmarker(noise) == landmarker(np.full((120, 90, 3), 128, np.uint8)) == []

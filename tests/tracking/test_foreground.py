@@ -13,7 +13,7 @@ from PIL import Image
 from sage_ns.errors import SageError
 from sage_ns.raster.cameras import project
 from sage_ns.tracking.focal import FocalLength
-from sage_ns.tracking.foreground import Scene, choose_way, on_white, soft_matte, ways
+from sage_ns.tracking.foreground import Scene, choose_way, on_white, read_mask, soft_matte, ways
 from sage_ns.tracking.head_area import head_area, silhouette
 from sage_ns.tracking.photo import Photo
 from sage_ns.tracking.window import Window, head_window
@@ -47,23 +47,25 @@ def test_what_the_user_gave_comes_first(tmp_path: Path) -> None:
     assert choose_way(scene(tmp_path)).name == "segmentation"
     assert choose_way(scene(tmp_path, alpha=True)).name == "alpha"
     assert choose_way(scene(tmp_path, alpha=True, plate=file)).name == "plate"
-    assert choose_way(scene(tmp_path, alpha=True, mask=file)).name == "mask"
+    assert choose_way(scene(tmp_path, alpha=True, mask=np.zeros((60, 50), np.uint8))).name == "mask"
     assert [way.name for way in ways.entries() if way.caveat] == ["alpha", "plate", "segmentation"]
 
 
 def test_a_given_mask_is_used_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "mask.png"
     Image.fromarray(np.round(200 * disc(10)).astype(np.uint8)).save(path)
-    found = ways["mask"].matte(scene(tmp_path, mask=path))
+    photo = scene(tmp_path).photo
+    found = ways["mask"].matte(scene(tmp_path, mask=read_mask(path, photo)))
     np.testing.assert_allclose(found, disc(10) * 200 / 255, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["mask", "plate"])
-def test_files_of_another_size_are_refused(tmp_path: Path, name: str) -> None:
+def test_files_of_another_size_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "small.png"
     Image.new("L", (20, 20), 255).save(path)
     with pytest.raises(SageError, match=r"small\.png has 20 x 20 px, the photo .* 50 x 60 px"):
-        ways[name].matte(scene(tmp_path, False, **{name: path}))
+        ways["plate"].matte(scene(tmp_path, plate=path))
+    with pytest.raises(SageError, match=r"small\.png has 20 x 20 px, the photo .* 50 x 60 px"):
+        read_mask(path, scene(tmp_path).photo)
 
 
 def test_a_clean_plate_shows_who_came_in_also_at_another_exposure(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from sage_ns.rig import FlameParams, HeadModel, pose_vertices
 from sage_ns.synthetic.head import builtin_head
 from sage_ns.tracking.focal import FocalLength
 from sage_ns.tracking.landmark_fit import HeadFit, fit_landmarks
-from sage_ns.tracking.landmark_rig import LandmarkRig
+from sage_ns.tracking.landmark_rig import LandmarkRig, View
 from tests.tracking.known_head import FOCAL, SIZE, face_seen, random_embedding, seen_head
 
 CENTER = (SIZE[0] / 2, SIZE[1] / 2)
@@ -83,10 +84,16 @@ def test_slides_move_landmarks_with_the_view(model: HeadModel) -> None:
     torch.testing.assert_close(moved.norm(dim=-1), torch.full((478,), 0.01 * math.sin(0.5)).double(), atol=6e-4, rtol=0)
 
 
-def test_residuals_have_the_right_derivatives(model: HeadModel) -> None:
+def test_pixels_have_the_derivatives_that_the_rig_states(model: HeadModel) -> None:
     embedding = random_embedding(model)
-    rig = LandmarkRig(model, embedding, CENTER)
-    x = seen_head(rig, 4)
-    step = 1e-6 * torch.randn(len(x), generator=torch.Generator().manual_seed(0)).double()
-    change = torch.func.jvp(rig.pixels, (x,), (step,))[1]
-    torch.testing.assert_close(rig.pixels(x + step) - rig.pixels(x - step), 2 * change, atol=1e-8, rtol=1e-5)
+    rig = LandmarkRig(replace(model, pose_basis=1e-3 * torch.randn_like(model.pose_basis)), embedding)
+    x, view = seen_head(rig, 4, turn=0.6), View.at_origin(CENTER)
+    step = torch.randn(len(x), generator=torch.Generator().manual_seed(0)).double()
+    change = torch.func.jvp(lambda y: rig.pixels(y, view), (x,), (step,))[1]
+    torch.testing.assert_close(torch.einsum("knc,k->nc", rig.jacobian(x, view), step), change, atol=1e-3, rtol=1e-5)
+    embedding.slide[:, 0, 0] = 0.005
+    rig = LandmarkRig(model, embedding)
+    turn = torch.tensor([0.0, 1.0, 0.0]).double()
+    step = torch.cat([turn, torch.zeros(len(x) - 3)])
+    change = torch.func.jvp(lambda y: rig.pixels(y, view), (x,), (step,))[1]
+    torch.testing.assert_close(rig.jacobian(x, view)[1], change, rtol=1e-2, atol=1.0)

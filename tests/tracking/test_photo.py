@@ -97,7 +97,6 @@ def text(path: Path) -> Path:
         (small, "thumb.png", "at least 64 px"),
         (cut_short, "photo.jpg", "truncated"),
         (text, "photo.png", "not a readable image"),
-        (text, "clip.mp4", "clips cannot be tracked yet"),
         (lambda path: path, "photo.jpg", "no such file"),
     ],
 )

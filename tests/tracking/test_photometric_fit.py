@@ -18,14 +18,17 @@ from sage_ns.synthetic.head import builtin_head
 from sage_ns.tracking import refiners as refining
 from sage_ns.tracking.embedding import builtin_embedding
 from sage_ns.tracking.focal import FocalLength
-from sage_ns.tracking.landmark_fit import head_fit
+from sage_ns.tracking.joint_fit import KnownCamera
+from sage_ns.tracking.landmark_fit import head_at
 from sage_ns.tracking.landmark_rig import LandmarkRig
 from sage_ns.tracking.photometric_fit import PhotometricFit, PhotometricSettings, SeenHead
 from sage_ns.tracking.refiners import Photometric, judged, refiners
 from sage_ns.tracking.window import Window
 from tests.tracking.known_head import face_seen, seen_head
 
-SIZE, FOCAL = (96, 120), 200.0
+SIZE = (96, 120)
+FOCAL = FocalLength(200.0, 0.0, "given")
+VIEW = KnownCamera.at_rest(FOCAL.pixels, SIZE).view()
 SETTINGS = PhotometricSettings(widths=(40.0,), rounds=2, steps=3, landmarks=0.02, num_places=300)
 """Landmarks count for little: those of the test are wrong."""
 
@@ -39,20 +42,19 @@ def prior() -> CodedPrior:
 def start(prior: CodedPrior) -> tuple[SeenHead, torch.Tensor]:
     """A head whose picture is drawn by the prior, fitted to landmarks that are turned by four degrees; the truth."""
     model, embedding = builtin_head(), builtin_embedding()
-    rig = LandmarkRig(model, embedding, (SIZE[0] / 2, SIZE[1] / 2))
+    rig = LandmarkRig(model, embedding)
     truth = seen_head(rig, 6, turn=0.15)
-    truth[rig.unknowns.focal] = math.log(FOCAL)
+    truth[rig.unknowns.focal] = 0.0
     truth[rig.unknowns.translation] = torch.tensor([0.0, 0.02, -0.5]).double()
     truth[rig.unknowns.expression] = 0.0
     wrong = truth.clone()
     wrong[rig.unknowns.rotation] += torch.tensor([0.07, -0.05, 0.0]).double()
     wrong[rig.unknowns.translation] += torch.tensor([0.001, 0.0, 0.0]).double()
-    face = face_seen(rig, wrong)
-    fit = head_fit(rig, wrong, model, face)
+    face = face_seen(rig, wrong, view=VIEW)
+    fit = head_at(rig, wrong, model, face, FOCAL, SIZE)
     black = np.zeros((SIZE[1], SIZE[0]))
-    focal = FocalLength(FOCAL, 0.0, "given")
     seen = SeenHead(
-        fit, face, model, embedding, focal, SIZE, Window(0, 0, *SIZE, 1), np.repeat(black[..., None], 3, -1), black
+        fit, face, model, embedding, FOCAL, SIZE, Window(0, 0, *SIZE, 1), np.repeat(black[..., None], 3, -1), black
     )
     drawer = PhotometricFit(seen, prior, SETTINGS)
     level = drawer.level(1000.0)
@@ -75,7 +77,7 @@ def test_a_displaced_head_comes_back(start: tuple[SeenHead, torch.Tensor], prior
     search.run(lambda done, total: rounds.append((done, total)))
     assert rounds == [(1, 2), (2, 2)]
     assert before > 4.0 and degrees_off(search.x, truth) < 0.5 * before
-    assert float(search.x[search.rig.unknowns.focal].exp()) == pytest.approx(FOCAL)
+    assert search.fit().focal == pytest.approx(FOCAL.pixels)
     level = search.level(40.0)
     before_it, after_it = (search.verdict(level, x) for x in (first, search.x))
     assert after_it.energy < before_it.energy and after_it.color_off < 0.7 * before_it.color_off
@@ -86,9 +88,9 @@ def test_a_head_that_explains_landmarks_and_picture_better_is_kept(
     start: tuple[SeenHead, torch.Tensor], prior: CodedPrior
 ) -> None:
     seen, truth = start
-    rig = PhotometricFit(seen, prior, SETTINGS).rig
-    face = face_seen(rig, truth)
-    wrong = head_fit(rig, rig.unknowns_of(seen.fit.params, seen.fit.focal), seen.model, face)
+    search = PhotometricFit(seen, prior, SETTINGS)
+    face = face_seen(search.rig, truth, view=VIEW)
+    wrong = head_at(search.rig, search.start, seen.model, face, FOCAL, SIZE)
     search = PhotometricFit(replace(seen, face=face, fit=wrong), prior, SETTINGS)
     search.x = truth
     found = judged(search)
@@ -120,6 +122,22 @@ def test_the_code_of_the_person_makes_the_drawing_more_like_the_picture(
         before = search.verdict(level, truth).color_off
         search._fit_person(level)
         assert search.verdict(level, truth).color_off < before
+
+
+def test_what_hides_the_neck_does_not_count(start: tuple[SeenHead, torch.Tensor], prior: CodedPrior) -> None:
+    seen, truth = start
+    hidden = np.zeros_like(seen.matte)
+    hidden[-30:] = 1.0
+    collar = replace(seen, picture=seen.picture.copy(), matte=seen.matte * (1 - hidden))
+    collar.picture[-30:] = 1.0
+    told = PhotometricFit(replace(collar, hidden=hidden), prior, SETTINGS)
+    level = told.level(1000.0)
+    assert level.counts[:-30].all() and not level.counts[-30:].any()
+    off, off_untold, off_whole = (
+        search.verdict(search.level(1000.0), truth).energy
+        for search in (told, PhotometricFit(collar, prior, SETTINGS), PhotometricFit(seen, prior, SETTINGS))
+    )
+    assert off < 1.05 * off_whole < off_untold
 
 
 def test_a_rig_that_the_prior_does_not_fit_stays_as_fitted(

@@ -13,7 +13,6 @@ from sage_ns.raster.cameras import project
 from sage_ns.synthetic.head import builtin_head
 from sage_ns.tracking.landmark_rig import LandmarkRig
 from sage_ns.tracking.lit_person import Drawing, fitted_light, plain_light
-from sage_ns.tracking.moving_places import MovingPlaces
 from sage_ns.tracking.picture_level import PictureLevel, picture_level
 from sage_ns.tracking.picture_pulls import PictureNoise, differences, pulls, robust_sum, shown_places
 from sage_ns.tracking.window import Window
@@ -32,7 +31,7 @@ def smooth(shift: tuple[float, float] = (0.0, 0.0)) -> torch.Tensor:
 def level_of(picture: torch.Tensor) -> PictureLevel:
     ones = torch.ones_like(picture[..., :1])
     zero = torch.zeros(2, dtype=torch.float64)
-    return PictureLevel(picture, ones, zero, zero + 1, zero + 20, 40.0)
+    return PictureLevel(picture, ones, zero, zero + 1, zero + 20, 40.0, ones[..., 0])
 
 
 def test_the_pull_at_a_place_is_its_displacement() -> None:
@@ -78,20 +77,6 @@ def test_a_level_has_the_camera_of_the_photo() -> None:
     torch.testing.assert_close(found, level.pixels(in_photo), atol=1e-4, rtol=0)
     whole = picture_level(np.zeros((60, 40, 3)), np.ones((60, 40)), window, (200, 240), 80.0, 1000.0)
     assert whole.size == (60, 40)
-
-
-def test_moving_places_have_the_pixels_and_derivatives_of_the_rig() -> None:
-    model = builtin_head()
-    embedding = random_embedding(model)
-    rig = LandmarkRig(model, embedding, (300.0, 400.0))
-    x = seen_head(rig, 3, turn=0.5)
-    places = MovingPlaces(model, embedding.triangle[:60], embedding.barycentric[:60], rig.unknowns, (300.0, 400.0))
-    torch.testing.assert_close(places.pixels(x), rig.pixels(x)[:60])
-    jacobian = places.jacobian(x)
-    for seed in range(3):
-        step = 1e-5 * torch.randn(len(x), generator=torch.Generator().manual_seed(seed)).double()
-        change = places.pixels(x + step) - places.pixels(x - step)
-        torch.testing.assert_close(2 * jacobian @ step, change, atol=1e-6, rtol=1e-3)
 
 
 def test_unknowns_and_parameters_are_inverse() -> None:

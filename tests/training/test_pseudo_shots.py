@@ -17,9 +17,10 @@ CAMERA = PinholeCamera(torch.eye(4), torch.tensor([[9.0, 0, 8], [0, 9, 8], [0, 0
 
 def shot(level: float, confidence: float | None = None) -> Shot:
     ones = torch.ones(16, 16, 1)
-    return Shot(
-        CAMERA, level * ones.expand(-1, -1, 3), ones, confidence=None if confidence is None else confidence * ones
-    )
+    picture = level * ones.expand(-1, -1, 3)
+    if confidence is None:
+        return Shot(CAMERA, picture, ones)
+    return Shot(CAMERA, picture, ones, confidence=confidence * ones, is_pseudo=True)
 
 
 class Real:
@@ -67,7 +68,7 @@ def test_the_canonical_head_is_seen_in_real_views_first_and_in_pseudo_views_wher
     assert len(mixed(0.5).cameras) == 3 and mixed(0.5).num_moments == 1
 
 
-def test_no_gradient_comes_from_where_a_pseudo_view_is_silent() -> None:
+def test_no_gradient_comes_from_where_a_picture_does_not_count() -> None:
     generator = torch.Generator().manual_seed(0)
     drawn = torch.rand(16, 16, 3, generator=generator, dtype=torch.float64, requires_grad=True)
     truth = torch.rand(16, 16, 3, generator=generator, dtype=torch.float64)

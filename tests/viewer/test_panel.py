@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,7 +24,7 @@ from sage_ns.motion.face.sliders import FaceSlider, face_sliders
 from sage_ns.rig import FlameParams
 from sage_ns.synthetic.head import builtin_head
 from sage_ns.viewer import panel as panel_module
-from sage_ns.viewer.access import Access
+from sage_ns.viewer.access import Access, granting
 from sage_ns.viewer.panel import PuppetPanel
 from sage_ns.viewer.shown_model import ShownModel, moving_pixels
 from sage_ns.viewer.training_progress import trained, training_progress
@@ -47,6 +48,12 @@ def panel(
     avatar: Any, sliders: tuple[FaceSlider, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[PuppetPanel]:
     monkeypatch.setattr(panel_module, "face_sliders", lambda head_model: sliders)
+    with shown_panel(avatar, tmp_path) as shown:
+        yield shown
+
+
+@contextmanager
+def shown_panel(avatar: Any, tmp_path: Path) -> Iterator[PuppetPanel]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -391,3 +398,37 @@ def test_any_text_is_harmless_on_the_page() -> None:
     assert as_code("{a}\n<b>  `c`") == "`{a} <b> 'c'`"
     assert as_code("![x](/a.png) \x1b[31m") == "`! [x](/a.png) ?[31m`"
     assert len(as_code("x" * 10**6)) < 3000
+
+
+class Stage:
+    """Pictures of nobody."""
+
+    name = "a stage"
+    closed = False
+
+    def newest(self) -> None:
+        return None
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_a_live_actor_has_a_tab_and_stops_with_the_viewer(
+    avatar: Any, sliders: tuple[FaceSlider, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    actor = SimpleNamespace(pose=None, status="looking for a face", calibrated=0)
+    monkeypatch.setattr(panel_module, "face_sliders", lambda head_model: sliders)
+    monkeypatch.setattr("sage_ns.viewer.live_tab._actor", lambda model: actor)
+    stage = Stage()
+    with granting(Access(drive=stage)), shown_panel(avatar, tmp_path) as panel:
+        assert panel.puppet.source == "live" and panel._source.value == panel_module.LIVE
+        live = panel._live
+        assert live is not None
+        wait_until(lambda: live._status.content == "`driven by a stage: 0.0 frames/s, looking for a face`")
+        actor.pose = torch.zeros_like(avatar.motion.canonical())
+        assert torch.equal(motion_of(panel.shown._held)[FlameParams.JAW], torch.zeros(3))
+        use(live._head)
+        assert panel.puppet.moves_head
+        use(panel._source, "manual")
+        assert panel.puppet.source == "manual"
+    wait_until(lambda: stage.closed)

@@ -152,3 +152,26 @@ def test_only_the_current_source_advances(puppet: Puppet) -> None:
     assert not puppet.is_moving and not puppet.advance(0.1) and puppet.playback.position == 0
     puppet.source = "sequence"
     assert puppet.is_moving and puppet.advance(0.1) and puppet.playback.position > 0
+
+
+# ---- live ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_live_actor_moves_the_avatar_at_its_place(avatar: Avatar, puppet: Puppet) -> None:
+    canonical = avatar.motion.canonical()
+    puppet.source = "live"
+    resting = puppet.motion()
+    assert resting is not None and torch.equal(resting[HEAD], canonical[HEAD]) and not resting[FROM_NECK].any()
+    pose = torch.linspace(0, 0.1, len(canonical))
+    puppet.live = lambda: pose
+    assert puppet.is_moving and puppet.advance(0.04), "a pose that was not drawn yet"
+    assert not puppet.advance(0.04), "the same pose again"
+    moved = puppet.motion()
+    assert moved is not None and torch.equal(moved[FROM_NECK], pose[FROM_NECK])
+    assert torch.equal(moved[HEAD], canonical[HEAD])
+    puppet.moves_head = True
+    along = puppet.motion()
+    assert along is not None
+    place = FlameParams.TRANSLATION
+    torch.testing.assert_close(along[place], canonical[place] + pose[place])
+    assert torch.equal(along[FlameParams.ROTATION], canonical[FlameParams.ROTATION])

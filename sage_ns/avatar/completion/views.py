@@ -44,7 +44,9 @@ def rendered_views(avatar: Avatar, pictures: Sequence[Shot], weight: float = WEI
         camera = orbit(first, center, math.radians(yaw))
         buffers = avatar.draw(camera, motion)
         drawn, alpha = buffers.composite(avatar.background).clamp(0.0, 1.0), buffers.alpha.clamp(0.0, 1.0)
-        views.append(Shot(camera, drawn, alpha, weight=weight, confidence=silence.confidence(camera, buffers)))
+        views.append(
+            Shot(camera, drawn, alpha, weight=weight, confidence=silence.confidence(camera, buffers), is_pseudo=True)
+        )
     return views
 
 

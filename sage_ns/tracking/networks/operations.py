@@ -109,6 +109,10 @@ def _convolved(tensors: Sequence[Tensor], options: Options, weight: Tensor, grou
 
 def _conv_2d(tensors: Sequence[Tensor], _: Sequence[tuple[int, ...]], options: Options) -> Tensor:
     # Weights: [outputs, height, width, inputs].
+    if tensors[1].shape[1:3] == (1, 1) and _strides(options) == (1, 1):
+        _bounded((*tensors[0].shape[1:3], len(tensors[1])))
+        bias = tensors[2] if len(tensors) > 2 else None
+        return activated(F.linear(tensors[0], tensors[1][:, 0, 0], bias), options)  # the same product, without copies
     return _convolved(tensors, options, channels_first(tensors[1]), 1)
 
 

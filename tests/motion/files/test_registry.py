@@ -107,7 +107,7 @@ def test_the_content_of_a_folder_chooses_the_reader(tmp_path: Path) -> None:
     for name, write in written:
         write()
         assert registry.reader_for(folder).name == name
-    single_files = ["Live Link Face", "MediaPipe scores"]
+    single_files = ["Live Link Face", "MediaPipe scores", "clip of an actor"]
     assert sorted(reader.name for reader in registry.readers()) == sorted([name for name, _ in written] + single_files)
 
 
