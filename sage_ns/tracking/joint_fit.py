@@ -111,6 +111,7 @@ def fit_moments(
     focal_spread: float = 0.0,
     times: Float[Tensor, "t"] | None = None,
     error: float = ERROR_OF_A_LANDMARK,
+    agreement: float | None = None,
 ) -> JointFit:
     """Fit one identity, and pose, jaw, eyes and expression of every moment, to the landmarks of many pictures.
 
@@ -132,6 +133,8 @@ def fit_moments(
             `FocalLength.spread`; 0 = the cameras' focal lengths are known.
         times: seconds of the moments, rising; None = the moments have nothing to do with each other.
         error: standard deviation of a landmark, relative to the width of the face.
+        agreement: how often the prior of the shape counts; None = as often as there are pictures, whose landmarks are
+            off in the same way.
 
     Raises:
         OptionError: there is no sighting, or one without its camera, a moment without a sighting, or times that do not
@@ -172,7 +175,7 @@ def landmark_problem(
         root=torch.zeros(len(sightings), NUM_POINTS, dtype=torch.float64),
         free=torch.ones(len(rig.unknowns), dtype=torch.bool),
         focal_spread=focal_spread,
-        agreement=max(1.0, _AGREEMENT * len(sightings)),
+        agreement=max(1.0, _AGREEMENT * len(sightings)) if agreement is None else agreement,
         smoothness=None,
     )
 

@@ -223,7 +223,7 @@ def _fit_those_that_hold(
     while True:
         sightings, known = _sightings(cameras, faces, used)
         # A landmark is off to the same side in all pictures: many of them say no more than one.
-        fit = fit_moments(sightings, known, model, embedding, error=error * math.sqrt(len(used)))
+        fit = fit_moments(sightings, known, model, embedding, error=error * math.sqrt(len(used)), agreement=1.0)
         off = {row: float(each) for row, each in zip(used, fit.disagreement, strict=True)}
         bad = [row for row in used if not off[row] <= MOST_DISAGREEMENT]
         if not bad:
