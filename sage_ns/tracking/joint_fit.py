@@ -146,7 +146,7 @@ def fit_moments(
     views = [cameras[each.camera].view() for each in sightings]
     units = torch.tensor([error * width_of_face(each.face) for each in sightings], dtype=torch.float64)
     flat = layout.flat(_placed(rig, sightings, views, trust, count))
-    problem = landmark_problem(rig, sightings, views, focal_spread)
+    problem = landmark_problem(rig, sightings, views, focal_spread, agreement)
     stages = _stages(problem, times)
     for step in stages:
         stage = step.faced(flat, trust, units)
@@ -157,7 +157,11 @@ def fit_moments(
 
 
 def landmark_problem(
-    rig: LandmarkRig, sightings: Sequence[Sighting], views: Sequence[View], focal_spread: float
+    rig: LandmarkRig,
+    sightings: Sequence[Sighting],
+    views: Sequence[View],
+    focal_spread: float,
+    agreement: float | None = None,
 ) -> JointProblem:
     """Return the problem of heads in pictures, before its landmarks are weighed (`JointProblem.faced`).
 
@@ -166,6 +170,7 @@ def landmark_problem(
         sightings: faces.
         views: camera of each of them.
         focal_spread: as in `fit_moments`.
+        agreement: as in `fit_moments`.
     """
     return JointProblem(
         rig=rig,
