@@ -57,6 +57,10 @@ class Track:
     """seconds at which the used part of a clip begins; default: at the beginning"""
     end: float | None = None
     """seconds at which it ends; default: at the end"""
+    refine: Annotated[str, tyro.conf.arg(metavar="photometric|landmarks")] = "landmarks"
+    """how the head in a photo is found: from its landmarks alone (landmarks), or then refined until a drawing of a mean
+    person looks like the picture (photometric; the drawing is in OUT/tracking.png). photometric helps people like those
+    of the prior, and can harm others"""
     consent: str = ""
     """how you know that the person agrees to an avatar, in your words; kept in OUT/tracking.json"""
     overwrite: bool = False

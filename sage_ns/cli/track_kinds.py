@@ -88,7 +88,7 @@ class PhotoFile:
 
         wanted = TrackOptions(
             options.input, options.out, options.face, options.mask, options.background, options.focal_mm, options.size,
-            options.consent, options.overwrite,
+            options.consent, options.overwrite, options.refine,
         )  # fmt: skip
         tracked = track_photo(wanted, model, networks, _step(console))
         fit, photo, window = tracked.fit, tracked.photo, tracked.window
@@ -110,7 +110,7 @@ class ClipFile:
 
     name: ClassVar[str] = "clip"
     regime: ClassVar[str] = "sage-monocular"
-    ignores: ClassVar[tuple[str, ...]] = ("mask", "cameras")
+    ignores: ClassVar[tuple[str, ...]] = ("mask", "cameras", "refine")
 
     def fits(self, path: Path) -> bool:
         """Return whether the ending is one of a video."""
@@ -148,7 +148,7 @@ class PictureFolder:
 
     name: ClassVar[str] = "folder of pictures"
     regime: ClassVar[str] = "sage-multiview"
-    ignores: ClassVar[tuple[str, ...]] = ("mask", "background", "frames", "start", "end")
+    ignores: ClassVar[tuple[str, ...]] = ("mask", "background", "frames", "start", "end", "refine")
 
     def fits(self, path: Path) -> bool:
         """Return whether the path is a folder."""

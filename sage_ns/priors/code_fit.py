@@ -67,6 +67,7 @@ def fit_code(
     sitter: Sitter,
     settings: CodeFitSettings,
     generator: torch.Generator,
+    start: Float[Tensor, "num_codes"] | None = None,
 ) -> CodeFit:
     """Minimise the photometric and silhouette losses, plus the weighted square of code and gain, with Adam.
 
@@ -80,9 +81,11 @@ def fit_code(
         sitter: rig and pictures.
         settings: rates and weights.
         generator: of the order of the pictures and of the backgrounds; on the CPU.
+        start: code to start from; None = the mean person's.
     """
     device = sitter.background.device
-    code = torch.zeros(num_codes, device=device, requires_grad=True)
+    code = torch.zeros(num_codes, device=device) if start is None else start.detach().clone().to(device)
+    code.requires_grad_(True)
     log_gain = torch.zeros(3, device=device, requires_grad=True)
     groups = [{"params": [code], "lr": settings.rate}, {"params": [log_gain], "lr": settings.gain_rate}]
     optimizer = torch.optim.Adam(groups, eps=1e-8)  # less is rounding error of pictures without differences

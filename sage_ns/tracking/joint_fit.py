@@ -17,11 +17,11 @@ from torch import Tensor
 from sage_ns.errors import OptionError
 from sage_ns.rig import FlameParams, HeadModel
 from sage_ns.tracking.embedding import Embedding
-from sage_ns.tracking.face import Face, width_of_face
+from sage_ns.tracking.face import NUM_POINTS, Face, width_of_face
 from sage_ns.tracking.joint_problem import JointProblem, Layout
 from sage_ns.tracking.landmark_rig import LandmarkRig, View
 from sage_ns.tracking.least_squares import minimise
-from sage_ns.tracking.placement import facing, placed, turn
+from sage_ns.tracking.placement import placed, turn
 from sage_ns.tracking.smoothness import Smoothness
 
 _AGREEMENT = 1.0
@@ -146,26 +146,43 @@ def fit_moments(
     views = [cameras[each.camera].view() for each in sightings]
     units = torch.tensor([error * width_of_face(each.face) for each in sightings], dtype=torch.float64)
     flat = layout.flat(_placed(rig, sightings, views, trust, count))
-    problem = JointProblem(
+    problem = landmark_problem(rig, sightings, views, focal_spread, agreement)
+    stages = _stages(problem, times)
+    for step in stages:
+        stage = step.faced(flat, trust, units)
+        gain = _ENOUGH if step is stages[-1] else _ENOUGH_BEFORE
+        found = minimise(stage.residuals, flat, weights=stage.weights, linearise=stage.linearise, least_gain=gain)
+        flat = found.unknowns
+    return _result(problem, flat, model, sightings, views)
+
+
+def landmark_problem(
+    rig: LandmarkRig,
+    sightings: Sequence[Sighting],
+    views: Sequence[View],
+    focal_spread: float,
+    agreement: float | None = None,
+) -> JointProblem:
+    """Return the problem of heads in pictures, before its landmarks are weighed (`JointProblem.faced`).
+
+    Args:
+        rig: landmarks of the head model.
+        sightings: faces.
+        views: camera of each of them.
+        focal_spread: as in `fit_moments`.
+        agreement: as in `fit_moments`.
+    """
+    return JointProblem(
         rig=rig,
         moments=torch.tensor([each.moment for each in sightings]),
         views=View(*(torch.stack(parts) for parts in zip(*views, strict=True))),
         detected=torch.stack([each.face.points[:, :2].double() for each in sightings]),
-        root=trust.new_zeros(len(sightings), len(trust)),
+        root=torch.zeros(len(sightings), NUM_POINTS, dtype=torch.float64),
         free=torch.ones(len(rig.unknowns), dtype=torch.bool),
         focal_spread=focal_spread,
         agreement=max(1.0, _AGREEMENT * len(sightings)) if agreement is None else agreement,
         smoothness=None,
     )
-    stages = _stages(problem, times)
-    for step in stages:
-        vectors = layout.vectors(flat)[problem.moments]
-        faced = torch.stack([facing(rig, x, view) for x, view in zip(vectors, views, strict=True)])
-        stage = replace(step, root=(trust * faced).sqrt() / units[:, None])
-        gain = _ENOUGH if step is stages[-1] else _ENOUGH_BEFORE
-        found = minimise(stage.residuals, flat, weights=stage.weights, linearise=stage.linearise, least_gain=gain)
-        flat = found.unknowns
-    return _result(problem, flat, model, sightings, views)
 
 
 def _stages(problem: JointProblem, times: Tensor | None) -> list[JointProblem]:
@@ -199,11 +216,10 @@ def _result(
     problem: JointProblem, flat: Tensor, model: HeadModel, sightings: Sequence[Sighting], views: Sequence[View]
 ) -> JointFit:
     rig, vectors = problem.rig, problem.layout.vectors(flat)
-    params = {name: value.float() for name, value in vars(rig.params(vectors)).items() if value is not None}
     seen = [vectors[each.moment] for each in sightings]
     points = torch.stack([rig.pixels(x, view) for x, view in zip(seen, views, strict=True)])
     return JointFit(
-        params=FlameParams(**params).check_fits(model.to("cpu")),
+        params=rig.whole(vectors, model),
         focal_factor=float(vectors[0, rig.unknowns.focal].exp()),
         points=points.float(),
         errors=(points - problem.detected).norm(dim=-1).float(),

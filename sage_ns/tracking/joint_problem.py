@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 from sage_ns.tracking.arrow_system import ArrowSystem
 from sage_ns.tracking.landmark_rig import LandmarkRig, Unknowns, View
 from sage_ns.tracking.least_squares import Step, cauchy_weights
+from sage_ns.tracking.placement import facing
 from sage_ns.tracking.smoothness import Smoothness
 
 _OUTLIER = 3.0
@@ -97,11 +98,27 @@ class JointProblem:
 
     def residuals(self, flat: Float[Tensor, "n"]) -> Float[Tensor, "num_residuals"]:
         """Return all residuals."""
-        shared, own = self.layout.parts(flat)
         pixels = self._over_pictures(flat, self.rig.pixels)
         pulls = (pixels - self.detected) * self.root[..., None]
+        return torch.cat([pulls.flatten(), self.priors(flat)])
+
+    def priors(self, flat: Float[Tensor, "n"]) -> Float[Tensor, "num_priors"]:
+        """Return the residuals after those of landmarks: linear in the unknowns."""
+        shared, own = self.layout.parts(flat)
         smooth = own.new_zeros(0) if self.smoothness is None else self.smoothness.residuals(own)
-        return torch.cat([pulls.flatten(), self._shared_prior * shared, (own @ self._own_prior.T).flatten(), smooth])
+        return torch.cat([self._shared_prior * shared, (own @ self._own_prior.T).flatten(), smooth])
+
+    def faced(self, flat: Float[Tensor, "n"], trust: Float[Tensor, "478"], units: Float[Tensor, "n"]) -> JointProblem:
+        """Return the problem with landmarks weighed as the heads stand: less where the skin turns away from the camera.
+
+        Args:
+            flat: where the heads stand.
+            trust: weights of the landmarks.
+            units: standard deviation of a landmark in each picture, pixels.
+        """
+        vectors, views = self.layout.vectors(flat)[self.moments], zip(*self.views, strict=True)
+        seen = torch.stack([facing(self.rig, x, View(*view)) for x, view in zip(vectors, views, strict=True)])
+        return replace(self, root=(trust * seen).sqrt() / units[:, None])
 
     def weights(self, residuals: Float[Tensor, "num_residuals"]) -> Float[Tensor, "num_residuals"]:
         """Return robust weights of landmarks (Cauchy) and of quick movements; 1 for priors."""

@@ -9,9 +9,11 @@ from torch import Tensor
 
 from sage_ns.rig import FlameParams, HeadModel
 from sage_ns.tracking.embedding import Embedding
-from sage_ns.tracking.face import Face
+from sage_ns.tracking.face import Face, width_of_face
 from sage_ns.tracking.focal import FocalLength
 from sage_ns.tracking.joint_fit import ERROR_OF_A_LANDMARK, KnownCamera, Sighting, fit_moments
+from sage_ns.tracking.landmark_rig import LandmarkRig
+from sage_ns.tracking.placement import turn
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,4 +71,34 @@ def fit_landmarks(
         errors=fit.errors[0],
         face_width=float(fit.face_widths[0]),
         turn=float(fit.turns[0]),
+    )
+
+
+def head_at(
+    rig: LandmarkRig,
+    x: Float[Tensor, "num_unknowns"],
+    model: HeadModel,
+    face: Face,
+    focal: FocalLength,
+    size: tuple[int, int],
+) -> HeadFit:
+    """Return unknowns of a rig as a head in a picture, with its distances from the landmarks of a face.
+
+    Args:
+        rig: landmarks of the head model.
+        x: unknowns; the factor is that of ``focal``.
+        model: head model.
+        face: landmarks of the face.
+        focal: what was known about the focal length.
+        size: width and height of the picture, whose middle is the principal point.
+    """
+    view = KnownCamera.at_rest(focal.pixels, size).view()
+    points = rig.pixels(x, view)
+    return HeadFit(
+        params=rig.whole(x, model),
+        focal=focal.pixels * float(x[rig.unknowns.focal].exp()),
+        points=points.float(),
+        errors=(points - face.points[:, :2].double()).norm(dim=-1).float(),
+        face_width=width_of_face(face),
+        turn=turn(rig, x, view),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -189,6 +190,20 @@ class LandmarkRig:
         weights = self._barycentric.reshape(*self._barycentric.shape, *(1,) * (values.dim() - 1))
         return (values[self._rows] * weights).sum(dim=1)
 
+    def whole(self, x: Float[Tensor, "*moments num_unknowns"], model: HeadModel) -> FlameParams:
+        """Return unknowns of one or more moments as parameters of the whole head model, on the CPU, float32."""
+        fields = {name: value.float() for name, value in vars(self.params(x)).items() if value is not None}
+        return FlameParams(**fields).check_fits(model.to("cpu"))
+
+    def unknowns_of(self, params: FlameParams, factor: float = 1.0) -> Float[Tensor, "num_unknowns"]:
+        """Return the first moment of the whole head model, and a factor of the focal length, as unknowns."""
+        part, x = self.unknowns, self.start(factor)
+        x[part.rotation], x[part.translation] = params.rotation[0].double(), params.translation[0].double()
+        x[part.jaw], x[part.eyes] = params.jaw_pose[0].double(), params.eyes_pose[0].double()
+        x[part.shape] = params.shape[: part.num_shape].double()
+        x[part.expression] = params.expr[0, : part.num_expression].double()
+        return x
+
     def start(self, factor: float = 1.0) -> Float[Tensor, "num_unknowns"]:
         """Return the mean head at rest, one metre in front of a camera at the origin.
 
@@ -196,7 +211,7 @@ class LandmarkRig:
             factor: of the focal length.
         """
         x = torch.zeros(len(self.unknowns), dtype=torch.float64)
-        x[self.unknowns.focal] = torch.tensor(factor).log()
+        x[self.unknowns.focal] = math.log(factor)
         x[self.unknowns.translation.stop - 1] = -1.0
         return x
 

@@ -62,13 +62,13 @@ class SheetPictures:
 
     title: str
     pictures: tuple[Float[np.ndarray, "h w 3"], ...]
-    """Those of `COLUMNS`, 0..1."""
+    """One for each column of the sheet, 0..1."""
 
 
-def write_sheet(path: Path, rows: Sequence[SheetPictures]) -> None:
-    """Write rows of pictures as one PNG."""
+def write_sheet(path: Path, rows: Sequence[SheetPictures], columns: Sequence[str] = COLUMNS) -> None:
+    """Write rows of pictures as one PNG, with the names of the columns above."""
     shown = [
         SheetRow(row.title, [torch.from_numpy(np.ascontiguousarray(each)).float() for each in row.pictures])
         for row in rows
     ]
-    write_contact_sheet(path, COLUMNS, shown, max(len(rows[0].pictures[0]), _LEAST_HEIGHT))
+    write_contact_sheet(path, columns, shown, max(len(rows[0].pictures[0]), _LEAST_HEIGHT))

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sage_ns.geometry.triangle_mesh import TriangleMesh
 from sage_ns.geometry.triangles import triangle_frames
-from sage_ns.rig import FlameParams, HeadModel, pose_vertices
+from sage_ns.rig import HeadModel, pose_vertices
 from sage_ns.tracking.embedding import Embedding
 from sage_ns.tracking.face import width_of_face
 from sage_ns.tracking.joint_fit import JointFit, KnownCamera, Sighting
@@ -59,13 +59,13 @@ def fit_to_skin(
     if len(points) < FEWEST:
         return fit
     rig = LandmarkRig(model, embedding)
-    start = _vector(rig, fit.params)
+    start = rig.unknowns_of(fit.params)
     root = torch.linalg.cholesky(_normal(rig, start, fit, sightings, cameras, embedding, error)).mT
     aims = torch.from_numpy(points)
     weight = math.sqrt(min(1.0, _WORTH / len(points))) / _ERROR
     x = start
     for _ in range(_ROUNDS):
-        vertices = pose_vertices(model, _params(rig, x, model))[0]
+        vertices = pose_vertices(model, rig.whole(x, model))[0]
         nearest = TriangleMesh(vertices, model.triangles.cpu()).closest(aims.float())
         normals = triangle_frames(vertices, model.triangles).rotation[:, :, 1][nearest.triangle].double()
         count = len(points)
@@ -110,21 +110,6 @@ def _normal(
     return normal
 
 
-def _vector(rig: LandmarkRig, params: FlameParams) -> Float[Tensor, "num_unknowns"]:
-    part = rig.unknowns
-    x = torch.zeros(len(part), dtype=torch.float64)
-    x[part.rotation], x[part.translation] = params.rotation[0].double(), params.translation[0].double()
-    x[part.jaw], x[part.eyes] = params.jaw_pose[0].double(), params.eyes_pose[0].double()
-    x[part.shape] = params.shape[: part.num_shape].double()
-    x[part.expression] = params.expr[0, : part.num_expression].double()
-    return x
-
-
-def _params(rig: LandmarkRig, x: Tensor, model: HeadModel) -> FlameParams:
-    fields = {name: value.float() for name, value in vars(rig.params(x)).items() if value is not None}
-    return FlameParams(**fields).check_fits(model.to("cpu"))
-
-
 def _result(
     rig: LandmarkRig,
     x: Tensor,
@@ -137,7 +122,7 @@ def _result(
     detected = torch.stack([each.face.points[:, :2].double() for each in sightings])
     return replace(
         fit,
-        params=_params(rig, x, model),
+        params=rig.whole(x, model),
         points=points.float(),
         errors=(points - detected).norm(dim=-1).float(),
     )

@@ -19,6 +19,8 @@ from sage_ns.tracking.focal import RANGE_MM, given_focal_length
 from sage_ns.tracking.foreground import Segment, read_mask
 from sage_ns.tracking.landmark_fit import fit_landmarks
 from sage_ns.tracking.photo import Photo, read_photo
+from sage_ns.tracking.photometric_fit import SeenHead
+from sage_ns.tracking.refiners import LANDMARKS, refiners
 from sage_ns.tracking.rig_embedding import embedding_on
 from sage_ns.tracking.window import Window, head_window
 from sage_ns.tracking.write import NO_CONSENT, TrackedPhoto, write_tracked
@@ -46,6 +48,8 @@ class TrackOptions:
     """Most pixels of the longer side of the written picture."""
     consent: str = ""
     overwrite: bool = False
+    refine: str = LANDMARKS
+    """What follows the fit to landmarks; a name in `sage_ns.tracking.refiners`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,10 +93,18 @@ def track_photo(
     mask = None if options.mask is None else read_mask(options.mask, photo)
     given = Foreground(networks.segment, mask, options.background, options.mask)
     cut = cut_out(photo, window, vertices, fit.points, model, whole, given)
-    notes = (*face_notes(fit.face_width, fit.turn, cut.way.caveat), *(() if options.consent else (NO_CONSENT,)))
+    say(f"refining the head ({options.refine})")
+    seen = SeenHead(fit, face, model, embedding, photo.focal, photo.size, window, cut.on_white, cut.matte, cut.hidden)
+    refined = refiners[options.refine].refine(seen)
+    fit = refined.fit
+    notes = (
+        *face_notes(fit.face_width, fit.turn, cut.way.caveat),
+        *((refined.note,) if refined.note else ()),
+        *(() if options.consent else (NO_CONSENT,)),
+    )
     tracked = TrackedPhoto(
-        photo, model, face, len(faces), fit, vertices, window, cut.picture, cut.matte, cut.on_white, cut.way.name,
-        notes, options.consent, cut.hidden,
+        photo, model, face, len(faces), refined, pose_vertices(model, fit.params)[0], window, cut.picture, cut.matte,
+        cut.on_white, cut.way.name, notes, options.consent, cut.hidden,
     )  # fmt: skip
     say("writing the capture")
     write_tracked(options.out.expanduser().absolute(), tracked)
@@ -101,6 +113,7 @@ def track_photo(
 
 def _check(options: TrackOptions) -> None:
     """Refuse options that cannot be used, before anything is read."""
+    refiners[options.refine]  # refuses names that it does not know
     check_numbers(options.size, options.focal_mm)
     if options.mask is not None and options.background is not None:
         raise OptionError(

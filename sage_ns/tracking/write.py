@@ -19,11 +19,14 @@ from sage_ns.system.files import whole_folder, write_json
 from sage_ns.tracking.face import Face
 from sage_ns.tracking.focal import FocalLength, in_mm
 from sage_ns.tracking.landmark_fit import HeadFit
-from sage_ns.tracking.overlay import SheetPictures, landmarks_over, mesh_over, write_sheet
+from sage_ns.tracking.overlay import COLUMNS, SheetPictures, landmarks_over, mesh_over, write_sheet
 from sage_ns.tracking.photo import Photo
+from sage_ns.tracking.refiners import Refinement
 from sage_ns.tracking.window import Window
 
 SHEET = "tracking.png"
+_DRAWING = "the drawing that it was compared with"
+"""Column of the sheet, if the head was compared with one."""
 NO_CONSENT = "Nobody has stated that the person agrees to an avatar. State it with --consent TEXT."
 
 
@@ -35,7 +38,7 @@ class TrackedPhoto:
     model: HeadModel
     face: Face
     num_faces: int
-    fit: HeadFit
+    refined: Refinement
     vertices: Float[torch.Tensor, "num_vertices 3"]
     """Of the fitted head in the camera's axes, metres."""
     window: Window
@@ -50,6 +53,11 @@ class TrackedPhoto:
     consent: str = ""
     hidden: Float[np.ndarray, "height width"] | None = None
     """1 where clothes hide the neck; None where nothing is known to hide anything."""
+
+    @property
+    def fit(self) -> HeadFit:
+        """The head, as refined."""
+        return self.refined.fit
 
 
 def write_tracked(out: Path, tracked: TrackedPhoto) -> Path:
@@ -70,7 +78,8 @@ def write_tracked(out: Path, tracked: TrackedPhoto) -> Path:
     with whole_folder(out) as folder:
         write_capture(folder, [picture], at_origin, overwrite=True, head_model=tracked.model)
         write_json(folder / REPORT, report(tracked))
-        write_sheet(folder / SHEET, [SheetPictures(_title(tracked), _sheet(tracked))])
+        drawn = () if tracked.refined.drawing is None else (_DRAWING,)
+        write_sheet(folder / SHEET, [SheetPictures(_title(tracked), _sheet(tracked))], (*COLUMNS, *drawn))
     return out
 
 
@@ -92,6 +101,7 @@ def report(tracked: TrackedPhoto) -> dict[str, Any]:
             "p95_px": round(float(fit.errors.quantile(0.95)), 3),
             "rms_of_face_width": round(fit.disagreement, 5),
         },
+        "refinement": dict(tracked.refined.report),
         **camera_fields(photo.focal, fit.focal, photo.size, tracked.window),
         "foreground": tracked.way,
         "notes": list(tracked.notes),
@@ -165,10 +175,12 @@ def _title(tracked: TrackedPhoto) -> str:
 
 def _sheet(tracked: TrackedPhoto) -> tuple[Float[np.ndarray, "h w 3"], ...]:
     camera = tracked.window.camera(tracked.fit.focal, tracked.photo.size)
-    return sheet_pictures(
+    shown = sheet_pictures(
         tracked.picture, tracked.window, tracked.face, tracked.fit.points, tracked.vertices, tracked.model, camera,
         tracked.on_white,
     )  # fmt: skip
+    drawing = tracked.refined.drawing
+    return shown if drawing is None else (*shown, drawing)
 
 
 def sheet_pictures(

@@ -174,7 +174,8 @@ def test_the_command_knows_clips_from_photos(
     printed = " ".join(capsys.readouterr().out.split())
     assert "frames 6, 0 more are left out" in printed
     assert "next: ns-train sage-monocular --data" in printed
-    for arguments in ([actor.clip, "--mask", "m.png"], [tmp_path / "photo.png", "--frames", "9"]):
+    clip, photo = actor.clip, tmp_path / "photo.png"
+    for arguments in ([clip, "--mask", "m.png"], [clip, "--refine", "photometric"], [photo, "--frames", "9"]):
         with pytest.raises(SystemExit):
             cli.main([str(arguments[0]), str(tmp_path / "no"), *map(str, arguments[1:])])
         assert "this option is for other inputs" in " ".join(capsys.readouterr().out.split())

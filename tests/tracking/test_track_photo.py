@@ -21,6 +21,7 @@ from sage_ns.synthetic.head import builtin_head, builtin_identity
 from sage_ns.synthetic.painted import PaintedHead
 from sage_ns.tracking.embedding import builtin_embedding
 from sage_ns.tracking.face import Face
+from sage_ns.tracking.refiners import PHOTOMETRIC
 from sage_ns.tracking.track_photo import Networks, TrackOptions, track_photo
 from sage_ns.tracking.window import Window
 from tests.tracking.known_head import face_of
@@ -108,10 +109,15 @@ def test_the_report_says_what_was_found_and_that_nobody_stated_consent(
     assert 10 < report["face"]["turn_degrees"] < 20
     with Image.open(out / "tracking.png") as sheet:
         assert sheet.width > 4 * report["picture"]["size"][0]
-    again = track_photo(TrackOptions(sitter.photo, tmp_path / "again", focal_mm=60.0), builtin_head(), sitter.networks)
+    assert report["refinement"] == {}
+    options = TrackOptions(sitter.photo, tmp_path / "again", focal_mm=60.0, refine=PHOTOMETRIC)
+    again = track_photo(options, builtin_head(), sitter.networks)
     assert "--consent" in again.notes[-1]
     report = json.loads((tmp_path / "again/tracking.json").read_text())
     assert report["consent"] == "" and "Nobody has stated" in report["consent_note"]
+    assert report["refinement"]["by"] == PHOTOMETRIC
+    with Image.open(tmp_path / "again/tracking.png") as refined, Image.open(out / "tracking.png") as sheet:
+        assert refined.width > sheet.width
     assert report["focal_length"]["mm_of_35mm_film"] == 60.0 and not report["focal_length"]["fitted"]
 
 
@@ -129,6 +135,7 @@ def test_a_smaller_picture_has_the_same_camera(sitter: Sitter, out: Path, tmp_pa
     [
         ({"photo": Path("none.png")}, "no such file"),
         ({"size": 20}, "expected 64 to 4096"),
+        ({"refine": "magic"}, "choose one of landmarks, photometric"),
         ({"focal_mm": 0.5}, "expected 8 to 2000 mm"),
         ({"face": "3"}, "a number from 1 to 1"),
         ({"mask": "black.png"}, "covers 0% of the fitted head"),

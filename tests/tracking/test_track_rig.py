@@ -121,9 +121,10 @@ def test_the_command_takes_a_folder_and_refuses_options_of_other_inputs(
 ) -> None:
     monkeypatch.setattr(cli, "_networks", lambda: networks_of(rig))
     monkeypatch.setattr(cli, "_head_model", lambda path: rig.model)
-    with pytest.raises(SystemExit):
-        cli.main([str(folder), str(tmp_path / "out"), "--start", "1"])
-    assert "is a folder of pictures" in " ".join(capsys.readouterr().out.split())
+    for ignored in (("--start", "1"), ("--refine", "photometric")):
+        with pytest.raises(SystemExit):
+            cli.main([str(folder), str(tmp_path / "out"), *ignored])
+        assert "is a folder of pictures" in " ".join(capsys.readouterr().out.split())
     cli.main([str(folder), str(tmp_path / "out"), "--cameras", str(folder / "cameras.json"), "--size", "64"])
     printed = " ".join(capsys.readouterr().out.split())
     assert "5, 1 more are left out; an OpenCV calibration as JSON" in printed
