@@ -74,7 +74,7 @@ class Track:
         refuse_ignored(kind, self)
         kind.track(self, _head_model(self.head_model), _networks(), console)
         console.print(f"look at       {escape(str(self.out / SHEET))}", soft_wrap=True)
-        command = f"ns-train {kind.regime} --data {self.out}"
+        command = f"ns-train {kind.regime} --data {self.out}{kind.arguments(self.out)}"
         console.print(f"next: [bold]{escape(command)}[/bold]", soft_wrap=True)
 
 

@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 from rich.console import Console
 
 from sage_ns.cli.notes import print_notes
-from sage_ns.errors import OptionError, TrackingError
+from sage_ns.errors import CaptureError, OptionError, TrackingError
 from sage_ns.system.console import escape
 from sage_ns.system.registry import Registry
+
+ALL_FRAMES = " flame-capture --frames all"
+_MOST_OF = 0.5
+"""Share of the frames that `--frames rotation` has to keep."""
 
 if TYPE_CHECKING:
     from sage_ns.cli.track import Track
@@ -36,6 +40,16 @@ class InputKind(Protocol):
     def track(self, options: Track, model: HeadModel, networks: Networks, console: Console) -> None:
         """Write the capture, and print what was found."""
         ...
+
+    def arguments(self, out: Path) -> str:
+        """Return further arguments of the training command for the capture that was written."""
+        ...
+
+
+class _NoArguments:
+    def arguments(self, out: Path) -> str:
+        """Return "": the method's defaults suit the capture."""
+        return ""
 
 
 kinds: Registry[InputKind] = Registry("kind of input", TrackingError)
@@ -70,7 +84,7 @@ def _step(console: Console) -> Callable[[str], None]:
 
 
 @kinds.register
-class PhotoFile:
+class PhotoFile(_NoArguments):
     """One photo."""
 
     name: ClassVar[str] = "photo"
@@ -141,9 +155,23 @@ class ClipFile:
         line(console, "pictures", f"{window.width} x {window.height} px, foreground by {tracked.way}")
         print_notes(console, tracked.notes)
 
+    def arguments(self, out: Path) -> str:
+        """Return what makes `sage-monocular` train on all frames, if few of them seem to show a still face.
+
+        Landmarks of a head that turns far slide over the skin, and a part of that becomes expression.
+        """
+        from sage_ns.capture.checked import CaptureOptions, load_capture
+
+        every = load_capture(CaptureOptions(out, frames="all"))
+        try:
+            still = load_capture(CaptureOptions(out, frames="rotation"))
+        except CaptureError:
+            return ALL_FRAMES
+        return ALL_FRAMES if len(still.splits.train) < _MOST_OF * len(every.splits.train) else ""
+
 
 @kinds.register
-class PictureFolder:
+class PictureFolder(_NoArguments):
     """Pictures of one moment by several cameras."""
 
     name: ClassVar[str] = "folder of pictures"
