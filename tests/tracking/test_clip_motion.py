@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -77,7 +77,7 @@ def test_a_film_is_followed_once(clip: Path, script: Script) -> None:
 
 def test_an_interrupted_film_goes_on(clip: Path, script: Script) -> None:
     class Stopped(Script):
-        def follow(self, picture: object, last: object) -> object:  # type: ignore[override]
+        def follow(self, picture: Any, last: Any) -> Any:
             if self.calls == 5:
                 raise KeyboardInterrupt
             return super().follow(picture, None)
@@ -145,5 +145,5 @@ def test_a_clip_without_a_face_is_refused_before_the_avatar_is_loaded(
         reader_for(clip).read_for(clip, "all", _unasked)
 
 
-def _unasked() -> Callable[..., object]:  # type: ignore[misc]
+def _unasked() -> Any:
     raise AssertionError("asked for what is not needed")
