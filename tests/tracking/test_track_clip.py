@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -169,6 +170,7 @@ def test_the_command_knows_clips_from_photos(
     monkeypatch.setattr(cli, "_networks", actor.networks)
     monkeypatch.setattr(module, "track_clip", lambda options, *_: (asked.append(options), tracked[1])[1])
     monkeypatch.delenv("SAGE_HEAD_MODEL", raising=False)
+    shutil.copytree(tracked[0], tmp_path / "me")  # what `track_clip` would have written
     cli.main([str(actor.clip), str(tmp_path / "me"), "--end", "0.5", "--face", "largest"])
     assert asked == [ClipOptions(actor.clip, tmp_path / "me", face="largest", end=0.5)]
     printed = " ".join(capsys.readouterr().out.split())
