@@ -8,7 +8,10 @@ from pathlib import Path
 
 from rich.console import Console
 
+from sage_ns.errors import TrackingError
 from sage_ns.system.console import escape
+from sage_ns.system.files import read_json
+from sage_ns.system.user_files import sha256_of
 
 ASTRONAUT = "astronaut"
 """A portrait of Eileen Collins by NASA, in the public domain, which comes with scikit-image."""
@@ -28,7 +31,7 @@ def track_demo_photo(photo: str, out: Path, head_model: Path | None, console: Co
         console: where to print what was found.
 
     Raises:
-        SageError: the photo cannot be tracked; says what to do.
+        SageError: the photo cannot be tracked, or the folder has another photo of this name; says what to do.
     """
     from sage_ns.cli.track import Track
     from sage_ns.motion.expression_walk import expression_walk
@@ -39,6 +42,7 @@ def track_demo_photo(photo: str, out: Path, head_model: Path | None, console: Co
     if not (capture / "transforms.json").is_file():
         Track(path, capture, head_model=head_model, consent=consent).run(console)
     else:
+        _refuse_other_photo(capture, path)
         console.print(f"[dim]tracked already: {escape(str(capture))}[/dim]", soft_wrap=True)
     driver = capture / "driver" / "sequence.npz"
     if not driver.is_file():
@@ -48,6 +52,15 @@ def track_demo_photo(photo: str, out: Path, head_model: Path | None, console: Co
         driver.parent.mkdir(exist_ok=True)
         replace(walk, shape=identity).save_vhap(driver)
     return capture
+
+
+def _refuse_other_photo(capture: Path, photo: Path) -> None:
+    """Refuse a capture that was made of another photo: cameras number their pictures alike."""
+    from sage_ns.capture.provenance import REPORT
+
+    made_of = (read_json(capture / REPORT) or {}).get("source", {}).get("sha256")
+    if made_of != sha256_of(photo, TrackingError):
+        raise TrackingError(f"{capture} was made of another photo than {photo}. Give another folder to write.")
 
 
 def _astronaut() -> Path:

@@ -156,5 +156,5 @@ class PictureFit:
 
 
 def _counted(target: Tensor, drawn: Tensor, shot: Shot) -> Tensor:
-    """The target of a loss, and what is drawn where a pseudo view does not count: no gradient comes from there."""
+    """The target of a loss, and what is drawn where a picture does not count: no gradient comes from there."""
     return target if shot.confidence is None else torch.lerp(drawn.detach(), target, shot.confidence)

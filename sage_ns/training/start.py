@@ -62,7 +62,7 @@ def start_learner(
     fresh = registered_views is not None
     shots = views = registered_views() if registered_views is not None else []
     canonical_motion = motion.canonical()
-    if config.mouth and config.mouth_from_pictures:
+    if fresh and config.mouth and config.mouth_from_pictures:
         shots = _without_mouths(rig, canonical_motion, shots)
     if fresh and complete is not None:
         surfels = complete(record, shots)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from sage_ns.cli.demo import REGIMES, Demo, with_default_photo
 from sage_ns.cli.demo_photo import ASTRONAUT, _astronaut
-from sage_ns.errors import OptionError
+from sage_ns.errors import OptionError, TrackingError
 from sage_ns.plugin.methods import METHODS
 from sage_ns.plugin.run_config import load_run_config
 from sage_ns.plugin.showcase import SHEETS
@@ -40,6 +40,15 @@ def test_photo_without_a_file_is_the_astronaut() -> None:
 def test_a_capture_and_a_photo_are_one_too_many(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="not both"):
         Demo(tmp_path / "out", data=tmp_path, photo=ASTRONAUT).run()
+
+
+def test_another_photo_of_the_same_name_is_refused(tmp_path: Path) -> None:
+    capture = tmp_path / "capture_photo_astronaut"
+    capture.mkdir()
+    (capture / "transforms.json").write_text("{}")
+    (capture / "tracking.json").write_text('{"source": {"sha256": "0"}}')
+    with pytest.raises(TrackingError, match="was made of another photo"):
+        Demo(tmp_path, photo=ASTRONAUT).run()
 
 
 @pytest.mark.slow
