@@ -9,12 +9,13 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
+from sage_ns.avatar.rig_pixels import face_triangles, pixels_on
 from sage_ns.errors import TrackingError
 from sage_ns.raster import PinholeCamera
 from sage_ns.rig import HeadModel
 from sage_ns.tracking.clothes import without_clothes, without_lapels
 from sage_ns.tracking.foreground import Scene, Segment, Way, choose_way, on_white, soft_matte
-from sage_ns.tracking.head_area import face_in, head_area, heights, silhouette
+from sage_ns.tracking.head_area import head_area, heights, shown_in
 from sage_ns.tracking.photo import Photo
 from sage_ns.tracking.window import Window
 
@@ -84,16 +85,17 @@ def cut_out(
         CaptureError: a given picture cannot be read.
     """
     camera = window.crop(camera)
-    shape = silhouette(vertices, model, camera)
+    shown = shown_in(vertices, model, camera)
+    shape = (shown >= 0).double().numpy()
     scene = Scene(photo, window, shape, given.segment, given.mask, given.plate)
     way, picture = choose_way(scene), window.cut(photo.pixels) / 255.0
     matte, hidden = way.matte(scene), None
     if way.ends_at_neck:
         chin = (points[CHIN] - points.new_tensor([window.left, window.top])) / window.factor
-        matte = soft_matte(matte, picture) * head_area(vertices, model, camera, chin, shape)
         height = heights(vertices, model, camera, chin)
+        matte = soft_matte(matte, picture) * head_area(height, shape)
         matte = without_lapels(matte, shape, height.below_chin, height.per_metre)
-        face = face_in(vertices, model, camera)
+        face = pixels_on(shown, face_triangles(model)).numpy()
         matte, hidden = without_clothes(matte, picture, face, shape, height.below_chin, height.per_metre)
     _check(matte, shape, way.name, given.mask_file or photo.path)
     return CutOut(picture, matte, on_white(picture, matte), way, hidden)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float, Int64
 from scipy import ndimage
 from torch import Tensor
 
-from sage_ns.avatar.rig_pixels import face_triangles
 from sage_ns.geometry.mesh_queries import first_triangles
 from sage_ns.raster import PinholeCamera
 from sage_ns.raster.cameras import pixel_rays, project
@@ -23,27 +22,20 @@ _LOWEST = 0.02
 """Share of the vertices that end the neck of a head model without the region "boundary"."""
 
 
+def shown_in(
+    vertices: Float[Tensor, "num_vertices 3"], model: HeadModel, camera: PinholeCamera
+) -> Int64[Tensor, "h w"]:
+    """Return the triangle of the posed rig that each pixel shows, -1 for none."""
+    origins, directions = pixel_rays(camera)
+    hits = first_triangles(vertices, model.triangles, origins.reshape(-1, 3), directions.reshape(-1, 3))
+    return hits.reshape(camera.height, camera.width).cpu()
+
+
 def silhouette(
     vertices: Float[Tensor, "num_vertices 3"], model: HeadModel, camera: PinholeCamera
 ) -> Float[np.ndarray, "h w"]:
     """Return 1 where the posed rig is and 0 elsewhere."""
-    return (_shown(vertices, model, camera) >= 0).astype(np.float64)
-
-
-def face_in(
-    vertices: Float[Tensor, "num_vertices 3"], model: HeadModel, camera: PinholeCamera
-) -> Bool[np.ndarray, "h w"]:
-    """Return which pixels show the face of the posed rig; none if the head model has no region of this name."""
-    face = face_triangles(model).cpu().numpy()
-    shown = _shown(vertices, model, camera)
-    return face[shown.clip(min=0)] & (shown >= 0)
-
-
-def _shown(vertices: Tensor, model: HeadModel, camera: PinholeCamera) -> np.ndarray:
-    """Return the triangle that each pixel shows, -1 for none."""
-    origins, directions = pixel_rays(camera)
-    hits = first_triangles(vertices, model.triangles, origins.reshape(-1, 3), directions.reshape(-1, 3))
-    return hits.reshape(camera.height, camera.width).cpu().numpy()
+    return (shown_in(vertices, model, camera) >= 0).double().numpy()
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +53,14 @@ class Heights:
 def heights(
     vertices: Float[Tensor, "num_vertices 3"], model: HeadModel, camera: PinholeCamera, chin: Float[Tensor, "2"]
 ) -> Heights:
-    """Return the heights of all pixels; see `head_area` for the arguments."""
+    """Return the heights of all pixels.
+
+    Args:
+        vertices: posed rig, metres.
+        model: head model.
+        camera: of the picture.
+        chin: its pixel.
+    """
     end = _neck_end(model)
     pixels = project(vertices, camera).pixels
     depth = project(vertices.mean(dim=0)[None], camera).depth
@@ -74,26 +73,16 @@ def heights(
     return Heights(below, float((pixels[end].double() @ down).mean()) - along, per_metre)
 
 
-def head_area(
-    vertices: Float[Tensor, "num_vertices 3"],
-    model: HeadModel,
-    camera: PinholeCamera,
-    chin: Float[Tensor, "2"],
-    shape: Float[np.ndarray, "h w"],
-) -> Float[np.ndarray, "h w"]:
+def head_area(height: Heights, shape: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
     """Return 1 where head, hair and neck may be, 0 where they cannot be, with soft borders.
 
     Beside the face, hair may reach `_HAIR` beyond the silhouette of the rig; from the chin on, only skin may, up to the
-    end of the rig's neck. Heights are along the projected axis from the chin to the end of the neck.
+    end of the rig's neck.
 
     Args:
-        vertices: posed rig, metres.
-        model: head model.
-        camera: of the picture.
-        chin: its pixel.
+        height: of the pixels.
         shape: silhouette of the rig.
     """
-    height = heights(vertices, model, camera, chin)
     beside = np.asarray(ndimage.distance_transform_edt(shape < 0.5)) / height.per_metre
     # The reach falls from that of hair to that of skin before the chin: shoulders and collars rise beside it.
     reach = np.interp(height.below_chin, [-0.06, -0.01], [_HAIR, _NECK])

@@ -14,7 +14,7 @@ from sage_ns.errors import SageError
 from sage_ns.raster.cameras import project
 from sage_ns.tracking.focal import FocalLength
 from sage_ns.tracking.foreground import Scene, choose_way, on_white, read_mask, soft_matte, ways
-from sage_ns.tracking.head_area import head_area, silhouette
+from sage_ns.tracking.head_area import head_area, heights, silhouette
 from sage_ns.tracking.photo import Photo
 from sage_ns.tracking.window import Window, head_window
 from tests.tiny import tiny_head_model
@@ -123,7 +123,7 @@ def test_the_head_area_has_hair_above_and_ends_at_the_neck() -> None:
     shape = silhouette(vertices, model, camera)
     pixels = project(vertices, camera).pixels
     chin = project(torch.tensor([[0.0, -0.07, -1.0]]), camera).pixels[0]
-    area = head_area(vertices, model, camera, chin, shape)
+    area = head_area(heights(vertices, model, camera, chin), shape)
     top, bottom = int(pixels[:, 1].min()), int(pixels[:, 1].max())
     assert area[top - 10, 60] == 1.0
     assert area[int(chin[1]) - 10, 60] == 1.0
