@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +26,7 @@ from sage_ns.capture.layout import ALL_FRAMES, TEST, TRAIN, VAL, LightAxes
 from sage_ns.capture.splits import SplitName
 from sage_ns.capture.validation import check_head_in_front
 from sage_ns.errors import CaptureError, FlameParamsError
-from sage_ns.rig import FlameParams, HeadModel, save_head_model
+from sage_ns.rig import HEAD_MODEL_FILE, FlameParams, HeadModel, save_head_model
 from sage_ns.system.array_fields import ArrayFields
 from sage_ns.system.files import refuse_unwritable, whole_folder
 
@@ -110,14 +111,17 @@ def write_capture(
         params.save_vhap(folder / "flame_param")
         _canonical(params).save_vhap(folder / "canonical_flame_param.npz")
         if head_model is not None:
-            save_head_model(head_model, folder / "head_model.npz")
+            save_head_model(head_model, folder / HEAD_MODEL_FILE)
         files = {TRAIN: splits["train"], VAL: splits["val"], TEST: splits["test"], ALL_FRAMES: list(frames.values())}
         write_transforms(folder, files, light_axes)
     return out
 
 
 def write_transforms(folder: Path, splits: Mapping[str, Sequence[Frame]], light_axes: LightAxes | None = None) -> None:
-    """Write frames of a capture as transforms files, by file name. The paths of the frames must lie in ``folder``."""
+    """Write frames of a capture as transforms files, by file name.
+
+    The paths of the frames are absolute. They lie in ``folder``, or in folders beside it as those of a union do.
+    """
     for name, frames in splits.items():
         ordered = sorted(frames, key=lambda frame: (frame.timestep, frame.camera_index))
         content = {
@@ -241,7 +245,12 @@ def _canonical(params: FlameParams) -> FlameParams:
 
 
 def _entry(frame: Frame, folder: Path) -> dict[str, Any]:
-    others = {"fg_mask_path": frame.mask_path, "hidden_path": frame.hidden_path}
+    paths = {
+        "file_path": frame.image_path,
+        "fg_mask_path": frame.mask_path,
+        "hidden_path": frame.hidden_path,
+        "flame_param_path": frame.flame_param_path,
+    }
     return {
         "timestep_index": frame.timestep,
         "timestep_index_original": frame.timestep,
@@ -250,9 +259,7 @@ def _entry(frame: Frame, folder: Path) -> dict[str, Any]:
         "camera_id": frame.camera_id,
         **_intrinsics(frame),
         "transform_matrix": frame.camera_to_world.tolist(),
-        "file_path": frame.image_path.relative_to(folder).as_posix(),
-        **{key: path.relative_to(folder).as_posix() for key, path in others.items() if path is not None},
-        "flame_param_path": frame.flame_param_path.relative_to(folder).as_posix(),
+        **{key: Path(os.path.relpath(path, folder)).as_posix() for key, path in paths.items() if path is not None},
     }
 
 

@@ -35,7 +35,7 @@ def track_demo_photo(photo: str, out: Path, head_model: Path | None, console: Co
     """
     from sage_ns.cli.track import Track
     from sage_ns.motion.expression_walk import expression_walk
-    from sage_ns.rig import FlameParams, load_head_model
+    from sage_ns.rig import HEAD_MODEL_FILE, FlameParams, load_head_model
 
     path, consent = (_astronaut(), _ASTRONAUT_CONSENT) if photo == ASTRONAUT else (Path(photo), "")
     capture = out / f"{_FOLDER}_{path.stem}"
@@ -47,7 +47,7 @@ def track_demo_photo(photo: str, out: Path, head_model: Path | None, console: Co
     driver = capture / "driver" / "sequence.npz"
     if not driver.is_file():
         # Nobody's recording: the motion that the generator makes for any rig.
-        walk = expression_walk(load_head_model(capture / "head_model.npz"), _DRIVER_MOMENTS, _DRIVER_SEED).params
+        walk = expression_walk(load_head_model(capture / HEAD_MODEL_FILE), _DRIVER_MOMENTS, _DRIVER_SEED).params
         identity = FlameParams.load(capture / "flame_param").shape
         driver.parent.mkdir(exist_ok=True)
         replace(walk, shape=identity).save_vhap(driver)

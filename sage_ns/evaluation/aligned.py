@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -21,7 +21,8 @@ from torch import Tensor
 from sage_ns.avatar.avatar import Avatar
 from sage_ns.capture.shot import Shot
 from sage_ns.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
-from sage_ns.raster import PinholeCamera, Surfels, rasterize
+from sage_ns.raster import PinholeCamera
+from sage_ns.raster.cameras import pixel_rays
 from sage_ns.rig import FlameParams
 
 LARGEST_SHIFT = 6e-3
@@ -35,8 +36,8 @@ MARGIN = 0.02
 
 _LEVER = 0.1
 """Metres; turns rotation vectors into lengths (the radius of a head), so that all six numbers have one unit."""
-_PROBE = 5e-4
-"""Metres by which the head is moved for finite differences: a fraction of a pixel."""
+_SMALLEST = 1e-6
+"""Metres, or inverse metres: no depth of a head is as small, and none as large."""
 _DAMPINGS = (1e-3, 1e-1, 10.0)
 """Damping of a step (Levenberg-Marquardt, relative to the diagonal); the next one is tried where one does not help."""
 _SMALLEST_GAIN = 2e-3
@@ -60,8 +61,9 @@ def aligned(avatar: Avatar, motion: Float[Tensor, "num_coefficients"], shots: Se
     """Align the head with all pictures of one moment.
 
     Minimises the sum over pixels of ``m huber(drawn - true)`` by Gauss-Newton steps with damping, where ``m`` is the
-    mask, grown by `MARGIN`. Derivatives are finite differences of drawings. A step that does not lower the error is
-    not taken, and the head moves by at most `LARGEST_SHIFT` and `LARGEST_TURN`. The result depends on nothing random.
+    mask, grown by `MARGIN`. Derivatives come from the motion of the drawn surface in the picture. A step that does not
+    lower the error is not taken, and the head moves by at most `LARGEST_SHIFT` and `LARGEST_TURN`. The result depends
+    on nothing random.
 
     Args:
         avatar: its appearance stays as it is; for networks, bake it before.
@@ -70,22 +72,34 @@ def aligned(avatar: Avatar, motion: Float[Tensor, "num_coefficients"], shots: Se
     """
     fit = _Fit(avatar, motion, shots)
     best = Alignment(motion, motion.new_zeros(3), motion.new_zeros(3))
-    residuals, error = fit.compare(best.motion)
+    drawings, error = fit.compare(best.motion)
     for _ in range(MOST_STEPS):
-        hessian, gradient = fit.normal_equations(best.motion, residuals)
+        hessian, gradient = fit.normal_equations(best.motion, drawings)
         for damping in _DAMPINGS:
             step = _solved(hessian, gradient, damping)
             candidate = fit.moved(best, step)
-            candidate_residuals, candidate_error = fit.compare(candidate.motion)
+            candidate_drawings, candidate_error = fit.compare(candidate.motion)
             if candidate_error < error:
                 break
         else:
             break
         gain = 1.0 - candidate_error / error
-        best, residuals, error = candidate, candidate_residuals, candidate_error
+        best, drawings, error = candidate, candidate_drawings, candidate_error
         if gain < _SMALLEST_GAIN:
             break
     return best
+
+
+@dataclass(frozen=True, eq=False)
+class _Drawing:
+    """The head under some pose as the camera of a shot sees it."""
+
+    picture: Float[Tensor, "h w 3"]
+    """Over the background, 0..1."""
+    residual: Float[Tensor, "h w 3"]
+    """Drawn minus true."""
+    depth: Float[Tensor, "h w 1"]
+    """Metres; 0 where nothing is drawn."""
 
 
 class _Fit:
@@ -93,38 +107,40 @@ class _Fit:
 
     def __init__(self, avatar: Avatar, motion: Float[Tensor, "num_coefficients"], shots: Sequence[Shot]) -> None:
         self.avatar, self.tracked, self.shots = avatar, motion, shots
-        self.weights = [_grown(shot.foreground) for shot in shots]
+        self.reaches = [max(2, round(MARGIN * shot.camera.height)) for shot in shots]
+        self.weights = [_largest_near(shot.foreground, reach) for shot, reach in zip(shots, self.reaches, strict=True)]
 
-    def compare(self, motion: Float[Tensor, "num_coefficients"]) -> tuple[list[Tensor], float]:
-        """Return the differences drawn - true of all pictures, and the robust error."""
-        residuals, total = [], 0.0
+    def compare(self, motion: Float[Tensor, "num_coefficients"]) -> tuple[list[_Drawing], float]:
+        """Return drawings from all cameras, and the robust error."""
+        drawings, total = [], 0.0
         for shot, weight in zip(self.shots, self.weights, strict=True):
-            drawn = self.avatar.draw(shot.camera, motion).composite(self.avatar.background)
-            residual = drawn.clamp(0.0, 1.0) - shot.picture
-            residuals.append(residual)
-            size = residual.abs()
-            huber = torch.where(size < ROBUST, residual.square() / 2, ROBUST * (size - ROBUST / 2))
+            buffers = self.avatar.draw(shot.camera, motion)
+            picture = buffers.composite(self.avatar.background).clamp(0.0, 1.0)
+            drawings.append(_Drawing(picture, picture - shot.picture, buffers.depth))
+            size = drawings[-1].residual.abs()
+            huber = torch.where(size < ROBUST, size.square() / 2, ROBUST * (size - ROBUST / 2))
             total += float((weight * huber).double().sum())
-        return residuals, total
+        return drawings, total
 
     def normal_equations(
-        self, motion: Float[Tensor, "num_coefficients"], residuals: Sequence[Tensor]
+        self, motion: Float[Tensor, "num_coefficients"], drawings: Sequence[_Drawing]
     ) -> tuple[Float[Tensor, "6 6"], Float[Tensor, "6"]]:
         """Return ``J^T W J`` and ``J^T W r`` in double precision, W with the weights of Huber's function.
 
-        For the derivatives the surfels are placed once and the camera moves instead of the head, at the resolution of
-        the picture. Colours then stay those of the unmoved head; `compare`, which decides, is exact.
+        Where a step moves the surface behind a pixel by u pixels, the drawing changes by ``-u . g`` (Lucas and Kanade
+        1981). g is the mean of the gradients of drawing and picture, which makes the step one of second order (Malis
+        2004). Colours stay those of the unmoved head; `compare`, which decides, is exact.
         """
         hessian, gradient = torch.zeros(6, 6, dtype=torch.float64), torch.zeros(6, dtype=torch.float64)
         center = self._middle(motion)
-        for shot, weight, residual in zip(self.shots, self.weights, residuals, strict=True):
-            placed = self.avatar.place(shot.camera.center, motion)
-            rest = self._coarse(placed, shot.camera)
-            probes = [self._coarse(placed, _moved_camera(shot.camera, probe, center)) for probe in _probes(motion)]
-            jacobian = torch.stack([(probe - rest) / _PROBE for probe in probes]).flatten(1)
-            weighted = (weight * (ROBUST / residual.abs().clamp_min(ROBUST))).flatten() * jacobian
-            hessian += (weighted @ jacobian.T).double().cpu()
-            gradient += (weighted @ residual.flatten()).double().cpu()
+        for shot, drawing, weight, reach in zip(self.shots, drawings, self.weights, self.reaches, strict=True):
+            slopes = (_slopes(drawing.picture) + _slopes(shot.picture)) / 2
+            flow = _flow(shot.camera, _filled(drawing.depth, reach), center)
+            jacobian = -(slopes @ flow).flatten(0, 2)
+            weights = (weight * (ROBUST / drawing.residual.abs().clamp_min(ROBUST))).flatten()
+            weighted = weights[:, None] * jacobian
+            hessian += (weighted.T @ jacobian).double().cpu()
+            gradient += (weighted.T @ drawing.residual.flatten()).double().cpu()
         return hessian, gradient
 
     def moved(self, start: Alignment, step: Float[Tensor, "6"]) -> Alignment:
@@ -134,9 +150,6 @@ class _Fit:
         turn = _bounded(matrix_to_axis_angle(turning @ axis_angle_to_matrix(start.turn)), LARGEST_TURN)
         shift = _bounded(start.shift + step[:3], LARGEST_SHIFT)
         return Alignment(moved_motion(self.avatar, self.tracked, turn, shift), shift, turn)
-
-    def _coarse(self, placed: Surfels, camera: PinholeCamera) -> Tensor:
-        return rasterize(placed, camera).composite(self.avatar.background)
 
     def _middle(self, motion: Float[Tensor, "num_coefficients"]) -> Float[Tensor, "3"]:
         return self.avatar.poses.at(motion).vertices.mean(dim=0)
@@ -162,16 +175,38 @@ def moved_motion(
     return moved
 
 
-def _probes(like: Tensor) -> Float[Tensor, "6 6"]:
-    return _PROBE * torch.eye(6, device=like.device, dtype=like.dtype)
+def _slopes(picture: Float[Tensor, "h w 3"]) -> Float[Tensor, "h w 3 2"]:
+    """Return the change of each colour per pixel to the right and down."""
+    down, right = torch.gradient(picture, dim=(0, 1))
+    return torch.stack([right, down], dim=-1)
 
 
-def _moved_camera(camera: PinholeCamera, step: Float[Tensor, "6"], center: Float[Tensor, "3"]) -> PinholeCamera:
-    """Return the camera that sees the unmoved head as ``camera`` sees it after ``step`` about ``center``."""
-    moved = torch.eye(4).to(camera.T_camera_world)
-    moved[:3, :3] = axis_angle_to_matrix(step[3:] / _LEVER)
-    moved[:3, 3] = center - moved[:3, :3] @ center + step[:3]
-    return replace(camera, T_camera_world=camera.T_camera_world @ moved)
+def _flow(camera: PinholeCamera, depth: Float[Tensor, "h w 1"], center: Float[Tensor, "3"]) -> Float[Tensor, "h w 2 6"]:
+    """Return by how many pixels a point moves per metre of shift, and per ``1 / _LEVER`` of turn about ``center``.
+
+    A point X moves by ``shift + turn x (X - center)``. Where there is no depth, nothing moves.
+    """
+    origins, directions = pixel_rays(camera)  # one metre of depth long
+    x, y, z = ((origins + depth * directions - center) / _LEVER).unbind(-1)
+    zero = torch.zeros_like(x)
+    turning = torch.stack([zero, z, -y, -z, zero, x, y, -x, zero], dim=-1).unflatten(-1, (3, 3))
+    moving = torch.cat([torch.eye(3).to(turning).expand_as(turning), turning], dim=-1)
+    in_camera = camera.T_camera_world[:3, :3] @ moving
+    # A pixel is f x / z + c; x / z and y / z are those of the ray's direction.
+    slope = (directions @ camera.T_camera_world[:3, :3].T)[..., :2, None]
+    focal = camera.intrinsics.diagonal()[:2, None]
+    moved = focal * (in_camera[..., :2, :] - slope * in_camera[..., 2:, :])
+    return moved * _inverse(depth)[..., None]
+
+
+def _filled(depth: Float[Tensor, "h w 1"], reach: int) -> Float[Tensor, "h w 1"]:
+    """Return the depth, and where there is none, that of the nearest surface within some pixels."""
+    return torch.where(depth > 0, depth, _inverse(_largest_near(_inverse(depth), reach)))
+
+
+def _inverse(values: Float[Tensor, "h w 1"]) -> Float[Tensor, "h w 1"]:
+    """Return the inverse of positive values, and 0 of 0."""
+    return torch.where(values > 0, 1.0 / values.clamp_min(_SMALLEST), 0.0)
 
 
 def _solved(hessian: Float[Tensor, "6 6"], gradient: Float[Tensor, "6"], damping: float) -> Float[Tensor, "6"]:
@@ -185,9 +220,7 @@ def _bounded(vector: Float[Tensor, "3"], largest: float) -> Float[Tensor, "3"]:
     return vector * (largest / vector.norm().clamp_min(largest))
 
 
-def _grown(mask: Float[Tensor, "h w 1"]) -> Float[Tensor, "h w 1"]:
-    """Return the mask and a border around it, where a head at a wrong place would be drawn."""
-    reach = max(2, round(MARGIN * mask.shape[0]))
-    return torch.nn.functional.max_pool2d(mask.permute(2, 0, 1), 2 * reach + 1, stride=1, padding=reach).permute(
-        1, 2, 0
-    )
+def _largest_near(values: Float[Tensor, "h w 1"], reach: int) -> Float[Tensor, "h w 1"]:
+    """Return the largest value within some pixels; of a mask, one with a border: where a misplaced head would be."""
+    grown = torch.nn.functional.max_pool2d(values.permute(2, 0, 1), 2 * reach + 1, stride=1, padding=reach)
+    return grown.permute(1, 2, 0)

@@ -24,13 +24,9 @@ from sage_ns.errors import CaptureError
 from sage_ns.image.super_resolution import NONE
 from sage_ns.plugin.cameras import pinhole_camera
 from sage_ns.plugin.dataset import CaptureDataset, to_float
-from sage_ns.plugin.snapshot import (
-    HEAD_MODEL_FILE,
-    SnapshotDataParserConfig,
-    save_snapshot,
-    snapshot_path,
-)
+from sage_ns.plugin.snapshot import SnapshotDataParserConfig, save_snapshot, snapshot_path
 from sage_ns.raster import PinholeCamera
+from sage_ns.rig import HEAD_MODEL_FILE
 from sage_ns.system.console import escape
 from sage_ns.system.devices import sent
 

@@ -22,7 +22,7 @@ from torch import Tensor
 from sage_ns.capture.camera_checks import FARTHEST_POSITION, camera_to_world
 from sage_ns.capture.record import CaptureRecord
 from sage_ns.errors import CaptureError, FlameParamsError
-from sage_ns.rig import load_head_model, save_head_model
+from sage_ns.rig import HEAD_MODEL_FILE, load_head_model, save_head_model
 from sage_ns.system.array_fields import ArrayFields, read_npz, write_npz
 
 THUMBNAIL_HEIGHT = 64
@@ -31,7 +31,6 @@ THUMBNAIL_HEIGHT = 64
 _LARGEST_PICTURE = 1 << 15
 """Largest width and height of a camera's picture in pixels."""
 _DAMAGED = "The run's snapshot of its capture is damaged."
-HEAD_MODEL_FILE = "head_model.npz"
 _CAMERA_FIELDS = ("camera_to_worlds", "fx", "fy", "cx", "cy", "width", "height", "times")
 _CAMERA_METADATA = ("timestep", "camera_index", "motion")
 

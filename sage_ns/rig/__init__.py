@@ -12,6 +12,7 @@ from sage_ns.rig.flame_files import in_time_order as in_time_order
 from sage_ns.rig.flame_params import NUM_POSE as NUM_POSE
 from sage_ns.rig.flame_params import FlameParams as FlameParams
 from sage_ns.rig.flame_params import concatenate as concatenate
+from sage_ns.rig.head_model import HEAD_MODEL_FILE as HEAD_MODEL_FILE
 from sage_ns.rig.head_model import HeadModel as HeadModel
 from sage_ns.rig.head_model import find_head_model as find_head_model
 from sage_ns.rig.head_model import load_head_model as load_head_model

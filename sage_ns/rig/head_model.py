@@ -29,7 +29,9 @@ FLAME_NUM_SHAPE = 300
 HEAD_MODEL_VARIABLE = "SAGE_HEAD_MODEL"
 _MOST = 1000.0
 """Metres of vertices and directions, and weights of joints: no head has more in any unit that a person may mean."""
-_FILE_NAMES = ("head_model.npz", "head_model.pkl", "flame2023.pkl", "flame2020.pkl", "generic_model.pkl")
+HEAD_MODEL_FILE = "head_model.npz"
+"""Name of the head model that lies in a capture."""
+_FILE_NAMES = (HEAD_MODEL_FILE, "head_model.pkl", "flame2023.pkl", "flame2020.pkl", "generic_model.pkl")
 _GET_FLAME = (
     "FLAME is free for research after registration at https://flame.is.tue.mpg.de (download 'FLAME 2023', the versions "
     "with jaw rotation). Without it, `sage-capture synthesize OUT` writes a capture with a built-in head_model.npz."

@@ -17,7 +17,7 @@ from jaxtyping import Float
 
 from sage_ns.capture.writer import refuse_used_folder
 from sage_ns.errors import CaptureError
-from sage_ns.rig import HeadModel, pose_vertices, save_head_model
+from sage_ns.rig import HEAD_MODEL_FILE, HeadModel, pose_vertices, save_head_model
 from sage_ns.synthetic.beard import grow_beard
 from sage_ns.synthetic.brows import grow_brows_and_lashes
 from sage_ns.synthetic.cross import CrossTruth
@@ -266,7 +266,7 @@ def fill_capture(folder: Path, settings: SyntheticCapture, progress: Callable[[i
     total = pictures + (0 if cross is None else cross.num_pictures)
     surfaces = film(folder, person, jobs, settings.workers, lambda done, _: progress(done, total))
     write_descriptions(folder, settings, arc, filming, model, rig, true_params, surfaces, person.skin.refinement)
-    save_head_model(model, folder / "head_model.npz")
+    save_head_model(model, folder / HEAD_MODEL_FILE)
     if cross is not None:
         cross.write(folder / "cross", settings, lambda done, _: progress(pictures + done, total))
 
