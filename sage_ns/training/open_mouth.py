@@ -10,6 +10,7 @@ from sage_ns.avatar.avatar import Avatar
 from sage_ns.avatar.evidence import pixels_filled
 from sage_ns.avatar.initialise import carries_hair
 from sage_ns.avatar.mouth import Mouth
+from sage_ns.avatar.personal_rig import PersonalRig
 from sage_ns.geometry.triangle_mesh import TriangleMesh
 from sage_ns.raster import PinholeCamera, rasterize
 from sage_ns.raster.cameras import pixel_rays, project
@@ -63,18 +64,14 @@ class OpenMouth:
 
     Args:
         mouth: of the avatar; it is not trained.
+        rig: of the person.
         motion: any moment; head and mouth become one mesh there, which is moved to other moments later.
-        vertices, triangles: the head's mesh at that moment, metres.
     """
 
-    def __init__(
-        self,
-        mouth: Mouth,
-        motion: Float[Tensor, "num_coefficients"],
-        vertices: Float[Tensor, "num_vertices 3"],
-        triangles: Int[Tensor, "num_triangles 3"],
-    ) -> None:
+    @torch.no_grad()
+    def __init__(self, mouth: Mouth, rig: PersonalRig, motion: Float[Tensor, "num_coefficients"]) -> None:
         self.mouth = mouth
+        vertices, triangles = rig.vertices(motion), rig.head_model.triangles
         own = mouth.rig.head_model.triangles
         self._num_head = len(triangles)
         self._used = own.unique()

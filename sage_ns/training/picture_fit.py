@@ -112,9 +112,7 @@ class PictureFit:
         if not (config.mouth_from_pictures and config.mouth_in_training) or avatar.mouth is None:
             return shot
         if self._mouth is None:
-            canonical = learner.motion.canonical()
-            vertices = avatar.poses.at(canonical).vertices.detach()
-            self._mouth = MouthPixels(avatar.mouth, canonical, vertices, avatar.rig.head_model.triangles)
+            self._mouth = MouthPixels(avatar.mouth, avatar.rig, learner.motion.canonical())
         return self._mouth.left_out(shot)
 
     @torch.no_grad()

@@ -73,9 +73,7 @@ class SelfSupervise:
         self.consistency = self._canonical_appearance()
         in_training = learner.config.mouth_in_training
         if avatar.mouth is not None and in_training:
-            canonical = avatar.motion.canonical()
-            vertices = avatar.poses.at(canonical).vertices
-            self.open_mouth = OpenMouth(avatar.mouth, canonical, vertices, avatar.rig.head_model.triangles)
+            self.open_mouth = OpenMouth(avatar.mouth, avatar.rig, avatar.motion.canonical())
         if not avatar.is_settled and self.consistency is not None and in_training:
             clear_mouth(avatar, self.consistency.colors)
         avatar.settle()

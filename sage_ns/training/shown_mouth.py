@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from sage_ns.avatar.avatar import Avatar
 from sage_ns.avatar.mouth import Mouth
+from sage_ns.avatar.personal_rig import PersonalRig
 from sage_ns.capture.shot import Shot
 from sage_ns.geometry.spherical_harmonics import scaled_harmonics
 from sage_ns.raster import PinholeCamera
@@ -47,7 +48,7 @@ def light_teeth(avatar: Avatar, views: Sequence[Shot]) -> Float[Tensor, "3"] | N
     if mouth is None:
         return None
     vertices = avatar.poses.at(motion).vertices
-    look = OpenMouth(mouth, motion, vertices, avatar.rig.head_model.triangles)
+    look = OpenMouth(mouth, avatar.rig, motion)
     drawn, shown = [], []
     for view in (each.to(avatar.device) for each in views):
         found = look(motion, vertices, view.camera, _SUPERSAMPLING, avatar.background)
@@ -82,19 +83,14 @@ class MouthPixels:
 
     Args:
         mouth: of the avatar.
+        rig: of the person.
         motion: the canonical moment.
-        vertices, triangles: the head's mesh at that moment, metres.
     """
 
-    def __init__(
-        self,
-        mouth: Mouth,
-        motion: Float[Tensor, "num_coefficients"],
-        vertices: Float[Tensor, "num_vertices 3"],
-        triangles: Int[Tensor, "num_triangles 3"],
-    ) -> None:
-        self._look = OpenMouth(mouth, motion, vertices, triangles)
-        self._motion, self._vertices = motion, vertices
+    @torch.no_grad()
+    def __init__(self, mouth: Mouth, rig: PersonalRig, motion: Float[Tensor, "num_coefficients"]) -> None:
+        self._look = OpenMouth(mouth, rig, motion)
+        self._motion, self._vertices = motion, rig.vertices(motion)
         self._outside: dict[int, Float[Tensor, "h w 1"]] = {}
 
     def left_out(self, shot: Shot) -> Shot:

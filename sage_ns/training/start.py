@@ -97,7 +97,7 @@ def _without_mouths(
         mouth = Mouth(rig.head_model, load_mouth_prior())
     except HeadModelError:  # said when the avatar's mouth is built
         return shots
-    pixels = MouthPixels(mouth, motion, rig.vertices(motion), rig.head_model.triangles)
+    pixels = MouthPixels(mouth, rig, motion)
     return [pixels.left_out(shot) for shot in shots]
 
 

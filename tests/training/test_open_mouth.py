@@ -74,7 +74,7 @@ def looking_in(avatar: Avatar, opening: float) -> tuple[OpenMouth, torch.Tensor]
     """What looks into a mouth, made at rest, and a motion whose jaw is this open [radians]."""
     assert avatar.mouth is not None
     rest = avatar.motion.canonical()
-    look = OpenMouth(avatar.mouth, rest, avatar.poses.at(rest).vertices, avatar.rig.head_model.triangles)
+    look = OpenMouth(avatar.mouth, avatar.rig, rest)
     motion = rest.clone()
     motion[FlameParams.JAW] = torch.tensor([opening, 0.0, 0.0])
     return look, motion

@@ -68,7 +68,7 @@ def test_pixels_that_look_into_the_mouth_do_not_count() -> None:
     avatar = open_avatar(0.35)
     assert avatar.mouth is not None
     motion = avatar.motion.canonical()
-    pixels = MouthPixels(avatar.mouth, motion, avatar.poses.at(motion).vertices, avatar.rig.head_model.triangles)
+    pixels = MouthPixels(avatar.mouth, avatar.rig, motion)
     shot = replace(picture_of(avatar, 1.0), index=0)
     left = pixels.left_out(shot)
     assert left.confidence is not None and left.steady is not None
