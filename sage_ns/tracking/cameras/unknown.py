@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +19,10 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from sage_ns.capture.decode import read_header
-from sage_ns.errors import CaptureError, TrackingError
-from sage_ns.system.files import temporary_folder, write_json
+from sage_ns.errors import CaptureError, TrackingError, WriteError
+from sage_ns.system.cache import cache_dir
+from sage_ns.system.files import temporary_folder, whole_folder, write_json
+from sage_ns.system.user_files import sha256_of
 from sage_ns.tracking.cameras.colmap_process import FOUND
 from sage_ns.tracking.cameras.files import read_cameras
 from sage_ns.tracking.cameras.pictures import mask_of
@@ -33,6 +39,8 @@ _LONGEST_SIDE = 1600
 """Pixels of the pictures that COLMAP sees; larger ones are averaged over blocks."""
 _PERSON = 0.5
 _KIND = "COLMAP, run on the pictures"
+_VERSION = 1
+"""Part of the cache's key: raise it when the cameras of the same pictures change."""
 
 
 @dataclass(frozen=True)
@@ -100,9 +108,8 @@ def solve_cameras(
                 focal[name.partition("/")[0]] = known / one.factor
             progress(index + 1, len(pictures))
         write_json(work / "settings.json", {"focal": focal, "refine_focal": focal_mm is None})
-        _run(work, folder)
         try:
-            found = read_cameras(work / FOUND)
+            found = read_cameras(_solved(work, folder))
         except CaptureError as error:
             raise _unsolved(folder, 0, len(pictures)) from error
     cameras = [_full_size(camera, sent[camera.name.replace("\\", "/")]) for camera in found.cameras]
@@ -139,6 +146,22 @@ def _send(photo: Photo, person: np.ndarray, work: Path, index: int) -> tuple[str
 
 def _binary(person: np.ndarray) -> UInt8[np.ndarray, "h w"]:
     return np.where(person > _PERSON, 255, 0).astype(np.uint8)
+
+
+def _solved(work: Path, folder: Path) -> Path:
+    """Return the folder of the model: the one of an earlier run on the same pictures, masks and settings, else a new
+    one, which is kept. Matching takes minutes, and a later step may be stopped or refuse something."""
+    digest = hashlib.sha256(f"{_VERSION} {version(PACKAGE)}".encode())
+    for path in sorted(path for path in work.rglob("*") if path.is_file()):
+        digest.update(f"{path.relative_to(work).as_posix()} {sha256_of(path, TrackingError)}".encode())
+    kept = cache_dir() / "colmap" / digest.hexdigest()[:32]
+    if not kept.is_dir():
+        _run(work, folder)
+        if not (work / FOUND).is_dir():
+            return work / FOUND
+        with suppress(WriteError), whole_folder(kept) as new:
+            shutil.copytree(work / FOUND, new, dirs_exist_ok=True)
+    return kept if kept.is_dir() else work / FOUND
 
 
 def _run(work: Path, folder: Path) -> None:
