@@ -36,6 +36,7 @@ from sage_ns.rig.flame_params import concatenate
 from sage_ns.rig.skinning import joints, pose_vertices
 from sage_ns.system.console import console
 from sage_ns.system.files import read_json, whole_folder
+from sage_ns.system.user_files import sha256_of
 from sage_ns.tracking.write import REPORT
 
 
@@ -83,7 +84,7 @@ def retrack(delivered: Path, tracked: Path, out: Path, moments: Sequence[int]) -
             return _with_parameters(moved, rows[frame.timestep], folder)
 
         concatenate([own, motion]).save_vhap(folder / "flame_param")
-        train = [_with_parameters(frame, frame.timestep, folder) for frame in read_frames(tracked / TRAIN)]
+        train = [_with_parameters(frame, frame.timestep, folder) for frame in _training(tracked, source.val)]
         splits = {TRAIN: train, VAL: [*map(held_out, source.val)], TEST: [*map(held_out, source.test)]}
         write_transforms(folder, splits, "world")
         copyfile(tracked / HEAD_MODEL_FILE, folder / HEAD_MODEL_FILE)
@@ -152,6 +153,14 @@ def moments_of_a_film(tracked: Path, delivered: Path, frames_per_second: float) 
             f"has {len(ids)} training moments; is the frame rate {frames_per_second}?"
         )
     return [ids[row] for row in rows]
+
+
+def _training(tracked: Path, held_out: Sequence[Frame]) -> list[Frame]:
+    """Return the tracked pictures but those that the delivered capture keeps for validation."""
+    report: Mapping[str, Any] = read_json(tracked / REPORT) or {}
+    kept = {sha256_of(frame.image_path, CaptureError) for frame in held_out}
+    cameras = {each["camera_index"] for each in report.get("pictures", []) if each["source"]["sha256"] in kept}
+    return [frame for frame in read_frames(tracked / TRAIN) if frame.camera_index not in cameras]
 
 
 def _motions(capture: Capture, ids: Sequence[int], model: HeadModel) -> FlameParams:

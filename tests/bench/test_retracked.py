@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -69,6 +70,22 @@ def test_held_out_pictures_show_the_same_head_in_the_tracked_world(tmp_path: Pat
             assert placed.image_path == delivered.image_path
             np.testing.assert_allclose(pixels(placed, model), pixels(delivered, model), atol=2e-3)
     load_capture(CaptureOptions(tmp_path / "out"))
+
+
+def test_pictures_that_are_held_out_are_not_trained_on(tmp_path: Path) -> None:
+    model = tiny_head_model()
+    rig, tracked = write_tiny_capture(tmp_path / "rig", model=model), tracked_capture(tmp_path / "tracked", model)
+    picture = (rig / "images" / "00000_02.png").read_bytes()  # of the held-out camera
+    entries = [
+        {"camera_index": index, "source": {"file": "a.png", "sha256": hashlib.sha256(content).hexdigest()}}
+        for index, content in enumerate((picture, b"another"))
+    ]
+    (tracked / "tracking.json").write_text(json.dumps({"pictures": entries}))
+    frames = json.loads((tracked / "transforms_train.json").read_text())["frames"]
+    edit = [dict(frames[0], camera_index=0), dict(frames[0], camera_index=1)]
+    (tracked / "transforms_train.json").write_text(json.dumps({"frames": edit}))
+    retrack(rig, tracked, tmp_path / "out", [0])
+    assert [frame.camera_index for frame in read_capture(tmp_path / "out").train] == [1]
 
 
 def test_a_larger_head_keeps_its_size_and_meets_the_delivered_face() -> None:
