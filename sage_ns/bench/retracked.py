@@ -6,9 +6,9 @@
 
 The three folders lie side by side. The new capture has the training pictures as `sage-track` has tracked them, and the
 held-out pictures of the delivered capture. These have to be placed in the world of the tracked head, whose size, place
-and identity differ: one similarity takes the delivered faces to the tracked ones over all common moments, the cameras
-move along, and the head of each held-out moment has the delivered motion, the tracked identity, and the place at which
-its face lies nearest. No held-out picture is looked at.
+and identity differ: one similarity takes the delivered face to the tracked one at the moment that the camera sees most
+from the front, the cameras move along, and the head of each held-out moment has the delivered motion, the tracked
+identity, and the place at which its face lies nearest. No held-out picture is looked at.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Placement:
     scale: float
     """Length in the tracked world of one metre of the delivered one."""
     face_error_mm: float
-    """Mean distance of corresponding points of the faces after the similarity, over the common moments."""
+    """Mean distance of corresponding points of the faces after the similarity, at the moment that it is made for."""
     num_moments: int
 
 
@@ -73,7 +73,8 @@ def retrack(delivered: Path, tracked: Path, out: Path, moments: Sequence[int]) -
         raise CaptureError(f"{tracked} has {own.num_timesteps} moments, but {len(moments)} of {delivered} were named")
     source = read_capture(delivered)
     theirs = _motions(source, moments, model)
-    placed = world_of(theirs, own, model)
+    reference = _most_frontal(tracked)
+    placed = world_of(theirs[reference], own[reference], model)
     ids = sorted({frame.timestep for frame in (*source.test, *source.val)})
     rows = {timestep: own.num_timesteps + row for row, timestep in enumerate(ids)}
     motion = placed_motion(_motions(source, ids, model), own, model, placed)
@@ -88,7 +89,8 @@ def retrack(delivered: Path, tracked: Path, out: Path, moments: Sequence[int]) -
         splits = {TRAIN: train, VAL: [*map(held_out, source.val)], TEST: [*map(held_out, source.test)]}
         write_transforms(folder, splits, "world")
         copyfile(tracked / HEAD_MODEL_FILE, folder / HEAD_MODEL_FILE)
-    error = (_world_points(placed, _face(theirs, model)) - _face(own, model)).norm(dim=-1).mean()
+    faces = _face(theirs[reference], model), _face(own[reference], model)
+    error = (_world_points(placed, faces[0]) - faces[1]).norm(dim=-1).mean()
     return Placement(placed.scale, 1000 * float(error), own.num_timesteps)
 
 
@@ -153,6 +155,14 @@ def moments_of_a_film(tracked: Path, delivered: Path, frames_per_second: float) 
             f"has {len(ids)} training moments; is the frame rate {frames_per_second}?"
         )
     return [ids[row] for row in rows]
+
+
+def _most_frontal(tracked: Path) -> int:
+    """Return the row of a tracked clip whose face turns away least; 0 for one moment. Turned heads are off by degrees,
+    which must not displace the whole world."""
+    report: Mapping[str, Any] = read_json(tracked / REPORT) or {}
+    turns = [float(each["turn_degrees"]) for each in report.get("frames", [])]
+    return min(range(len(turns)), key=lambda row: turns[row]) if turns else 0
 
 
 def _training(tracked: Path, held_out: Sequence[Frame]) -> list[Frame]:
