@@ -32,7 +32,8 @@ LIDS, LIPS, JAW = "lids", "lips", "jaw"
 MOVES: Mapping[str, float] = {LIDS: 5e-4, LIPS: 5e-4, JAW: math.radians(1.0)}
 """Standard deviations of the true movement [metres between the rims; radians of the jaw] from which on it is said how
 well the tracked one follows: the correlation with what rests is noise."""
-_ROUNDS = 30
+_MOST_ROUNDS, _STILL = 200, 1e-6
+"""Rounds of closest points, and metres per round below which the face lies still."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -279,10 +280,13 @@ def _laid_onto(
     """Return a surface moved as a rigid body to where a face lies on it best (iterated closest points)."""
     mesh = TriangleMesh(points, triangles)
     placed = face
-    for _ in range(_ROUNDS):
+    for _ in range(_MOST_ROUNDS):
+        before = placed
         near = mesh.closest(placed)
         on_surface = (points[triangles[near.triangle]] * near.barycentric[..., None]).sum(dim=1)
         placed = _rigid(face, on_surface, similarity(face, on_surface))(face)
+        if float((placed - before).norm(dim=-1).max()) < _STILL:
+            break
     back = _rigid(placed, face, similarity(placed, face))
     return back(points)
 
