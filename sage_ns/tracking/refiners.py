@@ -88,6 +88,8 @@ def judged(search: PhotometricFit) -> Refinement:
     report = {
         "by": PHOTOMETRIC,
         "kept": better,
+        "cost_before": round(before.energy, 3),
+        "cost_after": round(after.energy, 3),
         "color_off_before": round(before.color_off, 4),
         "color_off_after": round(after.color_off, 4),
         "landmarks_rms_px_before": round(search.seen.fit.rms, 3),
