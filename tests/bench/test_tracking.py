@@ -79,7 +79,7 @@ def test_a_photo_is_tracked_by_the_command_and_measured_once(
     assert (mean.row, found.row) == tuple(rows)
     assert mean.against == found.against == DELIVERED
     assert found.figures["correspondence"] < 0.7 * mean.figures["correspondence"]
-    assert found.figures["rotation"] == found.figures["rotation_largest"] < 3
+    assert found.figures["rotation"] < 3 and "rotation_largest" not in found.figures, "there is one picture"
     assert "rotation" not in mean.figures and mean.seconds < 1
     assert not any("Nobody has stated" in note for note in found.notes)
     tracked = out / "p1" / "photo-landmarks" / "tracked"

@@ -144,7 +144,7 @@ class Task:
         motion = motion_figures(found, true, self.delivered.model)
         figures |= {
             "rotation": motion.rotation_mean,
-            "rotation_largest": motion.rotation_largest,
+            **({"rotation_largest": motion.rotation_largest} if len(found) > 1 else {}),
             "jaw": motion.jaw_rms,
             **{f"{name}_r": value for name, value in motion.correlations.items()},
             "focal": tracked.focal_ratio,
