@@ -50,7 +50,7 @@ def test_people_that_are_there_are_not_drawn_again(
 def test_a_front_is_drawn_once_and_only_with_the_scripts(tmp_path: Path) -> None:
     with pytest.raises(SageError, match=r"--front is 5; give 0\.1 to 2"):
         draw_front(tmp_path, tmp_path, 1, 5.0)
-    with pytest.raises(SageError, match="found no people/people.py; expected the scripts and data"):
+    with pytest.raises(SageError, match=r"found no people/people\.py; expected the scripts and data"):
         draw_front(tmp_path, tmp_path, 1, 0.5)
     for name in SCRIPTS:
         (tmp_path / name).parent.mkdir(exist_ok=True)
