@@ -74,9 +74,10 @@ def test_a_photo_is_tracked_by_the_command_and_measured_once(
     given: Given, measured: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
-    rows = [MEAN_HEAD, "landmarks"]
-    mean, found = measured(out, rows=rows)[::-1]
-    assert (mean.row, found.row) == tuple(rows)
+    rows = [MEAN_HEAD, "landmarks", "delivered"]
+    exact, found, mean = measured(out, rows=rows)
+    assert (mean.row, found.row, exact.row) == tuple(rows)
+    assert exact.figures["correspondence"] < 1e-3
     assert mean.against == found.against == DELIVERED
     assert found.figures["correspondence"] < 0.7 * mean.figures["correspondence"]
     assert found.figures["rotation"] < 3 and "rotation_largest" not in found.figures, "there is one picture"
@@ -87,7 +88,7 @@ def test_a_photo_is_tracked_by_the_command_and_measured_once(
     table = (out / "table.md").read_text()
     assert "| p1 | landmarks | " in table and "Commit " in table
     kept = json.loads((out / "results.json").read_text())
-    assert len(kept["results"]) == 2 and kept["over_captures"][0]["figures"]["surface"]["captures"] == 1
+    assert len(kept["results"]) == 3 and kept["over_captures"][0]["figures"]["surface"]["captures"] == 1
     monkeypatch.setattr(tracked_kinds, "track_photo", lambda *_: pytest.fail("tracked again"))
     assert plain(measured(out, rows=rows)) == kept["results"]
     with pytest.raises(SageError, match="belongs to another benchmark: masks False, not True"):

@@ -150,7 +150,7 @@ def main(
         kind: what is tracked: photo, clip or rig.
         rows: what is compared; photo: mean-head landmarks photometric, and landmarks-focal and photometric-focal, which
             know the focal length; clip: mean-head landmarks landmarks-focal; rig: mean-head landmarks unknown-cameras
-            (by COLMAP). Default: the first three, two and two of these.
+            (by COLMAP); all: delivered, the delivered tracking itself. Default: the first three, two and two of these.
         head_model: head model file that the captures were tracked with; default: the one found near each.
         track_with: head model file to track with; it must have the same vertices. Default: that of the capture.
         masks: give sage-track the masks of the captures (photo and rig).

@@ -31,7 +31,11 @@ from sage_ns.tracking.track_photo import Networks, TrackOptions, track_photo
 from sage_ns.tracking.track_rig import RigOptions, track_rig
 from sage_ns.video.writer import write_pictures
 
-MEAN_HEAD, UNKNOWN_CAMERAS = "mean-head", "unknown-cameras"
+MEAN_HEAD, DELIVERED_HEAD = "mean-head", "delivered"
+UNTRACKED = (MEAN_HEAD, DELIVERED_HEAD)
+"""Rows that track nothing: what is known of a head without a picture, and the delivered tracking itself, whose distance
+from a true surface no tracker on the same head model will undercut by much."""
+UNKNOWN_CAMERAS = "unknown-cameras"
 GIVEN_FOCAL = "-focal"
 """End of the names of rows whose focal length is that of the capture; it is fitted in the others."""
 FPS = 10
@@ -76,7 +80,7 @@ class TrackingKind(Protocol):
 
     name: ClassVar[str]
     rows: ClassVar[tuple[str, ...]]
-    """Names, the usual ones first; ``mean-head`` is the mean head, and tracks nothing."""
+    """Names, the usual ones first."""
     default_rows: ClassVar[tuple[str, ...]]
 
     def pictures(self, delivered: Delivered) -> tuple[Frame, ...]:
@@ -105,7 +109,7 @@ class PhotoKind:
 
     name: ClassVar[str] = "photo"
     rows: ClassVar[tuple[str, ...]] = (
-        MEAN_HEAD, LANDMARKS, PHOTOMETRIC, LANDMARKS + GIVEN_FOCAL, PHOTOMETRIC + GIVEN_FOCAL,
+        MEAN_HEAD, LANDMARKS, PHOTOMETRIC, LANDMARKS + GIVEN_FOCAL, PHOTOMETRIC + GIVEN_FOCAL, DELIVERED_HEAD,
     )  # fmt: skip
     default_rows: ClassVar[tuple[str, ...]] = rows[:3]
 
@@ -135,7 +139,7 @@ class ClipKind:
     """The pictures of the camera that has taken the most, one after the other, as a video."""
 
     name: ClassVar[str] = "clip"
-    rows: ClassVar[tuple[str, ...]] = (MEAN_HEAD, LANDMARKS, LANDMARKS + GIVEN_FOCAL)
+    rows: ClassVar[tuple[str, ...]] = (MEAN_HEAD, LANDMARKS, LANDMARKS + GIVEN_FOCAL, DELIVERED_HEAD)
     default_rows: ClassVar[tuple[str, ...]] = rows[:2]
 
     def pictures(self, delivered: Delivered) -> tuple[Frame, ...]:
@@ -173,7 +177,7 @@ class RigKind:
     """All cameras of the canonical moment."""
 
     name: ClassVar[str] = "rig"
-    rows: ClassVar[tuple[str, ...]] = (MEAN_HEAD, LANDMARKS, UNKNOWN_CAMERAS)
+    rows: ClassVar[tuple[str, ...]] = (MEAN_HEAD, LANDMARKS, UNKNOWN_CAMERAS, DELIVERED_HEAD)
     default_rows: ClassVar[tuple[str, ...]] = rows[:2]
 
     def pictures(self, delivered: Delivered) -> tuple[Frame, ...]:

@@ -12,7 +12,15 @@ import torch
 from sage_ns.bench.fingerprint import fingerprint
 from sage_ns.bench.provenance import provenance
 from sage_ns.bench.tracking.delivered import Delivered
-from sage_ns.bench.tracking.kinds import MEAN_HEAD, UNKNOWN_CAMERAS, Setting, Tracked, Tracker, TrackingKind
+from sage_ns.bench.tracking.kinds import (
+    MEAN_HEAD,
+    UNKNOWN_CAMERAS,
+    UNTRACKED,
+    Setting,
+    Tracked,
+    Tracker,
+    TrackingKind,
+)
 from sage_ns.capture.frames import Frame
 from sage_ns.errors import SageError
 from sage_ns.evaluation.tracked_head import (
@@ -103,7 +111,7 @@ class Task:
         require_same_vertices(tracker.model, model, str(self.delivered.folder))
         begin = process_time()
         tracked, refused = None, ""
-        if self.row != MEAN_HEAD:
+        if self.row not in UNTRACKED:
             try:
                 tracked = self.kind.track(self.row, self.frames, self.setting, tracker, self.folder / TRACKED)
             except SageError as error:
@@ -156,10 +164,13 @@ class Task:
 
     def _faces(self, tracked: Tracked | None, model: HeadModel) -> tuple[FaceFigures, str]:
         """Return the mean of the figures of all moments, each counted once."""
-        if tracked is None:
-            heads = dict.fromkeys((frame.timestep for frame in self.frames), FlameParams.neutral(model))
-        else:
+        moments = dict.fromkeys(frame.timestep for frame in self.frames)
+        if tracked is not None:
             heads = {frame.timestep: head.params for frame, head in tracked.pairs}
+        elif self.row == MEAN_HEAD:
+            heads = dict.fromkeys(moments, FlameParams.neutral(model))
+        else:
+            heads = {timestep: self.delivered.moments[timestep] for timestep in moments}
         each, against = [], {}
         for timestep, params in heads.items():
             true = self.delivered.face(timestep)
