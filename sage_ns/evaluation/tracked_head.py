@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import fmean
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from sage_ns.capture.flame_table import expression_alone
 from sage_ns.errors import SageError
 from sage_ns.evaluation.true_surface import Truth
 from sage_ns.geometry.rotations import axis_angle_to_matrix
@@ -227,7 +228,7 @@ def camera_figures(found: Float[Tensor, "num_cameras 4 4"], true: Float[Tensor, 
 
 def _movements(seen: Sequence[SeenHead], model: HeadModel) -> dict[str, Float[Tensor, "t"]]:
     """Return what opens, by name: metres between the rims of lids and lips, and radians of the jaw."""
-    still = [_unturned(each.params) for each in seen]
+    still = [expression_alone(each.params) for each in seen]
     vertices = torch.cat([pose_vertices(model, each) for each in still]).double()
     eyes = [opening for side in ("left", "right") if (opening := eye_opening(model, side)) is not None]
     mouth = mouth_opening(model)
@@ -252,15 +253,6 @@ def _correlations(found: Mapping[str, Tensor], true: Mapping[str, Tensor]) -> di
         moves = float(pair[0].std()) > 0
         correlations[name] = float(torch.corrcoef(pair)[0, 1]) if moves else 0.0
     return correlations
-
-
-def _unturned(params: FlameParams) -> FlameParams:
-    return replace(
-        params,
-        rotation=torch.zeros_like(params.rotation),
-        neck_pose=torch.zeros_like(params.neck_pose),
-        translation=torch.zeros_like(params.translation),
-    )
 
 
 def _face(model: HeadModel) -> Tensor:
