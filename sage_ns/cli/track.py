@@ -89,13 +89,9 @@ def _head_model(path: Path | None) -> HeadModel:
 
 
 def _networks() -> Networks:
-    """Return the networks that the package brings."""
-    from sage_ns.tracking.face_landmarker import load_face_landmarker
-    from sage_ns.tracking.segmentation import load_segmenter
     from sage_ns.tracking.track_photo import Networks
 
-    segmenter = load_segmenter()
-    return Networks(load_face_landmarker(), lambda picture: segmenter(picture).double().numpy())
+    return Networks.shipped()
 
 
 def main(arguments: list[str] | None = None) -> None:

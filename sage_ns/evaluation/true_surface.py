@@ -6,18 +6,22 @@ of the face.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sage_ns.avatar.field_surface import SurfaceMesh
 from sage_ns.errors import SageError
 from sage_ns.geometry.vertex_means import vertex_normals
-from sage_ns.system.array_fields import ArrayFields, read_npz
+from sage_ns.system.array_fields import ArrayFields, read_npz, write_npz
 
+TRUTH_FILE = "truth/surface.npz"
+"""Place of the file in a capture."""
 _TRUTH = ("face", "timesteps", "triangles", "vertices")
 _FARTHEST = 1e3
 """Largest coordinate of a true surface, metres."""
@@ -59,6 +63,34 @@ def true_timesteps(path: Path) -> list[int]:
         SageError: The file or one of its fields is missing or broken.
     """
     return _timesteps(_open(path))
+
+
+def write_truth(
+    path: Path,
+    timesteps: Sequence[int],
+    vertices: Float[np.ndarray, "t num_vertices 3"],
+    triangles: Int[np.ndarray, "num_triangles 3"],
+    face: Bool[np.ndarray, "num_triangles"],
+) -> None:
+    """Write a truth file.
+
+    Args:
+        path: the file; its folder is created if needed.
+        timesteps: their ids.
+        vertices: of every moment, metres.
+        triangles: of all moments.
+        face: which triangles are of the face.
+
+    Raises:
+        WriteError: the file cannot be written.
+    """
+    arrays = {
+        "timesteps": np.asarray(timesteps, dtype=np.int32),
+        "vertices": vertices.astype(np.float32),
+        "triangles": triangles.astype(np.int32),
+        "face": face,
+    }
+    write_npz(path, arrays)
 
 
 def _open(path: Path) -> ArrayFields:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from sage_ns.capture.photo import FARTHEST_TURN
@@ -81,7 +82,8 @@ def fault_of_fit(turn: float, rms: float, face_width: float) -> str | None:
         face_width: pixels.
     """
     if turn > FARTHEST_TURN:
-        return f"the face is turned away by {turn:.0f} degrees; expected at most {FARTHEST_TURN:.0f}"
+        # Rounded up: "60 degrees; expected at most 60" would be no reason.
+        return f"the face is turned away by {math.ceil(turn)} degrees; expected at most {FARTHEST_TURN:.0f}"
     if not rms <= MOST_DISAGREEMENT * face_width:
         return (
             f"the landmarks fit no human head: they are off by {rms:.1f} px of a face of {face_width:.0f} px "

@@ -108,7 +108,7 @@ def track_clip(
             try:
                 cut = cut_out(photo, window, vertices[row], fit.points[row], model, whole, given)
             except TrackingError as error:
-                left_out.append(LeftOut(frame, str(error).partition(": ")[2]))
+                left_out.append(LeftOut(frame, reason_alone(error)))
                 continue
             tracked.append(_frame(row, seen[row], fit, cut))
             way, caveat = cut.way.name, cut.way.caveat
@@ -208,6 +208,11 @@ def _frame(row: int, seen: SeenFrame, fit: JointFit, cut: CutOut) -> TrackedFram
         on_white=_bytes(cut.on_white),
         hidden=None if cut.hidden is None else _bytes(cut.hidden),
     )
+
+
+def reason_alone(error: TrackingError) -> str:
+    """Return why a picture cannot be used, without its name and the advice for photos: a clip takes no mask."""
+    return str(error).partition(": ")[2].partition(". ")[0]
 
 
 def _bytes(values: np.ndarray) -> np.ndarray:

@@ -59,6 +59,15 @@ class Networks:
     detect: FaceDetector
     segment: Segment
 
+    @classmethod
+    def shipped(cls) -> Networks:
+        """Return the networks that the package brings."""
+        from sage_ns.tracking.face_landmarker import load_face_landmarker
+        from sage_ns.tracking.segmentation import load_segmenter
+
+        segmenter = load_segmenter()
+        return cls(load_face_landmarker(), lambda picture: segmenter(picture).double().numpy())
+
 
 def track_photo(
     options: TrackOptions, model: HeadModel, networks: Networks, say: Callable[[str], None] = lambda step: None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sage_ns.bench.facekit_people import is_drawn, settings
+from sage_ns.bench.facekit_people import SCRIPTS, draw_front, is_drawn, settings
 from sage_ns.bench.panel import draw_panel, find_facekit
 from sage_ns.errors import SageError
 from sage_ns.synthetic.studio import SyntheticCapture
@@ -45,6 +45,18 @@ def test_people_that_are_there_are_not_drawn_again(
     panel = draw_panel("facekit", tmp_path, [7])
     assert [each.name for each in panel.captures] == ["p007", "p007_exact"]
     assert panel.head_model is not None and panel.head_model.is_file()
+
+
+def test_a_front_is_drawn_once_and_only_with_the_scripts(tmp_path: Path) -> None:
+    with pytest.raises(SageError, match=r"--front is 5; give 0\.1 to 2"):
+        draw_front(tmp_path, tmp_path, 1, 5.0)
+    with pytest.raises(SageError, match=r"found no people/people\.py; expected the scripts and data"):
+        draw_front(tmp_path, tmp_path, 1, 0.5)
+    for name in SCRIPTS:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    write_json(tmp_path / "p001_front" / "drawn.json", {**settings(), "scale": 0.5})
+    assert draw_front(tmp_path, tmp_path, 1, 0.5) == tmp_path / "p001_front"
 
 
 def test_built_in_people_with_and_without_tracking_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,6 +51,8 @@ def test_fits_that_do_not_hold_are_refused() -> None:
     check_fit(fit(50.0, 4.0), "photo")
     with pytest.raises(TrackingError, match="turned away by 70 degrees"):
         check_fit(fit(70.0, 4.0), "photo")
+    with pytest.raises(TrackingError, match="turned away by 61 degrees; expected at most 60"):
+        check_fit(fit(60.2, 4.0), "photo")
     with pytest.raises(TrackingError, match=r"fit no human head.*12.0 px.*6.0%"):
         check_fit(fit(10.0, 12.0), "photo")
     with pytest.raises(TrackingError, match="fit no human head"):

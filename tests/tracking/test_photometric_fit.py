@@ -22,7 +22,7 @@ from sage_ns.tracking.joint_fit import KnownCamera
 from sage_ns.tracking.landmark_fit import head_at
 from sage_ns.tracking.landmark_rig import LandmarkRig
 from sage_ns.tracking.photometric_fit import PhotometricFit, PhotometricSettings, SeenHead
-from sage_ns.tracking.refiners import Photometric, judged, refiners
+from sage_ns.tracking.refiners import Photometric, doubt, judged, refiners
 from sage_ns.tracking.window import Window
 from tests.tracking.known_head import face_seen, seen_head
 
@@ -106,8 +106,23 @@ def test_a_search_that_went_astray_is_not_kept(start: tuple[SeenHead, torch.Tens
     search.x = search.x.clone()
     search.x[search.rig.unknowns.rotation] += 0.2
     found = judged(search)
-    assert not found.report["kept"] and "was kept" in found.note
+    assert not found.report["kept"] and "fitted to landmarks: the picture's colours did not improve it" in found.note
     torch.testing.assert_close(found.fit.params.rotation, seen.fit.params.rotation)
+
+
+@pytest.mark.parametrize(
+    ("figures", "reason"),
+    [
+        ((100.0, 90.0, 0.05, 0.02), None),
+        ((100.0, 100.0, 0.05, 0.02), "did not improve"),
+        ((100.0, 90.0, 0.05, 0.06), "off its landmarks by 6.0% of the face"),
+        ((100.0, 90.0, 0.14, 0.02), "does not look like the picture"),
+        ((100.0, 98.0, 0.05, 0.02), "hardly speak for another one"),
+    ],
+)
+def test_a_refined_head_has_to_convince(figures: tuple[float, float, float, float], reason: str | None) -> None:
+    found = doubt(*figures)
+    assert found is None if reason is None else found is not None and reason in found
 
 
 def test_the_code_of_the_person_makes_the_drawing_more_like_the_picture(

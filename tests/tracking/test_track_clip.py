@@ -14,7 +14,7 @@ from PIL import Image
 
 from sage_ns.capture.checked import CaptureOptions, load_capture
 from sage_ns.cli import track as cli
-from sage_ns.errors import SageError
+from sage_ns.errors import SageError, TrackingError
 from sage_ns.geometry.rotations import axis_angle_to_matrix
 from sage_ns.synthetic.head import builtin_head
 from sage_ns.tracking import track_clip as module
@@ -181,3 +181,8 @@ def test_the_command_knows_clips_from_photos(
         with pytest.raises(SystemExit):
             cli.main([str(arguments[0]), str(tmp_path / "no"), *map(str, arguments[1:])])
         assert "this option is for other inputs" in " ".join(capsys.readouterr().out.split())
+
+
+def test_frames_are_left_out_without_the_advice_for_photos() -> None:
+    error = TrackingError("clip.mp4: the foreground (segmentation) covers 46% of the head. Give a mask (--mask).")
+    assert module.reason_alone(error) == "the foreground (segmentation) covers 46% of the head"

@@ -1,0 +1,1 @@
+"""How exact `sage-track` is, on captures with delivered tracking."""
