@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from sage_ns.bench.retracked import moments_of_a_film, moved_camera, placed_motion, retrack, world_of
+from sage_ns.bench.tracking.retracked import moments_of_a_film, moved_camera, placed_motion, retrack, world_of
 from sage_ns.capture.checked import CaptureOptions, load_capture
 from sage_ns.capture.frames import Frame
 from sage_ns.capture.layout import read_capture

@@ -1,7 +1,7 @@
 """What an avatar loses when `sage-track` tracks its pictures instead of the tracker of the capture.
 
     sage-track fk01/front.png fk01_tracked --head-model head_model.pkl
-    python -m sage_ns.bench.retracked fk01_oneshot fk01_tracked fk01_oneshot_tracked
+    python -m sage_ns.bench.tracking.retracked fk01_oneshot fk01_tracked fk01_oneshot_tracked
     sage-bench fk01_oneshot fk01_oneshot_tracked ...
 
 The three folders lie side by side. The new capture has the training pictures as `sage-track` has tracked them, and the
