@@ -331,6 +331,11 @@ class Avatar(nn.Module):
         self.invalidate()
         return super()._apply(*args, **kwargs)
 
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        if len(self.displacement) == 0:  # older versions read what does not need it
+            del destination[f"{prefix}displacement"]
+
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         self.invalidate()
         # Older versions measured neither of these. nerfstudio also loads states without any of the avatar's tensors.

@@ -121,7 +121,8 @@ class SurfelCorrection:
         else:
             self._blend = SurfaceBlend(self.triangles, areas, self.anchor, self.barycentric, len(vertices))
         self.corrected: Bool[Tensor, "num_surfels"] = corrected & self._blend.defined
-        self._control = ControlBlend(means, labels[triangle], self.corrected, displacement)
+        follows = displacement if source == "controlled" else None
+        self._control = ControlBlend(means, labels[triangle], self.corrected, follows)
         self._curvature = self._blended(triangle_curvatures(vertices, self.triangles, self.frames)) if gamma else None
         self._areas = areas
         self._fused: FusedDeformation | None = None
