@@ -79,7 +79,7 @@ def registered_prior(
     surface = read_closed_surface(path, FieldError)
     try:
         found = register_surface(surface.vertices, surface.triangles, vertices, triangles, face)
-    except (ValueError, torch.linalg.LinAlgError) as cause:
+    except (ValueError, RuntimeError) as cause:
         raise FieldError(f"{path}: cannot be laid onto the tracked head ({cause}).") from cause
     placed = found.moved(surface.vertices)
     hint = "Give the closed mesh of this person's head, cut off below the neck, without mirroring."

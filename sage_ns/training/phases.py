@@ -31,8 +31,9 @@ class Ingredients:
 
 
 def _reconstruct(given: Ingredients, num_steps: int) -> Phase:
-    splits = given.self_supervise.split_deforming and given.bank is not None
-    splitting = DeformationSplit(given.learner, given.shots, given.bank) if splits else None
+    splitting = None
+    if given.self_supervise.split_deforming and given.bank is not None:
+        splitting = DeformationSplit(given.learner, given.shots, given.bank)
     return Reconstruct(given.learner, given.shots, given.fit, num_steps, given.seed, splitting)
 
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import trimesh
-
 from sage_ns.errors import FieldError
 from sage_ns.field.warp.mononphm_files import read_network, read_tracking
 from sage_ns.geometry.mesh_files import read_closed_surface
 from tests.corpus.subject import Subject
 from tests.field.warp.mononphm_made import made_up_layers, write_checkpoint, write_tracking
-from tests.geometry.bumpy import bumpy_head
+from tests.geometry.bumpy import bumpy_head, written_mesh
 
 
 def _write_checkpoint(folder: Path) -> Path:
@@ -35,10 +33,7 @@ def _read_tracking(path: Path) -> Any:
 
 
 def _write_mesh(folder: Path) -> Path:
-    vertices, triangles = bumpy_head(2)
-    mesh = trimesh.Trimesh(vertices.numpy(), triangles.numpy(), process=False)
-    (folder / "prior_mesh.ply").write_bytes(mesh.export(file_type="ply"))
-    return folder / "prior_mesh.ply"
+    return written_mesh(folder / "prior_mesh.ply", *bumpy_head(2))
 
 
 def _read_mesh(path: Path) -> Any:

@@ -13,16 +13,14 @@ from sage_ns.errors import FieldError
 from sage_ns.field.pretraining import distance_samples
 from sage_ns.field.prior_mesh import PriorMesh, registered_prior
 from sage_ns.geometry import axis_angle_to_matrix
-from tests.geometry.bumpy import bumpy_head
+from tests.geometry.bumpy import bumpy_head, written_mesh
 
 HEAD, TRIANGLES = bumpy_head(3)
 
 
 def file_of(path: Path, vertices: Tensor, triangles: Tensor, scale: float = 1.0) -> Path:
     turn = axis_angle_to_matrix(torch.tensor([0.1, 0.4, 0.0], dtype=torch.float64))
-    placed = scale * vertices @ turn.T + 0.3
-    path.write_bytes(trimesh.Trimesh(placed.numpy(), triangles.numpy(), process=False).export(file_type="ply"))
-    return path
+    return written_mesh(path, scale * vertices @ turn.T + 0.3, triangles)
 
 
 def test_a_good_prior_is_recovered_and_a_wrong_scale_is_reported(tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import torch
 import trimesh
 from torch import Tensor
@@ -21,3 +24,11 @@ def bumpy_head(subdivisions: int = 4, heights: float = 1.0, width: float = 1.0) 
         angle = (directions @ axis).clamp(-1, 1).acos()
         vertices = vertices + heights * height * torch.exp(-((angle / spread) ** 2))[:, None] * directions
     return vertices, torch.from_numpy(ball.faces.copy()).long()
+
+
+def written_mesh(path: Path, vertices: Tensor, triangles: Tensor) -> Path:
+    """Write a mesh in the format of the path's suffix, and return the path."""
+    mesh: Any = trimesh.Trimesh(vertices.numpy(), triangles.numpy(), process=False)
+    content = mesh.export(file_type=path.suffix[1:])
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path

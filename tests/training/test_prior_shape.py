@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import trimesh
 
 from sage_ns.errors import SageError
 from sage_ns.field.sdf import FieldSample
@@ -17,6 +16,7 @@ from sage_ns.training.learner import Learner
 from sage_ns.training.losses import prior_alignment
 from sage_ns.training.prior_shape import NUM_POINTS, PriorShape
 from sage_ns.training.start import start_learner
+from tests.geometry.bumpy import written_mesh
 from tests.tiny import tiny_head_model
 from tests.tiny_capture import tiny_record
 from tests.training.test_self_supervise import build
@@ -80,8 +80,7 @@ def test_a_training_starts_from_the_prior_and_goes_on_without_its_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     closed, triangles = close_holes(HEAD.v_template.double(), HEAD.triangles)
-    path = tmp_path / "prior.ply"
-    path.write_bytes(trimesh.Trimesh(7 * closed.numpy(), triangles.numpy(), process=False).export(file_type="ply"))
+    path = written_mesh(tmp_path / "prior.ply", 7 * closed, triangles)
     learner = tiny_learner(path)
     assert "scaled by 0.1429 to metres; the tracked face is 0.00 mm from it" in " ".join(
         capsys.readouterr().out.split()
