@@ -84,7 +84,8 @@ class RasterError(SageError):
 
 
 class FieldError(SageError):
-    """A signed distance field cannot be used: its checkpoint has another grid, or its backend is not available."""
+    """A signed distance field cannot be used: its checkpoint has another grid, its backend is not available,
+    or its prior mesh does not fit the head."""
 
 
 class NetworkError(SageError):

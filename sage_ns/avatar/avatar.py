@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from sage_ns.avatar.correction import CorrectionSource, SurfelCorrection
+from sage_ns.avatar.displacement import beyond_skull, spread_moments
 from sage_ns.avatar.evidence import SEEN
 from sage_ns.avatar.growth.rebinding import is_hair
 from sage_ns.avatar.interior import interior_shade
@@ -48,6 +49,7 @@ class Avatar(nn.Module):
     background: Tensor
     settled: Tensor
     evidence: Tensor
+    displacement: Tensor
 
     def __init__(
         self,
@@ -75,6 +77,8 @@ class Avatar(nn.Module):
         self.register_buffer("settled", torch.zeros(0, 3))
         # Of each surfel, when it has been measured: pixels that it fills in the picture that shows it best.
         self.register_buffer("evidence", torch.zeros(0))
+        # Of each surfel, when it has been measured: how far the driving bank moves it beyond the skull; metres.
+        self.register_buffer("displacement", torch.zeros(0))
         # Neither modules nor checkpointed: they can be rebuilt.
         self.poses = Poses(rig)
         self._corrections: dict[tuple[CorrectionSource, float], SurfelCorrection] = {}
@@ -257,7 +261,8 @@ class Avatar(nn.Module):
             with torch.no_grad():
                 means = self.settled if self.is_settled else self.surfels.centers(pose.frames)
             model = self.rig.head_model
-            self._corrections[rule] = SurfelCorrection(means, self.surfels.triangle, model, pose.vertices, *rule)
+            moved = self.displacement if len(self.displacement) > 0 else None
+            self._corrections[rule] = SurfelCorrection(means, self.surfels.triangle, model, pose.vertices, *rule, moved)
         return self._corrections[rule]
 
     @torch.no_grad()
@@ -269,6 +274,17 @@ class Avatar(nn.Module):
         if not self.is_settled:
             self.settled = self.surfels.centers(self.poses.at(self.motion.canonical()).frames)
             self.invalidate()
+
+    @torch.no_grad()
+    def measure_displacement(self, motions: Float[Tensor, "num_moments num_coefficients"]) -> None:
+        """Measure how far motions move each surfel beyond the skull, for the correction `controlled`.
+
+        Phase 2 calls this at its start with moments of its driving bank. Checkpoints and avatar files keep the result.
+        """
+        canonical = self.motion.canonical()
+        moments = spread_moments(motions).to(canonical)
+        self.displacement = beyond_skull(self.rig, self.surfels.centers, canonical, moments)
+        self.invalidate()
 
     def hair(self) -> Bool[Tensor, "num_surfels"]:
         """Return which surfels are hair, by their settled centres."""
@@ -315,12 +331,18 @@ class Avatar(nn.Module):
         self.invalidate()
         return super()._apply(*args, **kwargs)
 
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        if len(self.displacement) == 0:  # older versions read what does not need it
+            del destination[f"{prefix}displacement"]
+
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         self.invalidate()
-        # Older versions did not measure evidence. nerfstudio also loads states without any of the avatar's tensors.
+        # Older versions measured neither of these. nerfstudio also loads states without any of the avatar's tensors.
         if f"{prefix}settled" in state_dict:
             state_dict.setdefault(f"{prefix}evidence", torch.zeros(0))
-        take_sizes(self, ("settled", "evidence", "interior"), state_dict, prefix)
+            state_dict.setdefault(f"{prefix}displacement", torch.zeros(0))
+        take_sizes(self, ("settled", "evidence", "displacement", "interior"), state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 

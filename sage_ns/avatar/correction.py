@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from sage_ns.avatar.control import ControlBlend
 from sage_ns.avatar.fused_correction import FusedCorrection, FusedDeformation, can_fuse
 from sage_ns.avatar.kept import requires_gradients
 from sage_ns.avatar.surface_blend import NeighbourBlend, SurfaceBlend
@@ -28,7 +29,7 @@ from sage_ns.geometry.triangles import TriangleFrames, triangle_areas, triangle_
 from sage_ns.raster import Surfels
 from sage_ns.rig import HeadModel, rebinding_labels
 
-CorrectionSource = Literal["similarity", "gradient", "transport", "carried"]
+CorrectionSource = Literal["similarity", "gradient", "transport", "carried", "controlled"]
 """Deformation that a surfel is corrected by:
 
 - `similarity`: J_j of Eq. 14 is the similarity transform of neighbour j's triangle, as in the paper. Its stretch is
@@ -36,8 +37,10 @@ CorrectionSource = Literal["similarity", "gradient", "transport", "carried"]
 - `gradient`: J_j is the deformation gradient of that triangle (as in SurFhead); the update is that of the paper.
 - `transport`: the gradient, blended at the surfel's point on the rig, maps the disc; normal and centre do not change.
 - `carried`: as `transport`, and centre and normal also follow the blended map of the surface. The default: on unseen
-  moments it has the best SSIM of the four, without spikes or smears at the corners of the mouth
+  moments it has the best SSIM of the first four, without spikes or smears at the corners of the mouth
   (`python -m sage_ns.bench.correction`).
+- `controlled`: as `transport`, and surfels near those that the driving bank moves far follow them (EAvatar), see
+  `control.ControlBlend`.
 """
 
 _MAX_DISTANCE = 1.0
@@ -85,6 +88,8 @@ class SurfelCorrection:
         vertices: vertices of the rig at the canonical moment [metres].
         source: see `CorrectionSource`.
         gamma: gamma of Eq. 16; 0 ignores curvature, which changes PSNR by at most 0.02 dB and improves SSIM.
+        displacement: of each surfel over the driving bank, beyond the skull's motion [metres]; only `controlled` uses
+            it. None = no surfel moves far, and none follows another.
     """
 
     def __init__(
@@ -95,6 +100,7 @@ class SurfelCorrection:
         vertices: Float[Tensor, "num_vertices 3"],
         source: CorrectionSource = "carried",
         gamma: float = 0.0,
+        displacement: Float[Tensor, "num_surfels"] | None = None,
     ) -> None:
         means, vertices = means.detach(), vertices.detach()
         self.source, self.gamma = source, gamma
@@ -115,6 +121,8 @@ class SurfelCorrection:
         else:
             self._blend = SurfaceBlend(self.triangles, areas, self.anchor, self.barycentric, len(vertices))
         self.corrected: Bool[Tensor, "num_surfels"] = corrected & self._blend.defined
+        follows = displacement if source == "controlled" else None
+        self._control = ControlBlend(means, labels[triangle], self.corrected, follows)
         self._curvature = self._blended(triangle_curvatures(vertices, self.triangles, self.frames)) if gamma else None
         self._areas = areas
         self._fused: FusedDeformation | None = None
@@ -174,6 +182,14 @@ class SurfelCorrection:
         result = replace(result, rotation=quaternion_multiply(blended, to_canonical))
         if self.source == "transport":
             return result
+        if self.source == "controlled":
+
+            def carried(points: Tensor, which: Tensor) -> Tensor:
+                start, end, rest = self.frames.origin[triangle[which]], own.origin[which], turned[triangle[which]]
+                return end + ratio[which] * _rotated(rest, points - start)
+
+            triangle = self.triangle
+            return replace(result, target=own.origin + self._control.shift(carried))
         # x' = y' + m R (x - y), written for the placed point: x - y = (k_0 / k_t) R_0 R_t^T (placed - T_t) + T_0 - y.
         # The stretch is 0 where no blend is defined: the bound keeps the root's gradient finite; nothing is corrected.
         size = stretch.diagonal(dim1=-2, dim2=-1).mean(dim=-1, keepdim=True).clamp_min(1e-12).sqrt()
@@ -209,6 +225,8 @@ class SurfelCorrection:
             quaternions = quaternion_multiply(deformation.rotation, quaternions)
             moved = deformation.zoom * _rotated(deformation.rotation, means - deformation.pivot) + deformation.target
             means = torch.where(self.corrected[:, None], moved, means)
+        if self.source == "controlled":
+            means = means + (deformation.target - deformation.pivot)
         quaternions = quaternion_multiply(quaternions, in_plane)
         chosen = self.corrected[:, None]
         return replace(
@@ -228,7 +246,7 @@ class SurfelCorrection:
         scales = (placed.scales / deformation.scale_ratio).detach()
         first, second = quaternion_to_matrix(canonical)[..., :2].unbind(-1)
         stretch = in_tangent_plane(deformation.squared_stretch, first, second)
-        disc = transported_disc if self.source in ("transport", "carried") else aligned_disc
+        disc = aligned_disc if self.source in ("similarity", "gradient") else transported_disc
         factors, turn = disc(stretch, scales)
         if deformation.curvatures is not None:
             before, after = in_tangent_plane(deformation.curvatures, first, second)
@@ -240,7 +258,7 @@ class SurfelCorrection:
                 scales * deformation.scale_ratio * factors,
                 self.gamma,
             )
-        if self.source == "transport":
+        if self.source in ("transport", "controlled"):
             # The twist: the part of the blended rotation about the normal of the surfel.
             posed = quaternion_multiply(quaternion_conjugate(deformation.to_canonical), canonical)
             normal = quaternion_to_matrix(posed)[..., 2]

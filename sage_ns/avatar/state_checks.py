@@ -41,6 +41,8 @@ _TYPES = {
     "uint8": ("name", "expression_names", "region_names"),
     "bool": ("interior",),
 }
+_TYPED = ("rig.", "surfels.", "motion.", "mouth.", "light.", "interior", "settled", "evidence", "displacement")
+"""Beginnings of the names of arrays whose types are checked."""
 _TYPE_OF = {name: kind for kind, names in _TYPES.items() for name in names}
 
 
@@ -70,10 +72,11 @@ def check_avatar(state: Mapping[str, Any], source: str, error: type[SageError], 
     num_settled = len(read.floats("settled", "num_settled 3"))
     if num_settled not in (0, num_surfels):
         raise read.fail("settled", f"{num_settled} rows", f"none, or one for each of {num_surfels} surfels")
-    if "evidence" in read:
-        measured = read.floats("evidence", "num_measured")
-        if len(measured) not in (0, num_surfels):
-            raise read.fail("evidence", f"{len(measured)} rows", f"none, or one for each of {num_surfels} surfels")
+    for name in ("evidence", "displacement"):
+        if name in read:
+            measured = len(read.floats(name, f"num_{name}"))
+            if measured not in (0, num_surfels):
+                raise read.fail(name, f"{measured} rows", f"none, or one for each of {num_surfels} surfels")
     _check_motion(read, NUM_POSE + rig.num_expression)
     if any(name.startswith("light.") for name in state):
         read.check_magnitude("light.coefficients", read.floats("light.coefficients", "8 3"), _LARGEST_LIGHT)
@@ -135,7 +138,7 @@ def _check_types(read: ArrayFields) -> None:
     if precision not in ("float32", "float64"):
         raise read.fail("background", f"type {precision}", "type float32")
     for name, value in read.fields.items():
-        if not name.startswith(("rig.", "surfels.", "motion.", "mouth.", "light.", "interior", "settled", "evidence")):
+        if not name.startswith(_TYPED):
             continue
         expected = _TYPE_OF.get(name.rpartition(".")[2], precision)
         found = _type_name(value)

@@ -55,7 +55,8 @@ def corrections(model: SageModel, gammas: tuple[float, ...]) -> dict[str, Surfel
     found: dict[str, SurfelCorrection | None] = {"none": None}
     for source in get_args(CorrectionSource):
         for gamma in gammas:
-            correction = SurfelCorrection(means, model.learner.surfels.triangle, *surface, source, gamma)
+            rule = source, gamma, model.avatar.displacement
+            correction = SurfelCorrection(means, model.learner.surfels.triangle, *surface, *rule)
             found[f"{source}, gamma {gamma:g}"] = correction
     return found
 
@@ -89,6 +90,8 @@ def measure(pipeline: SagePipeline, gammas: tuple[float, ...]) -> dict[str, Figu
     if not pairs:
         raise SageError("the capture has no test pictures: give an avatar of a capture with a test split")
     model.learner.bake()
+    if len(model.avatar.displacement) == 0:  # only a training with `controlled` measures it
+        model.avatar.measure_displacement(pipeline.driving_bank().motion.vectors)
     compared, metrics = corrections(model, gammas), ImageMetrics(model.config.lpips_weights)
     canonical = model.motion.canonical()
     strengths, rows = [], {name: [] for name in compared}

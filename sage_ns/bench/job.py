@@ -115,13 +115,27 @@ class Job:
 
     def _config(self, of_row: Mapping[str, Any]) -> SageTrainerConfig:
         row = ROWS[self.row]
-        overrides = {"pipeline.datamanager.dataparser.frames": row.frames, **of_row}
+        overrides = {"pipeline.datamanager.dataparser.frames": row.frames, **of_row, **self.files_beside()}
         try:
             return config_of_training(
                 row.method, self.capture, self.training_folder, self.seed, self.settings, overrides
             )
         except SageError as error:
             raise SageError(f"The row '{self.row}' cannot be set up: {error}") from error
+
+    def files_beside(self) -> dict[str, Path]:
+        """Return the files in the capture's folder that the row's training reads, by setting.
+
+        Raises:
+            SageError: the capture has none of the possible files; names the row, the folder and the files.
+        """
+        found = {}
+        for setting, names in ROWS[self.row].beside.items():
+            paths = [self.capture / name for name in names if (self.capture / name).is_file()]
+            if not paths:
+                raise SageError(f"The row '{self.row}' needs one of {', '.join(names)} in {self.capture}.")
+            found[setting] = paths[0]
+        return found
 
     def save(self) -> None:
         """Write the job into its folder, for the process that runs it."""

@@ -15,10 +15,13 @@ from sage_ns.bench.rows import ROWS, check_rows, rows_before
 from sage_ns.errors import SageError
 from sage_ns.jobs.workplace import Device
 from sage_ns.plugin.trainer import SageTrainerConfig
+from sage_ns.system.console import console, escape
+from sage_ns.system.user_files import sha256_of
 
 
 class Planner:
-    """Makes the jobs of benchmarks; reads every capture once for each choice of pictures.
+    """Makes the jobs of benchmarks; reads every capture once for each choice of pictures, and skips rows that need a
+    file which a capture has not.
 
     A training that several rows share is stored with the first of them in :data:`ROWS`, even if that row is not
     requested.
@@ -31,6 +34,7 @@ class Planner:
     def __init__(self, out: Path, settings: Settings) -> None:
         self.out, self.settings = out, settings
         self._read: dict[tuple[Path, str], str] = {}
+        self._skipped: set[str] = set()
 
     def plan(self, captures: Sequence[Path], rows: Sequence[str], seeds: Sequence[int]) -> list[Job]:
         """Return all jobs in the order of their execution: by capture, then by seed, then by row.
@@ -41,17 +45,31 @@ class Planner:
             seeds: seeds; every row is trained once with each.
 
         Raises:
-            SageError: a capture, a setting or a row cannot be used.
+            SageError: a capture, a setting or a row cannot be used, or all rows are skipped.
         """
         check_rows(rows)
         jobs: list[Job] = []
         for capture in captures:
             for seed in seeds:
                 alone = [Job(self.out, capture, name, seed, self.settings, trained_as=name) for name in rows or ROWS]
+                alone = [job for job in alone if self._has_its_files(job)]
                 found = [self._sharing(self._keyed(job)) for job in alone]
                 # Of equal jobs the first one stays.
                 jobs += found if rows else reversed({job.key: job for job in reversed(found)}.values())
+        if not jobs and captures and seeds:
+            raise SageError(f"No row can run: no capture has the files that {', '.join(rows)} need.")
         return jobs
+
+    def _has_its_files(self, job: Job) -> bool:
+        """Return whether the capture has the files that the row needs; if not, print why the row is skipped, once."""
+        try:
+            job.files_beside()
+        except SageError as error:
+            if str(error) not in self._skipped:
+                console().print(f"[yellow]Skipped: {escape(str(error))}[/yellow]", soft_wrap=True)
+            self._skipped.add(str(error))
+            return False
+        return True
 
     def capture_key(self, job: Job) -> str:
         """Return the fingerprint of the job's capture with the moments of its row.
@@ -69,7 +87,12 @@ class Planner:
         training = settled(job.training_config())
         drawing = job.drawing_config()
         device = self.settings.device
-        training_key = key_of_training(training, self.capture_key(job), device)
+        capture_key = self.capture_key(job)
+        files = job.files_beside()
+        if files:
+            content = {name: sha256_of(path, SageError) for name, path in files.items()}
+            capture_key = fingerprint(capture_key, content)
+        training_key = key_of_training(training, capture_key, device)
         return replace(
             job,
             training_key=training_key,

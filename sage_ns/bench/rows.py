@@ -26,6 +26,9 @@ class Row:
     """settings of the training"""
     drawn_with: Mapping[str, Any] = field(default_factory=dict)
     """settings that act only when the avatar is drawn: rows that differ only in these share one training"""
+    beside: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """settings of the training that name a file in the capture's folder, with its possible names; where there is none,
+    the row is skipped"""
 
 
 class _Rows(dict[str, Row]):
@@ -131,6 +134,8 @@ MONOCULAR_ROWS: Mapping[str, Row] = {
 """Rows of the suite ``monocular``: each part added, the whole, and the whole without each part."""
 
 ONESHOT = "sage-oneshot"
+PRIOR_MESHES = ("prior_mesh.ply", "prior_mesh.obj", "prior_mesh.glb")
+"""Names of the closed mesh of the person in a capture's folder, for the row ``sage-prior-mesh``."""
 
 
 def _photo(title: str, **changed: Any) -> Row:
@@ -163,6 +168,11 @@ OTHER_ROWS: Mapping[str, Row] = {
     **ONESHOT_ROWS,
     "sage-people": Row("SAGE, one moment, from a completed person", trained_with={_MODEL + "complete_from": "people"}),
     "sage-monocular-completed": _turning("from a completed person", complete_from="people"),
+    "sage-controlled": Row(
+        "SAGE, surfels follow control surfels", trained_with={_MODEL + "correction_source": "controlled"}
+    ),
+    "sage-split": Row("SAGE, split where expressions stretch", trained_with={"pipeline.split_deforming": True}),
+    "sage-prior-mesh": Row("SAGE, field from a prior mesh", beside={_MODEL + "prior_mesh": PRIOR_MESHES}),
     MONOCULAR_ALL: Row("SAGE, one camera, all frames", MONOCULAR, "all", {_MODEL + "field_warp": "rig"}),
 }
 """Rows that run only if a suite or the user names them."""

@@ -106,7 +106,10 @@ def distance_samples(
     """Draw points on a mesh's outer surface, near it (1 cm and 3 cm) and in the whole cube, with distances; on CPU."""
     generator = torch.Generator().manual_seed(seed)
     solid = Solid(vertices, triangles)
-    chosen = sample_triangles(triangle_areas(solid.vertices, solid.triangles), _NUM_SURFACE, generator)
+    # A bust may leave the cube, outside of which nothing is learned.
+    inside = ((solid.vertices - center).abs() <= half_size).all(dim=-1)[solid.triangles].all(dim=-1)
+    weights = triangle_areas(solid.vertices, solid.triangles) * inside
+    chosen = sample_triangles(weights, _NUM_SURFACE, generator)
     weights = -torch.rand(_NUM_SURFACE, 3, generator=generator, dtype=torch.float64).clamp_min(1e-12).log()
     weights = weights / weights.sum(dim=-1, keepdim=True)  # uniform over the triangle
     corners = solid.vertices[solid.triangles[chosen]]

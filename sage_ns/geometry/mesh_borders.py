@@ -22,7 +22,7 @@ def border_loops(triangles: Int[Tensor, "num_triangles 3"]) -> list[Int64[Tensor
         One tensor of vertex indices per loop, on the triangles' device; the loop with the lowest index comes first.
     """
     following: dict[int, list[int]] = defaultdict(list)
-    for start, stop in _open_edges(triangles.cpu().numpy()):
+    for start, stop in open_edges(triangles.cpu().numpy()):
         following[int(start)].append(int(stop))
     loops: list[list[int]] = []
     for first in sorted(following):
@@ -31,7 +31,7 @@ def border_loops(triangles: Int[Tensor, "num_triangles 3"]) -> list[Int64[Tensor
     return [torch.tensor(loop, dtype=torch.int64, device=triangles.device) for loop in loops]
 
 
-def _open_edges(triangles: np.ndarray) -> np.ndarray:
+def open_edges(triangles: Int[np.ndarray, "num_triangles 3"]) -> Int[np.ndarray, "num_edges 2"]:
     """Return directed edges [num_edges, 2] without a counterpart in the other direction; one row per surplus use."""
     edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
     edges = edges[edges[:, 0] != edges[:, 1]]  # a triangle may name a vertex twice

@@ -134,11 +134,12 @@ class SagePipeline(VanillaPipeline):
         steps = {name: length for name, length in config.steps.by_name().items() if length}
         shots = with_pseudo_views(config, self.datamanager, learner.avatar)
         fit = PictureFit(learner, shots, config.seed)
-        bank = self._driving_bank() if SelfSupervise.name in steps else None
+        bank = self.driving_bank() if SelfSupervise.name in steps else None
         ingredients = Ingredients(learner, shots, fit, bank, config, config.seed)
         return build_schedule(steps, ingredients)
 
-    def _driving_bank(self) -> DrivingBank:
+    def driving_bank(self) -> DrivingBank:
+        """Load or generate the expressions of phase 2, without the capture's test moments, and print their sources."""
         sources = [self.config.driving_bank] if self.config.driving_bank is not None else []
         return DrivingBank.for_capture(
             self.datamanager.capture_dir,

@@ -76,6 +76,19 @@ class SageTrainerConfig(TrainerConfig):
                 "--pipeline.model.networks-alone needs networks over the field: give --pipeline.model.networks True "
                 "and --pipeline.model.with-sdf True, or --pipeline.model.networks-alone False."
             )
+        if pipeline.model.prior_mesh is not None and not pipeline.model.with_sdf:
+            raise SageError(
+                "--pipeline.model.prior-mesh is the first shape of the field: give --pipeline.model.with-sdf True, or "
+                "leave it out."
+            )
+        model, lengths = pipeline.model, pipeline.steps.by_name()
+        if pipeline.split_deforming and (
+            model.networks_alone or model.primitives == "gaussians" or not all(lengths.values())
+        ):
+            raise SageError(
+                "--pipeline.split-deforming splits surfels with attributes of their own between the two phases: give "
+                "both phases steps, --pipeline.model.primitives surfels and --pipeline.model.networks-alone False."
+            )
         self.changed = changed_settings(preset, pipeline.model)
         pipeline.seed = self.machine.seed
         for group in self.optimizers.values():
@@ -153,6 +166,7 @@ class SageTrainerConfig(TrainerConfig):
             (self.pipeline.model, "lpips_weights"),
             (self.pipeline.model, "start_from"),
             (self.pipeline.model, "mouth_prior"),
+            (self.pipeline.model, "prior_mesh"),
         ):
             value = getattr(holder, name)
             if value is not None:

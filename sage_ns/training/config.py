@@ -100,7 +100,8 @@ class LearnerConfig:
     """stretch, rotate and move surfels as the skin around them deforms from its canonical state"""
     correction_source: CorrectionSource = "carried"
     """deformation that the correction uses: carried and transport = blended over the skin around a surfel; similarity =
-    that of the neighbours' triangles (the paper's); gradient = the same with shear"""
+    that of the neighbours' triangles (the paper's); gradient = the same with shear; controlled = as transport, and
+    surfels near those that expressions move far follow them (EAvatar's)"""
     correction_gamma: float = 0.0
     """how much the correction shortens surfels where the surface bends (gamma of the paper's Eq. 16); 0 disables it"""
     room_light: bool = False
@@ -136,6 +137,10 @@ class LearnerConfig:
     way); False = each surfel learns details of its own"""
     sdf: FieldSettings = field(default_factory=FieldSettings)
     """grid and network of the field"""
+    prior_mesh: Path | None = None
+    """closed mesh of the person's head (.ply, .obj or .glb, in any unit and place) that another program has made; it is
+    laid onto the tracked head, and the field starts from its shape and keeps its place and size; None = the field
+    starts from the tracked head"""
     levels_at_start: float = 6.0
     """number of levels of the field's grid that are used from the first step; finer levels follow"""
     levels_open_by: float = 0.4
@@ -202,6 +207,9 @@ class SelfSuperviseConfig:
     hold_hair: bool = True
     """freeze the surfels of the hair during phase 2: no loss determines how posed hair looks, and the surface losses
     alone press it flat; False = they are trained like all others (the paper's way)"""
+    split_deforming: bool = False
+    """between the phases, split up to 5 % of the surfels where the driving bank stretches the skin most, and give up as
+    many that hardly show in the pictures; their number stays the same"""
     anchor: float = 1.0
     """weight of the losses on real pictures, which every second step of phase 2 fits; with 0, every step teaches"""
     pseudo_views: str = "none"

@@ -19,6 +19,7 @@ from sage_ns.system.devices import sent
 from sage_ns.training import losses
 from sage_ns.training.config import FieldTeacher, LearnerConfig, require
 from sage_ns.training.losses import Terms
+from sage_ns.training.prior_shape import PriorShape
 
 _ON_SURFACE = 1.0
 """Triangle scales; a surfel farther from its triangle is hair (GaussianAvatars' limit for skin)."""
@@ -40,6 +41,7 @@ class FieldSupervision:
         normal_share: how much of their alignment acts on how they are turned.
         seed: of the draws.
         teacher: depth of the surfels that the field follows.
+        prior: points of a prior mesh, whose place and size the field's surface keeps; None without one.
     """
 
     def __init__(
@@ -52,8 +54,10 @@ class FieldSupervision:
         normal_share: float,
         seed: int,
         teacher: FieldTeacher = "median",
+        prior: PriorShape | None = None,
     ) -> None:
         self.canonical = canonical
+        self.prior = prior
         self.teacher = teacher
         self.num_rays = num_rays
         self.num_points = num_points
@@ -67,7 +71,14 @@ class FieldSupervision:
         )
 
     @classmethod
-    def of(cls, config: LearnerConfig, canonical: Canonical, head_model: HeadModel, seed: int) -> FieldSupervision:
+    def of(
+        cls,
+        config: LearnerConfig,
+        canonical: Canonical,
+        head_model: HeadModel,
+        seed: int,
+        prior: PriorShape | None = None,
+    ) -> FieldSupervision:
         """Supervision as the settings have it."""
         return cls(
             canonical,
@@ -78,6 +89,7 @@ class FieldSupervision:
             config.normal_share,
             seed,
             config.field_teacher,
+            prior,
         )
 
     def _generator(self, step: int, purpose: int) -> torch.Generator:
@@ -182,7 +194,8 @@ class FieldSupervision:
     def point_terms(
         self, step: int, surfels: BoundSurfels, attributes: SurfelAttributes, frames: TriangleFrames
     ) -> Terms:
-        """Surfels on the surface, facing along its normal, and a calm field around (L_sdf, L_align, smoothness).
+        """Surfels on the surface, facing along its normal, and a calm field around (L_sdf, L_align, smoothness); with a
+        prior mesh, the surface in its place.
 
         Args:
             attributes: of the surfels at this step.
@@ -201,7 +214,7 @@ class FieldSupervision:
         opacity = torch.sigmoid(attributes.opacity_logits.detach()[chosen])
         nearby = positions[: self.num_points // 4].detach()
         offset = sent(torch.randn(nearby.shape, generator=self._generator(step, 3)), nearby.device)
-        return {
+        terms: Terms = {
             "surface_distance": lambda: losses.surface_distance(sample.distance, opacity),
             "normal_alignment": lambda: losses.normal_alignment(normals, gradient, opacity),
             "tracked_normal": lambda: losses.tracked_normal(frames.normal[triangle], gradient),
@@ -209,6 +222,12 @@ class FieldSupervision:
                 gradient[: len(nearby)], self._gradient(nearby + field.finest_open_cell * offset)
             ),
         }
+        if self.prior is not None:
+            prior = self.prior
+            drawn = torch.randint(len(prior.points), (self.num_points,), generator=self._generator(step, 4))
+            chosen_prior = sent(drawn, nearby.device)
+            terms["prior_alignment"] = lambda: losses.prior_alignment(*prior.zero_set(field, chosen_prior))
+        return terms
 
     def _gradient(self, positions: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
         gradient = self.canonical.field.evaluate(positions, gradient=True).gradient

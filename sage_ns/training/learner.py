@@ -43,6 +43,7 @@ from sage_ns.training.field_warps import FieldWarps
 from sage_ns.training.frame_poses import FramePoses, edge_sharpness
 from sage_ns.training.losses import Terms
 from sage_ns.training.motion_tuning import MotionTuning
+from sage_ns.training.prior_shape import PriorShape
 from sage_ns.training.tracking_refinement import ENOUGH_EVIDENCE, refined_motion
 
 
@@ -55,6 +56,7 @@ class Learner(nn.Module):
         canonical: field and appearance of the canonical moment; None trains surfels alone.
         networks: predict the surfels' attributes over the field; None = each surfel has its own.
         num_pictures: number of training pictures, each of which may have an exposure of its own.
+        prior: points of a prior mesh, whose place and size the field keeps; None without one.
     """
 
     canonical: Canonical | None
@@ -63,6 +65,7 @@ class Learner(nn.Module):
     tuning: MotionTuning | None
     exposure: Exposure | None
     frame_poses: FramePoses | None
+    prior: PriorShape | None
 
     def __init__(
         self,
@@ -71,12 +74,14 @@ class Learner(nn.Module):
         canonical: Canonical | None,
         networks: SurfelNetworks | None,
         num_pictures: int = 1,
+        prior: PriorShape | None = None,
     ) -> None:
         super().__init__()
         self.config = config
         self.avatar = avatar
         self.canonical = canonical
         self.networks = networks
+        self.prior = prior
         self.screen_gradients = ScreenGradients(avatar.surfels.num_surfels) if config.densification.enabled else None
         self.tuning = MotionTuning(avatar.motion.motion) if config.tune_motion else None
         self.frame_poses = FramePoses(len(avatar.motion.motion)) if config.refine_frames else None

@@ -50,6 +50,9 @@ class LossWeights:
     tracked_normal: float = 0.2
     """difference between the normals of tracked mesh and field; four times normal_alignment: tracked meshes are 1 mm
     off, but their normals are good"""
+    prior_alignment: float = 1e4
+    """square of how far the field's surface has moved from the prior mesh as a whole, and of how much it has grown, in
+    metres: a millimetre counts like 0.01 of colour; only with `prior_mesh`"""
     eikonal: float = 0.1
     """deviation of the field's gradient from length 1; the weight of MonoSDF"""
     smoothness: float = 0.02
@@ -176,6 +179,20 @@ def tracked_normal(
     mesh at any distance. Unlike a distance loss to the mesh, this loss does not copy the mesh's offset.
     """
     return (1.0 - (normals * torch.nn.functional.normalize(gradient, dim=-1)).sum(dim=-1)).mean()
+
+
+def prior_alignment(surface: Float[Tensor, "num_points 3"], prior: Float[Tensor, "num_points 3"]) -> Float[Tensor, ""]:
+    """``|mean(x) - mean(y)|^2 + (rms(x) - rms(y))^2`` [square metres], rms = root mean square distance from the mean.
+
+    EAvatar's alignment of a shape with its prior (arXiv 2508.13537): place and size follow the prior, the shape need
+    not. Points x of the field's surface correspond to points y of the prior, so that the loss of equal surfaces is 0.
+    """
+    middles = surface.mean(dim=0), prior.mean(dim=0)
+    spreads = [
+        (points - middle).square().sum(dim=-1).mean().clamp_min(1e-12).sqrt()
+        for points, middle in zip((surface, prior), middles, strict=True)
+    ]
+    return (middles[0] - middles[1]).square().sum() + (spreads[0] - spreads[1]).square()
 
 
 def eikonal(gradients: Float[Tensor, "num_points 3"]) -> Float[Tensor, ""]:

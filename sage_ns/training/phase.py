@@ -76,6 +76,6 @@ class Phase(Protocol):
         """Edit the avatar after the step of the optimisers, given by name of their parameter group."""
         ...
 
-    def end(self) -> None:
-        """Finish the phase; called after its last step."""
+    def end(self, optimizers: Mapping[str, Optimizer]) -> None:
+        """Finish the phase; called after its last step, with the optimisers by name of their parameter group."""
         ...

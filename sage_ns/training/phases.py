@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sage_ns.motion.bank import DrivingBank
 from sage_ns.training.config import SelfSuperviseConfig
+from sage_ns.training.deformation_split import DeformationSplit
 from sage_ns.training.learner import Learner
 from sage_ns.training.phase import Phase, ShotSource
 from sage_ns.training.picture_fit import PictureFit
@@ -30,7 +31,10 @@ class Ingredients:
 
 
 def _reconstruct(given: Ingredients, num_steps: int) -> Phase:
-    return Reconstruct(given.learner, given.shots, given.fit, num_steps, given.seed)
+    splitting = None
+    if given.self_supervise.split_deforming and given.bank is not None:
+        splitting = DeformationSplit(given.learner, given.shots, given.bank)
+    return Reconstruct(given.learner, given.shots, given.fit, num_steps, given.seed, splitting)
 
 
 def _self_supervise(given: Ingredients, num_steps: int) -> Phase:

@@ -9,6 +9,7 @@ from torch.optim import Optimizer
 
 from sage_ns.raster import PinholeCamera
 from sage_ns.training.config import NOTHING
+from sage_ns.training.deformation_split import DeformationSplit
 from sage_ns.training.densification import Densification
 from sage_ns.training.field_supervision import FieldSupervision
 from sage_ns.training.learner import Learner
@@ -28,13 +29,23 @@ class Reconstruct:
         fit: fits one picture.
         num_steps: length of the phase.
         seed: random seed.
+        splitting: splits surfels at the end of the phase; None leaves them as they are.
     """
 
     name: ClassVar[str] = "reconstruct"
     title: ClassVar[str] = "Fitting the pictures"
 
-    def __init__(self, learner: Learner, shots: ShotSource, fit: PictureFit, num_steps: int, seed: int) -> None:
+    def __init__(
+        self,
+        learner: Learner,
+        shots: ShotSource,
+        fit: PictureFit,
+        num_steps: int,
+        seed: int,
+        splitting: DeformationSplit | None = None,
+    ) -> None:
         self.learner = learner
+        self.splitting = splitting
         self.shots = shots
         self.seed = seed
         self.num_steps = num_steps
@@ -43,7 +54,7 @@ class Reconstruct:
         self.single_moment = shots.num_moments == 1
         config = learner.config
         self.supervision = (
-            FieldSupervision.of(config, learner.canonical, learner.rig.head_model, seed)
+            FieldSupervision.of(config, learner.canonical, learner.rig.head_model, seed, learner.prior)
             if learner.canonical is not None
             else None
         )
@@ -101,8 +112,10 @@ class Reconstruct:
             self.learner.rebind(optimizers)
             self.fit.rebound()
 
-    def end(self) -> None:
-        """Refine the tracking of a single moment on the reconstructed surface; fill in what no picture shows."""
+    def end(self, optimizers: Mapping[str, Optimizer]) -> None:
+        """Refine the tracking of a single moment on the reconstructed surface; fill in what no picture shows; split
+        what expressions stretch, if asked.
+        """
         if self.single_moment:
             self.learner.refine_tracking()
             self.fit.rebound()
@@ -111,6 +124,9 @@ class Reconstruct:
             self.learner.measure_evidence(self._real_cameras())
         elif config.fill_unseen:
             self.learner.fill_unseen(self._real_cameras(), self.seed)
+        if self.splitting is not None:
+            self.splitting(optimizers)
+            self.fit.rebound()
 
     def _real_cameras(self) -> list[PinholeCamera]:
         """Return cameras of real pictures that show the canonical head."""

@@ -113,4 +113,4 @@ class Schedule:
         phase = self.at(step)
         phase.after_step(step, optimizers)
         if step + 1 == self.borders[self.phases.index(phase)]:
-            phase.end()
+            phase.end(optimizers)

@@ -77,6 +77,8 @@ class SelfSupervise:
         if not avatar.is_settled and self.consistency is not None and in_training:
             clear_mouth(avatar, self.consistency.colors)
         avatar.settle()
+        if learner.config.correction_source == "controlled" and len(avatar.displacement) == 0:
+            avatar.measure_displacement(self.bank.motion.vectors)
         held = avatar.guessed()
         learner.hold(held | avatar.hair() if self.config.hold_hair else held)
 
@@ -134,5 +136,5 @@ class SelfSupervise:
     def after_step(self, step: int, optimizers: Mapping[str, Optimizer]) -> None:
         """Do nothing: this phase rebinds no surfels."""
 
-    def end(self) -> None:
+    def end(self, optimizers: Mapping[str, Optimizer]) -> None:
         """Do nothing: there is nothing to finish."""

@@ -24,6 +24,7 @@ from sage_ns.capture.record import CaptureRecord
 from sage_ns.capture.shot import Shot
 from sage_ns.errors import HeadModelError
 from sage_ns.field.pretraining import pretrain
+from sage_ns.field.prior_mesh import PriorMesh, registered_prior
 from sage_ns.geometry.spherical_harmonics import C0
 from sage_ns.motion.source import MotionSource
 from sage_ns.rig import HeadModel
@@ -31,6 +32,7 @@ from sage_ns.system.console import console, escape
 from sage_ns.system.parallel import cores_for_kernels
 from sage_ns.training.config import LearnerConfig, require
 from sage_ns.training.learner import Learner
+from sage_ns.training.prior_shape import NUM_POINTS, PriorShape
 from sage_ns.training.shown_mouth import MouthPixels, light_teeth
 
 _ROOM_AROUND = 0.02
@@ -62,6 +64,7 @@ def start_learner(
     fresh = registered_views is not None
     shots = views = registered_views() if registered_views is not None else []
     canonical_motion = motion.canonical()
+    prior = _read_prior(config, rig, canonical_motion) if fresh else None
     if fresh and config.mouth and config.mouth_from_pictures:
         shots = _without_mouths(rig, canonical_motion, shots)
     if fresh and complete is not None:
@@ -84,9 +87,32 @@ def start_learner(
     num_pictures = len(record.train_camera_centers)
     if not config.with_sdf:
         return Learner(config, avatar, None, None, num_pictures)
-    canonical = _build_field(config, avatar, fresh, seed)
+    canonical = _build_field(config, avatar, fresh, seed, prior)
     networks = _build_networks(config, avatar, canonical, fresh, seed) if config.networks else None
-    return Learner(config, avatar, canonical, networks, num_pictures)
+    shape = None
+    if config.prior_mesh is not None:
+        field = canonical.field
+        shape = PriorShape.empty() if prior is None else PriorShape(
+            prior.points_within(field.center, float(field.half_size), NUM_POINTS, seed)
+        )  # fmt: skip
+    return Learner(config, avatar, canonical, networks, num_pictures, shape)
+
+
+def _read_prior(config: LearnerConfig, rig: PersonalRig, motion: Float[Tensor, "num_coefficients"]) -> PriorMesh | None:
+    """Return the prior mesh that the settings name on the tracked head, and print how it fits; None without one.
+
+    Raises:
+        FieldError: the file cannot be used, or the mesh does not fit.
+    """
+    if config.prior_mesh is None or not config.with_sdf:
+        return None
+    model = rig.head_model
+    face = model.regions.triangle_mask("face", model.triangles)
+    found = registered_prior(
+        config.prior_mesh, rig.vertices(motion), model.triangles, face if bool(face.any()) else None
+    )
+    console().print(f"[dim]{escape(found.summary())}[/dim]", soft_wrap=True)
+    return found
 
 
 def _without_mouths(
@@ -155,14 +181,16 @@ def _build_mouth(config: LearnerConfig, head_model: HeadModel, surfels: BoundSur
         return None
 
 
-def _build_field(config: LearnerConfig, avatar: Avatar, fresh: bool, seed: int) -> Canonical:
-    """Return the field in a cube around the canonical rig; for a new avatar, pre-train it on that rig."""
+def _build_field(config: LearnerConfig, avatar: Avatar, fresh: bool, seed: int, prior: PriorMesh | None) -> Canonical:
+    """Return the field in a cube around the canonical rig; for a new avatar, pre-train it on that rig, or the prior."""
     vertices = avatar.rig.vertices(avatar.motion.canonical())
     low, high = vertices.aminmax(dim=0)
     half_size = float((high - low).max()) / 2 + config.hair_reach + _ROOM_AROUND
     canonical = Canonical(config.sdf.settled(), (low + high) / 2, half_size, config.sh_degree, *config.ray_samples)
     if fresh:
-        pretrain(canonical.field, vertices, avatar.rig.head_model.triangles, seed)
+        head = avatar.rig.head_model.triangles
+        shape = (vertices, head) if prior is None else (prior.vertices.to(vertices), prior.triangles.to(head))
+        pretrain(canonical.field, *shape, seed)
     return canonical
 
 

@@ -29,7 +29,7 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> None:
         "degree": Row("another training", "surfels", trained_with={"pipeline.model.sh_degree": 2}),
         "drawn": Row("another drawing", "surfels", drawn_with={"pipeline.model.dark_interior": False}),
     }
-    for name in list(ROWS):
+    for name in reversed(list(ROWS)):  # monkeypatch puts them back from the last to the first
         monkeypatch.delitem(ROWS, name)  # type: ignore[arg-type]
     for name, row in table.items():
         monkeypatch.setitem(ROWS, name, row)  # type: ignore[arg-type]
@@ -130,3 +130,27 @@ def test_variants_share_trainings_as_their_rows_do(tmp_path: Path, capture: Path
 def test_a_variant_that_the_capture_does_not_have(tmp_path: Path, capture: Path) -> None:
     with pytest.raises(SageError, match=r"num_timesteps is 9, but .* 3 timesteps"):
         plan(tmp_path, capture, "sage-9-moments")
+
+
+@pytest.mark.usefixtures("rows")
+def test_a_row_that_needs_a_file_is_skipped_where_there_is_none(
+    tmp_path: Path, capture: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = Row("with a file", "surfels", beside={"pipeline.model.mouth_prior": ("prior.npz", "other.npz")})
+    monkeypatch.setitem(ROWS, "filed", row)  # type: ignore[arg-type]
+    with_file = tmp_path / "with"
+    shutil.copytree(capture, with_file)
+    (with_file / "other.npz").write_text("a prior")
+    jobs = Planner(tmp_path, Settings(preset="small")).plan([capture, with_file], ("filed", "degree"), (1, 2))
+    names = [(job.capture.name, job.row) for job in jobs if job.seed == 1]
+    assert names == [("head", "degree"), ("with", "filed"), ("with", "degree")]
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.count("Skipped: The row 'filed' needs one of prior.npz, other.npz in") == 1
+    (job,) = plan(tmp_path, with_file, "filed")
+    model: Any = job.training_config().pipeline.model
+    assert model.mouth_prior == with_file / "other.npz"
+    (with_file / "other.npz").write_text("another prior")
+    (changed,) = plan(tmp_path, with_file, "filed")
+    assert changed.training_key != job.training_key
+    with pytest.raises(SageError, match="No row can run"):
+        plan(tmp_path, capture, "filed")

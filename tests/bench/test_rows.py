@@ -73,3 +73,11 @@ def test_rows_that_may_share_a_training() -> None:
     named = [*ROWS, *OTHER_ROWS]
     assert before[: len(named) + 2] == [*named, "surfels-2-cameras", "surfels-multi-2-cameras"]
     assert "sage-2-cameras" not in before
+
+
+def test_rows_of_parts_of_eavatar() -> None:
+    assert find_row("sage-controlled").trained_with == {"pipeline.model.correction_source": "controlled"}
+    assert find_row("sage-split").trained_with == {"pipeline.split_deforming": True}
+    names = ("prior_mesh.ply", "prior_mesh.obj", "prior_mesh.glb")
+    assert find_row("sage-prior-mesh").beside == {"pipeline.model.prior_mesh": names}
+    assert find_row("sage-prior-mesh-3-cameras").beside == find_row("sage-prior-mesh").beside

@@ -174,7 +174,7 @@ def subjects() -> list[Subject]:
     learned = "pipeline/_model.learner.avatar."
     again = "the row runs again"
     # Files of earlier versions lack some fields of the look; empty arrays cannot hold what should be refused.
-    lenient = surface | _LATER_FIELDS | {"evidence", "settled", "rig.shape_basis"}
+    lenient = surface | _LATER_FIELDS | {"evidence", "displacement", "settled", "rig.shape_basis"}
     return [
         Subject("avatar file", "npz", _write_avatar, load_avatar, optional=lenient),
         Subject("avatar file with a mouth", "npz", _write_avatar_with_mouth, load_avatar,
@@ -189,7 +189,7 @@ def subjects() -> list[Subject]:
                 lambda folder: _write_run(folder).parent / "nerfstudio_models" / "step-000000000.ckpt",
                 lambda path: dict(load_checkpoint(path).content),
                 optional=frozenset({"pipeline/_model.device_indicator_param"})
-                | {learned + name for name in ("evidence", "settled", "rig.shape_basis")}),
+                | {learned + name for name in ("evidence", "displacement", "settled", "rig.shape_basis")}),
         Subject("GaussianAvatars: splats", "ply", _write_splats, _read_splats),
         Subject("GaussianAvatars: parameters", "npz",
                 lambda folder: _write_splats(folder).with_name("flame_param.npz"), _read_splats,

@@ -28,7 +28,7 @@ NAMES = (
     *("motion: npz of a sequence", "motion: npz folder", "motion: VHAP export", "motion: VHAP tracker"),
     *("motion: metrical-tracker", "motion: Live Link Face", "motion: MediaPipe's JSON lines"),
     *("motion: MediaPipe's csv", "driving bank", "camera path", "film"),
-    *("MonoNPHM: checkpoint", "MonoNPHM: tracking"),
+    *("MonoNPHM: checkpoint", "MonoNPHM: tracking", "prior mesh"),
     *("avatar file", "avatar file with a mouth", "mouth prior", "prior: linear"),
     *(f"pseudo views: {name}" for name in ("transforms.json", "picture", "mask", "confidence")),
     *("run: config.yml", "run: snapshot", "run: head model", "run: checkpoint"),

@@ -31,7 +31,7 @@ class Recording:
     def after_step(self, step: int, optimizers: Mapping[str, Any]) -> None:
         self.log.append((f"after {step}", self.number))
 
-    def end(self) -> None:
+    def end(self, optimizers: object) -> None:
         self.log.append(("end", self.number))
 
 

@@ -75,13 +75,15 @@ class SurfelRows:
             buffers["settled"] = avatar.settled
         if len(avatar.evidence) > 0:
             buffers["evidence"] = avatar.evidence
+        if len(avatar.displacement) > 0:
+            buffers["displacement"] = avatar.displacement
         if held is not None:
             buffers["held"] = held
         return cls(
             parameters={**rows.parameters, **details},
             buffers=buffers,
             optimizers=tuple(optimizers),
-            optional=frozenset({*details, "held", "evidence"}),
+            optional=frozenset({*details, "held", "evidence", "displacement"}),
             edited=avatar.invalidate,
         )
 
