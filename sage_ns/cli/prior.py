@@ -14,6 +14,7 @@ from rich.console import Console
 
 from sage_ns.cli.explained import explained
 from sage_ns.cli.options import CLUSTER, CORES_PER_JOB
+from sage_ns.cli.prior_predictor import PREDICTOR, LearnPredictor
 from sage_ns.cli.prior_score import Score
 from sage_ns.errors import OptionError, SageError
 from sage_ns.priors.models import ModelSettings, describe_models, models
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
 
     ModelName = str
 else:
-    ModelName = tyro.extras.literal_type_from_choices([model.name for model in models()])
+    ModelName = tyro.extras.literal_type_from_choices([*(model.name for model in models()), PREDICTOR])
+
+_MODELS = f"{describe_models()}. {PREDICTOR}: has a command of its own, sage-prior learn-predictor"
 
 
 @dataclass
@@ -53,7 +56,7 @@ class Learn:
     """colour that the stored pictures are blended with: a name or #rrggbb"""
     num_places: int | None = None
     """places of the atlas, an even number; default: 12,000 on the CPU, 65,536 on CUDA"""
-    model: Annotated[ModelName, tyro.conf.arg(help=describe_models())] = LinearSettings.model
+    model: Annotated[ModelName, tyro.conf.arg(help=_MODELS)] = LinearSettings.model
     linear: LinearSettings = field(default_factory=LinearSettings)
     """settings of the linear model"""
     decoder: DecoderSettings = field(default_factory=DecoderSettings)
@@ -129,6 +132,12 @@ class Learn:
         Raises:
             SageError: A setting is out of range; names the setting, its value and the range.
         """
+        if self.model == PREDICTOR:
+            raise OptionError(
+                "a predictor learns from drawn people of a head model, not from fits of captures: run sage-prior "
+                "learn-predictor OUT.npz, and give captures as --clips",
+                model=self.model,
+            )
         limits = (("downscale_factor", 1, 64), ("steps", 1, 100_000))
         for name, low, high in limits:
             found = getattr(self, name)
@@ -168,7 +177,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Entry point of ``sage-prior``."""
     console = Console()
     command = tyro.extras.subcommand_cli_from_dict(
-        {"learn": Learn, "score": Score, "inspect": Inspect}, args=arguments, description=__doc__
+        {"learn": Learn, "learn-predictor": LearnPredictor, "score": Score, "inspect": Inspect}, args=arguments, description=__doc__
     )
     with explained(console):
         command.run(console)
