@@ -177,7 +177,9 @@ def main(arguments: list[str] | None = None) -> None:
     """Entry point of ``sage-prior``."""
     console = Console()
     command = tyro.extras.subcommand_cli_from_dict(
-        {"learn": Learn, "learn-predictor": LearnPredictor, "score": Score, "inspect": Inspect}, args=arguments, description=__doc__
+        {"learn": Learn, "learn-predictor": LearnPredictor, "score": Score, "inspect": Inspect},
+        args=arguments,
+        description=__doc__,
     )
     with explained(console):
         command.run(console)

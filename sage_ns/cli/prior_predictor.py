@@ -23,7 +23,7 @@ PREDICTOR = "predictor"
 
 @dataclass
 class LearnPredictor:
-    """Learn to predict a head (FLAME parameters, light, surfels) from a picture; sage-track --start predictor uses it.
+    """Learn to predict a head from a picture: FLAME parameters, light and surfels, for sage-track --predictor.
 
     First people of your head model are drawn, of whom everything is known. With --clips, the network then learns from
     captures without their tracking: one frame of a person, moved as another one, has to look like that. What is drawn

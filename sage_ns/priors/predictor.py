@@ -146,14 +146,8 @@ class Predictor:
             PriorError: the predictor was learned for another head model.
             OptionError: the focal length is not positive.
         """
-        if not focal > 0:
-            raise OptionError("expected a focal length above 0 pixels", focal=focal)
         self.check_rig(model)
-        pixels = torch.as_tensor(picture)
-        middle, side = square_of(points.float())
-        square = taken_square(pixels, middle, side, self.size.side)
-        principal = center or (0.5 * pixels.shape[1], 0.5 * pixels.shape[0])
-        camera = SquareCamera(torch.tensor([focal]), torch.tensor([principal]), middle[None], torch.tensor([side]))
+        square, camera = self._square(picture, points, focal, center)
         guess, person = self.head(square[None])
         heads = self.rig_of(model).located(guess, camera)
         places = self.surfel_places(model) if places is None else places
@@ -161,10 +155,55 @@ class Predictor:
         params = flame_params(guess, heads, model)
         return PredictedHead(params, guess.light[0], camera.to_ray()[0], places.surfels(outputs))
 
+    @torch.no_grad()
+    def parameters(
+        self,
+        picture: UInt8[Tensor | np.ndarray, "height width 3"],
+        points: Float[Tensor, "num_points 2"],
+        focal: float,
+        model: HeadModel,
+        rig: PredictorRig,
+    ) -> FlameParams:
+        """Return the parameters of the head in a picture alone: no atlas is carried to the head model.
+
+        Args:
+            picture: as for `predict`, as ``points`` and ``focal``; the principal point is the middle.
+            points: see there.
+            focal: see there.
+            model: head model, which was checked (`check_rig`).
+            rig: of `rig_of`.
+
+        Raises:
+            OptionError: the focal length is not positive.
+        """
+        square, camera = self._square(picture, points, focal, None)
+        guess, _ = self.head(square[None])
+        return flame_params(guess, rig.located(guess, camera), model)
+
+    def _square(
+        self,
+        picture: UInt8[Tensor | np.ndarray, "height width 3"],
+        points: Float[Tensor, "num_points 2"],
+        focal: float,
+        center: tuple[float, float] | None,
+    ) -> tuple[Float[Tensor, "side side 3"], SquareCamera]:
+        """Return the square around a face, and the camera that sees it."""
+        if not focal > 0:
+            raise OptionError("expected a focal length above 0 pixels", focal=focal)
+        pixels = torch.as_tensor(picture)
+        middle, side = square_of(points.float())
+        square = taken_square(pixels, middle, side, self.size.side)
+        principal = center or (0.5 * pixels.shape[1], 0.5 * pixels.shape[0])
+        return square, SquareCamera(
+            torch.tensor([focal]), torch.tensor([principal]), middle[None], torch.tensor([side])
+        )
+
     def weights(self) -> dict[str, Tensor]:
         """Return all weights by the names that they have in a file."""
         parts = {"head": self.head, "surfels": self.surfels}
-        return {f"{part}.{name}": each for part, network in parts.items() for name, each in network.state_dict().items()}
+        return {
+            f"{part}.{name}": each for part, network in parts.items() for name, each in network.state_dict().items()
+        }
 
     def save(self, path: Path) -> int:
         """Write the predictor as npz without pickles, weights in half precision; returns the size in bytes.
@@ -205,7 +244,11 @@ def load_predictor(path: Path) -> Predictor:
     counts = [int(read.indices(name, "", 1 << 31)) for name in ("num_people", "num_clips")]
     triangle = read.indices("landmark_triangle", "num_landmarks", 1 << 31)
     barycentric = read.floats("landmark_barycentric", "num_landmarks 3")
-    if not len(triangle) or bool(((barycentric.sum(dim=1) - 1).abs() > 1e-3).any()) or bool((barycentric < -1e-3).any()):
+    if (
+        not len(triangle)
+        or bool(((barycentric.sum(dim=1) - 1).abs() > 1e-3).any())
+        or bool((barycentric < -1e-3).any())
+    ):
         raise read.fail("landmark_barycentric", "weights that are negative or do not sum to 1", "points on triangles")
     # Networks without memory: a file that claims large ones costs nothing before its arrays were compared with them.
     with torch.device("meta"):

@@ -43,9 +43,9 @@ class ClipFrames:
 
     def to(self, device: torch.device | str) -> ClipFrames:
         """Return the same frames on another device."""
-        return ClipFrames(**{
-            name: value.to(device) if isinstance(value, Tensor) else value for name, value in vars(self).items()
-        })
+        return ClipFrames(
+            **{name: value.to(device) if isinstance(value, Tensor) else value for name, value in vars(self).items()}
+        )
 
     def cameras(self, rows: Int[Tensor, "m"]) -> SquareCamera:
         """Return the cameras of some frames."""

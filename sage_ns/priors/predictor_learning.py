@@ -168,7 +168,9 @@ class PredictorTraining:
         for row in range(count):
             vertices = pose_vertices(self.model, heads.params(row))[0]
             placed = self.places.place(self.places.surfels(outputs[row]), vertices, shown.light[row], axes[row])
-            camera = square_camera(square_intrinsics(shown.camera, shown.pictures.shape[1])[row], shown.pictures.shape[1])
+            camera = square_camera(
+                square_intrinsics(shown.camera, shown.pictures.shape[1])[row], shown.pictures.shape[1]
+            )
             drawn.append(surfel_terms(placed, camera, shown.clean[row], shown.cover[row], background))
         return terms | _mean(drawn)
 

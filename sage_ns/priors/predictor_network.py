@@ -46,7 +46,9 @@ class HeadNetwork(nn.Module):
         block = nn.TransformerEncoderLayer(
             size.width, size.heads, 4 * size.width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
         )
-        self.blocks = nn.TransformerEncoder(block, size.blocks, norm=nn.LayerNorm(size.width), enable_nested_tensor=False)
+        self.blocks = nn.TransformerEncoder(
+            block, size.blocks, norm=nn.LayerNorm(size.width), enable_nested_tensor=False
+        )
         outputs = {"shape": num_shape, "expression": num_expression, "pose": 3 + 4 + 6 + 3, "light": 27,
                    "person": size.features}  # fmt: skip
         self.heads = nn.ModuleDict({name: nn.Linear(size.width, outputs[name]) for name in _TOKENS})

@@ -142,9 +142,7 @@ def draw_people(
     return DrawnHeads(*(torch.cat(part) for part in parts))
 
 
-def _poses(
-    model: HeadModel, moves: FaceMoves, directions: tuple[int, int], count: int, seed: list[int]
-) -> FlameParams:
+def _poses(model: HeadModel, moves: FaceMoves, directions: tuple[int, int], count: int, seed: list[int]) -> FlameParams:
     """Return one person in many poses: identity, expressions of the generator of motion, and turns of the head."""
     rng = np.random.default_rng([*seed, 31])
     walk = expression_walk(model, 12 * count, int(rng.integers(2**31)), moves).params[torch.arange(count) * 12 + 6]

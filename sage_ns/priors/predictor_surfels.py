@@ -155,7 +155,9 @@ class SurfelPlaces:
         factors = light_factors(light, normals if axes is None else normals @ axes)
         turned = quaternion_multiply(frame, F.normalize(surfels.quaternions, dim=-1))
         opacities = surfels.opacity_logits.sigmoid()
-        flat = quaternion_multiply(frame, frame.new_tensor([0.7071067811865476, -0.7071067811865476, 0, 0]).expand_as(frame))
+        flat = quaternion_multiply(
+            frame, frame.new_tensor([0.7071067811865476, -0.7071067811865476, 0, 0]).expand_as(frame)
+        )
         on_mesh = Surfels(points, flat, scales, opacities, self.keep[:, None].expand(-1, 3).contiguous())
         return PlacedPerson(
             Surfels(means, turned, scales, opacities, surfels.albedo * factors),
