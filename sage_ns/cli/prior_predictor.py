@@ -1,4 +1,4 @@
-"""``sage-prior learn-predictor``: a network that says which head a picture shows, learned from drawn people and clips."""
+"""``sage-prior learn-predictor``: a network that says which head a picture shows, from drawn people and clips."""
 
 from __future__ import annotations
 

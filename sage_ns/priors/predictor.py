@@ -244,11 +244,8 @@ def load_predictor(path: Path) -> Predictor:
     counts = [int(read.indices(name, "", 1 << 31)) for name in ("num_people", "num_clips")]
     triangle = read.indices("landmark_triangle", "num_landmarks", 1 << 31)
     barycentric = read.floats("landmark_barycentric", "num_landmarks 3")
-    if (
-        not len(triangle)
-        or bool(((barycentric.sum(dim=1) - 1).abs() > 1e-3).any())
-        or bool((barycentric < -1e-3).any())
-    ):
+    off = (barycentric.sum(dim=1) - 1).abs().maximum(-barycentric.amin(dim=1))
+    if not len(triangle) or bool((off > 1e-3).any()):
         raise read.fail("landmark_barycentric", "weights that are negative or do not sum to 1", "points on triangles")
     # Networks without memory: a file that claims large ones costs nothing before its arrays were compared with them.
     with torch.device("meta"):

@@ -90,9 +90,8 @@ def _lights(count: int, generator: torch.Generator) -> Float[Tensor, "n 9 3"]:
     def normal(*shape: int) -> Tensor:
         return torch.randn(count, *shape, generator=generator).clamp(-2.5, 2.5)
 
-    ambient, lamp = (
-        low + width * torch.rand(count, 1, generator=generator) for low, width in ((0.45, 0.5), (0.0, 0.6))
-    )
+    chance = torch.rand(2, count, 1, generator=generator)
+    ambient, lamp = 0.45 + 0.5 * chance[0], 0.6 * chance[1]
     towards = F.normalize(normal(3) * torch.tensor([1.0, 0.7, 0.6]) + torch.tensor([0.0, 0.4, 0.6]), dim=1)
     tints = (0.05 * normal(2, 1, 3)).exp()
     degree = torch.tensor([0] + [1] * 3 + [2] * 5)

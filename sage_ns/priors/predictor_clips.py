@@ -1,4 +1,4 @@
-"""Frames of captures to learn a predictor from without their tracking: squares around faces that a detector has found."""
+"""Frames of captures to learn a predictor from without their tracking: squares around the faces of a detector."""
 
 from __future__ import annotations
 

@@ -163,14 +163,13 @@ class PredictorTraining:
         terms = head_terms(guess, self.truth(heads, shown), self.rig, shown.camera)
         count = min(self.learning.drawn, len(rows))
         outputs = self.predictor.surfels(person[:count], self.places.neighbours)
-        axes = shown.camera.to_ray()
+        axes, side = shown.camera.to_ray(), self.predictor.size.side
+        intrinsics = square_intrinsics(shown.camera, side)
         drawn = []
         for row in range(count):
             vertices = pose_vertices(self.model, heads.params(row))[0]
             placed = self.places.place(self.places.surfels(outputs[row]), vertices, shown.light[row], axes[row])
-            camera = square_camera(
-                square_intrinsics(shown.camera, shown.pictures.shape[1])[row], shown.pictures.shape[1]
-            )
+            camera = square_camera(intrinsics[row], side)
             drawn.append(surfel_terms(placed, camera, shown.clean[row], shown.cover[row], background))
         return terms | _mean(drawn)
 

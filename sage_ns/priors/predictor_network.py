@@ -7,6 +7,8 @@ weights that this one does without.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -37,7 +39,7 @@ class HeadNetwork(nn.Module):
         super().__init__()
         channels = (3, size.width // 4, size.width // 2, 3 * size.width // 4, size.width)
         layers: list[nn.Module] = []
-        for before, after in zip(channels, channels[1:], strict=False):
+        for before, after in pairwise(channels):
             layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.GroupNorm(4, after), nn.GELU()]
         self.stem = nn.Sequential(*layers)
         count = (size.side // STRIDE) ** 2

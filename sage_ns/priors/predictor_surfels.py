@@ -1,4 +1,4 @@
-"""Surfels that a predictor binds to a rig: each in the anisotropic frame of its triangle, lit by the light of a picture.
+"""Surfels that a predictor binds to a rig: each in the anisotropic frame of its triangle, in the light of a picture.
 
 The frame of a triangle has one scale per axis, as in SHeaP (arXiv 2504.12292): ``S = diag(s_u, min(s_u, s_v), s_v)``
 along base, normal and height, with s_u the length of the base and s_v the height. A surfel at the place P with the
@@ -28,6 +28,8 @@ _COVER = 0.7
 """Size of the first surfels, relative to the distance of their neighbours: the skin has no gaps."""
 _CLOSE = {"hair": 0.0}
 """How much surfels of a part of the head have to keep to the mesh; all others have 1. Hair stands off."""
+_FLAT = (0.7071067811865476, -0.7071067811865476, 0.0, 0.0)
+"""Rotation of surfels that lie on their triangle: z, their normal, onto y, that of the frame."""
 _SHALLOWEST = 1e-5
 """Metres; smallest size of a triangle along an axis."""
 
@@ -121,11 +123,12 @@ class SurfelPlaces:
     def surfels(self, outputs: Float[Tensor, "num_places 13"]) -> RiggedSurfels:
         """Return the surfels of a network's outputs; zeros are grey surfels that lie flat on the skin."""
         offset, scales, turn, color, opacity = outputs.split([3, 2, 4, 3, 1], dim=-1)
-        flat = turn.new_tensor([0.7071067811865476, -0.7071067811865476, 0.0, 0.0])  # z onto the frame's y
         return RiggedSurfels(
             offset=offset,
             log_scales=self.first_log_scales + 2 * (scales / 2).tanh(),
-            quaternions=quaternion_multiply(flat.expand_as(turn), turn + turn.new_tensor([1.0, 0.0, 0.0, 0.0])),
+            quaternions=quaternion_multiply(
+                turn.new_tensor(_FLAT).expand_as(turn), turn + turn.new_tensor([1.0, 0.0, 0.0, 0.0])
+            ),
             albedo=color.sigmoid(),
             opacity_logits=opacity[:, 0] + _FIRST_OPACITY,
         )
@@ -155,9 +158,7 @@ class SurfelPlaces:
         factors = light_factors(light, normals if axes is None else normals @ axes)
         turned = quaternion_multiply(frame, F.normalize(surfels.quaternions, dim=-1))
         opacities = surfels.opacity_logits.sigmoid()
-        flat = quaternion_multiply(
-            frame, frame.new_tensor([0.7071067811865476, -0.7071067811865476, 0, 0]).expand_as(frame)
-        )
+        flat = quaternion_multiply(frame, frame.new_tensor(_FLAT).expand_as(frame))
         on_mesh = Surfels(points, flat, scales, opacities, self.keep[:, None].expand(-1, 3).contiguous())
         return PlacedPerson(
             Surfels(means, turned, scales, opacities, surfels.albedo * factors),

@@ -122,8 +122,8 @@ def fit_moments(
     camera, and robust (Cauchy). The neck stays at rest. A step solves the arrow of moments and shared unknowns
     (`sage_ns.tracking.arrow_system`), so that time and memory grow with the number of pictures alone.
 
-    First all heads are placed, then everything is free. With a start, heads are where it says, and the prior pulls their
-    identity to the start's and not to the mean person. With times, smoothness comes last: what moves quickly in the
+    First all heads are placed, then everything is free. With a start, heads begin where it says, and the prior pulls
+    their identity to the start's, not to the mean person's. With times, smoothness comes last: what moves quickly in the
     fit without it, such as a lid or the jaw, is known by then and stays (`sage_ns.tracking.smoothness`).
 
     Args:

@@ -68,8 +68,8 @@ class PredictedHeads:
         """Return the predictor of a file; see `Start.open`."""
         if file is None:
             raise TrackingError(
-                f"--initialise {PREDICTOR}: give the file of a predictor for your head model: --predictor FILE. None comes "
-                "with the package; sage-prior learn-predictor learns one."
+                f"--initialise {PREDICTOR}: give the file of a predictor for your head model: --predictor FILE. None "
+                "comes with the package; sage-prior learn-predictor learns one."
             )
         predictor = load_predictor(file)
         predictor.check_rig(model, str(file))
