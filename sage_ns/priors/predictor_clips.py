@@ -53,7 +53,7 @@ class ClipFrames:
 
     def drawing_camera(self, row: Int[Tensor, ""]) -> PinholeCamera:
         """Return the camera that draws the square of a frame, in the axes of the frame's camera."""
-        return square_camera(self.intrinsics[row], self.pictures.shape[1])
+        return square_camera(self.intrinsics.index_select(0, row[None])[0], self.pictures.shape[1])
 
     def pairs(self, count: int, generator: torch.Generator) -> Int[Tensor, "2 count"]:
         """Draw frames, and another frame of the same capture for each; on the CPU."""
@@ -67,8 +67,8 @@ class ClipFrames:
 
 def square_camera(intrinsics: Float[Tensor, "3 3"], side: int) -> PinholeCamera:
     """Return a camera at the origin that looks along -z (y up)."""
-    pose = torch.diag(intrinsics.new_ones(4))
-    return PinholeCamera(pose * pose.new_tensor([1.0, -1.0, -1.0, 1.0]), intrinsics, side, side)
+    one = intrinsics.new_ones(1)
+    return PinholeCamera(torch.diag(torch.cat([one, -one, -one, one])), intrinsics, side, side)
 
 
 def square_intrinsics(camera: SquareCamera, side: int) -> Float[Tensor, "n 3 3"]:

@@ -119,7 +119,7 @@ def landmark_distance(found: Float[Tensor, "n m 2"], truth: Float[Tensor, "n m 2
 
 def light_difference(found: Float[Tensor, "n 9 3"], truth: Float[Tensor, "n 9 3"]) -> Float[Tensor, ""]:
     """Return the mean difference of the factors of lights on skin that faces the camera."""
-    normals = _towards_camera().to(found).expand(len(found), -1, -1)
+    normals = _towards_camera(found.device, found.dtype).expand(len(found), -1, -1)
     return (light_factors(found, normals) - light_factors(truth, normals)).abs().mean()
 
 
@@ -129,9 +129,9 @@ def coefficients(guess: HeadGuess) -> Float[Tensor, ""]:
 
 
 @cache
-def _towards_camera() -> Float[Tensor, "n 3"]:
+def _towards_camera(device: torch.device, dtype: torch.dtype) -> Float[Tensor, "n 3"]:
     """Return unit vectors spread evenly over the half of a sphere that faces +z (Fibonacci's spiral)."""
     number = torch.arange(_SIDEWAYS, dtype=torch.float64) + 0.5
     z, angle = 1 - number / _SIDEWAYS, number * (torch.pi * (3 - 5**0.5))
     radius = (1 - z**2).sqrt()
-    return torch.stack([radius * angle.cos(), radius * angle.sin(), z], dim=1).float()
+    return torch.stack([radius * angle.cos(), radius * angle.sin(), z], dim=1).to(device, dtype)

@@ -35,6 +35,9 @@ class HeadNetwork(nn.Module):
         num_expression: expression directions.
     """
 
+    plain_light: Tensor
+    ahead: Tensor
+
     def __init__(self, size: PredictorSize, num_shape: int, num_expression: int) -> None:
         super().__init__()
         channels = (3, size.width // 4, size.width // 2, 3 * size.width // 4, size.width)
@@ -57,7 +60,9 @@ class HeadNetwork(nn.Module):
         for name in _TOKENS[:-1]:
             nn.init.normal_(self.heads[name].weight, std=_FIRST_OUTPUT)
             nn.init.zeros_(self.heads[name].bias)
+        # Buffers, not numbers: a step on CUDA must not wait for constants from the CPU.
         self.register_buffer("plain_light", plain_light(), persistent=False)
+        self.register_buffer("ahead", torch.tensor([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]), persistent=False)
 
     def forward(self, pictures: Float[Tensor, "n side side 3"]) -> tuple[HeadGuess, Float[Tensor, "n features"]]:
         """Return guesses, and features of the persons, for squares of pictures (sRGB, 0..1)."""
@@ -68,13 +73,12 @@ class HeadNetwork(nn.Module):
             self.heads[name](tokens[:, number]) for number, name in enumerate(_TOKENS)
         )
         jaw, eyes, turn, place = pose.split([3, 4, 6, 3], dim=1)
-        ahead = turn.new_tensor([1.0, 0.0, 0.0, 0.0, 1.0, 0.0])
         guess = HeadGuess(
             shape=shape,
             expression=expression,
             jaw=0.2 * jaw,
             eyes=0.2 * eyes,
-            rotation=rotation_6d_to_matrix(ahead + turn),
+            rotation=rotation_6d_to_matrix(self.ahead + turn),
             place=0.2 * place,
             light=self.plain_light + light.reshape(-1, 9, 3),
         )

@@ -88,7 +88,7 @@ class SquareCamera:
         x, y, cos = ray[:, 0], ray[:, 1], -ray[:, 2]
         zero = torch.zeros_like(x)
         cross = torch.stack([zero, zero, -x, zero, zero, -y, x, y, zero], dim=1).reshape(-1, 3, 3)
-        return torch.eye(3).to(cross) + cross + cross @ cross / (1 + cos)[:, None, None]
+        return torch.eye(3, dtype=cross.dtype, device=cross.device) + cross + cross @ cross / (1 + cos)[:, None, None]
 
     def point(self, place: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
         """Return the points at places of `HeadGuess`, in the camera's axes [metres]."""
@@ -104,8 +104,9 @@ class SquareCamera:
 
     def within(self, points: Float[Tensor, "n m 3"]) -> Float[Tensor, "n m 2"]:
         """Return where points [metres, camera's axes] are seen in the square, 0..1 from its upper left corner."""
-        flat = points[..., :2] / -points[..., 2:].clamp_max(-1e-3)
-        pixels = self.principal[:, None] + self.focal[:, None, None] * flat * flat.new_tensor([1.0, -1.0])
+        x, y, z = points.unbind(dim=-1)
+        flat = torch.stack([x, -y], dim=-1) / -z.clamp_max(-1e-3)[..., None]
+        pixels = self.principal[:, None] + self.focal[:, None, None] * flat
         return (pixels - self.center[:, None]) / self.side[:, None, None] + 0.5
 
 
@@ -188,15 +189,16 @@ class LocatedHeads:
 def flame_params(guess: HeadGuess, heads: LocatedHeads, model: HeadModel, row: int = 0) -> FlameParams:
     """Return one head as parameters of the whole model: one moment, neck at rest; gradients reach the guess."""
     one = slice(row, row + 1)
+    # Padded here: `check_fits` looks at what it pads, and would wait for a device.
     return FlameParams(
-        shape=guess.shape[row],
-        expr=guess.expression[one],
+        shape=F.pad(guess.shape[row], (0, model.num_shape - guess.shape.shape[1])),
+        expr=F.pad(guess.expression[one], (0, model.num_expression - guess.expression.shape[1])),
         rotation=matrix_to_axis_angle(heads.rotation[one]),
         neck_pose=guess.jaw.new_zeros(1, 3),
         jaw_pose=guess.jaw[one],
         eyes_pose=guess.eyes_pose()[one],
         translation=heads.translation[one],
-    ).check_fits(model)
+    )
 
 
 def used_directions(model: HeadModel, most: int) -> tuple[int, int]:

@@ -112,6 +112,8 @@ class SurfelPlaces:
         points = places.points(model.v_template, model.triangles)
         spacing = (points[self.neighbours[:, :4]] - points[:, None]).norm(dim=-1).mean(dim=1).clamp(5e-4, 2e-2)
         axes = axis_sizes(model.v_template, model.triangles)[triangle][:, [0, 2]]
+        self.flat = torch.tensor(_FLAT).to(points)
+        self.no_turn = torch.tensor([1.0, 0.0, 0.0, 0.0]).to(points)
         self.first_log_scales = (_COVER * spacing[:, None] / axes).log().clamp(-4.0, 4.0)
 
     def to(self, device: torch.device | str) -> SurfelPlaces:
@@ -126,9 +128,7 @@ class SurfelPlaces:
         return RiggedSurfels(
             offset=offset,
             log_scales=self.first_log_scales + 2 * (scales / 2).tanh(),
-            quaternions=quaternion_multiply(
-                turn.new_tensor(_FLAT).expand_as(turn), turn + turn.new_tensor([1.0, 0.0, 0.0, 0.0])
-            ),
+            quaternions=quaternion_multiply(self.flat.expand_as(turn), turn + self.no_turn),
             albedo=color.sigmoid(),
             opacity_logits=opacity[:, 0] + _FIRST_OPACITY,
         )
@@ -158,7 +158,7 @@ class SurfelPlaces:
         factors = light_factors(light, normals if axes is None else normals @ axes)
         turned = quaternion_multiply(frame, F.normalize(surfels.quaternions, dim=-1))
         opacities = surfels.opacity_logits.sigmoid()
-        flat = quaternion_multiply(frame, frame.new_tensor(_FLAT).expand_as(frame))
+        flat = quaternion_multiply(frame, self.flat.expand_as(frame))
         on_mesh = Surfels(points, flat, scales, opacities, self.keep[:, None].expand(-1, 3).contiguous())
         return PlacedPerson(
             Surfels(means, turned, scales, opacities, surfels.albedo * factors),

@@ -123,8 +123,8 @@ def fit_moments(
     (`sage_ns.tracking.arrow_system`), so that time and memory grow with the number of pictures alone.
 
     First all heads are placed, then everything is free. With a start, heads begin where it says, and the prior pulls
-    their identity to the start's, not to the mean person's. With times, smoothness comes last: what moves quickly in the
-    fit without it, such as a lid or the jaw, is known by then and stays (`sage_ns.tracking.smoothness`).
+    their identity to the start's, not to the mean person's. With times, smoothness comes last: what moves quickly in
+    the fit without it, such as a lid or the jaw, is known by then and stays (`sage_ns.tracking.smoothness`).
 
     Args:
         sightings: faces, at least one per moment.
