@@ -76,8 +76,6 @@ class Learn:
 
     def run(self, console: Console) -> None:
         """Fit the people, learn the prior and write it."""
-        import torch
-
         from sage_ns.capture.checked import CaptureOptions
         from sage_ns.priors.coded import save_checked
         from sage_ns.priors.learning import learn_prior
@@ -85,8 +83,6 @@ class Learn:
 
         self.check()
         refuse_existing([self.output], self.overwrite)
-        if self.device == "cuda" and not torch.cuda.is_available():
-            raise OptionError("no CUDA device is available", device=self.device)
         captures = [
             CaptureOptions(folder, self.head_model, downscale_factor=self.downscale_factor, background=self.background)
             for folder in self.captures
@@ -132,6 +128,8 @@ class Learn:
         Raises:
             SageError: A setting is out of range; names the setting, its value and the range.
         """
+        from sage_ns.system.devices import check_device
+
         if self.model == PREDICTOR:
             raise OptionError(
                 "a predictor learns from drawn people of a head model, not from fits of captures: run sage-prior "
@@ -145,8 +143,7 @@ class Learn:
                 raise OptionError(f"expected {low} to {high}", **{name: found})
         if self.num_places is not None and (self.num_places % 2 or not 100 <= self.num_places <= 1_000_000):
             raise OptionError("expected an even number of 100 to 1000000", num_places=self.num_places)
-        if self.device not in ("cpu", "cuda"):
-            raise OptionError("expected cpu or cuda", device=self.device)
+        check_device(self.device)
         self.model_settings().check()
         if self.output.suffix != ".npz":
             raise SageError(f"{self.output}: the prior is an npz file; give a name that ends in .npz")

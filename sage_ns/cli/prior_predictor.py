@@ -62,8 +62,6 @@ class LearnPredictor:
 
     def run(self, console: Console) -> None:
         """Draw people, learn, and write the predictor."""
-        import torch
-
         from sage_ns.priors.predictor import Predictor
         from sage_ns.priors.predictor_learning import PredictorLearning, PredictorTraining, learn_predictor
         from sage_ns.priors.predictor_pictures import ROOM, draw_people
@@ -75,8 +73,6 @@ class LearnPredictor:
 
         self.check()
         refuse_existing([self.output], self.overwrite)
-        if self.device == "cuda" and not torch.cuda.is_available():
-            raise OptionError("no CUDA device is available", device=self.device)
         model = head_model_or_builtin(self.head_model).to("cpu")
         embedding = embedding_on(model, load_face_landmarker())
         landmarks = SkinPlaces(embedding.triangle, embedding.barycentric)
@@ -132,6 +128,8 @@ class LearnPredictor:
         Raises:
             SageError: a setting is out of range; names the setting, its value and the range.
         """
+        from sage_ns.system.devices import check_device
+
         limits = {"people": (1, 1_000_000), "pictures": (1, 10_000), "moments": (1, 100_000),
                   "downscale_factor": (1, 64), "steps": (1, 10_000_000), "clip_steps": (0, 10_000_000),
                   "batch": (1, 4096)}  # fmt: skip
@@ -139,8 +137,7 @@ class LearnPredictor:
             found = getattr(self, name)
             if not low <= found <= high:
                 raise OptionError(f"expected {low} to {high}", **{name: found})
-        if self.device not in ("cpu", "cuda"):
-            raise OptionError("expected cpu or cuda", device=self.device)
+        check_device(self.device)
         if (fault := self.size.fault()) is not None:
             raise SageError(f"--size: {fault}.")
         if self.output.suffix != ".npz":

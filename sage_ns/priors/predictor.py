@@ -190,7 +190,8 @@ class Predictor:
         """Return the square around a face, and the camera that sees it."""
         if not focal > 0:
             raise OptionError("expected a focal length above 0 pixels", focal=focal)
-        pixels = torch.as_tensor(picture)
+        # A copy: pictures from files may be read-only, which torch does not know.
+        pixels = picture if isinstance(picture, Tensor) else torch.from_numpy(np.array(picture))
         middle, side = square_of(points.float())
         square = taken_square(pixels, middle, side, self.size.side)
         principal = center or (0.5 * pixels.shape[1], 0.5 * pixels.shape[0])

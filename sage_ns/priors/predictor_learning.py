@@ -9,17 +9,15 @@ and compared with that frame. No step waits for the device. A stopped run goes o
 from __future__ import annotations
 
 import hashlib
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from sage_ns.capture.images import recomposite
-from sage_ns.errors import SageError
 from sage_ns.geometry.rotations import axis_angle_to_matrix
-from sage_ns.priors.coded import PriorError
+from sage_ns.priors.learning_state import keep_state, resume_state
 from sage_ns.priors.predictor import Predictor
 from sage_ns.priors.predictor_augment import Seen, chances, seen
 from sage_ns.priors.predictor_clips import ClipFrames, square_camera, square_intrinsics
@@ -37,10 +35,8 @@ from sage_ns.priors.predictor_pictures import DrawnHeads
 from sage_ns.priors.predictor_rig import HeadGuess, degrees_between, flame_params
 from sage_ns.rig import HeadModel, pose_vertices
 from sage_ns.system.devices import sent
-from sage_ns.system.files import whole_file
 from sage_ns.system.parallel import cores_for_kernels
 from sage_ns.system.progress import tracked
-from sage_ns.system.torch_files import load_torch_file
 
 _WARM = 50
 """Steps over which the learning rate rises."""
@@ -240,7 +236,7 @@ def learn_predictor(training: PredictorTraining, state: Path, key: str) -> Predi
     learning = training.learning
     total = sum(training.num_steps)
     key = hashlib.sha256(repr((key, learning, training.predictor.size)).encode()).hexdigest()[:32]
-    start = _read(state, key, training)
+    start = resume_state(state, key, training.values, training.optimizer)
     with (
         cores_for_kernels() if training.device.type == "cpu" else nullcontext(),
         tracked(range(start, total), "Learning the predictor") as shown,
@@ -248,7 +244,7 @@ def learn_predictor(training: PredictorTraining, state: Path, key: str) -> Predi
         for number in shown:
             training.step(number)
             if (number + 1) % learning.kept_every == 0 or number + 1 == total:
-                _write(state, key, training, number + 1)
+                keep_state(state, key, number + 1, training.values, training.optimizer)
     people = int(training.heads.person.max()) + 1
     clips = 0 if training.clips is None or not training.num_steps[1] else len(training.clips.first) - 1
     return replace(training.predictor.to("cpu"), num_people=people, num_clips=clips)
@@ -256,25 +252,3 @@ def learn_predictor(training: PredictorTraining, state: Path, key: str) -> Predi
 
 def _mean(drawn: list[Terms]) -> Terms:
     return {name: torch.stack([each[name] for each in drawn]).mean() for name in drawn[0]}
-
-
-def _write(path: Path, key: str, training: PredictorTraining, done: int) -> None:
-    state = {"key": key, "done": done, "values": [each.detach().cpu() for each in training.values]}
-    state["optimizer"] = training.optimizer.state_dict()
-    with whole_file(path) as unfinished, unfinished.open("wb") as file:
-        torch.save(state, file)
-
-
-def _read(path: Path, key: str, training: PredictorTraining) -> int:
-    """Go on from a state that was kept; returns the steps that are done, 0 if there is none or it does not fit."""
-    if not path.exists():
-        return 0
-    with suppress(SageError):
-        state: Any = load_torch_file(path, PriorError, "the state of a predictor that is learned", "")
-        if isinstance(state, dict) and state.get("key") == key:
-            with torch.no_grad():
-                for value, kept in zip(training.values, state["values"], strict=True):
-                    value.copy_(kept)
-            training.optimizer.load_state_dict(state["optimizer"])
-            return int(state["done"])
-    return 0

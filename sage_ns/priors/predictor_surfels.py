@@ -104,6 +104,8 @@ class SurfelPlaces:
     def __init__(self, atlas: Atlas, places: RigPlaces, model: HeadModel) -> None:
         triangle, barycentric = places.triangle, places.barycentric
         self.triangle, self.barycentric, self.triangles = triangle, barycentric, model.triangles
+        self.corners: Int[Tensor, "num_places 3"] = model.triangles[triangle]
+        """Of the triangle of each place."""
         self.neighbours: Int[Tensor, "num_places num_neighbours"] = atlas.neighbours.to(triangle.device)
         keep = torch.ones(atlas.num_places)
         for name, value in _CLOSE.items():
@@ -111,7 +113,7 @@ class SurfelPlaces:
         self.keep = keep.to(triangle.device)
         points = places.points(model.v_template, model.triangles)
         spacing = (points[self.neighbours[:, :4]] - points[:, None]).norm(dim=-1).mean(dim=1).clamp(5e-4, 2e-2)
-        axes = axis_sizes(model.v_template, model.triangles)[triangle][:, [0, 2]]
+        axes = axis_sizes(model.v_template, self.corners)[:, [0, 2]]
         self.flat = torch.tensor(_FLAT).to(points)
         self.no_turn = torch.tensor([1.0, 0.0, 0.0, 0.0]).to(points)
         self.first_log_scales = (_COVER * spacing[:, None] / axes).log().clamp(-4.0, 4.0)
@@ -148,9 +150,8 @@ class SurfelPlaces:
             light: harmonics.
             axes: axes of the light in the world, as columns; None = the world's.
         """
-        frames = triangle_frames(vertices, self.triangles)[self.triangle]
-        sizes = axis_sizes(vertices, self.triangles)[self.triangle]
-        points = (vertices[self.triangles[self.triangle]] * self.barycentric[..., None]).sum(dim=1)
+        frames, sizes = triangle_frames(vertices, self.corners), axis_sizes(vertices, self.corners)
+        points = (vertices[self.corners] * self.barycentric[..., None]).sum(dim=1)
         frame = matrix_to_quaternion(frames.rotation)
         means = points + (frames.rotation @ (sizes * surfels.offset)[..., None])[..., 0]
         scales = surfels.log_scales.exp() * sizes[:, [0, 2]]

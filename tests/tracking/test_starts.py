@@ -151,7 +151,7 @@ def test_a_folder_of_pictures_does_not_begin_anywhere(tmp_path: Path, capsys: py
     ("arguments", "message"),
     [
         (["learn", "a", "b", "--output", "x.npz", "--model", "predictor"], "sage-prior learn-predictor OUT.npz"),
-        (["learn-predictor", "x.npz", "--people", "0"], "people=0: expected 1 to"),
+        (["learn-predictor", "x.npz", "--people", "0"], "--people 0: expected 1 to"),
         (["learn-predictor", "x.npz", "--size.side", "50"], "'side' is 50; expected a multiple of 16"),
         (["learn-predictor", "x.npz", "--device", "tpu"], "expected cpu or cuda"),
         (["learn-predictor", "x.txt"], "give a name that ends in .npz"),
