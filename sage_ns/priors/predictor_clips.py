@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int, UInt8
@@ -43,9 +43,7 @@ class ClipFrames:
 
     def to(self, device: torch.device | str) -> ClipFrames:
         """Return the same frames on another device."""
-        return ClipFrames(
-            **{name: value.to(device) if isinstance(value, Tensor) else value for name, value in vars(self).items()}
-        )
+        return replace(self, **{name: each.to(device) for name, each in vars(self).items() if name != "first"})
 
     def cameras(self, rows: Int[Tensor, "m"]) -> SquareCamera:
         """Return the cameras of some frames."""

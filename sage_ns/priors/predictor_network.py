@@ -41,10 +41,10 @@ class HeadNetwork(nn.Module):
     def __init__(self, size: PredictorSize, num_shape: int, num_expression: int) -> None:
         super().__init__()
         channels = (3, size.width // 4, size.width // 2, 3 * size.width // 4, size.width)
-        layers: list[nn.Module] = []
+        stem: list[nn.Module] = []
         for before, after in pairwise(channels):
-            layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.GroupNorm(4, after), nn.GELU()]
-        self.stem = nn.Sequential(*layers)
+            stem += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.GroupNorm(4, after), nn.GELU()]
+        self.stem = nn.Sequential(*stem)
         count = (size.side // STRIDE) ** 2
         self.tokens = nn.Parameter(0.02 * torch.randn(len(_TOKENS), size.width))
         self.positions = nn.Parameter(0.02 * torch.randn(count, size.width))
@@ -56,10 +56,11 @@ class HeadNetwork(nn.Module):
         )
         outputs = {"shape": num_shape, "expression": num_expression, "pose": 3 + 4 + 6 + 3, "light": 27,
                    "person": size.features}  # fmt: skip
-        self.heads = nn.ModuleDict({name: nn.Linear(size.width, outputs[name]) for name in _TOKENS})
+        layers = {name: nn.Linear(size.width, outputs[name]) for name in _TOKENS}
         for name in _TOKENS[:-1]:
-            nn.init.normal_(self.heads[name].weight, std=_FIRST_OUTPUT)
-            nn.init.zeros_(self.heads[name].bias)
+            nn.init.normal_(layers[name].weight, std=_FIRST_OUTPUT)
+            nn.init.zeros_(layers[name].bias)
+        self.heads = nn.ModuleDict(layers)
         # Buffers, not numbers: a step on CUDA must not wait for constants from the CPU.
         self.register_buffer("plain_light", plain_light(), persistent=False)
         self.register_buffer("ahead", torch.tensor([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]), persistent=False)

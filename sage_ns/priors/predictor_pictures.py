@@ -184,14 +184,13 @@ def _drawn(
         middle = 0.5 * (points.amin(dim=0) + points.amax(dim=0))
         translation = torch.tensor([0.0, 0.0, -distance]) - middle
         for _ in range(2):  # the middle of the box in the picture is not that of the points in space
-            flat = _flat(points + translation)
-            low, high = flat.amin(dim=0), flat.amax(dim=0)
+            low, high = _box(points + translation)
             translation[:2] += 0.5 * (low + high) * torch.tensor([-1.0, 1.0]) * distance
+        low, high = _box(points + translation)
         focal = side / (ROOM * float((high - low).max()))
         camera = PinholeCamera.from_opengl(torch.eye(4), focal, focal, side / 2, side / 2, side, side)
         picture = painted.seen(vertices + translation, camera, paint)
-        box = focal * torch.cat([_flat(points + translation).amin(dim=0), _flat(points + translation).amax(dim=0)])
-        rows.append((picture.channels, translation, torch.tensor(focal), box + side / 2))
+        rows.append((picture.channels, translation, torch.tensor(focal), focal * torch.cat([low, high]) + side / 2))
     channels, translation, focal, box = (torch.stack(part) for part in zip(*rows, strict=True))
     count = len(focal)
     return DrawnHeads(
@@ -200,9 +199,10 @@ def _drawn(
     )  # fmt: skip
 
 
-def _flat(points: Float[Tensor, "n 3"]) -> Float[Tensor, "n 2"]:
-    """Return where a camera at the origin with the focal length 1 sees points; x right, y down."""
-    return points[:, :2] / -points[:, 2:] * points.new_tensor([1.0, -1.0])
+def _box(points: Float[Tensor, "n 3"]) -> tuple[Float[Tensor, "2"], Float[Tensor, "2"]]:
+    """Return the box in which a camera at the origin with the focal length 1 sees points; x right, y down."""
+    flat = points[:, :2] / -points[:, 2:] * points.new_tensor([1.0, -1.0])
+    return flat.amin(dim=0), flat.amax(dim=0)
 
 
 def _key(
