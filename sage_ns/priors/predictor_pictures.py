@@ -87,7 +87,7 @@ class DrawnHeads:
             shape=self.shape[:, :num_shape],
             expression=self.expression[:, :num_expression],
             jaw=self.jaw,
-            eyes=self.eyes[:, [0, 1, 3, 4]],
+            eyes=self.eyes.reshape(-1, 2, 3)[..., :2].flatten(1),
             rotation=camera.to_ray().mT @ axis_angle_to_matrix(self.rotation),
             place=torch.zeros_like(self.rotation),
             light=self.rotation.new_zeros(len(self), 9, 3),

@@ -113,7 +113,7 @@ class SurfelPlaces:
         self.keep = keep.to(triangle.device)
         points = places.points(model.v_template, model.triangles)
         spacing = (points[self.neighbours[:, :4]] - points[:, None]).norm(dim=-1).mean(dim=1).clamp(5e-4, 2e-2)
-        axes = axis_sizes(model.v_template, self.corners)[:, [0, 2]]
+        axes = axis_sizes(model.v_template, self.corners)[:, ::2]
         self.flat = torch.tensor(_FLAT).to(points)
         self.no_turn = torch.tensor([1.0, 0.0, 0.0, 0.0]).to(points)
         self.first_log_scales = (_COVER * spacing[:, None] / axes).log().clamp(-4.0, 4.0)
@@ -154,7 +154,7 @@ class SurfelPlaces:
         points = (vertices[self.corners] * self.barycentric[..., None]).sum(dim=1)
         frame = matrix_to_quaternion(frames.rotation)
         means = points + (frames.rotation @ (sizes * surfels.offset)[..., None])[..., 0]
-        scales = surfels.log_scales.exp() * sizes[:, [0, 2]]
+        scales = surfels.log_scales.exp() * sizes[:, ::2]
         normals = smooth_normals(vertices, self.triangles)[self.triangle]
         factors = light_factors(light, normals if axes is None else normals @ axes)
         turned = quaternion_multiply(frame, F.normalize(surfels.quaternions, dim=-1))

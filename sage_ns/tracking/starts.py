@@ -20,6 +20,9 @@ from sage_ns.tracking.face import Face
 
 MEAN_HEAD, PREDICTOR = "landmarks", "predictor"
 
+BEGUN = "The fit began at the head that {} predicted, and its identity was pulled to that."
+"""Note for the user, with the name of the file."""
+
 FirstHead = Callable[[UInt8[np.ndarray, "height width 3"], Face, float], FlameParams]
 """Returns the head in a picture, of the face that was found in it, seen with a focal length [pixels]: one moment in the
 axes of the camera at the origin."""

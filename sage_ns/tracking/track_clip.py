@@ -28,7 +28,7 @@ from sage_ns.tracking.landmark_rig import LandmarkRig
 from sage_ns.tracking.photo import Photo
 from sage_ns.tracking.placement import placed, turn
 from sage_ns.tracking.rig_embedding import embedding_on
-from sage_ns.tracking.starts import MEAN_HEAD, FirstHead, one_person, starts
+from sage_ns.tracking.starts import BEGUN, MEAN_HEAD, FirstHead, one_person, starts
 from sage_ns.tracking.track_photo import Networks, check_given_picture, check_numbers, face_notes
 from sage_ns.tracking.window import Window, head_window
 from sage_ns.tracking.write import NO_CONSENT
@@ -136,7 +136,11 @@ def track_clip(
         focal_pixels=found,
         window=window,
         way=way,
-        notes=(*_notes(fit, yaw, len(left_out), caveat), *(() if options.consent else (NO_CONSENT,))),
+        notes=(
+            *_notes(fit, yaw, len(left_out), caveat),
+            *(() if options.predictor is None else (BEGUN.format(options.predictor.name),)),
+            *(() if options.consent else (NO_CONSENT,)),
+        ),
         consent=options.consent,
     )
     say("writing the capture")

@@ -22,7 +22,7 @@ from sage_ns.tracking.photo import Photo, read_photo
 from sage_ns.tracking.photometric_fit import SeenHead
 from sage_ns.tracking.refiners import LANDMARKS, refiners
 from sage_ns.tracking.rig_embedding import embedding_on
-from sage_ns.tracking.starts import MEAN_HEAD, starts
+from sage_ns.tracking.starts import BEGUN, MEAN_HEAD, starts
 from sage_ns.tracking.window import Window, head_window
 from sage_ns.tracking.write import NO_CONSENT, TrackedPhoto, write_tracked
 
@@ -107,6 +107,7 @@ def track_photo(
     notes = (
         *face_notes(fit.face_width, fit.turn, cut.way.caveat),
         *((refined.note,) if refined.note else ()),
+        *(() if options.predictor is None else (BEGUN.format(options.predictor.name),)),
         *(() if options.consent else (NO_CONSENT,)),
     )
     tracked = TrackedPhoto(
