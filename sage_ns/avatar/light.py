@@ -7,10 +7,10 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from sage_ns.geometry.spherical_harmonics import sh_basis
+from sage_ns.geometry.spherical_harmonics import C0, sh_basis
 from sage_ns.geometry.vertex_means import vertex_normals
 
-_NUM_COEFFICIENTS = 9
+NUM_LIGHT = 9
 """Harmonics of degree 0 to 2: they hold 99 % of the light that a matt surface reflects (Ramamoorthi and Hanrahan 2001,
 "An efficient representation for irradiance environment maps")."""
 _DARKEST = 0.05
@@ -26,11 +26,11 @@ class RoomLight(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.coefficients = nn.Parameter(torch.zeros(_NUM_COEFFICIENTS - 1, 3))
+        self.coefficients = nn.Parameter(torch.zeros(NUM_LIGHT - 1, 3))
 
     def forward(self, normals: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
         """Return the factors on the colours of skin with these unit normals; gradients reach the light and them."""
-        return (1.0 + sh_basis(normals, _NUM_COEFFICIENTS)[:, 1:] @ self.coefficients).clamp_min(_DARKEST)
+        return (1.0 + sh_basis(normals, NUM_LIGHT)[:, 1:] @ self.coefficients).clamp_min(_DARKEST)
 
     def penalty(self) -> Float[Tensor, ""]:
         """Return the mean square of the coefficients: light is weak unless pictures show it."""
@@ -42,3 +42,18 @@ def smooth_normals(
 ) -> Float[Tensor, "num_triangles 3"]:
     """Return unit normals of triangles, each the mean of its corners' vertex normals, which have no facets."""
     return F.normalize(vertex_normals(vertices, triangles)[triangles].mean(dim=1), dim=-1, eps=1e-20)
+
+
+def plain_light() -> Float[Tensor, "9 3"]:
+    """Return the light whose factors are 1."""
+    light = torch.zeros(NUM_LIGHT, 3)
+    light[0] = 1.0 / C0
+    return light
+
+
+def light_factors(
+    light: Float[Tensor, "*batch 9 3"], normals: Float[Tensor, "*batch n 3"]
+) -> Float[Tensor, "*batch n 3"]:
+    """Return the factors of a light on the colours of skin with these unit normals: ``max(0, sum_k Y_k(n) L_k)``."""
+    basis = sh_basis(normals.reshape(-1, 3), NUM_LIGHT).reshape(*normals.shape[:-1], NUM_LIGHT)
+    return (basis @ light).clamp_min(0.0)

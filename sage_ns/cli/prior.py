@@ -14,6 +14,7 @@ from rich.console import Console
 
 from sage_ns.cli.explained import explained
 from sage_ns.cli.options import CLUSTER, CORES_PER_JOB
+from sage_ns.cli.prior_predictor import PREDICTOR, LearnPredictor
 from sage_ns.cli.prior_score import Score
 from sage_ns.errors import OptionError, SageError
 from sage_ns.priors.models import ModelSettings, describe_models, models
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
 
     ModelName = str
 else:
-    ModelName = tyro.extras.literal_type_from_choices([model.name for model in models()])
+    ModelName = tyro.extras.literal_type_from_choices([*(model.name for model in models()), PREDICTOR])
+
+_MODELS = f"{describe_models()}. {PREDICTOR}: has a command of its own, sage-prior learn-predictor"
 
 
 @dataclass
@@ -53,7 +56,7 @@ class Learn:
     """colour that the stored pictures are blended with: a name or #rrggbb"""
     num_places: int | None = None
     """places of the atlas, an even number; default: 12,000 on the CPU, 65,536 on CUDA"""
-    model: Annotated[ModelName, tyro.conf.arg(help=describe_models())] = LinearSettings.model
+    model: Annotated[ModelName, tyro.conf.arg(help=_MODELS)] = LinearSettings.model
     linear: LinearSettings = field(default_factory=LinearSettings)
     """settings of the linear model"""
     decoder: DecoderSettings = field(default_factory=DecoderSettings)
@@ -73,8 +76,6 @@ class Learn:
 
     def run(self, console: Console) -> None:
         """Fit the people, learn the prior and write it."""
-        import torch
-
         from sage_ns.capture.checked import CaptureOptions
         from sage_ns.priors.coded import save_checked
         from sage_ns.priors.learning import learn_prior
@@ -82,8 +83,6 @@ class Learn:
 
         self.check()
         refuse_existing([self.output], self.overwrite)
-        if self.device == "cuda" and not torch.cuda.is_available():
-            raise OptionError("no CUDA device is available", device=self.device)
         captures = [
             CaptureOptions(folder, self.head_model, downscale_factor=self.downscale_factor, background=self.background)
             for folder in self.captures
@@ -129,6 +128,14 @@ class Learn:
         Raises:
             SageError: A setting is out of range; names the setting, its value and the range.
         """
+        from sage_ns.system.devices import check_device
+
+        if self.model == PREDICTOR:
+            raise OptionError(
+                "a predictor learns from drawn people of a head model, not from fits of captures: run sage-prior "
+                "learn-predictor OUT.npz, and give captures as --clips",
+                model=self.model,
+            )
         limits = (("downscale_factor", 1, 64), ("steps", 1, 100_000))
         for name, low, high in limits:
             found = getattr(self, name)
@@ -136,8 +143,7 @@ class Learn:
                 raise OptionError(f"expected {low} to {high}", **{name: found})
         if self.num_places is not None and (self.num_places % 2 or not 100 <= self.num_places <= 1_000_000):
             raise OptionError("expected an even number of 100 to 1000000", num_places=self.num_places)
-        if self.device not in ("cpu", "cuda"):
-            raise OptionError("expected cpu or cuda", device=self.device)
+        check_device(self.device)
         self.model_settings().check()
         if self.output.suffix != ".npz":
             raise SageError(f"{self.output}: the prior is an npz file; give a name that ends in .npz")
@@ -168,7 +174,9 @@ def main(arguments: list[str] | None = None) -> None:
     """Entry point of ``sage-prior``."""
     console = Console()
     command = tyro.extras.subcommand_cli_from_dict(
-        {"learn": Learn, "score": Score, "inspect": Inspect}, args=arguments, description=__doc__
+        {"learn": Learn, "learn-predictor": LearnPredictor, "score": Score, "inspect": Inspect},
+        args=arguments,
+        description=__doc__,
     )
     with explained(console):
         command.run(console)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,11 +10,11 @@ import tyro
 from rich.console import Console
 
 from sage_ns.cli.explained import explained
+from sage_ns.cli.head_models import head_model_or_builtin
 from sage_ns.cli.track_kinds import kind_of, refuse_ignored
 from sage_ns.system.console import escape
 
 if TYPE_CHECKING:
-    from sage_ns.rig import HeadModel
     from sage_ns.tracking.track_photo import Networks
 
 
@@ -57,6 +56,11 @@ class Track:
     """seconds at which the used part of a clip begins; default: at the beginning"""
     end: float | None = None
     """seconds at which it ends; default: at the end"""
+    initialise: Annotated[str, tyro.conf.arg(metavar="landmarks|predictor")] = "landmarks"
+    """where the fit of a photo or a clip begins: at the mean head on the landmarks, or at the head that a predictor
+    sees (--predictor), to whose identity it is then also pulled"""
+    predictor: Path | None = None
+    """file of a predictor for your head model, which sage-prior learn-predictor wrote; for --initialise predictor"""
     refine: Annotated[str, tyro.conf.arg(metavar="photometric|landmarks")] = "landmarks"
     """how the head in a photo is found: from its landmarks alone (landmarks), or then refined until a drawing of a mean
     person looks like the picture (photometric; the drawing is in OUT/tracking.png). photometric helps people like those
@@ -72,20 +76,10 @@ class Track:
 
         kind = kind_of(self.input)
         refuse_ignored(kind, self)
-        kind.track(self, _head_model(self.head_model), _networks(), console)
+        kind.track(self, head_model_or_builtin(self.head_model), _networks(), console)
         console.print(f"look at       {escape(str(self.out / SHEET))}", soft_wrap=True)
         command = f"ns-train {kind.regime} --data {self.out}{kind.arguments(self.out)}"
         console.print(f"next: [bold]{escape(command)}[/bold]", soft_wrap=True)
-
-
-def _head_model(path: Path | None) -> HeadModel:
-    from sage_ns.rig import find_head_model, load_head_model
-    from sage_ns.rig.head_model import HEAD_MODEL_VARIABLE
-    from sage_ns.synthetic.head import builtin_head
-
-    if path is None and not os.environ.get(HEAD_MODEL_VARIABLE):
-        return builtin_head()
-    return load_head_model(find_head_model(path))
 
 
 def _networks() -> Networks:

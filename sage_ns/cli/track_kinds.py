@@ -102,7 +102,7 @@ class PhotoFile(_NoArguments):
 
         wanted = TrackOptions(
             options.input, options.out, options.face, options.mask, options.background, options.focal_mm, options.size,
-            options.consent, options.overwrite, options.refine,
+            options.consent, options.overwrite, options.refine, options.initialise, options.predictor,
         )  # fmt: skip
         tracked = track_photo(wanted, model, networks, _step(console))
         fit, photo, window = tracked.fit, tracked.photo, tracked.window
@@ -141,7 +141,7 @@ class ClipFile:
         wanted = ClipOptions(
             options.input, options.out, options.face, options.background, options.focal_mm, options.size,
             MOST_FRAMES if options.frames is None else options.frames, options.start, options.end, options.consent,
-            options.overwrite,
+            options.overwrite, options.initialise, options.predictor,
         )  # fmt: skip
         tracked = track_clip(wanted, model, networks, _step(console))
         window, frames = tracked.window, tracked.frames
@@ -176,7 +176,16 @@ class PictureFolder(_NoArguments):
 
     name: ClassVar[str] = "folder of pictures"
     regime: ClassVar[str] = "sage-multiview"
-    ignores: ClassVar[tuple[str, ...]] = ("mask", "background", "frames", "start", "end", "refine")
+    ignores: ClassVar[tuple[str, ...]] = (
+        "mask",
+        "background",
+        "frames",
+        "start",
+        "end",
+        "refine",
+        "initialise",
+        "predictor",
+    )
 
     def fits(self, path: Path) -> bool:
         """Return whether the path is a folder."""

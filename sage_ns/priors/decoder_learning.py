@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -14,18 +13,15 @@ from torch import Tensor, nn
 
 from sage_ns.avatar.atlas import Atlas
 from sage_ns.avatar.perceptron import Perceptron
-from sage_ns.errors import SageError
 from sage_ns.priors.attributes import COLOUR, IMPORTANCE, NUM_ATTRIBUTES
-from sage_ns.priors.coded import PriorError
 from sage_ns.priors.decoder import DecoderPrior, decoded
+from sage_ns.priors.learning_state import keep_state, resume_state
 from sage_ns.priors.linear_learning import learn_tones, principal
 from sage_ns.priors.models.decoder import DecoderSettings
 from sage_ns.priors.parts import GROUPS, groups_of
 from sage_ns.system.devices import sent
-from sage_ns.system.files import whole_file
 from sage_ns.system.parallel import cores_for_kernels
 from sage_ns.system.progress import tracked
-from sage_ns.system.torch_files import load_torch_file
 
 _NUM_LAYERS = 2
 _PEOPLE, _PLACES = 8, 2048
@@ -74,7 +70,7 @@ def learn_decoder(
     scale = rest.square().mean(dim=(0, 1)).sqrt().clamp_min(1e-6)
     training = _Training(rest / scale, scale, groups_of(atlas), settings, torch.device(device))
     key = _key(people, settings)
-    start = 0 if state is None else _read(state, key, training)
+    start = 0 if state is None else resume_state(state, key, training.values, training.optimizer)
     with (
         cores_for_kernels() if training.device.type == "cpu" else nullcontext(),
         tracked(range(start, settings.steps), "Learning the decoder") as shown,
@@ -83,7 +79,7 @@ def learn_decoder(
             training.step(step)
             done = step + 1
             if state is not None and (done % _KEEP_EVERY == 0 or done == settings.steps):
-                _write(state, key, training, done)
+                keep_state(state, key, done, training.values, training.optimizer)
     codes = training.codes.detach().cpu()
     deviation = codes.square().mean(dim=0).sqrt().clamp_min(1e-6)
     network = training.network.cpu().requires_grad_(False)
@@ -172,25 +168,3 @@ def _key(people: Tensor, settings: DecoderSettings) -> str:
     digest = hashlib.sha256(repr((settings, tuple(people.shape))).encode())
     digest.update(people.contiguous().numpy().tobytes())
     return digest.hexdigest()[:32]
-
-
-def _write(path: Path, key: str, training: _Training, done: int) -> None:
-    state = {"key": key, "done": done, "values": [each.detach().cpu() for each in training.values]}
-    state["optimizer"] = training.optimizer.state_dict()
-    with whole_file(path) as unfinished, unfinished.open("wb") as file:
-        torch.save(state, file)
-
-
-def _read(path: Path, key: str, training: _Training) -> int:
-    """Go on from a state that was kept; returns the steps that are done, 0 if there is none or it does not fit."""
-    if not path.exists():
-        return 0
-    with suppress(SageError):
-        state: Any = load_torch_file(path, PriorError, "the state of a decoder that is learned", "")
-        if isinstance(state, dict) and state.get("key") == key:
-            with torch.no_grad():
-                for value, kept in zip(training.values, state["values"], strict=True):
-                    value.copy_(kept)
-            training.optimizer.load_state_dict(state["optimizer"])
-            return int(state["done"])
-    return 0

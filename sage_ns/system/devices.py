@@ -5,6 +5,20 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sage_ns.errors import OptionError
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that a command cannot compute on.
+
+    Raises:
+        OptionError: it is neither "cpu" nor "cuda", or there is no CUDA device.
+    """
+    if device not in ("cpu", "cuda"):
+        raise OptionError("expected cpu or cuda", device=device)
+    if device == "cuda" and not torch.cuda.is_available():
+        raise OptionError("no CUDA device is available", device=device)
+
 
 def sent(tensor: Tensor, device: torch.device | str) -> Tensor:
     """The tensor on ``device``. The CPU goes on at once, and work that is queued on the device later sees the values.

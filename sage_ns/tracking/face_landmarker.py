@@ -23,9 +23,9 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from sage_ns.errors import OptionError
+from sage_ns.image.crop import Crop, around, sampled
 from sage_ns.motion.files.mediapipe_scores import MEDIAPIPE_NAMES
 from sage_ns.tracking import face_boxes
-from sage_ns.tracking.crop import Crop, around, sampled
 from sage_ns.tracking.face import NUM_POINTS, Face
 from sage_ns.tracking.face_boxes import FaceBoxes
 from sage_ns.tracking.networks.files import read_graphs

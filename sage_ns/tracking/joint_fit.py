@@ -112,6 +112,7 @@ def fit_moments(
     times: Float[Tensor, "t"] | None = None,
     error: float = ERROR_OF_A_LANDMARK,
     agreement: float | None = None,
+    start: FlameParams | None = None,
 ) -> JointFit:
     """Fit one identity, and pose, jaw, eyes and expression of every moment, to the landmarks of many pictures.
 
@@ -121,8 +122,9 @@ def fit_moments(
     camera, and robust (Cauchy). The neck stays at rest. A step solves the arrow of moments and shared unknowns
     (`sage_ns.tracking.arrow_system`), so that time and memory grow with the number of pictures alone.
 
-    First all heads are placed, then everything is free. With times, smoothness comes last: what moves quickly in the
-    fit without it, such as a lid or the jaw, is known by then and stays (`sage_ns.tracking.smoothness`).
+    First all heads are placed, then everything is free. With a start, heads begin where it says, and the prior pulls
+    their identity to the start's, not to the mean person's. With times, smoothness comes last: what moves quickly in
+    the fit without it, such as a lid or the jaw, is known by then and stays (`sage_ns.tracking.smoothness`).
 
     Args:
         sightings: faces, at least one per moment.
@@ -135,6 +137,8 @@ def fit_moments(
         error: standard deviation of a landmark, relative to the width of the face.
         agreement: how often the prior of the shape counts; None = as often as there are pictures, whose landmarks are
             off in the same way.
+        start: the heads to begin with, one row per moment, in the world of the cameras; None = mean heads are placed on
+            the landmarks.
 
     Raises:
         OptionError: there is no sighting, or one without its camera, a moment without a sighting, or times that do not
@@ -145,8 +149,12 @@ def fit_moments(
     layout, trust = Layout(rig.unknowns), embedding.weight.double()
     views = [cameras[each.camera].view() for each in sightings]
     units = torch.tensor([error * width_of_face(each.face) for each in sightings], dtype=torch.float64)
-    flat = layout.flat(_placed(rig, sightings, views, trust, count))
     problem = landmark_problem(rig, sightings, views, focal_spread, agreement)
+    if start is None:
+        flat = layout.flat(_placed(rig, sightings, views, trust, count))
+    else:
+        flat = layout.flat(torch.stack([rig.unknowns_of(start[moment]) for moment in range(count)]))
+        problem = replace(problem, expected=start.shape[: rig.unknowns.num_shape].double())
     stages = _stages(problem, times)
     for step in stages:
         stage = step.faced(flat, trust, units)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -90,6 +91,8 @@ class JointProblem:
     agreement: float
     """Pictures that make the same errors: the prior of the shape counts as often as they do."""
     smoothness: Smoothness | None
+    expected: Float[Tensor, "num_shape"] | None = None
+    """Identity that the prior pulls to; None = the mean person."""
 
     @cached_property
     def layout(self) -> Layout:
@@ -106,7 +109,8 @@ class JointProblem:
         """Return the residuals after those of landmarks: linear in the unknowns."""
         shared, own = self.layout.parts(flat)
         smooth = own.new_zeros(0) if self.smoothness is None else self.smoothness.residuals(own)
-        return torch.cat([self._shared_prior * shared, (own @ self._own_prior.T).flatten(), smooth])
+        off = shared if self.expected is None else shared - F.pad(self.expected, (1, 0))
+        return torch.cat([self._shared_prior * off, (own @ self._own_prior.T).flatten(), smooth])
 
     def faced(self, flat: Float[Tensor, "n"], trust: Float[Tensor, "478"], units: Float[Tensor, "n"]) -> JointProblem:
         """Return the problem with landmarks weighed as the heads stand: less where the skin turns away from the camera.

@@ -51,6 +51,7 @@ def fit_landmarks(
     focal: FocalLength,
     size: tuple[int, int],
     error: float = ERROR_OF_A_LANDMARK,
+    start: FlameParams | None = None,
 ) -> HeadFit:
     """Fit shape, expression, jaw, eyes, pose and focal length to the landmarks of one face (`fit_moments`).
 
@@ -61,9 +62,10 @@ def fit_landmarks(
         focal: what is known about the focal length.
         size: width and height of the picture, whose middle is the principal point.
         error: standard deviation of a landmark, relative to the width of the face.
+        start: the head to begin with (`fit_moments`), in the axes of the camera.
     """
     camera = KnownCamera.at_rest(focal.pixels, size)
-    fit = fit_moments([Sighting(0, 0, face)], [camera], model, embedding, focal.spread, error=error)
+    fit = fit_moments([Sighting(0, 0, face)], [camera], model, embedding, focal.spread, error=error, start=start)
     return HeadFit(
         params=fit.params,
         focal=focal.pixels * fit.focal_factor,

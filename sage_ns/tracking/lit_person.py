@@ -12,8 +12,8 @@ from torch import Tensor
 
 from sage_ns.avatar.atlas import RigPlaces
 from sage_ns.avatar.atlas_surfels import PosedPlaces
-from sage_ns.avatar.light import smooth_normals
-from sage_ns.geometry.spherical_harmonics import C0, sh_basis
+from sage_ns.avatar.light import NUM_LIGHT, light_factors, plain_light, smooth_normals
+from sage_ns.geometry.spherical_harmonics import sh_basis
 from sage_ns.priors.attributes import COLOUR, surfels_of
 from sage_ns.raster import PinholeCamera, Surfels, rasterize
 from sage_ns.raster.cameras import project
@@ -21,8 +21,6 @@ from sage_ns.raster.supersampling import averaged, enlarged
 from sage_ns.rig import HeadModel
 from sage_ns.tracking.least_squares import cauchy_weights
 
-NUM_LIGHT = 9
-"""Harmonics of degree 0 to 2, as in `sage_ns.avatar.light`; the constant one is the gain of the picture."""
 SUPERSAMPLING = 2
 _ROUNDS = 4
 """Of reweighted least squares, for the light."""
@@ -44,13 +42,6 @@ class LitPerson:
     def in_plain_light(cls, attributes: Float[Tensor, "num_places 9"]) -> LitPerson:
         """Return a person whose colours are those of the attributes."""
         return cls(attributes, plain_light())
-
-
-def plain_light() -> Float[Tensor, "9 3"]:
-    """Return the light whose factors are 1."""
-    light = torch.zeros(NUM_LIGHT, 3)
-    light[0] = 1.0 / C0
-    return light
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +98,7 @@ class PersonOnRig:
         self, light: Float[Tensor, "9 3"], vertices: Float[Tensor, "num_vertices 3"]
     ) -> Float[Tensor, "num_places 3"]:
         """Return the factors of the light on the colours of the places."""
-        return (self._harmonics(vertices) @ light).clamp_min(0.0)
+        return light_factors(light, self._normals(vertices))
 
     def seen(
         self, person: LitPerson, vertices: Float[Tensor, "num_vertices 3"], camera: PinholeCamera
@@ -125,7 +116,10 @@ class PersonOnRig:
         return posed.place(surfels_of(person.attributes), camera.center)
 
     def _harmonics(self, vertices: Tensor) -> Float[Tensor, "num_places 9"]:
-        return sh_basis(smooth_normals(vertices, self.triangles)[self.places.triangle], NUM_LIGHT)
+        return sh_basis(self._normals(vertices), NUM_LIGHT)
+
+    def _normals(self, vertices: Tensor) -> Float[Tensor, "num_places 3"]:
+        return smooth_normals(vertices, self.triangles)[self.places.triangle]
 
 
 def lit(

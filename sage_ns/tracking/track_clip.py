@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,10 +15,10 @@ from sage_ns.capture.photo import FARTHEST_TURN
 from sage_ns.capture.writer import refuse_used_folder
 from sage_ns.errors import OptionError, TrackingError
 from sage_ns.raster.cameras import project
-from sage_ns.rig import HeadModel, pose_vertices
+from sage_ns.rig import FlameParams, HeadModel, pose_vertices
 from sage_ns.system.progress import progress_bar
 from sage_ns.tracking.choice import fault_of_fit
-from sage_ns.tracking.clip import MOST_FRAMES, RANGE_OF_FRAMES, Clip, choose_frames, open_clip, pictures
+from sage_ns.tracking.clip import MOST_FRAMES, RANGE_OF_FRAMES, Clip, ClipFrame, choose_frames, open_clip, pictures
 from sage_ns.tracking.clip_faces import FoundFaces, LeftOut, SeenFrame, follow, require_enough
 from sage_ns.tracking.cut_out import CutOut, Foreground, cut_out
 from sage_ns.tracking.embedding import Embedding
@@ -28,6 +28,7 @@ from sage_ns.tracking.landmark_rig import LandmarkRig
 from sage_ns.tracking.photo import Photo
 from sage_ns.tracking.placement import placed, turn
 from sage_ns.tracking.rig_embedding import embedding_on
+from sage_ns.tracking.starts import BEGUN, MEAN_HEAD, FirstHead, one_person, starts
 from sage_ns.tracking.track_photo import Networks, check_given_picture, check_numbers, face_notes
 from sage_ns.tracking.window import Window, head_window
 from sage_ns.tracking.write import NO_CONSENT
@@ -60,6 +61,10 @@ class ClipOptions:
     """Seconds at which it ends; None = at the end."""
     consent: str = ""
     overwrite: bool = False
+    initialise: str = MEAN_HEAD
+    """Where the fit begins; a name in `sage_ns.tracking.starts`."""
+    predictor: Path | None = None
+    """File that the start needs."""
 
 
 def track_clip(
@@ -81,6 +86,7 @@ def track_clip(
     """
     _check(options)
     refuse_used_folder(options.out.expanduser().absolute(), options.overwrite)
+    first = starts[options.initialise].open(options.predictor, model)
     clip = open_clip(options.clip, options.start, options.end)
     say("choosing sharp frames")
     frames = choose_frames(clip, options.frames)
@@ -93,7 +99,8 @@ def track_clip(
         focal = given_focal_length(options.focal_mm, clip.size)
     seen = _not_far(clip, seen, left_out, model, embedding, focal)
     say(f"fitting one head to {len(seen)} frames")
-    seen, fit = _fitted(clip, seen, left_out, model, embedding, focal)
+    begin = None if first is None else _first_heads(clip, seen, first, focal)
+    seen, fit = _fitted(clip, seen, left_out, model, embedding, focal, begin)
     found = focal.pixels * fit.focal_factor
     vertices = pose_vertices(model, fit.params)
     whole = Window(0, 0, *clip.size, 1).camera(found, clip.size)
@@ -129,7 +136,11 @@ def track_clip(
         focal_pixels=found,
         window=window,
         way=way,
-        notes=(*_notes(fit, yaw, len(left_out), caveat), *(() if options.consent else (NO_CONSENT,))),
+        notes=(
+            *_notes(fit, yaw, len(left_out), caveat),
+            *(() if options.predictor is None else (BEGUN.format(options.predictor.name),)),
+            *(() if options.consent else (NO_CONSENT,)),
+        ),
         consent=options.consent,
     )
     say("writing the capture")
@@ -169,6 +180,14 @@ def _not_far(
     return kept
 
 
+def _first_heads(
+    clip: Clip, seen: Sequence[SeenFrame], first: FirstHead, focal: FocalLength
+) -> Mapping[ClipFrame, FlameParams]:
+    """Return the head of each frame that the fit begins with."""
+    face = {each.frame: each.face for each in seen}
+    return {frame: first(picture, face[frame], focal.pixels) for frame, picture in pictures(clip, list(face))}
+
+
 def _fitted(
     clip: Clip,
     seen: list[SeenFrame],
@@ -176,13 +195,18 @@ def _fitted(
     model: HeadModel,
     embedding: Embedding,
     focal: FocalLength,
+    begin: Mapping[ClipFrame, FlameParams] | None,
 ) -> tuple[list[SeenFrame], JointFit]:
-    """Return the frames that one head explains, and the fit to them: without the others, it is done again."""
+    """Return the frames that one head explains, and the fit to them: without the others, it is done again.
+
+    Heads to begin with are given for each frame, or not at all.
+    """
     camera = KnownCamera.at_rest(focal.pixels, clip.size)
     while True:
         sightings = [Sighting(moment, 0, each.face) for moment, each in enumerate(seen)]
         times = torch.tensor([each.frame.seconds for each in seen], dtype=torch.float64)
-        fit = fit_moments(sightings, [camera], model, embedding, focal.spread, times)
+        start = None if begin is None else one_person([begin[each.frame] for each in seen])
+        fit = fit_moments(sightings, [camera], model, embedding, focal.spread, times, start=start)
         faults = [
             fault_of_fit(float(turned), float(rms), float(width))
             for turned, rms, width in zip(fit.turns, fit.rms, fit.face_widths, strict=True)

@@ -22,6 +22,7 @@ from sage_ns.tracking.photo import Photo, read_photo
 from sage_ns.tracking.photometric_fit import SeenHead
 from sage_ns.tracking.refiners import LANDMARKS, refiners
 from sage_ns.tracking.rig_embedding import embedding_on
+from sage_ns.tracking.starts import BEGUN, MEAN_HEAD, starts
 from sage_ns.tracking.window import Window, head_window
 from sage_ns.tracking.write import NO_CONSENT, TrackedPhoto, write_tracked
 
@@ -50,6 +51,10 @@ class TrackOptions:
     overwrite: bool = False
     refine: str = LANDMARKS
     """What follows the fit to landmarks; a name in `sage_ns.tracking.refiners`."""
+    initialise: str = MEAN_HEAD
+    """Where that fit begins; a name in `sage_ns.tracking.starts`."""
+    predictor: Path | None = None
+    """File that the start needs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +90,7 @@ def track_photo(
     """
     _check(options)
     refuse_used_folder(options.out.expanduser().absolute(), options.overwrite)
+    first = starts[options.initialise].open(options.predictor, model)
     photo = _with_focal_length(read_photo(options.photo), options)
     name = str(options.photo)
     say("looking for faces")
@@ -93,7 +99,8 @@ def track_photo(
     say("placing the landmarks on the head model")
     embedding = embedding_on(model, networks.detect)
     say("fitting the head")
-    fit = fit_landmarks(face, model, embedding, photo.focal, photo.size)
+    begin = None if first is None else first(photo.pixels, face, photo.focal.pixels)
+    fit = fit_landmarks(face, model, embedding, photo.focal, photo.size, start=begin)
     check_fit(fit, name)
     vertices = pose_vertices(model, fit.params)[0]
     whole = Window(0, 0, *photo.size, 1).camera(fit.focal, photo.size)
@@ -109,6 +116,7 @@ def track_photo(
     notes = (
         *face_notes(fit.face_width, fit.turn, cut.way.caveat),
         *((refined.note,) if refined.note else ()),
+        *(() if options.predictor is None else (BEGUN.format(options.predictor.name),)),
         *(() if options.consent else (NO_CONSENT,)),
     )
     tracked = TrackedPhoto(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sage_ns.avatar.avatar import Avatar
-from sage_ns.avatar.light import RoomLight, smooth_normals
+from sage_ns.avatar.light import RoomLight, light_factors, plain_light, smooth_normals
 from sage_ns.exchange.splats import splats_of
 from sage_ns.geometry.spherical_harmonics import C1
 from sage_ns.rig import FlameParams
@@ -130,3 +130,17 @@ def test_an_avatar_file_keeps_the_light(tmp_path) -> None:
     assert loaded.look.light == "head"
     tiny_avatar(tiny_head_model()).save(tmp_path / "b.npz")
     assert Avatar.load(tmp_path / "b.npz").light is None
+
+
+def test_the_plain_light_changes_no_colour_and_twice_of_it_doubles_them() -> None:
+    normals = torch.nn.functional.normalize(torch.randn(3, 9, 3, generator=torch.Generator().manual_seed(0)), dim=-1)
+    light = plain_light().expand(3, 9, 3)
+    torch.testing.assert_close(light_factors(light, normals), torch.ones(3, 9, 3))
+    torch.testing.assert_close(light_factors(2 * light, normals), torch.full((3, 9, 3), 2.0))
+
+
+def test_light_from_one_side_is_never_below_zero() -> None:
+    light = torch.zeros(9, 3)
+    light[2] = 1.0  # the harmonic that grows with z
+    above, below = light_factors(light, torch.tensor([[0.0, 0.0, 1.0], [0.0, 0.0, -1.0]]))
+    assert float(above[0]) == pytest.approx((3 / (4 * torch.pi)) ** 0.5, rel=1e-5) and not below.any()

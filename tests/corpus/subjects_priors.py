@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ from sage_ns.capture.pseudo_views import NewView, read_bundle, write_bundle
 from sage_ns.priors.coded import load_prior
 from sage_ns.priors.linear import LinearPrior
 from sage_ns.priors.linear_learning import learn_linear
+from sage_ns.priors.predictor import load_predictor
 from sage_ns.priors.sitter import reference_atlas
 from tests.corpus.subject import Subject
 from tests.priors.people import NUM_PLACES, people
+from tests.priors.predicted import fresh
 
 
 def _write_linear(folder: Path) -> Path:
@@ -27,6 +30,26 @@ def _read_linear(path: Path) -> Any:
     prior = load_prior(path)
     assert isinstance(prior, LinearPrior)
     return prior.mean, prior.tone, prior.modes, prior.num_people
+
+
+def _write_predictor(folder: Path) -> Path:
+    path = folder / "predictor.npz"
+    fresh().save(path)
+    return path
+
+
+def _read_predictor(path: Path) -> Any:
+    predictor = load_predictor(path)
+    places = predictor.landmarks.triangle, predictor.landmarks.barycentric
+    counts = predictor.num_shape, predictor.num_expression, predictor.num_people, predictor.num_clips
+    return (
+        astuple(predictor.size),
+        predictor.rig,
+        predictor.rig_name,
+        places,
+        counts,
+        sorted(predictor.weights().items()),
+    )
 
 
 def _write_views(name: str) -> Any:
@@ -57,6 +80,7 @@ def subjects() -> list[Subject]:
     """All subjects of this module."""
     return [
         Subject("prior: linear", "npz", _write_linear, _read_linear),
+        Subject("predictor", "npz", _write_predictor, _read_predictor),
         Subject("pseudo views: transforms.json", "json", _write_views("transforms.json"), _read_views,
                 optional=frozenset({"frames.camera_angle_x", "frames.camera_index"}), named=(".png", "views/x")),
         Subject("pseudo views: picture", "picture", _write_views("images/000.png"), _read_views),

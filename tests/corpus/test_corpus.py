@@ -29,7 +29,7 @@ NAMES = (
     *("motion: metrical-tracker", "motion: Live Link Face", "motion: MediaPipe's JSON lines"),
     *("motion: MediaPipe's csv", "driving bank", "camera path", "film"),
     *("MonoNPHM: checkpoint", "MonoNPHM: tracking", "prior mesh"),
-    *("avatar file", "avatar file with a mouth", "mouth prior", "prior: linear"),
+    *("avatar file", "avatar file with a mouth", "mouth prior", "prior: linear", "predictor"),
     *(f"pseudo views: {name}" for name in ("transforms.json", "picture", "mask", "confidence")),
     *("run: config.yml", "run: snapshot", "run: head model", "run: checkpoint"),
     *("GaussianAvatars: splats", "GaussianAvatars: parameters", "truth of a surface"),

@@ -8,9 +8,14 @@ from typing import Any
 import pytest
 import torch
 
+from sage_ns.capture.checked import CaptureOptions
 from sage_ns.plugin.methods import configured
+from sage_ns.priors.predictor_clips import read_clips
+from sage_ns.priors.predictor_learning import PredictorLearning, PredictorTraining
+from sage_ns.priors.sitter import reference_head
 from sage_ns.raster import gsplat_backend, gsplat_gaussians
 from sage_ns.training.config import FieldSettings
+from tests.priors.predicted import SIZE, drawn, fresh, landmarks
 from tests.tiny_capture import write_tiny_capture
 
 BORDER = 20
@@ -89,6 +94,36 @@ def test_steps_of_gaussians_do_not_wait_between_densifications(tmp_path: Path, m
             _step(pipeline, step)
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.gpu
+def test_steps_of_a_predictor_do_not_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = gsplat_backend.rasterize_gsplat
+
+    def drawn_freely(*given: Any, **named: Any) -> Any:
+        torch.cuda.set_sync_debug_mode("default")
+        try:
+            return draw(*given, **named)
+        finally:
+            torch.cuda.set_sync_debug_mode("error")
+
+    points = landmarks().points(reference_head().v_template, reference_head())[:, :2]
+    face = (points - points.mean(dim=0)) * torch.tensor([100.0, -100.0]) + torch.tensor([16.0, 20.0])
+    capture = CaptureOptions(write_tiny_capture(tmp_path / "clip", 2, 2, model=reference_head()))
+    clips = read_clips([capture], lambda picture: face, SIZE.side, 3)
+    learning = PredictorLearning(steps=6, clip_steps=6, batch=4)
+    training = PredictorTraining(fresh(), reference_head(), drawn(tmp_path / "people"), clips, learning, "cuda")
+    for first in (0, 6):
+        for step in range(first, first + 2):
+            training.step(step)
+        monkeypatch.setattr("sage_ns.raster.gsplat_backend.rasterize_gsplat", drawn_freely)
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            for step in range(first + 2, first + 6):
+                training.step(step)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+            monkeypatch.undo()
 
 
 def _step(pipeline: Any, step: int) -> None:

@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from sage_ns.tracking.crop import Crop, around, sampled
+from sage_ns.image.crop import Crop, around, sampled
 
 
 def picture(height: int, width: int, seed: int = 0) -> torch.Tensor:
