@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from rich.console import Console
 
@@ -21,6 +21,7 @@ _MOST_OF = 0.5
 if TYPE_CHECKING:
     from sage_ns.cli.track import Track
     from sage_ns.rig import HeadModel
+    from sage_ns.tracking.options import TrackingOptions
     from sage_ns.tracking.track_photo import Networks
 
 
@@ -79,6 +80,12 @@ def line(console: Console, name: str, text: str) -> None:
     console.print(f"{name:<13} {text}", soft_wrap=True)
 
 
+def _options(kind: type[TrackingOptions], options: Track) -> dict[str, Any]:
+    """Return the command's options that a kind of input has; what is not given keeps its default."""
+    given = {each.name: getattr(options, each.name) for each in fields(kind)}
+    return {name: value for name, value in given.items() if value is not None}
+
+
 def _step(console: Console) -> Callable[[str], None]:
     return lambda step: console.print(f"[dim]{step}[/dim]")
 
@@ -97,13 +104,10 @@ class PhotoFile(_NoArguments):
 
     def track(self, options: Track, model: HeadModel, networks: Networks, console: Console) -> None:
         """Track the photo."""
-        from sage_ns.tracking.track_photo import TrackOptions, track_photo
+        from sage_ns.tracking.track_photo import PhotoOptions, track_photo
         from sage_ns.tracking.write import focal_summary
 
-        wanted = TrackOptions(
-            options.input, options.out, options.face, options.mask, options.background, options.focal_mm, options.size,
-            options.consent, options.overwrite, options.refine, options.initialise, options.predictor,
-        )  # fmt: skip
+        wanted = PhotoOptions(**_options(PhotoOptions, options))
         tracked = track_photo(wanted, model, networks, _step(console))
         fit, photo, window = tracked.fit, tracked.photo, tracked.window
         line(console, "head model", escape(model.name))
@@ -134,15 +138,10 @@ class ClipFile:
 
     def track(self, options: Track, model: HeadModel, networks: Networks, console: Console) -> None:
         """Track the clip."""
-        from sage_ns.tracking.clip import MOST_FRAMES
         from sage_ns.tracking.track_clip import ClipOptions, track_clip
         from sage_ns.tracking.write import focal_summary
 
-        wanted = ClipOptions(
-            options.input, options.out, options.face, options.background, options.focal_mm, options.size,
-            MOST_FRAMES if options.frames is None else options.frames, options.start, options.end, options.consent,
-            options.overwrite, options.initialise, options.predictor,
-        )  # fmt: skip
+        wanted = ClipOptions(**_options(ClipOptions, options))
         tracked = track_clip(wanted, model, networks, _step(console))
         window, frames = tracked.window, tracked.frames
         width = sum(each.face_width for each in frames) / len(frames)
@@ -177,15 +176,8 @@ class PictureFolder(_NoArguments):
     name: ClassVar[str] = "folder of pictures"
     regime: ClassVar[str] = "sage-multiview"
     ignores: ClassVar[tuple[str, ...]] = (
-        "mask",
-        "background",
-        "frames",
-        "start",
-        "end",
-        "refine",
-        "initialise",
-        "predictor",
-    )
+        "mask", "background", "frames", "start", "end", "refine", "initialise", "predictor",
+    )  # fmt: skip
 
     def fits(self, path: Path) -> bool:
         """Return whether the path is a folder."""
@@ -195,10 +187,7 @@ class PictureFolder(_NoArguments):
         """Track the pictures."""
         from sage_ns.tracking.track_rig import RigOptions, track_rig
 
-        wanted = RigOptions(
-            options.input, options.out, options.cameras, options.face, options.focal_mm, options.size, options.consent,
-            options.overwrite,
-        )  # fmt: skip
+        wanted = RigOptions(**_options(RigOptions, options))
         tracked = track_rig(wanted, model, networks, _step(console))
         fit, off = tracked.fit, tracked.fit.fit.disagreement
         line(console, "head model", escape(model.name))

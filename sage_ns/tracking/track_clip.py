@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -25,10 +24,11 @@ from sage_ns.tracking.embedding import Embedding
 from sage_ns.tracking.focal import FocalLength, given_focal_length, usual_focal_length
 from sage_ns.tracking.joint_fit import JointFit, KnownCamera, Sighting, fit_moments
 from sage_ns.tracking.landmark_rig import LandmarkRig
+from sage_ns.tracking.options import SingleCameraOptions
 from sage_ns.tracking.photo import Photo
 from sage_ns.tracking.placement import placed, turn
 from sage_ns.tracking.rig_embedding import embedding_on
-from sage_ns.tracking.starts import BEGUN, MEAN_HEAD, FirstHead, one_person, starts
+from sage_ns.tracking.starts import BEGUN, FirstHead, one_person, starts
 from sage_ns.tracking.track_photo import Networks, check_given_picture, check_numbers, face_notes
 from sage_ns.tracking.window import Window, head_window
 from sage_ns.tracking.write import NO_CONSENT
@@ -40,31 +40,15 @@ before the fit."""
 
 
 @dataclass(frozen=True)
-class ClipOptions:
-    """What to track, and how."""
+class ClipOptions(SingleCameraOptions):
+    """How to track a clip."""
 
-    clip: Path
-    out: Path
-    face: str | None = None
-    """"largest", or the number of a face in the first frame that shows one; None = the largest if it is clearly so."""
-    background: Path | None = None
-    """The same view without the person."""
-    focal_mm: float | None = None
-    """Focal length as for 35 mm film, if the user knows it."""
-    size: int = 800
-    """Most pixels of the longer side of the written pictures."""
     frames: int = MOST_FRAMES
     """Most frames."""
     start: float | None = None
     """Seconds at which the used part begins; None = at the beginning."""
     end: float | None = None
     """Seconds at which it ends; None = at the end."""
-    consent: str = ""
-    overwrite: bool = False
-    initialise: str = MEAN_HEAD
-    """Where the fit begins; a name in `sage_ns.tracking.starts`."""
-    predictor: Path | None = None
-    """File that the start needs."""
 
 
 def track_clip(
@@ -87,7 +71,7 @@ def track_clip(
     _check(options)
     refuse_used_folder(options.out.expanduser().absolute(), options.overwrite)
     first = starts[options.initialise].open(options.predictor, model)
-    clip = open_clip(options.clip, options.start, options.end)
+    clip = open_clip(options.input, options.start, options.end)
     say("choosing sharp frames")
     frames = choose_frames(clip, options.frames)
     store = FoundFaces(clip)

@@ -18,11 +18,12 @@ from sage_ns.tracking.face import FaceDetector
 from sage_ns.tracking.focal import RANGE_MM, given_focal_length
 from sage_ns.tracking.foreground import Segment, read_mask
 from sage_ns.tracking.landmark_fit import fit_landmarks
+from sage_ns.tracking.options import SingleCameraOptions
 from sage_ns.tracking.photo import Photo, read_photo
 from sage_ns.tracking.photometric_fit import SeenHead
 from sage_ns.tracking.refiners import LANDMARKS, refiners
 from sage_ns.tracking.rig_embedding import embedding_on
-from sage_ns.tracking.starts import BEGUN, MEAN_HEAD, starts
+from sage_ns.tracking.starts import BEGUN, starts
 from sage_ns.tracking.window import Window, head_window
 from sage_ns.tracking.write import NO_CONSENT, TrackedPhoto, write_tracked
 
@@ -33,28 +34,13 @@ _SMALL, _FAR = 150.0, 35.0
 
 
 @dataclass(frozen=True)
-class TrackOptions:
-    """What to track, and how."""
+class PhotoOptions(SingleCameraOptions):
+    """How to track a photo."""
 
-    photo: Path
-    out: Path
-    face: str | None = None
-    """"largest", or the number of a face; None = the largest if it is clearly the largest."""
     mask: Path | None = None
-    background: Path | None = None
-    """The same view without the person."""
-    focal_mm: float | None = None
-    """Focal length as for 35 mm film, if the user knows it."""
-    size: int = 800
-    """Most pixels of the longer side of the written picture."""
-    consent: str = ""
-    overwrite: bool = False
+    """255 = person; used as it is."""
     refine: str = LANDMARKS
     """What follows the fit to landmarks; a name in `sage_ns.tracking.refiners`."""
-    initialise: str = MEAN_HEAD
-    """Where that fit begins; a name in `sage_ns.tracking.starts`."""
-    predictor: Path | None = None
-    """File that the start needs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +61,7 @@ class Networks:
 
 
 def track_photo(
-    options: TrackOptions, model: HeadModel, networks: Networks, say: Callable[[str], None] = lambda step: None
+    options: PhotoOptions, model: HeadModel, networks: Networks, say: Callable[[str], None] = lambda step: None
 ) -> TrackedPhoto:
     """Track one photo and write its capture.
 
@@ -91,8 +77,8 @@ def track_photo(
     _check(options)
     refuse_used_folder(options.out.expanduser().absolute(), options.overwrite)
     first = starts[options.initialise].open(options.predictor, model)
-    photo = _with_focal_length(read_photo(options.photo), options)
-    name = str(options.photo)
+    photo = _with_focal_length(read_photo(options.input), options)
+    name = str(options.input)
     say("looking for faces")
     faces = networks.detect(photo.pixels)
     face = choose_face(faces, options.face, name)
@@ -128,7 +114,7 @@ def track_photo(
     return tracked
 
 
-def _check(options: TrackOptions) -> None:
+def _check(options: PhotoOptions) -> None:
     """Refuse options that cannot be used, before anything is read."""
     refiners[options.refine]  # refuses names that it does not know
     check_numbers(options.size, options.focal_mm)
@@ -164,7 +150,7 @@ def check_given_picture(path: Path, role: str) -> None:
     read_header(path, role)
 
 
-def _with_focal_length(photo: Photo, options: TrackOptions) -> Photo:
+def _with_focal_length(photo: Photo, options: PhotoOptions) -> Photo:
     return photo if options.focal_mm is None else replace(photo, focal=given_focal_length(options.focal_mm, photo.size))
 
 

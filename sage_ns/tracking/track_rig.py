@@ -26,6 +26,7 @@ from sage_ns.tracking.choice import LARGEST, choose_face
 from sage_ns.tracking.cut_out import Foreground, cut_out
 from sage_ns.tracking.embedding import Embedding
 from sage_ns.tracking.face import Face
+from sage_ns.tracking.options import TrackingOptions
 from sage_ns.tracking.rig_embedding import embedding_on
 from sage_ns.tracking.rig_fit import fit_rig
 from sage_ns.tracking.skin_points import Sight, skin_points
@@ -42,22 +43,11 @@ _SPOTS_SIZE = 1000
 
 
 @dataclass(frozen=True)
-class RigOptions:
-    """What to track, and how."""
+class RigOptions(TrackingOptions):
+    """How to track the pictures of one moment."""
 
-    pictures: Path
-    """Folder of the pictures of one moment."""
-    out: Path
     cameras: Path | None = None
     """File or folder that states the cameras; None = what lies beside the pictures, else COLMAP finds them."""
-    face: str | None = None
-    """"largest" = track the largest face of every picture; None = leave out pictures with several of similar size."""
-    focal_mm: float | None = None
-    """Focal length as for 35 mm film, if the user knows it and no file states the cameras."""
-    size: int = 800
-    """Most pixels of the longer side of the written pictures."""
-    consent: str = ""
-    overwrite: bool = False
 
 
 def track_rig(
@@ -102,15 +92,15 @@ def _check(options: RigOptions) -> None:
     check_numbers(options.size, options.focal_mm)
     if options.face not in (None, LARGEST):
         raise OptionError(f"expected {LARGEST}: a number means another face in every picture", face=options.face)
-    if not options.pictures.is_dir():
-        raise TrackingError(f"{options.pictures} is no folder; give a folder with one picture per camera.")
+    if not options.input.is_dir():
+        raise TrackingError(f"{options.input} is no folder; give a folder with one picture per camera.")
 
 
 def _cameras(
     options: RigOptions, networks: Networks, say: Callable[[str], None]
 ) -> tuple[CameraRig, list[RigCamera], list[str]]:
     """Return the cameras with their pictures: stated, or found by COLMAP; and notes."""
-    folder = options.pictures
+    folder = options.input
     rig = find_cameras(folder) if options.cameras is None else read_cameras(options.cameras)
     if rig is not None:
         if options.focal_mm is not None:
@@ -143,7 +133,7 @@ def _faces(cameras: list[RigCamera], options: RigOptions, networks: Networks) ->
             bar(row + 1, len(cameras))
     if not faces:
         raise TrackingError(
-            f"{options.pictures}: none of the {len(cameras)} pictures shows a face that can be tracked. In "
+            f"{options.input}: none of the {len(cameras)} pictures shows a face that can be tracked. In "
             f"{cameras[0].picture}: {verdicts[0]}. Give pictures from the front, upright, in light."
         )
     return faces, verdicts

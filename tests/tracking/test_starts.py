@@ -22,7 +22,7 @@ from sage_ns.tracking.joint_fit import KnownCamera, Sighting, fit_moments
 from sage_ns.tracking.landmark_fit import fit_landmarks
 from sage_ns.tracking.landmark_rig import LandmarkRig
 from sage_ns.tracking.starts import one_person, starts
-from sage_ns.tracking.track_photo import Networks, TrackOptions
+from sage_ns.tracking.track_photo import Networks, PhotoOptions
 from tests.priors.predicted import fresh
 from tests.tiny import tiny_head_model, tiny_params
 from tests.tracking.known_head import FOCAL, SIZE, face_of, face_seen, random_embedding, seen_head
@@ -118,7 +118,7 @@ def test_a_photo_is_fitted_from_what_the_predictor_sees(
         raise _Reached
 
     monkeypatch.setattr(track_photo, "fit_landmarks", fit)
-    options = TrackOptions(path, tmp_path / "out", initialise="predictor", predictor=file)
+    options = PhotoOptions(path, tmp_path / "out", initialise="predictor", predictor=file)
     networks = Networks(lambda picture: [face], lambda picture: np.ones(picture.shape[:2]))
     with pytest.raises(_Reached):
         track_photo.track_photo(options, builtin_head(), networks)

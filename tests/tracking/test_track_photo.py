@@ -22,7 +22,7 @@ from sage_ns.synthetic.painted import PaintedHead
 from sage_ns.tracking.embedding import builtin_embedding
 from sage_ns.tracking.face import Face
 from sage_ns.tracking.refiners import PHOTOMETRIC
-from sage_ns.tracking.track_photo import Networks, TrackOptions, track_photo
+from sage_ns.tracking.track_photo import Networks, PhotoOptions, track_photo
 from sage_ns.tracking.window import Window
 from tests.tracking.known_head import face_of
 
@@ -70,7 +70,7 @@ def sitter(tmp_path_factory: pytest.TempPathFactory) -> Sitter:
 @pytest.fixture(scope="module")
 def out(sitter: Sitter, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tracked") / "me"
-    options = TrackOptions(sitter.photo, folder, focal_mm=None, consent="it is a drawing")
+    options = PhotoOptions(sitter.photo, folder, focal_mm=None, consent="it is a drawing")
     track_photo(options, builtin_head(), sitter.networks)
     return folder
 
@@ -110,7 +110,7 @@ def test_the_report_says_what_was_found_and_that_nobody_stated_consent(
     with Image.open(out / "tracking.png") as sheet:
         assert sheet.width > 4 * report["picture"]["size"][0]
     assert report["refinement"] == {}
-    options = TrackOptions(sitter.photo, tmp_path / "again", focal_mm=60.0, refine=PHOTOMETRIC)
+    options = PhotoOptions(sitter.photo, tmp_path / "again", focal_mm=60.0, refine=PHOTOMETRIC)
     again = track_photo(options, builtin_head(), sitter.networks)
     assert "--consent" in again.notes[-1]
     report = json.loads((tmp_path / "again/tracking.json").read_text())
@@ -122,7 +122,7 @@ def test_the_report_says_what_was_found_and_that_nobody_stated_consent(
 
 
 def test_a_smaller_picture_has_the_same_camera(sitter: Sitter, out: Path, tmp_path: Path) -> None:
-    tracked = track_photo(TrackOptions(sitter.photo, tmp_path / "small", size=80), builtin_head(), sitter.networks)
+    tracked = track_photo(PhotoOptions(sitter.photo, tmp_path / "small", size=80), builtin_head(), sitter.networks)
     assert tracked.window.factor == 2 and max(tracked.matte.shape) <= 80
     whole, small = (
         json.loads((folder / "transforms_train.json").read_text())["frames"][0] for folder in (out, tmp_path / "small")
@@ -133,7 +133,7 @@ def test_a_smaller_picture_has_the_same_camera(sitter: Sitter, out: Path, tmp_pa
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"photo": Path("none.png")}, "no such file"),
+        ({"input": Path("none.png")}, "no such file"),
         ({"size": 20}, "expected 64 to 4096"),
         ({"refine": "magic"}, "choose one of landmarks, photometric"),
         ({"focal_mm": 0.5}, "expected 8 to 2000 mm"),
@@ -151,7 +151,7 @@ def test_what_cannot_be_used_is_refused_and_nothing_is_written(
     Image.new("L", (30, 30), 255).save(tmp_path / "small.png")
     placed = {name: tmp_path / value if isinstance(value, str) and value.endswith("png") else value
               for name, value in changed.items()}  # fmt: skip
-    options = replace(TrackOptions(sitter.photo, tmp_path / "out"), **placed)  # type: ignore[arg-type]
+    options = replace(PhotoOptions(sitter.photo, tmp_path / "out"), **placed)  # type: ignore[arg-type]
     before = sorted(tmp_path.iterdir())
     with pytest.raises(SageError, match=message):
         track_photo(options, builtin_head(), sitter.networks)
@@ -164,14 +164,14 @@ def test_used_folders_stay_and_an_interruption_leaves_nothing(
     (tmp_path / "out").mkdir()
     (tmp_path / "out/mine.txt").write_text("x")
     with pytest.raises(SageError, match="--overwrite"):
-        track_photo(TrackOptions(sitter.photo, tmp_path / "out"), builtin_head(), sitter.networks)
+        track_photo(PhotoOptions(sitter.photo, tmp_path / "out"), builtin_head(), sitter.networks)
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("sage_ns.tracking.write.write_sheet", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        track_photo(TrackOptions(sitter.photo, tmp_path / "new"), builtin_head(), sitter.networks)
+        track_photo(PhotoOptions(sitter.photo, tmp_path / "new"), builtin_head(), sitter.networks)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 

@@ -120,7 +120,7 @@ def test_the_command_takes_a_folder_and_refuses_options_of_other_inputs(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(cli, "_networks", lambda: networks_of(rig))
-    monkeypatch.setattr(cli, "_head_model", lambda path: rig.model)
+    monkeypatch.setattr(cli, "head_model_or_builtin", lambda path: rig.model)
     for ignored in (("--start", "1"), ("--refine", "photometric")):
         with pytest.raises(SystemExit):
             cli.main([str(folder), str(tmp_path / "out"), *ignored])
@@ -157,7 +157,7 @@ def test_without_a_file_the_cameras_are_found(
         ({"face": "2"}, OptionError, "a number means another face"),
         ({"focal_mm": 1.0}, OptionError, "focal_mm=1"),
         ({"focal_mm": 50.0}, OptionError, "states the cameras; leave the focal length out"),
-        ({"pictures": Path("nowhere")}, TrackingError, "nowhere is no folder"),
+        ({"input": Path("nowhere")}, TrackingError, "nowhere is no folder"),
         ({"cameras": Path("nowhere.json")}, SageError, "nowhere.json: no such file"),
     ],
 )

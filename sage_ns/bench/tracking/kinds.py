@@ -27,7 +27,7 @@ from sage_ns.tracking.clip import FEWEST_FRAMES, MOST_FRAMES
 from sage_ns.tracking.focal import in_mm
 from sage_ns.tracking.refiners import LANDMARKS, PHOTOMETRIC
 from sage_ns.tracking.track_clip import ClipOptions, track_clip
-from sage_ns.tracking.track_photo import Networks, TrackOptions, track_photo
+from sage_ns.tracking.track_photo import Networks, PhotoOptions, track_photo
 from sage_ns.tracking.track_rig import RigOptions, track_rig
 from sage_ns.video.writer import write_pictures
 
@@ -120,8 +120,8 @@ class PhotoKind:
     def track(self, row: str, frames: Sequence[Frame], setting: Setting, tracker: Tracker, out: Path) -> Tracked:
         """Track the picture as a photo."""
         (frame,) = frames
-        options = TrackOptions(
-            photo=frame.image_path,
+        options = PhotoOptions(
+            input=frame.image_path,
             out=out,
             mask=frame.mask_path if setting.masks else None,
             focal_mm=_focal_mm(row, frame),
