@@ -11,7 +11,14 @@ import numpy as np
 import pytest
 import torch
 
-from sage_ns.bench.tracking.retracked import moments_of_a_film, moved_camera, placed_motion, retrack, world_of
+from sage_ns.bench.tracking.retracked import (
+    moments_of_a_film,
+    moved_camera,
+    placed_motion,
+    retrack,
+    world_of,
+    world_of_cameras,
+)
 from sage_ns.capture.checked import CaptureOptions, load_capture
 from sage_ns.capture.frames import Frame
 from sage_ns.capture.layout import read_capture
@@ -86,6 +93,31 @@ def test_pictures_that_are_held_out_are_not_trained_on(tmp_path: Path) -> None:
     (tracked / "transforms_train.json").write_text(json.dumps({"frames": edit}))
     retrack(rig, tracked, tmp_path / "out", [0])
     assert [frame.camera_index for frame in read_capture(tmp_path / "out").train] == [1]
+
+
+def test_cameras_that_both_know_place_the_world(tmp_path: Path) -> None:
+    """Also where the tracked face is elsewhere: its error then shows in the held-out pictures."""
+    model = tiny_head_model()
+    rig = write_tiny_capture(tmp_path / "rig", num_cameras=4, model=model)
+    tracked = tracked_capture(tmp_path / "tracked", model)
+    delivered = json.loads((rig / "transforms_train.json").read_text())["frames"][:3]
+    placed = Similarity(1.2, TURN.double(), SHIFT.double())
+    moved = [
+        dict(frame, transform_matrix=moved_camera(np.array(frame["transform_matrix"]), placed).tolist())
+        for frame in delivered
+    ]
+    (tracked / "transforms_train.json").write_text(json.dumps({"frames": moved}))
+    contents = [(rig / frame["file_path"]).read_bytes() for frame in delivered]
+    pictures = [
+        {"camera_index": frame["camera_index"], "source": {"sha256": hashlib.sha256(content).hexdigest()}}
+        for frame, content in zip(delivered, contents, strict=True)
+    ]
+    (tracked / "tracking.json").write_text(json.dumps({"pictures": pictures}))
+    found = world_of_cameras(read_capture(rig), tracked)
+    assert found is not None and found.scale == pytest.approx(1.2)
+    torch.testing.assert_close(found.rotation, TURN.double(), atol=1e-6, rtol=0)
+    (tracked / "tracking.json").write_text(json.dumps({"pictures": pictures[:2]}))
+    assert world_of_cameras(read_capture(rig), tracked) is None
 
 
 def test_a_larger_head_keeps_its_size_and_meets_the_delivered_face() -> None:

@@ -6,8 +6,9 @@
 
 The three folders lie side by side. The new capture has the training pictures as `sage-track` has tracked them, and the
 held-out pictures of the delivered capture. These have to be placed in the world of the tracked head, whose size, place
-and identity differ: one similarity takes the delivered face to the tracked one at the moment that the camera sees most
-from the front, the cameras move along, and the head of each held-out moment has the delivered motion, the tracked
+and identity differ. Where three cameras or more have taken the same pictures in both, a similarity takes the delivered
+cameras to the tracked ones; else one takes the delivered face to the tracked one, at the moment that the camera sees
+most from the front. The cameras move along, and the head of each held-out moment has the delivered motion, the tracked
 identity, and the place at which its face lies nearest. No held-out picture is looked at.
 """
 
@@ -38,6 +39,9 @@ from sage_ns.system.console import console
 from sage_ns.system.files import read_json, whole_folder
 from sage_ns.system.user_files import sha256_of
 from sage_ns.tracking.write import REPORT
+
+_FEWEST_CAMERAS = 3
+"""Places that determine a similarity."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ def retrack(delivered: Path, tracked: Path, out: Path, moments: Sequence[int]) -
     source = read_capture(delivered)
     theirs = _motions(source, moments, model)
     reference = _most_frontal(tracked)
-    placed = world_of(theirs[reference], own[reference], model)
+    placed = world_of_cameras(source, tracked) or world_of(theirs[reference], own[reference], model)
     ids = sorted({frame.timestep for frame in (*source.test, *source.val)})
     rows = {timestep: own.num_timesteps + row for row, timestep in enumerate(ids)}
     motion = placed_motion(_motions(source, ids, model), own, model, placed)
@@ -97,6 +101,22 @@ def retrack(delivered: Path, tracked: Path, out: Path, moments: Sequence[int]) -
 def world_of(delivered: FlameParams, tracked: FlameParams, model: HeadModel) -> Similarity:
     """Return the similarity from the delivered world to the tracked one, by the faces of corresponding moments."""
     return similarity(_face(delivered, model).flatten(0, 1), _face(tracked, model).flatten(0, 1))
+
+
+def world_of_cameras(delivered: Capture, tracked: Path) -> Similarity | None:
+    """Return the similarity that takes the delivered cameras to the tracked ones; None for fewer than three."""
+    report: Mapping[str, Any] = read_json(tracked / REPORT) or {}
+    cameras = {each["source"]["sha256"]: each["camera_index"] for each in report.get("pictures", [])}
+    found = {frame.camera_index: frame.camera_to_world[:3, 3] for frame in read_frames(tracked / TRAIN)}
+    pairs = [
+        (frame.camera_to_world[:3, 3], found[index])
+        for frame in (delivered.train if cameras else ())
+        if (index := cameras.get(sha256_of(frame.image_path, CaptureError), -1)) in found
+    ]
+    if len(pairs) < _FEWEST_CAMERAS:
+        return None
+    theirs, ours = (torch.from_numpy(np.stack(each)) for each in zip(*pairs, strict=True))
+    return similarity(theirs, ours)
 
 
 def placed_motion(delivered: FlameParams, tracked: FlameParams, model: HeadModel, placed: Similarity) -> FlameParams:
