@@ -79,6 +79,18 @@ def test_held_out_pictures_show_the_same_head_in_the_tracked_world(tmp_path: Pat
     load_capture(CaptureOptions(tmp_path / "out"))
 
 
+def test_other_cameras_of_a_tracked_moment_see_the_tracked_head(tmp_path: Path) -> None:
+    model = tiny_head_model()
+    rig, tracked = write_tiny_capture(tmp_path / "rig", model=model), tracked_capture(tmp_path / "tracked", model)
+    found = FlameParams.load(tracked / "flame_param")
+    smiling = replace(found, expr=found.expr + 1.0)
+    smiling.save_vhap(tracked / "flame_param")
+    retrack(rig, tracked, tmp_path / "out", [0])
+    val = [frame for frame in read_capture(tmp_path / "out").val if frame.timestep == 0]
+    assert len(val) == 1
+    torch.testing.assert_close(FlameParams.load(val[0].flame_param_path).expr, smiling.expr)
+
+
 def test_pictures_that_are_held_out_are_not_trained_on(tmp_path: Path) -> None:
     model = tiny_head_model()
     rig, tracked = write_tiny_capture(tmp_path / "rig", model=model), tracked_capture(tmp_path / "tracked", model)

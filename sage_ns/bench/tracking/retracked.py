@@ -79,16 +79,18 @@ def retrack(delivered: Path, tracked: Path, out: Path, moments: Sequence[int]) -
     theirs = _motions(source, moments, model)
     reference = _most_frontal(tracked)
     placed = world_of_cameras(source, tracked) or world_of(theirs[reference], own[reference], model)
-    ids = sorted({frame.timestep for frame in (*source.test, *source.val)})
-    rows = {timestep: own.num_timesteps + row for row, timestep in enumerate(ids)}
-    motion = placed_motion(_motions(source, ids, model), own, model, placed)
+    seen = {timestep: row for row, timestep in enumerate(moments)}
+    ids = sorted({frame.timestep for frame in (*source.test, *source.val)} - set(seen))
+    # Other cameras of a moment that was tracked see the head as it was tracked.
+    rows = seen | {timestep: own.num_timesteps + row for row, timestep in enumerate(ids)}
+    heads = [own, *([placed_motion(_motions(source, ids, model), own, model, placed)] if ids else [])]
     with whole_folder(out) as folder:
 
         def held_out(frame: Frame) -> Frame:
             moved = replace(frame, camera_to_world=moved_camera(frame.camera_to_world, placed))
             return _with_parameters(moved, rows[frame.timestep], folder)
 
-        concatenate([own, motion]).save_vhap(folder / "flame_param")
+        concatenate(heads).save_vhap(folder / "flame_param")
         train = [_with_parameters(frame, frame.timestep, folder) for frame in _training(tracked, source.val)]
         splits = {TRAIN: train, VAL: [*map(held_out, source.val)], TEST: [*map(held_out, source.test)]}
         write_transforms(folder, splits, "world")
