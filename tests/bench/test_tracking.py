@@ -124,8 +124,8 @@ def test_a_clip_and_a_rig_get_the_pictures_of_the_capture(
     def look(options: Any, *_: Any) -> None:
         seen["options"] = options
         if options.out.name == "rig":
-            seen["files"] = {path.relative_to(options.pictures).as_posix() for path in options.pictures.rglob("*.*")}
-            seen["frames"] = json.loads((options.pictures / "transforms.json").read_text())["frames"]
+            seen["files"] = {path.relative_to(options.input).as_posix() for path in options.input.rglob("*.*")}
+            seen["frames"] = json.loads((options.input / "transforms.json").read_text())["frames"]
         else:
             seen["bytes"] = options.clip.stat().st_size
         raise Looked
