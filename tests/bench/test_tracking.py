@@ -127,7 +127,7 @@ def test_a_clip_and_a_rig_get_the_pictures_of_the_capture(
             seen["files"] = {path.relative_to(options.input).as_posix() for path in options.input.rglob("*.*")}
             seen["frames"] = json.loads((options.input / "transforms.json").read_text())["frames"]
         else:
-            seen["bytes"] = options.clip.stat().st_size
+            seen["bytes"] = options.input.stat().st_size
         raise Looked
 
     for name in ("track_clip", "track_rig"):
