@@ -25,7 +25,7 @@ from sage_ns.capture.layout import read_capture
 from sage_ns.errors import CaptureError
 from sage_ns.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from sage_ns.geometry.similarity import Similarity
-from sage_ns.rig import FlameParams, HeadModel, joints, pose_vertices
+from sage_ns.rig import FlameParams, HeadModel, joints, pose_vertices, save_head_model
 from tests.tiny import tiny_head_model
 from tests.tiny_capture import edit_frames, tiny_motion, write_tiny_capture
 
@@ -174,4 +174,8 @@ def test_captures_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         retrack(rig, tracked, tmp_path / "out", [99])
     with pytest.raises(CaptureError, match="side by side"):
         retrack(rig, tracked, tmp_path / "elsewhere" / "out", [0])
+    other = replace(model, expression_basis=model.expression_basis.flip(-1))
+    save_head_model(other, tmp_path / "other.npz")
+    with pytest.raises(CaptureError, match="are not those of 'tiny', which it was tracked with"):
+        retrack(rig, tracked, tmp_path / "out", [0], tmp_path / "other.npz")
     assert not (tmp_path / "out").exists()

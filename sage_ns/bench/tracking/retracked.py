@@ -1,8 +1,8 @@
 """What an avatar loses when `sage-track` tracks its pictures instead of the tracker of the capture.
 
     sage-track fk01/front.png fk01_tracked --head-model head_model.pkl
-    python -m sage_ns.bench.tracking.retracked fk01_oneshot fk01_tracked fk01_oneshot_tracked
-    sage-bench fk01_oneshot fk01_oneshot_tracked ...
+    python -m sage_ns.bench.tracking.retracked fk01_oneshot fk01_tracked fk01_again --head-model head_model.pkl
+    sage-bench fk01_oneshot fk01_again ...
 
 The three folders lie side by side. The new capture has the training pictures as `sage-track` has tracked them, and the
 held-out pictures of the delivered capture. These have to be placed in the world of the tracked head, whose size, place
@@ -30,9 +30,10 @@ from sage_ns.capture.frames import Frame, read_frames
 from sage_ns.capture.layout import TEST, TRAIN, VAL, Capture, read_capture
 from sage_ns.capture.writer import refuse_used_folder, write_transforms
 from sage_ns.errors import CaptureError, show_as_panels
+from sage_ns.evaluation.tracked_head import require_same_vertices
 from sage_ns.geometry.rotations import matrix_to_axis_angle
 from sage_ns.geometry.similarity import Similarity, similarity
-from sage_ns.rig import HEAD_MODEL_FILE, FlameParams, HeadModel, load_head_model
+from sage_ns.rig import HEAD_MODEL_FILE, FlameParams, HeadModel, find_head_model, load_head_model
 from sage_ns.rig.flame_params import concatenate
 from sage_ns.rig.skinning import joints, pose_vertices
 from sage_ns.system.console import console
@@ -55,7 +56,9 @@ class Placement:
     num_moments: int
 
 
-def retrack(delivered: Path, tracked: Path, out: Path, moments: Sequence[int]) -> Placement:
+def retrack(
+    delivered: Path, tracked: Path, out: Path, moments: Sequence[int], head_model: Path | None = None
+) -> Placement:
     """Write a capture that trains on a tracked capture and is tested on the held-out pictures of the delivered one.
 
     Args:
@@ -63,15 +66,18 @@ def retrack(delivered: Path, tracked: Path, out: Path, moments: Sequence[int]) -
         tracked: what `sage-track` has made of the delivered capture's training pictures, with the same head model.
         out: folder to create. All three lie in one folder.
         moments: timestep id in the delivered capture of each moment of the tracked one.
+        head_model: file of the delivered capture's head model; None = the one found near it.
 
     Raises:
-        CaptureError: the folders do not lie side by side, their head models differ, or `moments` does not fit.
+        CaptureError: the folders do not lie side by side, or `moments` does not fit.
+        SageError: the head models differ: the same parameters would mean another motion.
     """
     delivered, tracked, out = (path.resolve() for path in (delivered, tracked, out))
     if len({path.parent for path in (delivered, tracked, out)}) > 1:
         raise CaptureError(f"{delivered}, {tracked} and {out} do not lie side by side; move them into one folder")
     refuse_used_folder(out, overwrite=False)
     model = load_head_model(tracked / HEAD_MODEL_FILE)
+    _require_same_motion(model, load_head_model(find_head_model(head_model, delivered)), str(delivered))
     own = FlameParams.load(tracked / "flame_param").check_fits(model)
     if len(moments) != own.num_timesteps:
         raise CaptureError(f"{tracked} has {own.num_timesteps} moments, but {len(moments)} of {delivered} were named")
@@ -195,6 +201,16 @@ def _training(tracked: Path, held_out: Sequence[Frame]) -> list[Frame]:
     return [frame for frame in read_frames(tracked / TRAIN) if frame.camera_index not in cameras]
 
 
+def _require_same_motion(tracked: HeadModel, delivered: HeadModel, name: str) -> None:
+    require_same_vertices(tracked, delivered, name)
+    bases = tracked.expression_basis, delivered.expression_basis
+    if bases[0].shape != bases[1].shape or not torch.allclose(*bases, atol=1e-6):
+        raise CaptureError(
+            f"{name}: the expressions of its head model '{delivered.name}' are not those of '{tracked.name}', which it "
+            "was tracked with; track with the head model of the capture"
+        )
+
+
 def _motions(capture: Capture, ids: Sequence[int], model: HeadModel) -> FlameParams:
     unknown = [timestep for timestep in ids if timestep not in capture.flame_param_paths]
     if unknown:
@@ -222,6 +238,7 @@ def main(
     out: Annotated[Path, tyro.conf.Positional],
     moments: tuple[int, ...] = (0,),
     film_rate: float | None = None,
+    head_model: Path | None = None,
 ) -> None:
     """Write a capture that trains on a tracked capture and is tested on the held-out pictures of the delivered one.
 
@@ -232,10 +249,11 @@ def main(
         moments: timestep in the delivered capture of each moment of the tracked one.
         film_rate: for a tracked clip, instead of moments: frames per second of the film, which shows the training
             pictures of the delivered capture in order.
+        head_model: head model file of the delivered capture; default: the one found near it.
     """
     show_as_panels()
     named = list(moments) if film_rate is None else moments_of_a_film(tracked, delivered, film_rate)
-    placed = retrack(delivered, tracked, out, named)
+    placed = retrack(delivered, tracked, out, named, head_model)
     console().print(
         f"{placed.num_moments} common moments; faces {placed.face_error_mm:.2f} mm apart; the tracked head is "
         f"{placed.scale:.3f} times as large",
