@@ -121,8 +121,9 @@ class SurfelCorrection:
         else:
             self._blend = SurfaceBlend(self.triangles, areas, self.anchor, self.barycentric, len(vertices))
         self.corrected: Bool[Tensor, "num_surfels"] = corrected & self._blend.defined
-        follows = displacement if source == "controlled" else None
-        self._control = ControlBlend(means, labels[triangle], self.corrected, follows)
+        self._control: ControlBlend | None = None
+        if source == "controlled":
+            self._control = ControlBlend(means, labels[triangle], self.corrected, displacement)
         self._curvature = self._blended(triangle_curvatures(vertices, self.triangles, self.frames)) if gamma else None
         self._areas = areas
         self._fused: FusedDeformation | None = None
@@ -182,7 +183,7 @@ class SurfelCorrection:
         result = replace(result, rotation=quaternion_multiply(blended, to_canonical))
         if self.source == "transport":
             return result
-        if self.source == "controlled":
+        if self._control is not None:
 
             def carried(points: Tensor, which: Tensor) -> Tensor:
                 start, end, rest = self.frames.origin[triangle[which]], own.origin[which], turned[triangle[which]]
@@ -225,7 +226,7 @@ class SurfelCorrection:
             quaternions = quaternion_multiply(deformation.rotation, quaternions)
             moved = deformation.zoom * _rotated(deformation.rotation, means - deformation.pivot) + deformation.target
             means = torch.where(self.corrected[:, None], moved, means)
-        if self.source == "controlled":
+        if self._control is not None:
             means = means + (deformation.target - deformation.pivot)
         quaternions = quaternion_multiply(quaternions, in_plane)
         chosen = self.corrected[:, None]

@@ -44,6 +44,13 @@ def missing_parts(facekit: Path, needed: Sequence[str] = SCRIPTS) -> list[Path]:
     return [facekit / name for name in needed if not (facekit / name).is_file()]
 
 
+def _require_scripts(facekit: Path) -> None:
+    missing = missing_parts(facekit)
+    if missing:
+        found = missing[0].relative_to(facekit)
+        raise CaptureError(f"{facekit}: found no {found}; expected the scripts and data of FaceKit's people")
+
+
 def import_scripts(facekit: Path, *names: str) -> list[Any]:
     """Import scripts of FaceKit's people. They are no package: they import each other by these names."""
     sys.path.insert(0, str(facekit / "people"))
@@ -98,10 +105,7 @@ def draw_person(facekit: Path, out: Path, number: int, end: str = "") -> None:
     Raises:
         CaptureError: the folder lacks a script or its data.
     """
-    missing = missing_parts(facekit)
-    if missing:
-        found = missing[0].relative_to(facekit)
-        raise CaptureError(f"{facekit}: found no {found}; expected the scripts and data of FaceKit's people")
+    _require_scripts(facekit)
     tool, people = import_scripts(facekit, "capture", "people")
     name = people.register(number)
     options = ["--scale", SCALE, "--ss", SUPERSAMPLING, "--texture", TEXTURE, "--bank-frames", BANK_FRAMES]
@@ -137,10 +141,7 @@ def draw_front(facekit: Path, out: Path, number: int, scale: float) -> Path:
     """
     if not 0.1 <= scale <= 2:
         raise CaptureError(f"--front is {scale:g}; give 0.1 to 2, the size relative to 550x802 pixels")
-    missing = missing_parts(facekit)
-    if missing:
-        found = missing[0].relative_to(facekit)
-        raise CaptureError(f"{facekit}: found no {found}; expected the scripts and data of FaceKit's people")
+    _require_scripts(facekit)
     folder, wanted = out / (person_name(number) + FRONT), {**settings(), "scale": scale}
     if read_json(folder / DONE_FILE) == wanted:
         return folder

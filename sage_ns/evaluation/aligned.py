@@ -109,6 +109,7 @@ class _Fit:
         self.avatar, self.tracked, self.shots = avatar, motion, shots
         self.reaches = [max(2, round(MARGIN * shot.camera.height)) for shot in shots]
         self.weights = [_largest_near(shot.foreground, reach) for shot, reach in zip(shots, self.reaches, strict=True)]
+        self.slopes = [_slopes(shot.picture) for shot in shots]
 
     def compare(self, motion: Float[Tensor, "num_coefficients"]) -> tuple[list[_Drawing], float]:
         """Return drawings from all cameras, and the robust error."""
@@ -133,8 +134,9 @@ class _Fit:
         """
         hessian, gradient = torch.zeros(6, 6, dtype=torch.float64), torch.zeros(6, dtype=torch.float64)
         center = self._middle(motion)
-        for shot, drawing, weight, reach in zip(self.shots, drawings, self.weights, self.reaches, strict=True):
-            slopes = (_slopes(drawing.picture) + _slopes(shot.picture)) / 2
+        known = zip(self.shots, drawings, self.weights, self.reaches, self.slopes, strict=True)
+        for shot, drawing, weight, reach, true_slopes in known:
+            slopes = (_slopes(drawing.picture) + true_slopes) / 2
             flow = _flow(shot.camera, _filled(drawing.depth, reach), center)
             jacobian = -(slopes @ flow).flatten(0, 2)
             weights = (weight * (ROBUST / drawing.residual.abs().clamp_min(ROBUST))).flatten()

@@ -20,8 +20,9 @@ from torch import Tensor
 from sage_ns.capture.flame_table import expression_alone
 from sage_ns.errors import SageError
 from sage_ns.evaluation.true_surface import Truth
-from sage_ns.geometry.rotations import axis_angle_to_matrix
-from sage_ns.geometry.similarity import Similarity, similarity
+from sage_ns.geometry.mesh_queries import barycentric_to_points
+from sage_ns.geometry.rotations import axis_angle_to_matrix, degrees_between, nearest_rotation
+from sage_ns.geometry.similarity import rigid_motion, similarity
 from sage_ns.geometry.triangle_mesh import TriangleMesh
 from sage_ns.rig import FlameParams, HeadModel, pose_vertices
 from sage_ns.rig.openings import eye_opening, mouth_opening
@@ -157,7 +158,7 @@ def face_figures(vertices: Float[Tensor, "num_vertices 3"], true: TrueFace, mode
     return FaceFigures(
         surface=_millimetres(true.surface.closest(placed).distance),
         correspondence=_millimetres((placed - goal).norm(dim=-1)),
-        surface_no_scale=_millimetres(true.surface.closest(_rigid(found, goal, similar)(found)).distance),
+        surface_no_scale=_millimetres(true.surface.closest(rigid_motion(found, goal)(found)).distance),
         scale=similar.scale,
     )
 
@@ -180,18 +181,16 @@ def motion_figures(found: Sequence[SeenHead], true: Sequence[SeenHead], model: H
         true: the truth for each of them; identity and world may differ.
         model: head model of both.
     """
-    turns = [
-        turn_between(head_in_camera(one, model), head_in_camera(other, model))
-        for one, other in zip(found, true, strict=True)
-    ]
-    jaws = [
-        turn_between(axis_angle_to_matrix(one.params.jaw_pose[0]), axis_angle_to_matrix(other.params.jaw_pose[0]))
-        for one, other in zip(found, true, strict=True)
-    ]
+    pairs = list(zip(found, true, strict=True))
+    heads = zip(*((head_in_camera(one, model), head_in_camera(other, model)) for one, other in pairs), strict=True)
+    turns = degrees_between(*(torch.stack(each) for each in heads))
+    jaws = degrees_between(
+        *(axis_angle_to_matrix(torch.cat([one.params.jaw_pose for one in each]).double()) for each in (found, true))
+    )
     return MotionFigures(
-        rotation_mean=fmean(turns),
-        rotation_largest=max(turns),
-        jaw_rms=math.sqrt(fmean(each**2 for each in jaws)),
+        rotation_mean=float(turns.mean()),
+        rotation_largest=float(turns.max()),
+        jaw_rms=float(jaws.square().mean().sqrt()),
         correlations=_correlations(_movements(found, model), _movements(true, model)),
     )
 
@@ -200,12 +199,6 @@ def head_in_camera(seen: SeenHead, model: HeadModel) -> Float[Tensor, "3 3"]:
     """Return the rotation of the skull in the axes of the camera; the neck counts, jaw and expression do not."""
     skull = skull_motions(model, seen.params)[0, :3, :3].double()
     return seen.camera_to_world[:3, :3].double().T @ skull
-
-
-def turn_between(first: Float[Tensor, "3 3"], second: Float[Tensor, "3 3"]) -> float:
-    """Return the degrees between two rotations, exact for small ones, too: ``|A - B|_F = 2 sqrt(2) sin(angle / 2)``."""
-    chord = float((first.double() - second.double()).norm()) / (2 * math.sqrt(2))
-    return math.degrees(2 * math.asin(min(chord, 1.0)))
 
 
 def camera_figures(found: Float[Tensor, "num_cameras 4 4"], true: Float[Tensor, "num_cameras 4 4"]) -> CameraFigures:
@@ -217,13 +210,10 @@ def camera_figures(found: Float[Tensor, "num_cameras 4 4"], true: Float[Tensor, 
     """
     found, true = found.double(), true.double()
     places = similarity(found[:, :3, 3], true[:, :3, 3])(found[:, :3, 3])
-    left, _, right = torch.linalg.svd(torch.einsum("nij,nkj->ik", true[:, :3, :3], found[:, :3, :3]))
-    sign = torch.ones(3, dtype=torch.float64)
-    sign[2] = torch.linalg.det(left @ right).sign()
-    turn = (left * sign) @ right
-    turns = [turn_between(turn @ one[:3, :3], other[:3, :3]) for one, other in zip(found, true, strict=True)]
+    turn = nearest_rotation(torch.einsum("nij,nkj->ik", true[:, :3, :3], found[:, :3, :3]))
+    turns = degrees_between(turn @ found[:, :3, :3], true[:, :3, :3])
     shifts = 1e3 * (places - true[:, :3, 3]).norm(dim=-1)
-    return CameraFigures(fmean(turns), max(turns), float(shifts.mean()), float(shifts.max()))
+    return CameraFigures(float(turns.mean()), float(turns.max()), float(shifts.mean()), float(shifts.max()))
 
 
 def _movements(seen: Sequence[SeenHead], model: HeadModel) -> dict[str, Float[Tensor, "t"]]:
@@ -260,12 +250,6 @@ def _face(model: HeadModel) -> Tensor:
     return face if len(face) else torch.arange(model.num_vertices)
 
 
-def _rigid(sources: Tensor, targets: Tensor, similar: Similarity) -> Similarity:
-    """Return the best rotation and translation: the rotation is that of the similarity."""
-    shift = targets.mean(dim=0) - similar.rotation @ sources.mean(dim=0)
-    return Similarity(1.0, similar.rotation, shift)
-
-
 def _laid_onto(
     points: Float[Tensor, "num_points 3"], triangles: Tensor, face: Float[Tensor, "n 3"]
 ) -> Float[Tensor, "num_points 3"]:
@@ -275,12 +259,11 @@ def _laid_onto(
     for _ in range(_MOST_ROUNDS):
         before = placed
         near = mesh.closest(placed)
-        on_surface = (points[triangles[near.triangle]] * near.barycentric[..., None]).sum(dim=1)
-        placed = _rigid(face, on_surface, similarity(face, on_surface))(face)
+        on_surface = barycentric_to_points(points, triangles, near.triangle, near.barycentric)
+        placed = rigid_motion(face, on_surface)(face)
         if float((placed - before).norm(dim=-1).max()) < _STILL:
             break
-    back = _rigid(placed, face, similarity(placed, face))
-    return back(points)
+    return rigid_motion(placed, face)(points)
 
 
 def _millimetres(distances: Tensor) -> float:

@@ -6,6 +6,8 @@ Near the identity, Taylor series in the squared angle replace the factors.
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -146,3 +148,20 @@ def rotation_6d_to_matrix(rotation_6d: Float[Tensor, "*batch 6"]) -> Float[Tenso
     row_0 = F.normalize(first, dim=-1)
     row_1 = F.normalize(second - (row_0 * second).sum(-1, keepdim=True) * row_0, dim=-1)
     return torch.stack([row_0, row_1, torch.linalg.cross(row_0, row_1)], dim=-2)
+
+
+def nearest_rotation(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3"]:
+    """Return the rotation R that maximises ``trace(R^T M)``: ``U diag(1, 1, det(U V)) V`` of the SVD ``M = U S V``.
+
+    A reflection, which comes next where the matrix mirrors, is excluded.
+    """
+    left, values, right = torch.linalg.svd(matrix)
+    sign = torch.ones_like(values)
+    sign[..., 2] = torch.linalg.det(left @ right).sign()
+    return (left * sign[..., None, :]) @ right
+
+
+def degrees_between(first: Float[Tensor, "*batch 3 3"], second: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch"]:
+    """Return the angles between rotations, exact for small ones, too: ``|A - B|_F = 2 sqrt(2) sin(angle / 2)``."""
+    chord = torch.linalg.matrix_norm(first - second) / (2 * math.sqrt(2))
+    return torch.rad2deg(2 * chord.clamp_max(1.0).asin())

@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from sage_ns.geometry.rotations import nearest_rotation
+
 
 @dataclass(frozen=True, eq=False)
 class Similarity:
@@ -36,9 +38,16 @@ def similarity(
     w = (w / w.sum())[:, None]
     middle, goal = (w * sources).sum(dim=0), (w * targets).sum(dim=0)
     x, y = sources - middle, targets - goal
-    left, values, right = torch.linalg.svd((w * y).T @ x)
-    sign = torch.ones_like(values)
-    sign[2] = torch.linalg.det(left @ right).sign()  # no reflection
-    rotation = (left * sign) @ right
-    scale = float((values * sign).sum() / (w * x**2).sum())
+    covariance = (w * y).T @ x
+    rotation = nearest_rotation(covariance)
+    scale = float((rotation * covariance).sum() / (w * x**2).sum())
     return Similarity(scale, rotation, goal - scale * rotation @ middle)
+
+
+def rigid_motion(sources: Float[Tensor, "n 3"], targets: Float[Tensor, "n 3"]) -> Similarity:
+    """Return the rotation and translation that minimise ``sum_i |R x_i + t - y_i|^2``: those of scale 1.
+
+    The rotation is that of `similarity`; the translation is not.
+    """
+    rotation = similarity(sources, targets).rotation
+    return Similarity(1.0, rotation, targets.mean(dim=0) - rotation @ sources.mean(dim=0))

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from sage_ns.capture.images import recomposite
-from sage_ns.geometry.rotations import axis_angle_to_matrix
+from sage_ns.geometry.rotations import axis_angle_to_matrix, degrees_between
 from sage_ns.priors.learning_state import keep_state, resume_state
 from sage_ns.priors.predictor import Predictor
 from sage_ns.priors.predictor_augment import Seen, chances, seen
@@ -32,7 +32,7 @@ from sage_ns.priors.predictor_losses import (
     weighed,
 )
 from sage_ns.priors.predictor_pictures import DrawnHeads
-from sage_ns.priors.predictor_rig import HeadGuess, degrees_between, flame_params
+from sage_ns.priors.predictor_rig import HeadGuess, flame_params
 from sage_ns.rig import HeadModel, pose_vertices
 from sage_ns.system.devices import sent
 from sage_ns.system.parallel import cores_for_kernels

@@ -7,7 +7,6 @@ picture a face is; the camera takes it to metres.
 from __future__ import annotations
 
 import hashlib
-import math
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -15,6 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from sage_ns.geometry.mesh_queries import barycentric_to_points
 from sage_ns.geometry.rotations import matrix_to_axis_angle
 from sage_ns.rig import FlameParams, HeadModel, pose_vertices
 from sage_ns.rig.few_vertices import few_vertices
@@ -38,7 +38,7 @@ class SkinPlaces:
 
     def points(self, vertices: Float[Tensor, "num_vertices 3"], model: HeadModel) -> Float[Tensor, "num_landmarks 3"]:
         """Return them on a posed head [metres]."""
-        return (vertices[model.triangles[self.triangle]] * self.barycentric[..., None]).sum(dim=1)
+        return barycentric_to_points(vertices, model.triangles, self.triangle, self.barycentric)
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,9 +218,3 @@ def rig_key(model: HeadModel) -> str:
     for each in (*rough, *sizes):
         digest.update(each.cpu().round().to(torch.int32).numpy().tobytes())
     return f"{model.num_vertices} vertices, {digest.hexdigest()[:16]}"
-
-
-def degrees_between(first: Float[Tensor, "n 3 3"], second: Float[Tensor, "n 3 3"]) -> Float[Tensor, "n"]:
-    """Return the angles between rotations, degrees."""
-    trace = (first * second).sum(dim=(1, 2))
-    return ((trace - 1) / 2).clamp(-1.0, 1.0).acos() * (180 / math.pi)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from sage_ns.avatar.atlas import Atlas, RigPlaces
 from sage_ns.avatar.light import light_factors, smooth_normals
+from sage_ns.geometry.mesh_queries import barycentric_to_points
 from sage_ns.geometry.rotations import matrix_to_quaternion, quaternion_multiply, quaternion_to_matrix
 from sage_ns.geometry.triangles import triangle_frames
 from sage_ns.raster import PinholeCamera, Surfels, rasterize
@@ -151,7 +152,7 @@ class SurfelPlaces:
             axes: axes of the light in the world, as columns; None = the world's.
         """
         frames, sizes = triangle_frames(vertices, self.corners), axis_sizes(vertices, self.corners)
-        points = (vertices[self.corners] * self.barycentric[..., None]).sum(dim=1)
+        points = barycentric_to_points(vertices, self.triangles, self.triangle, self.barycentric)
         frame = matrix_to_quaternion(frames.rotation)
         means = points + (frames.rotation @ (sizes * surfels.offset)[..., None])[..., 0]
         scales = surfels.log_scales.exp() * sizes[:, ::2]

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from sage_ns.geometry.mesh_queries import barycentric_to_points, nearest_triangles
-from sage_ns.geometry.rotations import matrix_to_quaternion, quaternion_to_matrix
+from sage_ns.geometry.rotations import matrix_to_quaternion, nearest_rotation, quaternion_to_matrix
 from sage_ns.geometry.triangles import triangle_areas, triangle_frames
 from sage_ns.geometry.vertex_means import vertex_sums
 
@@ -76,8 +76,5 @@ class CarriedPoints:
         """Return the rotation nearest to the area-weighted mean over the triangles around each vertex."""
         turned = triangle_frames(vertices, self.triangles).rotation @ self._frames.mT
         means = vertex_sums(self._areas[:, None, None] * turned, self.triangles, vertices.shape[0])
-        left, values, right = torch.linalg.svd(means)
-        # Exclude reflections, which occur where the triangles around a vertex differ by more than right angles.
-        flip = torch.ones_like(values)
-        flip[:, 2] = torch.linalg.det(left @ right).sign()
-        return (left * flip[:, None]) @ right
+        # Means would be reflections where the triangles around a vertex differ by more than right angles.
+        return nearest_rotation(means)

@@ -124,12 +124,10 @@ def test_cameras_that_both_know_place_the_world(tmp_path: Path) -> None:
         {"camera_index": frame["camera_index"], "source": {"sha256": hashlib.sha256(content).hexdigest()}}
         for frame, content in zip(delivered, contents, strict=True)
     ]
-    (tracked / "tracking.json").write_text(json.dumps({"pictures": pictures}))
-    found = world_of_cameras(read_capture(rig), tracked)
+    found = world_of_cameras(read_capture(rig), tracked, {"pictures": pictures})
     assert found is not None and found.scale == pytest.approx(1.2)
     torch.testing.assert_close(found.rotation, TURN.double(), atol=1e-6, rtol=0)
-    (tracked / "tracking.json").write_text(json.dumps({"pictures": pictures[:2]}))
-    assert world_of_cameras(read_capture(rig), tracked) is None
+    assert world_of_cameras(read_capture(rig), tracked, {"pictures": pictures[:2]}) is None
 
 
 def test_a_larger_head_keeps_its_size_and_meets_the_delivered_face() -> None:

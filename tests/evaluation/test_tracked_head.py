@@ -27,10 +27,9 @@ from sage_ns.evaluation.tracked_head import (
     motion_figures,
     require_same_vertices,
     true_face,
-    turn_between,
 )
 from sage_ns.evaluation.true_surface import TRUTH_FILE, Truth, plain_mesh, true_timesteps, write_truth
-from sage_ns.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+from sage_ns.geometry.rotations import axis_angle_to_matrix, degrees_between, matrix_to_axis_angle
 from sage_ns.geometry.similarity import Similarity
 from sage_ns.geometry.triangle_mesh import TriangleMesh
 from sage_ns.rig import FlameParams, HeadModel, pose_vertices
@@ -125,7 +124,7 @@ def test_rotation_is_that_against_the_camera_and_neck_and_head_count_together() 
     assert figures.rotation_mean == pytest.approx(2.5, abs=1e-3)
     assert figures.jaw_rms == pytest.approx(0.0, abs=1e-4) and figures.correlations == {}
     tiny = axis_angle_to_matrix(torch.tensor([1e-6, 0.0, 0.0]).double())
-    assert turn_between(tiny, torch.eye(3)) == pytest.approx(math.degrees(1e-6), rel=1e-3)
+    assert float(degrees_between(tiny, torch.eye(3).double())) == pytest.approx(math.degrees(1e-6), rel=1e-3)
 
 
 def acting(head: HeadModel, strength: float = 1.0) -> list[SeenHead]:

@@ -17,6 +17,7 @@ from sage_ns.geometry import (
     quaternion_to_matrix,
     rotation_6d_to_matrix,
 )
+from sage_ns.geometry.rotations import degrees_between, nearest_rotation
 
 IDENTITY = torch.tensor([1.0, 0, 0, 0], dtype=torch.float64)
 
@@ -126,3 +127,16 @@ def test_batches_of_any_rank() -> None:
     assert axis_angle_to_matrix(v).shape == (2, 3, 4, 3, 3)
     assert matrix_to_quaternion(axis_angle_to_matrix(v)).shape == (2, 3, 4, 4)
     assert matrix_to_axis_angle(axis_angle_to_matrix(v[0, 0, 0])).shape == (3,)
+
+
+def test_degrees_between_rotations() -> None:
+    turned = axis_angle_to_matrix(torch.tensor([[0.0, 0.3, 0.0], [0.0, 0.0, 0.0]]))
+    found = degrees_between(turned, torch.eye(3).expand(2, 3, 3))
+    torch.testing.assert_close(found, torch.tensor([0.3, 0.0]).rad2deg(), atol=0.05, rtol=0)
+
+
+def test_the_nearest_rotation_of_a_scaled_and_of_a_mirrored_one() -> None:
+    turns = axis_angle_to_matrix(axis_angles([0.0, 0.4, 3.0]))
+    torch.testing.assert_close(nearest_rotation(2.5 * turns), turns)
+    mirrored = nearest_rotation(turns @ torch.diag(torch.tensor([1.0, 1.0, -1.0]).double()))
+    torch.testing.assert_close(torch.linalg.det(mirrored), torch.ones(3).double())

@@ -7,10 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from sage_ns.geometry.rotations import axis_angle_to_matrix
+from sage_ns.geometry.rotations import degrees_between
 from sage_ns.priors.predictor_rig import (
     SquareCamera,
-    degrees_between,
     flame_params,
     rig_key,
     used_directions,
@@ -105,12 +104,6 @@ def test_a_rig_is_known_by_its_content() -> None:
 def test_directions_that_move_nothing_are_not_predicted() -> None:
     assert used_directions(tiny_head_model(), 60) == (8, 10)
     assert used_directions(tiny_head_model(), 5) == (5, 5)
-
-
-def test_degrees_between_rotations() -> None:
-    turned = axis_angle_to_matrix(torch.tensor([[0.0, 0.3, 0.0], [0.0, 0.0, 0.0]]))
-    found = degrees_between(turned, torch.eye(3).expand(2, 3, 3))
-    torch.testing.assert_close(found, torch.tensor([0.3, 0.0]).rad2deg(), atol=0.05, rtol=0)
 
 
 @pytest.mark.parametrize(

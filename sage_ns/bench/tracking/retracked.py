@@ -26,13 +26,14 @@ import tyro
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from sage_ns.capture.flame_table import load_tracking
 from sage_ns.capture.frames import Frame, read_frames
 from sage_ns.capture.layout import TEST, TRAIN, VAL, Capture, read_capture
 from sage_ns.capture.writer import refuse_used_folder, write_transforms
 from sage_ns.errors import CaptureError, show_as_panels
 from sage_ns.evaluation.tracked_head import require_same_vertices
 from sage_ns.geometry.rotations import matrix_to_axis_angle
-from sage_ns.geometry.similarity import Similarity, similarity
+from sage_ns.geometry.similarity import Similarity, rigid_motion, similarity
 from sage_ns.rig import HEAD_MODEL_FILE, FlameParams, HeadModel, find_head_model, load_head_model
 from sage_ns.rig.flame_params import concatenate
 from sage_ns.rig.skinning import joints, pose_vertices
@@ -83,8 +84,9 @@ def retrack(
         raise CaptureError(f"{tracked} has {own.num_timesteps} moments, but {len(moments)} of {delivered} were named")
     source = read_capture(delivered)
     theirs = _motions(source, moments, model)
-    reference = _most_frontal(tracked)
-    placed = world_of_cameras(source, tracked) or world_of(theirs[reference], own[reference], model)
+    report = _report(tracked)
+    reference = _most_frontal(report)
+    placed = world_of_cameras(source, tracked, report) or world_of(theirs[reference], own[reference], model)
     seen = {timestep: row for row, timestep in enumerate(moments)}
     ids = sorted({frame.timestep for frame in (*source.test, *source.val)} - set(seen))
     # Other cameras of a moment that was tracked see the head as it was tracked.
@@ -97,7 +99,7 @@ def retrack(
             return _with_parameters(moved, rows[frame.timestep], folder)
 
         concatenate(heads).save_vhap(folder / "flame_param")
-        train = [_with_parameters(frame, frame.timestep, folder) for frame in _training(tracked, source.val)]
+        train = [_with_parameters(frame, frame.timestep, folder) for frame in _training(tracked, source.val, report)]
         splits = {TRAIN: train, VAL: [*map(held_out, source.val)], TEST: [*map(held_out, source.test)]}
         write_transforms(folder, splits, "world")
         copyfile(tracked / HEAD_MODEL_FILE, folder / HEAD_MODEL_FILE)
@@ -111,9 +113,14 @@ def world_of(delivered: FlameParams, tracked: FlameParams, model: HeadModel) -> 
     return similarity(_face(delivered, model).flatten(0, 1), _face(tracked, model).flatten(0, 1))
 
 
-def world_of_cameras(delivered: Capture, tracked: Path) -> Similarity | None:
-    """Return the similarity that takes the delivered cameras to the tracked ones; None for fewer than three."""
-    report: Mapping[str, Any] = read_json(tracked / REPORT) or {}
+def world_of_cameras(delivered: Capture, tracked: Path, report: Mapping[str, Any]) -> Similarity | None:
+    """Return the similarity that takes the delivered cameras to the tracked ones; None for fewer than three.
+
+    Args:
+        delivered: capture.
+        tracked: folder of the other one.
+        report: what `sage-track` has written beside it, which says of which picture each camera is.
+    """
     cameras = {each["source"]["sha256"]: each["camera_index"] for each in report.get("pictures", [])}
     found = {frame.camera_index: frame.camera_to_world[:3, 3] for frame in read_frames(tracked / TRAIN)}
     pairs = [
@@ -147,11 +154,9 @@ def placed_motion(delivered: FlameParams, tracked: FlameParams, model: HeadModel
     face, root = _face(upright, model), joints(model, upright)[:, 0].to(goal)
     turns, places = [], []
     for row in range(len(goal)):
-        nearest = similarity(face[row], goal[row])
-        # The head keeps its size: the rotation is the same with and without a scale, the translation is not.
-        moved = goal[row].mean(dim=0) - nearest.rotation @ face[row].mean(dim=0)
+        nearest = rigid_motion(face[row], goal[row])  # the head keeps its size
         turns.append(matrix_to_axis_angle(nearest.rotation))
-        places.append(moved + nearest.rotation @ root[row] - root[row])
+        places.append(nearest(root[row : row + 1])[0] - root[row])
     return replace(
         upright,
         rotation=torch.stack(turns).to(delivered.rotation),
@@ -174,9 +179,8 @@ def moments_of_a_film(tracked: Path, delivered: Path, frames_per_second: float) 
     Raises:
         CaptureError: the report of the tracked clip names a frame that the delivered capture does not have.
     """
-    report: Mapping[str, Any] = read_json(tracked / REPORT) or {}
     ids = sorted({frame.timestep for frame in read_frames(delivered / TRAIN)})
-    rows = [round(float(each["seconds"]) * frames_per_second) for each in report.get("frames", [])]
+    rows = [round(float(each["seconds"]) * frames_per_second) for each in _report(tracked).get("frames", [])]
     if not rows or max(rows) >= len(ids):
         raise CaptureError(
             f"{tracked / REPORT} names {len(rows)} frames, the last at row {max(rows, default=-1)}, but {delivered} "
@@ -185,17 +189,20 @@ def moments_of_a_film(tracked: Path, delivered: Path, frames_per_second: float) 
     return [ids[row] for row in rows]
 
 
-def _most_frontal(tracked: Path) -> int:
+def _report(tracked: Path) -> Mapping[str, Any]:
+    """Return what `sage-track` has written beside a capture; nothing if it is not there."""
+    return read_json(tracked / REPORT) or {}
+
+
+def _most_frontal(report: Mapping[str, Any]) -> int:
     """Return the row of a tracked clip whose face turns away least; 0 for one moment. Turned heads are off by degrees,
     which must not displace the whole world."""
-    report: Mapping[str, Any] = read_json(tracked / REPORT) or {}
     turns = [float(each["turn_degrees"]) for each in report.get("frames", [])]
     return min(range(len(turns)), key=lambda row: turns[row]) if turns else 0
 
 
-def _training(tracked: Path, held_out: Sequence[Frame]) -> list[Frame]:
+def _training(tracked: Path, held_out: Sequence[Frame], report: Mapping[str, Any]) -> list[Frame]:
     """Return the tracked pictures but those that the delivered capture keeps for validation."""
-    report: Mapping[str, Any] = read_json(tracked / REPORT) or {}
     kept = {sha256_of(frame.image_path, CaptureError) for frame in held_out}
     cameras = {each["camera_index"] for each in report.get("pictures", []) if each["source"]["sha256"] in kept}
     return [frame for frame in read_frames(tracked / TRAIN) if frame.camera_index not in cameras]
@@ -215,7 +222,8 @@ def _motions(capture: Capture, ids: Sequence[int], model: HeadModel) -> FlamePar
     unknown = [timestep for timestep in ids if timestep not in capture.flame_param_paths]
     if unknown:
         raise CaptureError(f"{capture.folder} has no timestep {unknown[0]}; it has {list(capture.flame_param_paths)}")
-    return concatenate([FlameParams.load(capture.flame_param_paths[timestep]) for timestep in ids]).check_fits(model)
+    moments = load_tracking({timestep: capture.flame_param_paths[timestep] for timestep in ids}, model)
+    return concatenate([moments[timestep] for timestep in ids])
 
 
 def _face(params: FlameParams, model: HeadModel) -> Float[Tensor, "t n 3"]:
