@@ -62,6 +62,7 @@ class Controlled(Rider):
         surface = self.triangle, self.model, self.canonical
         self.correction = SurfelCorrection(self.means, *surface, "controlled", displacement=far)
         self.plain = SurfelCorrection(self.means, *surface, "transport")
+        assert self.correction._control is not None
         self.control = self.correction._control
 
 

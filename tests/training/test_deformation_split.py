@@ -83,7 +83,8 @@ def test_a_training_splits_once_and_goes_on_as_if_it_had_never_stopped(
     assert int(fresh.sum()) >= 2 and int((avatar.surfels.triangle != before).sum()) <= 20
     training.run(BORDER, STOP)
     assert len(avatar.displacement) == NUM and float(avatar.displacement.max()) > 0.009
-    assert bool(avatar.correction._control.controls.any())
+    control = avatar.correction._control
+    assert control is not None and bool(control.controls.any())
     saved = training.state()
     training.run(STOP, TOTAL)
 
