@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -87,6 +89,22 @@ def tiny_params(model: HeadModel, num_timesteps: int = 3, seed: int = 0, size: f
         eyes_pose=random(num_timesteps, 6),
         translation=0.1 * random(num_timesteps, 3),
         static_offset=0.01 * random(model.num_vertices, 3),
+    )
+
+
+def blown_up(model: HeadModel, num_vertices: int) -> HeadModel:
+    """The model with vertices added that no triangle uses."""
+    more = num_vertices - model.num_vertices
+
+    def padded(per_vertex: Tensor) -> Tensor:
+        return torch.cat([per_vertex, per_vertex.new_zeros(more, *per_vertex.shape[1:])])
+
+    names = ("v_template", "shape_basis", "expression_basis", "skinning_weights")
+    return replace(
+        model,
+        pose_basis=torch.zeros(36, 3 * num_vertices),
+        joint_regressor=padded(model.joint_regressor.T).T,
+        **{name: padded(getattr(model, name)) for name in names},
     )
 
 

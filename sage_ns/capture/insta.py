@@ -32,6 +32,7 @@ from sage_ns.capture.tracker_checkpoints import (
     load_tracker_checkpoints,
     num_moved_eyelids,
     read_checkpoint,
+    world_to_camera,
 )
 from sage_ns.capture.writer import CameraPicture, refuse_used_folder, write_capture
 from sage_ns.errors import CaptureError
@@ -244,10 +245,7 @@ def _checkpoint_paths(folder: Path, pictures: Sequence[_Picture]) -> list[Path]:
 
 def _read(path: Path) -> _Tracked:
     read = read_checkpoint(path)
-    to_camera = np.eye(4)
-    to_camera[:3, :3] = read.floats("opencv.R", "1 3 3")[0].double().numpy()
-    to_camera[:3, 3] = read.floats("opencv.t", "1 3")[0].double().numpy()
-    camera_to_world(to_camera, str(path), "opencv.R")
+    to_camera = world_to_camera(read, "opencv.R", "opencv.t")
     intrinsics = read.floats("opencv.K", "1 3 3")[0].double().numpy()
     return _Tracked(np.linalg.inv(to_camera), intrinsics, read.floats("flame.shape", "1 num_shape")[0])
 

@@ -28,7 +28,8 @@ from sage_ns.tracking.options import SingleCameraOptions
 from sage_ns.tracking.photo import Photo
 from sage_ns.tracking.placement import placed, turn
 from sage_ns.tracking.rig_embedding import embedding_on
-from sage_ns.tracking.starts import BEGUN, FirstHead, one_person, starts
+from sage_ns.tracking.sight import Sight
+from sage_ns.tracking.starts import Beginning, one_person, starts
 from sage_ns.tracking.track_photo import Networks, check_given_picture, check_numbers, face_notes
 from sage_ns.tracking.window import Window, head_window
 from sage_ns.tracking.write import NO_CONSENT
@@ -70,8 +71,8 @@ def track_clip(
     """
     _check(options)
     refuse_used_folder(options.out.expanduser().absolute(), options.overwrite)
-    first = starts[options.initialise].open(options.predictor, model)
     clip = open_clip(options.input, options.start, options.end)
+    start = starts[options.initialise].open(options.start_files, model, clip.frames_of_file)
     say("choosing sharp frames")
     frames = choose_frames(clip, options.frames)
     store = FoundFaces(clip)
@@ -83,7 +84,7 @@ def track_clip(
         focal = given_focal_length(options.focal_mm, clip.size)
     seen = _not_far(clip, seen, left_out, model, embedding, focal)
     say(f"fitting one head to {len(seen)} frames")
-    begin = None if first is None else _first_heads(clip, seen, first, focal)
+    begin = None if start is None else _first_heads(clip, seen, start, focal, embedding)
     seen, fit = _fitted(clip, seen, left_out, model, embedding, focal, begin)
     found = focal.pixels * fit.focal_factor
     vertices = pose_vertices(model, fit.params)
@@ -122,7 +123,7 @@ def track_clip(
         way=way,
         notes=(
             *_notes(fit, yaw, len(left_out), caveat),
-            *(() if options.predictor is None else (BEGUN.format(options.predictor.name),)),
+            *(() if start is None else start.notes),
             *(() if options.consent else (NO_CONSENT,)),
         ),
         consent=options.consent,
@@ -165,11 +166,15 @@ def _not_far(
 
 
 def _first_heads(
-    clip: Clip, seen: Sequence[SeenFrame], first: FirstHead, focal: FocalLength
+    clip: Clip, seen: Sequence[SeenFrame], start: Beginning, focal: FocalLength, embedding: Embedding
 ) -> Mapping[ClipFrame, FlameParams]:
     """Return the head of each frame that the fit begins with."""
     face = {each.frame: each.face for each in seen}
-    return {frame: first(picture, face[frame], focal.pixels) for frame, picture in pictures(clip, list(face))}
+    sights = (
+        Sight(picture, face[frame], focal.pixels, embedding, round(frame.seconds * clip.fps))
+        for frame, picture in pictures(clip, list(face))
+    )
+    return dict(zip(face, start.heads(sights), strict=True))
 
 
 def _fitted(
