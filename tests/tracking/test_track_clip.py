@@ -152,6 +152,21 @@ def test_clips_that_cannot_be_used_are_refused_and_nothing_is_written(
     assert not (tmp_path / "out").exists()
 
 
+def test_heads_of_another_clip_are_refused_before_faces_are_looked_for(
+    actor: Actor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sage_ns.capture.tracker_files.registry.check_flame", lambda *_: None)
+    widths = {"pose_params": 3, "shape_params": 300, "expression_params": 50, "jaw_params": 3}
+    np.savez(tmp_path / "smirk.npz", **{name: np.zeros((len(YAWS) + 9, width)) for name, width in widths.items()})
+    looked_at = list(actor.looked_at)
+    options = ClipOptions(
+        actor.clip, tmp_path / "out", initialise="tracker", tracker_file=tmp_path / "smirk.npz", focal_mm=50.0
+    )
+    with pytest.raises(TrackingError, match=rf"smirk.npz: found {len(YAWS) + 9} heads, expected \d+, one for each"):
+        track_clip(options, builtin_head(), actor.networks())
+    assert actor.looked_at == looked_at and not (tmp_path / "out").exists()
+
+
 def test_a_clip_without_the_face_says_what_every_frame_lacks(actor: Actor, tmp_path: Path) -> None:
     blind = Networks(lambda picture: [], actor.segment)
     options = ClipOptions(write_film(tmp_path / "blind.mp4", actor.frames[::-1]), tmp_path / "out")
