@@ -44,6 +44,8 @@ from sage_ns.rig.flame_files import timesteps_of
 
 _HINT = "Give Pixel3DMM's own checkpoints (TRACKING_OUTPUT/<video>_.../checkpoint/*.frame)."
 _MOST_METRES = 100.0
+_FOCAL = (0.1, 100.0)
+"""Range of the focal length in widths of the picture; it begins at 3.9."""
 _JAW_AT_REST = 1e-6
 """Radians. Where the jaw can turn, Pixel3DMM turns it in every frame."""
 
@@ -118,8 +120,9 @@ def _read(path: Path) -> _Frame:
     read.check_magnitude("flame.t", moved, _MOST_METRES)
     size = read.floats("img_size", "2")
     focal, point = read.floats("camera.fl", "1 1")[0], read.floats("camera.pp", "1 2")[0]
-    if not (float(focal) > 0 and float(point.abs().max()) < 1):
-        raise read.fail("camera.fl", f"{float(focal):.3g} and 'camera.pp' {point.tolist()}", "a lens before a picture")
+    if not (_FOCAL[0] <= float(focal) <= _FOCAL[1] and float(point.abs().max()) < 1):
+        expected = f"{_FOCAL[0]:g} to {_FOCAL[1]:g} widths of the picture, and a point in it"
+        raise read.fail("camera.fl", f"{float(focal):.3g} and 'camera.pp' {point.tolist()}", expected)
     if not (float(size[0]) == float(size[1]) >= 1):
         raise read.fail("img_size", f"{size.tolist()}", "the sides of a square picture")
     params = FlameParams(

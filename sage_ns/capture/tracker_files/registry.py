@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from sage_ns.geometry.rotations import axis_angle_to_matrix
 from sage_ns.rig import FlameParams, HeadModel, check_plausible, identity_vertices
 from sage_ns.rig.flame_versions import FlameVersion, check_flame
 from sage_ns.system.registry import Registry
+from sage_ns.system.user_files import check_regular
 
 _MOST_EYELID = 10.0
 
@@ -125,8 +125,8 @@ def tracker_file(path: Path) -> TrackerFile:
         CaptureError: No program is recognised.
     """
     expected = f"Give {describe_programs()}."
-    if not os.path.lexists(path):
-        raise CaptureError(f"{path}: no such file or folder. {expected}")
+    if not path.is_dir():
+        check_regular(path, CaptureError, expected)
     found = next((each for each in trackers.entries() if each.recognises(path)), None)
     if found is None:
         raise CaptureError(f"{path}: found no heads of a tracker in it. {expected}")

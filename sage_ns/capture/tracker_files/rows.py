@@ -67,7 +67,7 @@ def read_rows(path: Path, widths: Mapping[str, int], optional: Collection[str], 
         CaptureError: A file cannot be read, or a field is missing, misshapen or not finite; names file and field.
     """
     files = _files(path)
-    entries = [entry for file in files for entry in _entries(file, kind, hint)]
+    entries = [entry for file in files for entry in _entries(file, widths, kind, hint)]
     if not entries:
         raise CaptureError(f"{path}: found no pictures in it, expected at least one. {hint}")
     rows = [_fields(place, content, widths, optional, hint) for place, content in entries]
@@ -107,10 +107,10 @@ def _with_rows(value: Any) -> Any:
     return value[None] if isinstance(value, (Tensor, np.ndarray)) and value.ndim == 1 else value
 
 
-def _entries(file: Path, kind: str, hint: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _entries(file: Path, names: Collection[str], kind: str, hint: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield the dicts of a file, with their places."""
     if file.suffix == _NPZ:
-        yield str(file), read_npz(file, CaptureError)
+        yield str(file), read_npz(file, CaptureError, names)
         return
     content = load_torch_file(file, CaptureError, kind, hint)
     listed = list(content) if isinstance(content, (list, tuple)) else [content]
