@@ -65,6 +65,8 @@ class Track:
     tracker_file: Path | None = None
     """what SHeaP, SMIRK, Pixel3DMM or metrical-tracker has found in this photo, or in all frames of this clip: a folder
     of .frame files, or what the network returned (.pt or .npz); for --initialise tracker"""
+    keep_heads: bool = False
+    """keep the heads of --tracker-file as they are, but for their place; default: the fit begins at them"""
     refine: Annotated[str, tyro.conf.arg(metavar="photometric|landmarks")] = "landmarks"
     """how the head in a photo is found: from its landmarks alone (landmarks), or then refined until a drawing of a mean
     person looks like the picture (photometric; the drawing is in OUT/tracking.png). photometric helps people like those

@@ -177,6 +177,7 @@ class PictureFolder(_NoArguments):
     regime: ClassVar[str] = "sage-multiview"
     ignores: ClassVar[tuple[str, ...]] = (
         "mask", "background", "frames", "start", "end", "refine", "initialise", "predictor", "tracker_file",
+        "keep_heads",
     )  # fmt: skip
 
     def fits(self, path: Path) -> bool:

@@ -40,8 +40,10 @@ class SingleCameraOptions(TrackingOptions):
     """File of a predictor, for the start that needs one."""
     tracker_file: Path | None = None
     """What another tracker has found, for the start that needs it."""
+    keep_heads: bool = False
+    """Whether the heads of the tracker are kept as they are, but for their place; else the fit begins at them."""
 
     @property
     def start_files(self) -> StartFiles:
-        """The files that starts need."""
-        return StartFiles(self.predictor, self.tracker_file)
+        """What the user gives for the start."""
+        return StartFiles(self.predictor, self.tracker_file, self.keep_heads)

@@ -10,7 +10,7 @@ from typing import ClassVar, Protocol
 
 import torch
 
-from sage_ns.errors import TrackingError
+from sage_ns.errors import OptionError, TrackingError
 from sage_ns.priors.predictor import load_predictor
 from sage_ns.rig import FlameParams, HeadModel
 from sage_ns.rig.flame_params import concatenate
@@ -26,6 +26,8 @@ class StartFiles:
 
     predictor: Path | None = None
     tracker_file: Path | None = None
+    keep_heads: bool = False
+    """Whether the heads of the tracker are kept as they are, but for their place."""
 
 
 class Beginning(Protocol):
@@ -128,7 +130,8 @@ class TrackedStart:
                 f"--initialise {TRACKER}: give what the tracker has found: --tracker-file PATH. PATH is "
                 f"{describe_programs()}."
             )
-        return TrackerBeginning(read_heads(files.tracker_file.expanduser()), model, frames)
+        heads = read_heads(files.tracker_file.expanduser())
+        return TrackerBeginning(heads, model, frames, files.keep_heads)
 
 
 def one_person(heads: list[FlameParams]) -> FlameParams:
@@ -149,3 +152,5 @@ def _refuse_tracker_file(files: StartFiles) -> None:
         raise TrackingError(
             f"{files.tracker_file}: a tracker's file is used by --initialise {TRACKER} alone. Give both or neither."
         )
+    if files.keep_heads:
+        raise OptionError(f"only the heads of --initialise {TRACKER} can be kept", keep_heads=True)

@@ -22,7 +22,7 @@ from sage_ns.tracking.clip_faces import FoundFaces, LeftOut, SeenFrame, follow, 
 from sage_ns.tracking.cut_out import CutOut, Foreground, cut_out
 from sage_ns.tracking.embedding import Embedding
 from sage_ns.tracking.focal import FocalLength, given_focal_length, usual_focal_length
-from sage_ns.tracking.joint_fit import JointFit, KnownCamera, Sighting, fit_moments
+from sage_ns.tracking.joint_fit import JointFit, KnownCamera, Sighting, fit_moments, keep_moments
 from sage_ns.tracking.landmark_rig import LandmarkRig
 from sage_ns.tracking.options import SingleCameraOptions
 from sage_ns.tracking.photo import Photo
@@ -85,7 +85,7 @@ def track_clip(
     seen = _not_far(clip, seen, left_out, model, embedding, focal)
     say(f"fitting one head to {len(seen)} frames")
     begin = None if start is None else _first_heads(clip, seen, start, focal, embedding)
-    seen, fit = _fitted(clip, seen, left_out, model, embedding, focal, begin)
+    seen, fit = _fitted(clip, seen, left_out, model, embedding, focal, begin, options.keep_heads)
     found = focal.pixels * fit.focal_factor
     vertices = pose_vertices(model, fit.params)
     whole = Window(0, 0, *clip.size, 1).camera(found, clip.size)
@@ -185,17 +185,21 @@ def _fitted(
     embedding: Embedding,
     focal: FocalLength,
     begin: Mapping[ClipFrame, FlameParams] | None,
+    keep: bool,
 ) -> tuple[list[SeenFrame], JointFit]:
     """Return the frames that one head explains, and the fit to them: without the others, it is done again.
 
-    Heads to begin with are given for each frame, or not at all.
+    Heads to begin with are given for each frame, or not at all; they may also be kept.
     """
     camera = KnownCamera.at_rest(focal.pixels, clip.size)
     while True:
         sightings = [Sighting(moment, 0, each.face) for moment, each in enumerate(seen)]
         times = torch.tensor([each.frame.seconds for each in seen], dtype=torch.float64)
         start = None if begin is None else one_person([begin[each.frame] for each in seen])
-        fit = fit_moments(sightings, [camera], model, embedding, focal.spread, times, start=start)
+        if start is not None and keep:
+            fit = keep_moments(sightings, [camera], model, embedding, start)
+        else:
+            fit = fit_moments(sightings, [camera], model, embedding, focal.spread, times, start=start)
         faults = [
             fault_of_fit(float(turned), float(rms), float(width))
             for turned, rms, width in zip(fit.turns, fit.rms, fit.face_widths, strict=True)

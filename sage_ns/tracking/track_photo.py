@@ -17,7 +17,7 @@ from sage_ns.tracking.cut_out import Foreground, cut_out
 from sage_ns.tracking.face import FaceDetector
 from sage_ns.tracking.focal import RANGE_MM, given_focal_length
 from sage_ns.tracking.foreground import Segment, read_mask
-from sage_ns.tracking.landmark_fit import fit_landmarks
+from sage_ns.tracking.landmark_fit import fit_landmarks, keep_head
 from sage_ns.tracking.options import SingleCameraOptions
 from sage_ns.tracking.photo import Photo, read_photo
 from sage_ns.tracking.photometric_fit import SeenHead
@@ -88,7 +88,10 @@ def track_photo(
     say("fitting the head")
     sight = Sight(photo.pixels, face, photo.focal.pixels, embedding)
     begin = None if start is None else start.heads([sight])[0]
-    fit = fit_landmarks(face, model, embedding, photo.focal, photo.size, start=begin)
+    if begin is not None and options.keep_heads:
+        fit = keep_head(face, model, embedding, photo.focal, photo.size, begin)
+    else:
+        fit = fit_landmarks(face, model, embedding, photo.focal, photo.size, start=begin)
     check_fit(fit, name)
     vertices = pose_vertices(model, fit.params)[0]
     whole = Window(0, 0, *photo.size, 1).camera(fit.focal, photo.size)

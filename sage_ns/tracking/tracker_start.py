@@ -7,6 +7,7 @@ tracker's camera, and lies where the landmarks of the face are. Of the rotation,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -45,12 +46,14 @@ class TrackerBeginning:
         heads: What the tracker has found.
         model: Head model that is fitted.
         count: Number of frames of the clip; 0 = unknown, None = a photo.
+        kept: Whether the heads are not fitted, but kept. A head that is not the one in the picture stays where it is,
+            far from the landmarks, so that its frame is left out.
 
     Raises:
         SageError: The heads are for another head model, or are not as many as the frames.
     """
 
-    def __init__(self, heads: TrackedHeads, model: HeadModel, count: int | None) -> None:
+    def __init__(self, heads: TrackedHeads, model: HeadModel, count: int | None, kept: bool = False) -> None:
         self._source, self._program, self._licence = heads.source, heads.program, heads.licence
         found = heads.params.num_timesteps
         if count is None and found != 1:
@@ -64,6 +67,7 @@ class TrackerBeginning:
             )
         params = heads.on(model.to("cpu"))
         self._params = without_neck(model.to("cpu"), params)
+        self._kept = kept
         self._has_place = heads.place != "none"
         self._model = model
         self._wrong = self._total = 0
@@ -71,13 +75,16 @@ class TrackerBeginning:
     @property
     def notes(self) -> tuple[str, ...]:
         """What the user should know about where the fit began."""
+        found = f"the head that {self._program} found ({self._source.name})"
         begun = (
-            f"The fit began at the head that {self._program} found ({self._source.name}), and its identity was pulled "
-            f"to that. Licence of {self._program}: {self._licence}; what it finds may be bound to it."
+            f"The fit began at {found}, and its identity was pulled to that."
+            if not self._kept
+            else f"This is {found}, placed on the landmarks and not fitted."
         )
+        begun += f" Licence of {self._program}: {self._licence}; what it finds may be bound to it."
         lost = (
-            f"At {self._wrong} of {self._total} frames, the head of {self._source.name} is not the one in the picture; "
-            "there the fit began at the landmarks."
+            f"At {self._wrong} of {self._total} frames, the head of {self._source.name} is not the one in the picture"
+            + ("; these are left out." if self._kept else "; there the fit began at the landmarks.")
         )
         return (begun, lost) if self._wrong else (begun,)
 
@@ -94,19 +101,25 @@ class TrackerBeginning:
             row = self._row(sight.frame)
             view = KnownCamera.at_rest(sight.focal, sight.size).view()
             trust = sight.embedding.weight.double()
-            x, off = _placed(rig, self._params[row], self._ray(rig, row, trust), sight.face, trust, view)
+            head, part = self._params[row], rig.unknowns
+            x, off = _placed(rig, head, self._ray(rig, row, trust), sight.face, trust, view)
+            if off <= MOST_OFF or self._kept:
+                moved = {"rotation": x[part.rotation], "translation": x[part.translation]}
+                found.append(replace(head, **{name: value[None].float() for name, value in moved.items()}))
+            else:
+                x = placed(rig, sight.face, trust, view)
+                found.append(replace(rig.whole(x, self._model), shape=head.shape))
             if not off <= MOST_OFF:
                 wrong.append((row, off))
-                x = placed(rig, sight.face, trust, view)
-                x[rig.unknowns.shape] = self._params.shape[: rig.unknowns.num_shape].double()
-            found.append(rig.whole(x, self._model))
         self._wrong, self._total = len(wrong), len(found)
         if len(wrong) > _MOST_WRONG * len(found):
             row, off = wrong[0]
+            missed = "misses the landmarks of the face"
+            missed += " everywhere" if math.isinf(off) else f" by {off:.0%} of its width"
             raise TrackingError(
-                f"{self._source}: head {row} misses the landmarks of the face by {off:.0%} of its width, expected at "
-                f"most {MOST_OFF:.0%} (so do {len(wrong)} of {len(found)} heads). Give what {self._program} has found "
-                "in these pictures, in their order and not mirrored, of the person that is tracked (--face)."
+                f"{self._source}: head {row} {missed}, expected at most {MOST_OFF:.0%} (so do {len(wrong)} of "
+                f"{len(found)} heads). Give what {self._program} has found in these pictures, in their order and not "
+                "mirrored, of the person that is tracked (--face)."
             )
         return found
 

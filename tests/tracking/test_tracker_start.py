@@ -12,13 +12,16 @@ import torch
 from torch import Tensor
 
 from sage_ns.capture.tracker_files import TrackedHeads
-from sage_ns.errors import TrackingError
+from sage_ns.errors import OptionError, TrackingError
 from sage_ns.geometry import axis_angle_to_matrix
 from sage_ns.geometry.rotations import degrees_between, matrix_to_axis_angle
 from sage_ns.rig import FlameParams
 from sage_ns.rig.flame_params import concatenate
 from sage_ns.synthetic.head import builtin_head
 from sage_ns.tracking.face import Face
+from sage_ns.tracking.focal import FocalLength
+from sage_ns.tracking.joint_fit import KnownCamera, Sighting, keep_moments
+from sage_ns.tracking.landmark_fit import keep_head
 from sage_ns.tracking.landmark_rig import LandmarkRig
 from sage_ns.tracking.sight import Sight
 from sage_ns.tracking.starts import StartFiles, one_person, starts
@@ -130,7 +133,7 @@ def test_heads_of_other_pictures_are_refused() -> None:
         (away, face_seen(RIG, x)),
         (params, mirrored(face_seen(RIG, x))),
     ):
-        with pytest.raises(TrackingError, match=r"heads.pt: head 0 misses the landmarks of the face by .*expected at"):
+        with pytest.raises(TrackingError, match=r"heads.pt: head 0 misses the landmarks of the face .*expected at"):
             TrackerBeginning(tracked(heads, "none"), MODEL, None).heads([sight(face)])
     behind = replace(params, translation=torch.tensor([[0.0, 0.0, 0.6]]))
     with pytest.raises(TrackingError, match=r"head 0 lies behind the camera \(z = \+0\.\d"):
@@ -155,6 +158,32 @@ def test_frames_of_a_clip_have_heads_of_their_own_and_lost_ones_begin_at_the_lan
     assert "At 1 of 3 frames" in start.notes[1]
 
 
+def test_heads_can_be_kept_as_they_are() -> None:
+    """The landmarks are those of a head that is turned otherwise; only the place follows them."""
+    x = at_the_side(8)
+    expected, face = truth(RIG, x, MODEL), face_seen(RIG, x)
+    known = FocalLength(FOCAL, 0.0, "given")
+    turned = matrix_to_axis_angle(
+        axis_angle_to_matrix(torch.tensor([[0.0, 0.05, 0.0]])) @ axis_angle_to_matrix(expected.rotation)
+    )
+    beginning = TrackerBeginning(tracked(replace(expected, rotation=turned), "room"), MODEL, None, kept=True)
+    (head,) = beginning.heads([sight(face)])
+    fit = keep_head(face, MODEL, EMBEDDING, known, SIZE, head)
+    off = degrees_between(axis_angle_to_matrix(fit.params.rotation), axis_angle_to_matrix(turned))
+    assert float(off) < 1.0 and fit.focal == pytest.approx(FOCAL)
+    torch.testing.assert_close(fit.params.shape, expected.shape)
+    assert 0 < fit.disagreement < 0.02
+    assert "placed on the landmarks and not fitted" in beginning.notes[0]
+    lost = replace(expected, rotation=torch.tensor([[0.0, 0.0, 3.0]]))
+    heads = concatenate([expected, expected, lost])
+    clip = TrackerBeginning(tracked(replace(heads, shape=expected.shape)), MODEL, 3, kept=True)
+    kept = one_person(clip.heads(sight(face, frame) for frame in range(3)))
+    cameras = [KnownCamera.at_rest(FOCAL, SIZE)]
+    found = keep_moments([Sighting(moment, 0, face) for moment in range(3)], cameras, MODEL, EMBEDDING, kept)
+    assert (found.disagreement[:2] < 0.01).all() and found.disagreement[2] > 0.08  # left out by its landmarks
+    assert "1 of 3 frames" in clip.notes[1] and "these are left out" in clip.notes[1]
+
+
 def test_counts_that_do_not_fit_are_refused() -> None:
     params = truth(RIG, seen_head(RIG, 7), MODEL)
     three = tracked(concatenate([params] * 3))
@@ -171,5 +200,7 @@ def test_counts_that_do_not_fit_are_refused() -> None:
 def test_the_start_needs_its_file_and_no_other(tmp_path: Path) -> None:
     with pytest.raises(TrackingError, match=r"--tracker-file PATH. PATH is a folder of Pixel3DMM's"):
         starts["tracker"].open(StartFiles(), MODEL)
+    with pytest.raises(OptionError, match="only the heads of --initialise tracker can be kept"):
+        starts["landmarks"].open(StartFiles(keep_heads=True), MODEL)
     with pytest.raises(TrackingError, match="is used by --initialise predictor alone"):
         starts["tracker"].open(StartFiles(tmp_path / "p.npz", tmp_path / "heads.pt"), MODEL)

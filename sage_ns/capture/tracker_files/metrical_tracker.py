@@ -33,7 +33,7 @@ class MetricalTracker(TrackerFile):
     """A `.frame` file, or a folder with them, or the folder above its folder `checkpoint`."""
 
     name: ClassVar[str] = "metrical-tracker"
-    licence: ClassVar[str] = "code for non-commercial scientific research alone"
+    licence: ClassVar[str] = "non-commercial; its repository has the terms"
     layout: ClassVar[str] = "a folder of metrical-tracker's checkpoints (.frame)"
 
     def recognises(self, path: Path) -> bool:
