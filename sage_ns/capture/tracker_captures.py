@@ -67,4 +67,4 @@ def splits_with_last(test_frames: int, count: int, source: Path) -> list[SplitNa
             f"{source}: --test-frames is {test_frames}, and there are {count} frames. Give a number from 1 to "
             f"{count - 1}, so that frames are left for training."
         )
-    return ["train"] * (count - test_frames) + ["test"] * test_frames
+    return ["train" if row < count - test_frames else "test" for row in range(count)]
