@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -87,6 +89,24 @@ def tiny_params(model: HeadModel, num_timesteps: int = 3, seed: int = 0, size: f
         eyes_pose=random(num_timesteps, 6),
         translation=0.1 * random(num_timesteps, 3),
         static_offset=0.01 * random(model.num_vertices, 3),
+    )
+
+
+def blown_up(model: HeadModel, num_vertices: int) -> HeadModel:
+    """The model with vertices added that no triangle uses and that hang at the root."""
+    more = num_vertices - model.num_vertices
+
+    def padded(per_vertex: Tensor) -> Tensor:
+        return torch.cat([per_vertex, per_vertex.new_zeros(more, *per_vertex.shape[1:])])
+
+    names = ("v_template", "shape_basis", "expression_basis")
+    at_root = torch.eye(5)[:1].expand(more, 5)
+    return replace(
+        model,
+        skinning_weights=torch.cat([model.skinning_weights, at_root]),
+        pose_basis=torch.zeros(36, 3 * num_vertices),
+        joint_regressor=padded(model.joint_regressor.T).T,
+        **{name: padded(getattr(model, name)) for name in names},
     )
 
 

@@ -27,16 +27,17 @@ from sage_ns.capture.images import load_image
 from sage_ns.capture.layout import ALL_FRAMES, TEST, TRAIN
 from sage_ns.capture.paths import FolderListing, absolute_path
 from sage_ns.capture.splits import SplitName
+from sage_ns.capture.tracker_captures import Converted, lost_blinks, rig_with_eyelids, splits_with_last
 from sage_ns.capture.tracker_checkpoints import (
     SUFFIX,
     load_tracker_checkpoints,
-    num_moved_eyelids,
     read_checkpoint,
+    world_to_camera,
 )
 from sage_ns.capture.writer import CameraPicture, refuse_used_folder, write_capture
 from sage_ns.errors import CaptureError
-from sage_ns.rig import HeadModel, check_identity, check_plausible, find_head_model, load_head_model
-from sage_ns.rig.eyelids import load_eyelids, with_eyelid_motion, with_eyelids
+from sage_ns.rig import check_identity, check_plausible
+from sage_ns.rig.eyelids import with_eyelid_motion
 from sage_ns.system.json_files import shown
 from sage_ns.system.progress import tracked
 
@@ -46,15 +47,6 @@ _MOST_DIGITS = 18
 """Of an id; more do not fit into 64 bits."""
 _AXES = np.diag([1.0, -1.0, -1.0, 1.0])
 """Converts OpenCV's camera axes to OpenGL's."""
-
-
-@dataclass(frozen=True)
-class Converted:
-    """Result of converting an INSTA folder."""
-
-    folder: Path
-    notes: tuple[str, ...]
-    """Notes for the user about the conversion."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +109,7 @@ def convert_insta(
     """
     source, checkpoints, out = (Path(path).expanduser().absolute() for path in (source, checkpoints, out))
     refuse_used_folder(out, overwrite)
-    model = None if eyelids is None else _rig_with_eyelids(Path(eyelids).expanduser(), head_model, out)
+    model = None if eyelids is None else rig_with_eyelids(Path(eyelids).expanduser(), head_model, out)
     pictures, notes = _pictures(source, test_frames)
     paths = _checkpoint_paths(checkpoints, pictures)
     with tracked(paths, "Reading checkpoints") as shown:
@@ -136,13 +128,8 @@ def convert_insta(
     num_others = sum(not torch.allclose(one.shape, seen[0].shape, atol=IDENTITY_TOLERANCE) for one in seen)
     if num_others:
         notes.append(f"{num_others} frames were tracked with another head shape; the shape of {paths[0].name} is used")
-    num_moved = num_moved_eyelids(lids)
-    if num_moved and model is None:
-        notes.append(
-            f"eyelids at {num_moved} of {len(paths)} timesteps were moved by metrical-tracker's own blendshapes, "
-            "which FLAME does not have: blinks are lost. Give the folder of its l_eyelid.npy and r_eyelid.npy "
-            "(--eyelids) to keep them"
-        )
+    if model is None:
+        notes += lost_blinks(lids, "metrical-tracker")
 
     def camera_picture(row: int, picture: _Picture) -> CameraPicture:
         image, mask = load_image(picture.path)
@@ -160,11 +147,6 @@ def convert_insta(
         converted = (camera_picture(row, picture) for row, picture in enumerate(shown))
         written = write_capture(out, converted, params, overwrite, light_axes="camera", head_model=model)
     return Converted(written, tuple(notes))
-
-
-def _rig_with_eyelids(eyelids: Path, head_model: Path | str | None, out: Path) -> HeadModel:
-    model = load_head_model(find_head_model(head_model, out))
-    return with_eyelids(model, load_eyelids(eyelids, model.num_vertices))
 
 
 def _pictures(source: Path, test_frames: int | None) -> tuple[list[_Picture], list[str]]:
@@ -200,13 +182,8 @@ def _pictures(source: Path, test_frames: int | None) -> tuple[list[_Picture], li
         raise CaptureError(f"{files['train']}: 'frames' is an empty list; expected the pictures for training.")
     if test_frames is None:
         return ordered, notes
-    if not 0 < test_frames < len(ordered):
-        raise CaptureError(
-            f"{source}: --test-frames is {test_frames}, and there are {len(ordered)} frames. Give a number from 1 to "
-            f"{len(ordered) - 1}, so that frames are left for training."
-        )
-    first = len(ordered) - test_frames
-    return [replace(each, split="train" if index < first else "test") for index, each in enumerate(ordered)], notes
+    splits = splits_with_last(test_frames, len(ordered), source)
+    return [replace(each, split=split) for each, split in zip(ordered, splits, strict=True)], notes
 
 
 def _picture(entry: Mapping[str, Any], source: Path, split: SplitName, name: str, listing: FolderListing) -> _Picture:
@@ -244,10 +221,7 @@ def _checkpoint_paths(folder: Path, pictures: Sequence[_Picture]) -> list[Path]:
 
 def _read(path: Path) -> _Tracked:
     read = read_checkpoint(path)
-    to_camera = np.eye(4)
-    to_camera[:3, :3] = read.floats("opencv.R", "1 3 3")[0].double().numpy()
-    to_camera[:3, 3] = read.floats("opencv.t", "1 3")[0].double().numpy()
-    camera_to_world(to_camera, str(path), "opencv.R")
+    to_camera = world_to_camera(read, "opencv.R", "opencv.t")
     intrinsics = read.floats("opencv.K", "1 3 3")[0].double().numpy()
     return _Tracked(np.linalg.inv(to_camera), intrinsics, read.floats("flame.shape", "1 num_shape")[0])
 

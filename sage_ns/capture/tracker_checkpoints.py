@@ -15,10 +15,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from sage_ns.capture.camera_checks import camera_to_world
 from sage_ns.errors import CaptureError, HeadModelError
 from sage_ns.geometry.rotations import matrix_to_axis_angle, rotation_6d_to_matrix
 from sage_ns.rig import FlameParams
@@ -50,13 +52,8 @@ def load_tracker_checkpoints(paths: Sequence[Path]) -> tuple[FlameParams, Float[
             finite.
     """
     rows = [_read(path) for path in paths]
-    sizes = [len(expr) for expr, _, _ in rows]
-    other = next((index for index, size in enumerate(sizes) if size != sizes[0]), None)
-    if other is not None:
-        raise CaptureError(
-            f"{paths[other]}: 'flame.exp' has {sizes[other]} coefficients, but {paths[0]} has {sizes[0]}. {_HINT}"
-        )
-    turns = matrix_to_axis_angle(rotation_6d_to_matrix(torch.stack([turn for _, turn, _ in rows])))
+    check_same_sizes(paths, [len(expr) for expr, _, _ in rows])
+    turns = matrix_to_axis_angle(torch.stack([turn for _, turn, _ in rows]))
     num = len(rows)
     params = FlameParams(
         shape=torch.zeros(0),
@@ -75,55 +72,114 @@ def num_moved_eyelids(eyelids: Float[Tensor, "num_timesteps 2"]) -> int:
     return int((eyelids.abs() > EYELIDS_IN_USE).any(dim=1).sum())
 
 
-def _read(path: Path) -> tuple[Float[Tensor, "num_expression"], Float[Tensor, "3 6"], Float[Tensor, "2"]]:
-    """Return expression, 6D rotations of jaw, left and right eye, and the coefficients of the eyelids."""
+def _read(path: Path) -> tuple[Float[Tensor, "num_expression"], Float[Tensor, "3 3 3"], Float[Tensor, "2"]]:
+    """Return expression, rotations of jaw, left and right eye, and the coefficients of the eyelids."""
     read = read_checkpoint(path)
     expr = read.floats("flame.exp", "1 num_expression")[0]
-    turns = torch.cat([read.floats("flame.jaw", "1 6"), read.floats("flame.eyes", "1 12").reshape(2, 6)])
-    for name, rows in (("flame.jaw", turns[:1]), ("flame.eyes", turns[1:])):
-        read.check_magnitude(name, rows, _MOST_6D)
-    if bool((torch.linalg.cross(turns[:, :3], turns[:, 3:]).norm(dim=-1) < 1e-6).any()):
+    turns = torch.cat([rotations_6d(read, "flame.jaw"), rotations_6d(read, "flame.eyes", 2)])
+    return expr, turns, eyelids_of(read)
+
+
+def rotations_6d(read: ArrayFields, key: str, count: int = 1) -> Float[Tensor, "count 3 3"]:
+    """Return rotations that a checkpoint stores as one row of 6D rotations.
+
+    Raises:
+        CaptureError: The field is missing, misshapen or not finite, or holds no rotations.
+    """
+    rows = read.floats(key, f"1 {6 * count}").reshape(count, 6)
+    read.check_magnitude(key, rows, _MOST_6D)
+    if bool((torch.linalg.cross(rows[:, :3], rows[:, 3:]).norm(dim=-1) < 1e-6).any()):
+        raise CaptureError(f"{read.source}: '{key}' is not a 6D rotation (its two rows are parallel). {read.hint}")
+    return rotation_6d_to_matrix(rows)
+
+
+def eyelids_of(read: ArrayFields) -> Float[Tensor, "2"]:
+    """Return the coefficients of the left and the right eyelid in a checkpoint; zeros where it has none."""
+    return read.floats("flame.eyelids", "1 2")[0] if "flame.eyelids" in read else torch.zeros(2)
+
+
+def world_to_camera(read: ArrayFields, rotation: str, translation: str) -> Float[np.ndarray, "4 4"]:
+    """Return the rigid motion of a checkpoint's fields [1, 3, 3] and [1, 3], metres.
+
+    Raises:
+        CaptureError: A field is missing, misshapen or not finite, or the first one is no rotation.
+    """
+    motion = np.eye(4)
+    motion[:3, :3] = read.floats(rotation, "1 3 3")[0].double().numpy()
+    motion[:3, 3] = read.floats(translation, "1 3")[0].double().numpy()
+    return camera_to_world(motion, read.source, rotation)
+
+
+def checkpoints_in(path: Path) -> list[Path]:
+    """Return the `.frame` files that a path is or contains, directly or in its folder `checkpoint`, in no order."""
+    if path.is_file():
+        return [path] if path.suffix == SUFFIX else []
+    return list((path / "checkpoint").glob(f"*{SUFFIX}")) or list(path.glob(f"*{SUFFIX}"))
+
+
+def check_same_sizes(paths: Sequence[Path], sizes: Sequence[int]) -> None:
+    """Refuse checkpoints with different numbers of expression coefficients.
+
+    Raises:
+        CaptureError: Names the first file with another number than the first one.
+    """
+    other = next((index for index, size in enumerate(sizes) if size != sizes[0]), None)
+    if other is not None:
         raise CaptureError(
-            f"{path}: 'flame.jaw' or 'flame.eyes' is not a 6D rotation (its two rows are parallel). {_HINT}"
+            f"{paths[other]}: 'flame.exp' has {sizes[other]} coefficients, but {paths[0]} has {sizes[0]}. {_HINT}"
         )
-    lids = read.floats("flame.eyelids", "1 2") if "flame.eyelids" in read else torch.zeros(1, 2)
-    return expr, turns, lids[0]
 
 
-def read_checkpoint(path: Path) -> ArrayFields:
-    """Return the arrays of a checkpoint's groups "flame" and, if present, "opencv", under names like "flame.exp".
+def read_checkpoint(path: Path, groups: Sequence[str] = ("opencv",), hint: str = _HINT) -> ArrayFields:
+    """Return the arrays of a checkpoint's group "flame" and, if present, of other groups, under names like "flame.exp".
+
+    Arrays beside the groups keep their own names.
+
+    Args:
+        path: The file.
+        groups: Names of the other groups.
+        hint: What the user should do; ends every error message.
 
     Raises:
         CaptureError: The file is not a checkpoint, or contains other things than arrays.
     """
-    contents = _contents(path)
-    arrays: dict[str, Any] = {}
-    for group in ("flame", "opencv"):
-        found = contents.get(group, {} if group == "opencv" else None)
+    contents = _contents(path, hint)
+    arrays: dict[str, Any] = {name: value for name, value in contents.items() if not isinstance(value, Mapping)}
+    for group in ("flame", *groups):
+        found = contents.get(group, None if group == "flame" else {})
         if not isinstance(found, Mapping):
-            raise CaptureError(f"{path}: '{group}': found {type(found).__name__}, expected a dict of arrays. {_HINT}")
+            raise CaptureError(f"{path}: '{group}': found {type(found).__name__}, expected a dict of arrays. {hint}")
         arrays |= {f"{group}.{key}": value for key, value in found.items()}
-    return ArrayFields(str(path), arrays, CaptureError, _HINT)
+    return ArrayFields(str(path), arrays, CaptureError, hint)
 
 
-def _contents(path: Path) -> Mapping[str, Any]:
-    with open_regular(path, CaptureError, _HINT) as file:
+def pickle_of(path: Path) -> bytes:
+    """Return the pickle of a file of `torch.save`, or b"" if it is none, to look for names of fields in it."""
+    try:
+        with open_regular(path, CaptureError) as file, zipfile.ZipFile(file) as archive:
+            return _pickled(archive, path, "")
+    except (CaptureError, *BROKEN):
+        return b""
+
+
+def _contents(path: Path, hint: str) -> Mapping[str, Any]:
+    with open_regular(path, CaptureError, hint) as file:
         try:
             with zipfile.ZipFile(file) as archive:
-                pickled = _pickled(archive, path)
+                pickled = _pickled(archive, path, hint)
         except BROKEN as error:
-            raise CaptureError(f"{path}: not a checkpoint of torch.save ({error}). {_HINT}") from error
+            raise CaptureError(f"{path}: not a checkpoint of torch.save ({error}). {hint}") from error
     try:
         return unpickle(pickled, str(path))
     except HeadModelError as error:
         raise CaptureError(str(error)) from error
 
 
-def _pickled(archive: zipfile.ZipFile, path: Path) -> bytes:
+def _pickled(archive: zipfile.ZipFile, path: Path, hint: str) -> bytes:
     inner = next((info for info in archive.infolist() if info.filename.rpartition("/")[2] == "data.pkl"), None)
     if inner is None:
-        raise CaptureError(f"{path}: no 'data.pkl' in the archive: not written by torch.save. {_HINT}")
+        raise CaptureError(f"{path}: no 'data.pkl' in the archive: not written by torch.save. {hint}")
     if inner.file_size > MAX_PICKLE_BYTES:
         found, expected = in_bytes(inner.file_size), in_bytes(MAX_PICKLE_BYTES)
-        raise CaptureError(f"{path}: 'data.pkl' claims {found}, expected at most {expected}. {_HINT}")
+        raise CaptureError(f"{path}: 'data.pkl' claims {found}, expected at most {expected}. {hint}")
     return archive.read(inner)

@@ -14,6 +14,7 @@ from sage_ns.cli.explained import explained
 from sage_ns.cli.notes import print_notes
 from sage_ns.cli.options import MOTION_FILES
 from sage_ns.cli.people import People
+from sage_ns.cli.pixel3dmm import Pixel3dmm
 from sage_ns.cli.rig import Rig
 from sage_ns.errors import CaptureError
 from sage_ns.synthetic import SyntheticCapture, synthesize_capture
@@ -270,6 +271,7 @@ def main(arguments: list[str] | None = None) -> None:
             "inspect": Inspect,
             "bank": Bank,
             "insta": Insta,
+            "pixel3dmm": Pixel3dmm,
             "views": Views,
             "rig": Rig,
         },

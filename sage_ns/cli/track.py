@@ -56,11 +56,17 @@ class Track:
     """seconds at which the used part of a clip begins; default: at the beginning"""
     end: float | None = None
     """seconds at which it ends; default: at the end"""
-    initialise: Annotated[str, tyro.conf.arg(metavar="landmarks|predictor")] = "landmarks"
-    """where the fit of a photo or a clip begins: at the mean head on the landmarks, or at the head that a predictor
-    sees (--predictor), to whose identity it is then also pulled"""
+    initialise: Annotated[str, tyro.conf.arg(metavar="landmarks|predictor|tracker")] = "landmarks"
+    """where the fit of a photo or a clip begins: at the mean head on the landmarks, at the head that a predictor sees
+    (--predictor), or at those that another tracker has found (--tracker-file); to their identity it is then also
+    pulled"""
     predictor: Path | None = None
     """file of a predictor for your head model, which sage-prior learn-predictor wrote; for --initialise predictor"""
+    tracker_file: Path | None = None
+    """what SHeaP, SMIRK, Pixel3DMM or metrical-tracker has found in this photo, or in all frames of this clip: a folder
+    of .frame files, or what the network returned (.pt or .npz); for --initialise tracker"""
+    keep_heads: bool = False
+    """keep the heads of --tracker-file as they are, but for their place; default: the fit begins at them"""
     refine: Annotated[str, tyro.conf.arg(metavar="photometric|landmarks")] = "landmarks"
     """how the head in a photo is found: from its landmarks alone (landmarks), or then refined until a drawing of a mean
     person looks like the picture (photometric; the drawing is in OUT/tracking.png). photometric helps people like those

@@ -176,7 +176,8 @@ class PictureFolder(_NoArguments):
     name: ClassVar[str] = "folder of pictures"
     regime: ClassVar[str] = "sage-multiview"
     ignores: ClassVar[tuple[str, ...]] = (
-        "mask", "background", "frames", "start", "end", "refine", "initialise", "predictor",
+        "mask", "background", "frames", "start", "end", "refine", "initialise", "predictor", "tracker_file",
+        "keep_heads",
     )  # fmt: skip
 
     def fits(self, path: Path) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,8 @@ MOTION_SHAPES = {
 }
 """Fields with one row per timestep. The first defines the number of timesteps that the others must have."""
 IDENTITY_SHAPES = {"shape": "num_shape", "static_offset": "num_vertices 3"}
+_MOST_DIGITS = 18
+"""Of a number in a name; more do not fit into 64 bits."""
 EXPORT_AGAIN = "Export the sequence again with its tracker."
 
 
@@ -51,6 +53,15 @@ def read_fields(path: Path, identity: Collection[str] = tuple(IDENTITY_SHAPES)) 
 def in_time_order(paths: Iterable[Path]) -> list[Path]:
     """Sort files that are numbered by their names in the order of the numbers: 9 before 10."""
     return sorted(paths, key=lambda path: (len(path.stem), path.stem))
+
+
+def timesteps_of(paths: Sequence[Path]) -> list[int]:
+    """Return the timestep ids of files: the numbers in their names, or else their positions in the sequence."""
+
+    def numbered(stem: str) -> bool:
+        return stem.isdecimal() and len(stem) <= _MOST_DIGITS
+
+    return [int(path.stem) if numbered(path.stem) else row for row, path in enumerate(paths)]
 
 
 def _with_usual_dimensions(name: str, array: np.ndarray) -> np.ndarray:

@@ -23,7 +23,7 @@ _ROTATIONS = ("rotation", "neck_pose", "jaw_pose", "eyes_pose")
 _MOTION = tuple(MOTION_SHAPES)
 NUM_POSE = 18
 """Length of a motion vector without the expression. For its parts use the slices of `FlameParams`."""
-_FLAME_NUM_VERTICES, _FLAME_TEETH_NUM_VERTICES = 5023, 5143
+FLAME_NUM_VERTICES, FLAME_TEETH_NUM_VERTICES = 5023, 5143
 """Numbers of vertices of FLAME, without and with the teeth that the VHAP tracker appends."""
 
 
@@ -173,7 +173,7 @@ class FlameParams:
         if fits and (offset is None or offset.shape[0] == model.num_vertices):
             return self
         if offset is not None and offset.shape[0] != model.num_vertices:
-            if {offset.shape[0], model.num_vertices} != {_FLAME_NUM_VERTICES, _FLAME_TEETH_NUM_VERTICES}:
+            if {offset.shape[0], model.num_vertices} != {FLAME_NUM_VERTICES, FLAME_TEETH_NUM_VERTICES}:
                 raise FlameParamsError(
                     f"'static_offset': found {offset.shape[0]} vertices, but head model '{model.name}' has "
                     f"{model.num_vertices}. The sequence was probably tracked with another head model: use that one."

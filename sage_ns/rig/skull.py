@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sage_ns.geometry.rotations import axis_angle_to_matrix
+from sage_ns.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from sage_ns.rig.flame_params import FlameParams
 from sage_ns.rig.head_model import HeadModel
 from sage_ns.rig.skinning import identity_vertices
@@ -28,3 +30,22 @@ def skull_motions(model: HeadModel, params: FlameParams) -> Float[Tensor, "num_t
     moved_neck = (root @ (neck_joint - root_joint)) + root_joint + params.translation
     motions[:, :3, 3] = moved_neck - motions[:, :3, :3] @ neck_joint
     return motions
+
+
+def without_neck(model: HeadModel, params: FlameParams) -> FlameParams:
+    """Return parameters that move the skull alike (`skull_motions`) with the neck at rest: the root turns instead.
+
+    ``R = R_root R_neck`` and ``t' = t_skull + R J_root - J_root``: in one picture, neck and head are nearly redundant.
+
+    Raises:
+        FlameParamsError: the parameters belong to another head model.
+    """
+    motions = skull_motions(model, params)
+    root_joint = model.joint_regressor[0] @ identity_vertices(model, params)
+    turned = motions[:, :3, :3]
+    return replace(
+        params,
+        rotation=matrix_to_axis_angle(turned),
+        neck_pose=torch.zeros_like(params.neck_pose),
+        translation=motions[:, :3, 3] + turned @ root_joint - root_joint,
+    )

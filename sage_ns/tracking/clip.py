@@ -46,6 +46,8 @@ class Clip:
     """Seconds from the beginning of the file."""
     end: float | None
     sha256: str
+    frames_of_file: int = 0
+    """Pictures of the whole file at this rate, give or take one; 0 = unknown."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,8 @@ def open_clip(path: Path, start: float | None = None, end: float | None = None) 
         raise TrackingError(
             f"{path} has {size[0]} x {size[1]} px; expected at least {LEAST_SIDE} px on each side. Give the original."
         )
-    return Clip(path, size, media.fps, first, end, sha256_of(path, TrackingError))
+    count = round((media.seconds or 0.0) * media.fps)
+    return Clip(path, size, media.fps, first, end, sha256_of(path, TrackingError), count)
 
 
 def choose_frames(clip: Clip, most: int) -> list[ClipFrame]:

@@ -164,6 +164,33 @@ def fit_moments(
     return _result(problem, flat, model, sightings, views)
 
 
+def keep_moments(
+    sightings: Sequence[Sighting],
+    cameras: Sequence[KnownCamera],
+    model: HeadModel,
+    embedding: Embedding,
+    heads: FlameParams,
+) -> JointFit:
+    """Return heads as they are, and how well they explain the landmarks of each picture.
+
+    Args:
+        sightings: faces, at least one per moment.
+        cameras: poses and intrinsics.
+        model: head model.
+        embedding: of that head model.
+        heads: one row per moment, in the world of the cameras, with the neck at rest.
+
+    Raises:
+        OptionError: as for `fit_moments`.
+    """
+    count = _checked_moments(sightings, cameras, None)
+    rig = LandmarkRig(model, embedding)
+    views = [cameras[each.camera].view() for each in sightings]
+    problem = landmark_problem(rig, sightings, views, 0.0)
+    flat = problem.layout.flat(torch.stack([rig.unknowns_of(heads[moment]) for moment in range(count)]))
+    return replace(_result(problem, flat, model, sightings, views), params=heads.check_fits(model.to("cpu")))
+
+
 def landmark_problem(
     rig: LandmarkRig,
     sightings: Sequence[Sighting],

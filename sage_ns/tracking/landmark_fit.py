@@ -11,7 +11,14 @@ from sage_ns.rig import FlameParams, HeadModel
 from sage_ns.tracking.embedding import Embedding
 from sage_ns.tracking.face import Face, width_of_face
 from sage_ns.tracking.focal import FocalLength
-from sage_ns.tracking.joint_fit import ERROR_OF_A_LANDMARK, KnownCamera, Sighting, fit_moments
+from sage_ns.tracking.joint_fit import (
+    ERROR_OF_A_LANDMARK,
+    JointFit,
+    KnownCamera,
+    Sighting,
+    fit_moments,
+    keep_moments,
+)
 from sage_ns.tracking.landmark_rig import LandmarkRig
 from sage_ns.tracking.placement import turn
 
@@ -66,6 +73,27 @@ def fit_landmarks(
     """
     camera = KnownCamera.at_rest(focal.pixels, size)
     fit = fit_moments([Sighting(0, 0, face)], [camera], model, embedding, focal.spread, error=error, start=start)
+    return _of_one_moment(fit, focal)
+
+
+def keep_head(
+    face: Face, model: HeadModel, embedding: Embedding, focal: FocalLength, size: tuple[int, int], head: FlameParams
+) -> HeadFit:
+    """Return a head as it is, with its distances from the landmarks of a face (`keep_moments`).
+
+    Args:
+        face: landmarks of one face.
+        model: head model.
+        embedding: of that head model.
+        focal: with which the head was placed.
+        size: width and height of the picture, whose middle is the principal point.
+        head: one moment in the axes of the camera, with the neck at rest.
+    """
+    camera = KnownCamera.at_rest(focal.pixels, size)
+    return _of_one_moment(keep_moments([Sighting(0, 0, face)], [camera], model, embedding, head), focal)
+
+
+def _of_one_moment(fit: JointFit, focal: FocalLength) -> HeadFit:
     return HeadFit(
         params=fit.params,
         focal=focal.pixels * fit.focal_factor,

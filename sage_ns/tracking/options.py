@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from sage_ns.tracking.starts import MEAN_HEAD
+from sage_ns.tracking.starts import MEAN_HEAD, StartFiles
 
 
 @dataclass(frozen=True)
@@ -37,4 +37,13 @@ class SingleCameraOptions(TrackingOptions):
     initialise: str = MEAN_HEAD
     """Where the fit begins; a name in `sage_ns.tracking.starts`."""
     predictor: Path | None = None
-    """File that the start needs."""
+    """File of a predictor, for the start that needs one."""
+    tracker_file: Path | None = None
+    """What another tracker has found, for the start that needs it."""
+    keep_heads: bool = False
+    """Whether the heads of the tracker are kept as they are, but for their place; else the fit begins at them."""
+
+    @property
+    def start_files(self) -> StartFiles:
+        """What the user gives for the start."""
+        return StartFiles(self.predictor, self.tracker_file, self.keep_heads)

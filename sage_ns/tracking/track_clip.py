@@ -22,13 +22,14 @@ from sage_ns.tracking.clip_faces import FoundFaces, LeftOut, SeenFrame, follow, 
 from sage_ns.tracking.cut_out import CutOut, Foreground, cut_out
 from sage_ns.tracking.embedding import Embedding
 from sage_ns.tracking.focal import FocalLength, given_focal_length, usual_focal_length
-from sage_ns.tracking.joint_fit import JointFit, KnownCamera, Sighting, fit_moments
+from sage_ns.tracking.joint_fit import JointFit, KnownCamera, Sighting, fit_moments, keep_moments
 from sage_ns.tracking.landmark_rig import LandmarkRig
 from sage_ns.tracking.options import SingleCameraOptions
 from sage_ns.tracking.photo import Photo
 from sage_ns.tracking.placement import placed, turn
 from sage_ns.tracking.rig_embedding import embedding_on
-from sage_ns.tracking.starts import BEGUN, FirstHead, one_person, starts
+from sage_ns.tracking.sight import Sight
+from sage_ns.tracking.starts import Beginning, one_person, starts
 from sage_ns.tracking.track_photo import Networks, check_given_picture, check_numbers, face_notes
 from sage_ns.tracking.window import Window, head_window
 from sage_ns.tracking.write import NO_CONSENT
@@ -70,8 +71,8 @@ def track_clip(
     """
     _check(options)
     refuse_used_folder(options.out.expanduser().absolute(), options.overwrite)
-    first = starts[options.initialise].open(options.predictor, model)
     clip = open_clip(options.input, options.start, options.end)
+    start = starts[options.initialise].open(options.start_files, model, clip.frames_of_file)
     say("choosing sharp frames")
     frames = choose_frames(clip, options.frames)
     store = FoundFaces(clip)
@@ -83,8 +84,8 @@ def track_clip(
         focal = given_focal_length(options.focal_mm, clip.size)
     seen = _not_far(clip, seen, left_out, model, embedding, focal)
     say(f"fitting one head to {len(seen)} frames")
-    begin = None if first is None else _first_heads(clip, seen, first, focal)
-    seen, fit = _fitted(clip, seen, left_out, model, embedding, focal, begin)
+    begin = None if start is None else _first_heads(clip, seen, start, focal, embedding)
+    seen, fit = _fitted(clip, seen, left_out, model, embedding, focal, begin, options.keep_heads)
     found = focal.pixels * fit.focal_factor
     vertices = pose_vertices(model, fit.params)
     whole = Window(0, 0, *clip.size, 1).camera(found, clip.size)
@@ -122,7 +123,7 @@ def track_clip(
         way=way,
         notes=(
             *_notes(fit, yaw, len(left_out), caveat),
-            *(() if options.predictor is None else (BEGUN.format(options.predictor.name),)),
+            *(() if start is None else start.notes),
             *(() if options.consent else (NO_CONSENT,)),
         ),
         consent=options.consent,
@@ -165,11 +166,15 @@ def _not_far(
 
 
 def _first_heads(
-    clip: Clip, seen: Sequence[SeenFrame], first: FirstHead, focal: FocalLength
+    clip: Clip, seen: Sequence[SeenFrame], start: Beginning, focal: FocalLength, embedding: Embedding
 ) -> Mapping[ClipFrame, FlameParams]:
     """Return the head of each frame that the fit begins with."""
     face = {each.frame: each.face for each in seen}
-    return {frame: first(picture, face[frame], focal.pixels) for frame, picture in pictures(clip, list(face))}
+    sights = (
+        Sight(picture, face[frame], focal.pixels, embedding, round(frame.seconds * clip.fps))
+        for frame, picture in pictures(clip, list(face))
+    )
+    return dict(zip(face, start.heads(sights), strict=True))
 
 
 def _fitted(
@@ -180,17 +185,21 @@ def _fitted(
     embedding: Embedding,
     focal: FocalLength,
     begin: Mapping[ClipFrame, FlameParams] | None,
+    keep: bool,
 ) -> tuple[list[SeenFrame], JointFit]:
     """Return the frames that one head explains, and the fit to them: without the others, it is done again.
 
-    Heads to begin with are given for each frame, or not at all.
+    Heads to begin with are given for each frame, or not at all; they may also be kept.
     """
     camera = KnownCamera.at_rest(focal.pixels, clip.size)
     while True:
         sightings = [Sighting(moment, 0, each.face) for moment, each in enumerate(seen)]
         times = torch.tensor([each.frame.seconds for each in seen], dtype=torch.float64)
         start = None if begin is None else one_person([begin[each.frame] for each in seen])
-        fit = fit_moments(sightings, [camera], model, embedding, focal.spread, times, start=start)
+        if start is not None and keep:
+            fit = keep_moments(sightings, [camera], model, embedding, start)
+        else:
+            fit = fit_moments(sightings, [camera], model, embedding, focal.spread, times, start=start)
         faults = [
             fault_of_fit(float(turned), float(rms), float(width))
             for turned, rms, width in zip(fit.turns, fit.rms, fit.face_widths, strict=True)

@@ -17,13 +17,14 @@ from sage_ns.tracking.cut_out import Foreground, cut_out
 from sage_ns.tracking.face import FaceDetector
 from sage_ns.tracking.focal import RANGE_MM, given_focal_length
 from sage_ns.tracking.foreground import Segment, read_mask
-from sage_ns.tracking.landmark_fit import fit_landmarks
+from sage_ns.tracking.landmark_fit import fit_landmarks, keep_head
 from sage_ns.tracking.options import SingleCameraOptions
 from sage_ns.tracking.photo import Photo, read_photo
 from sage_ns.tracking.photometric_fit import SeenHead
 from sage_ns.tracking.refiners import LANDMARKS, refiners
 from sage_ns.tracking.rig_embedding import embedding_on
-from sage_ns.tracking.starts import BEGUN, starts
+from sage_ns.tracking.sight import Sight
+from sage_ns.tracking.starts import starts
 from sage_ns.tracking.window import Window, head_window
 from sage_ns.tracking.write import NO_CONSENT, TrackedPhoto, write_tracked
 
@@ -76,7 +77,7 @@ def track_photo(
     """
     _check(options)
     refuse_used_folder(options.out.expanduser().absolute(), options.overwrite)
-    first = starts[options.initialise].open(options.predictor, model)
+    start = starts[options.initialise].open(options.start_files, model)
     photo = _with_focal_length(read_photo(options.input), options)
     name = str(options.input)
     say("looking for faces")
@@ -85,8 +86,12 @@ def track_photo(
     say("placing the landmarks on the head model")
     embedding = embedding_on(model, networks.detect)
     say("fitting the head")
-    begin = None if first is None else first(photo.pixels, face, photo.focal.pixels)
-    fit = fit_landmarks(face, model, embedding, photo.focal, photo.size, start=begin)
+    sight = Sight(photo.pixels, face, photo.focal.pixels, embedding)
+    begin = None if start is None else start.heads([sight])[0]
+    if begin is not None and options.keep_heads:
+        fit = keep_head(face, model, embedding, photo.focal, photo.size, begin)
+    else:
+        fit = fit_landmarks(face, model, embedding, photo.focal, photo.size, start=begin)
     check_fit(fit, name)
     vertices = pose_vertices(model, fit.params)[0]
     whole = Window(0, 0, *photo.size, 1).camera(fit.focal, photo.size)
@@ -102,7 +107,7 @@ def track_photo(
     notes = (
         *face_notes(fit.face_width, fit.turn, cut.way.caveat),
         *((refined.note,) if refined.note else ()),
-        *(() if options.predictor is None else (BEGUN.format(options.predictor.name),)),
+        *(() if start is None else start.notes),
         *(() if options.consent else (NO_CONSENT,)),
     )
     tracked = TrackedPhoto(

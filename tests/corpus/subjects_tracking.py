@@ -6,11 +6,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
+from sage_ns.capture.tracker_files import read_heads
 from sage_ns.tracking.cameras.files import read_cameras
 from sage_ns.tracking.cameras.rig_camera import RigCamera
 from sage_ns.tracking.networks.files import read_graphs, write_graphs
 from sage_ns.tracking.networks.network import Network
 from sage_ns.tracking.networks.tflite import read_tflite
+from tests.capture.tracker_files.written import pixel3dmm, sheap, smirk
 from tests.corpus.subject import Subject
 from tests.tracking.cameras.ring import CENTER, FOCAL, SIZE, opencv_json, ring, transforms, write_json
 from tests.tracking.tflite_writer import small_network, task
@@ -63,6 +68,21 @@ def _read_cameras(path: Path) -> Any:
     return poses, [(each.name, each.focal, each.center, each.size, each.lens) for each in rig.cameras]
 
 
+def _write_sheap(folder: Path) -> Path:
+    torch.save({"flame_params": sheap(), "bbox": (0, 0, 9, 9)}, folder / "sheap.pt")
+    return folder / "sheap.pt"
+
+
+def _write_smirk(folder: Path) -> Path:
+    np.savez(folder / "smirk.npz", **{name: value.numpy() for name, value in smirk().items()})
+    return folder / "smirk.npz"
+
+
+def _write_pixel3dmm(folder: Path) -> Path:
+    torch.save(pixel3dmm(1), folder / "00001.frame")
+    return folder / "00001.frame"
+
+
 def subjects() -> list[Subject]:
     """All subjects of this module."""
     return [
@@ -72,4 +92,8 @@ def subjects() -> list[Subject]:
         Subject("cameras: opencv", "json", _write_cameras("cameras.json", opencv_json), _read_cameras),
         Subject("cameras: transforms", "json", _write_cameras("transforms.json", transforms), _read_cameras),
         Subject("cameras: nersemble", "json", _write_cameras("camera_params.json", _nersemble), _read_cameras),
-    ]
+        Subject("heads: SHeaP", "torch", _write_sheap, read_heads, optional=frozenset({"flame_params/eyelids"})),
+        Subject("heads: SMIRK", "npz", _write_smirk, read_heads, optional=frozenset({"eyelid_params", "cam"})),
+        Subject("heads: Pixel3DMM", "torch", _write_pixel3dmm, read_heads,
+                optional=frozenset({"flame/eyelids", "flame/R_rotation_matrix"})),
+    ]  # fmt: skip

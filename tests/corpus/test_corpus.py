@@ -36,6 +36,7 @@ NAMES = (
     *("benchmark: folder", "benchmark: result", "benchmark: job", "benchmark: clock"),
     *("networks: task", "networks: npz", "networks: tflite"),
     *("cameras: opencv", "cameras: transforms", "cameras: nersemble"),
+    *("heads: SHeaP", "heads: SMIRK", "heads: Pixel3DMM"),
     *("eyelids", *(["super-resolution: weights"] if find_spec("spandrel") else [])),
 )
 

@@ -17,6 +17,7 @@ from sage_ns.capture.decode import read_header
 from sage_ns.capture.frames import read_frames
 from sage_ns.capture.images import load_image
 from sage_ns.capture.tracker_checkpoints import load_tracker_checkpoints
+from sage_ns.capture.tracker_files import read_heads
 from sage_ns.errors import SageError
 from sage_ns.exchange.gaussian_avatars_import import find_flame_param
 from sage_ns.exchange.ply import read_ply
@@ -55,6 +56,7 @@ READERS: dict[str, Callable[[Path], Any]] = {
     "parameters": FlameParams.load,
     "motion": load_motion,
     "tracker checkpoint": lambda path: load_tracker_checkpoints([path]),
+    "heads of a tracker": read_heads,
     "head model": load_head_model,
     "named head model": find_head_model,
     "masks of a head model": lambda path: load_masks(path, 10),
@@ -83,6 +85,8 @@ def test_readers_refuse_what_is_no_file(reader: str, kind: str, tmp_path: Path) 
     make, message = NO_FILES[kind]
     if reader in ("motion", "parameters") and kind == "folder":
         message = "(no motion in this folder|found no npz files)"  # folders hold motion, too
+    if reader == "heads of a tracker" and kind == "folder":
+        message = "found no heads of a tracker in it"
     make(path)
     with pytest.raises(SageError, match=rf"given\.npz:? ?{message}"):
         READERS[reader](path)

@@ -10,8 +10,8 @@ import torch
 
 from sage_ns.errors import FlameParamsError
 from sage_ns.geometry import axis_angle_to_matrix
-from sage_ns.rig import FlameParams, HeadModel, concatenate, pose_vertices
-from tests.tiny import tiny_head_model, tiny_params
+from sage_ns.rig import FlameParams, concatenate, pose_vertices
+from tests.tiny import blown_up, tiny_head_model, tiny_params
 
 MODEL = tiny_head_model()
 
@@ -308,7 +308,7 @@ class TestFit:
             params.check_fits(MODEL)
 
     def test_flame_without_teeth_fits_flame_with_teeth(self) -> None:
-        with_teeth = _blown_up(MODEL, 5143)
+        with_teeth = blown_up(MODEL, 5143)
         offset = torch.rand(5023, 3)
         fitted = replace(tiny_params(MODEL), static_offset=offset).check_fits(with_teeth).static_offset
         assert fitted is not None
@@ -316,21 +316,5 @@ class TestFit:
 
     def test_offsets_of_the_teeth_are_left_out_for_flame_without_teeth(self) -> None:
         offset = torch.rand(5143, 3)
-        fitted = replace(tiny_params(MODEL), static_offset=offset).check_fits(_blown_up(MODEL, 5023)).static_offset
+        fitted = replace(tiny_params(MODEL), static_offset=offset).check_fits(blown_up(MODEL, 5023)).static_offset
         assert fitted is not None and torch.equal(fitted, offset[:5023])
-
-
-def _blown_up(model: HeadModel, num_vertices: int) -> HeadModel:
-    """The model with vertices added that no triangle uses."""
-    more = num_vertices - model.num_vertices
-
-    def padded(per_vertex: torch.Tensor) -> torch.Tensor:
-        return torch.cat([per_vertex, per_vertex.new_zeros(more, *per_vertex.shape[1:])])
-
-    names = ("v_template", "shape_basis", "expression_basis", "skinning_weights")
-    return replace(
-        model,
-        pose_basis=torch.zeros(36, 3 * num_vertices),
-        joint_regressor=padded(model.joint_regressor.T).T,
-        **{name: padded(getattr(model, name)) for name in names},
-    )

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 
 from sage_ns.rig import FlameParams, HeadModel, pose_vertices
-from sage_ns.rig.skull import skull_motions
+from sage_ns.rig.skull import skull_motions, without_neck
 from tests.tiny import tiny_head_model, tiny_params
 
 
@@ -33,3 +33,12 @@ def test_expression_jaw_and_gaze_do_not_move_the_skull() -> None:
     model = tiny_head_model()
     params = tiny_params(model, 3)
     torch.testing.assert_close(skull_motions(model, params), skull_motions(model, still(model, params)))
+
+
+def test_the_root_turns_instead_of_the_neck() -> None:
+    model = tiny_head_model()
+    params = tiny_params(model, 4, size=0.3)
+    rigid = without_neck(model, params)
+    assert not rigid.neck_pose.any() and rigid.rotation.norm() > 0
+    torch.testing.assert_close(skull_motions(model, rigid), skull_motions(model, params), atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(rigid.jaw_pose, params.jaw_pose)

@@ -15,13 +15,14 @@ from sage_ns.errors import SageError, TrackingError
 from sage_ns.rig import FlameParams
 from sage_ns.synthetic.head import builtin_head
 from sage_ns.tracking import track_clip, track_photo
+from sage_ns.tracking.clip import Clip
 from sage_ns.tracking.embedding import builtin_embedding
 from sage_ns.tracking.face import Face
 from sage_ns.tracking.focal import FocalLength
 from sage_ns.tracking.joint_fit import KnownCamera, Sighting, fit_moments
 from sage_ns.tracking.landmark_fit import fit_landmarks
 from sage_ns.tracking.landmark_rig import LandmarkRig
-from sage_ns.tracking.starts import one_person, starts
+from sage_ns.tracking.starts import StartFiles, one_person, starts
 from sage_ns.tracking.track_photo import Networks, PhotoOptions
 from tests.priors.predicted import fresh
 from tests.tiny import tiny_head_model, tiny_params
@@ -80,19 +81,22 @@ def test_one_person_has_the_mean_identity_and_all_moments() -> None:
 
 
 def test_the_mean_head_needs_no_file(file: Path) -> None:
-    assert starts["landmarks"].open(None, builtin_head()) is None
+    assert starts["landmarks"].open(StartFiles(), builtin_head()) is None
     with pytest.raises(TrackingError, match="is used by --initialise predictor alone"):
-        starts["landmarks"].open(file, builtin_head())
+        starts["landmarks"].open(StartFiles(predictor=file), builtin_head())
+    for name in ("landmarks", "predictor"):
+        with pytest.raises(TrackingError, match="is used by --initialise tracker alone"):
+            starts[name].open(StartFiles(tracker_file=file), builtin_head())
 
 
 def test_predictors_that_cannot_be_used_are_refused(file: Path, tmp_path: Path) -> None:
     with pytest.raises(TrackingError, match=r"--predictor FILE\. None comes with the package"):
-        starts["predictor"].open(None, builtin_head())
+        starts["predictor"].open(StartFiles(), builtin_head())
     with pytest.raises(SageError, match=r"learned for the head model .*not for 'tiny'"):
-        starts["predictor"].open(file, tiny_head_model())
+        starts["predictor"].open(StartFiles(file), tiny_head_model())
     with pytest.raises(SageError, match=r"missing\.npz"):
-        starts["predictor"].open(tmp_path / "missing.npz", builtin_head())
-    with pytest.raises(TrackingError, match="start 'guess': choose one of landmarks, predictor"):
+        starts["predictor"].open(StartFiles(tmp_path / "missing.npz"), builtin_head())
+    with pytest.raises(TrackingError, match="start 'guess': choose one of landmarks, predictor, tracker"):
         starts["guess"]
 
 
@@ -126,8 +130,8 @@ def test_a_photo_is_fitted_from_what_the_predictor_sees(
 
 
 def test_frames_of_a_clip_begin_at_heads_of_their_own(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = starts["predictor"].open(file, builtin_head())
-    assert first is not None
+    start = starts["predictor"].open(StartFiles(file), builtin_head(), frames=30)
+    assert start is not None
     _, face = (
         face_of(torch.rand(478, 2) * 50 + 20, torch.zeros(478)),
         face_of(torch.rand(478, 2) * 50, torch.zeros(478)),
@@ -136,7 +140,8 @@ def test_frames_of_a_clip_begin_at_heads_of_their_own(file: Path, monkeypatch: p
     seen = [track_clip.SeenFrame(frame, face) for frame in frames]
     picture = np.zeros((100, 120, 3), np.uint8)
     monkeypatch.setattr(track_clip, "pictures", lambda clip, wanted: ((frame, picture) for frame in wanted))
-    heads = track_clip._first_heads(None, seen, first, KNOWN)  # type: ignore[arg-type]
+    clip = Clip(file, (120, 100), 10.0, 0.0, None, "")
+    heads = track_clip._first_heads(clip, seen, start, KNOWN, builtin_embedding())
     assert list(heads) == frames and heads[frames[1]].num_timesteps == 1
 
 

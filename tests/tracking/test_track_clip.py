@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ from PIL import Image
 from sage_ns.capture.checked import CaptureOptions, load_capture
 from sage_ns.cli import track as cli
 from sage_ns.errors import SageError, TrackingError
-from sage_ns.geometry.rotations import axis_angle_to_matrix
+from sage_ns.geometry.rotations import axis_angle_to_matrix, degrees_between
+from sage_ns.rig import FlameParams
 from sage_ns.synthetic.head import builtin_head
 from sage_ns.tracking import track_clip as module
 from sage_ns.tracking.face import Face
@@ -150,6 +152,58 @@ def test_clips_that_cannot_be_used_are_refused_and_nothing_is_written(
     with pytest.raises(SageError, match=message):
         track_clip(options, builtin_head(), actor.networks())
     assert not (tmp_path / "out").exists()
+
+
+class _Stopped(Exception):
+    """The fit was reached."""
+
+
+def test_heads_of_another_tracker_are_those_of_their_frames(
+    actor: Actor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sage_ns.capture.tracker_files.registry.check_flame", lambda *_: None)
+    params, count = actor.params, len(YAWS)
+    rest = torch.zeros(count, 3)
+    found = {
+        "shape_from_facenet": torch.nn.functional.pad(params.shape, (0, 300 - len(params.shape))).repeat(count, 1),
+        "expr": torch.nn.functional.pad(params.expr, (0, 100 - params.expr.shape[1])), "torso_pose": params.rotation,
+        "neck_pose": rest, "jaw_pose": params.jaw_pose, "eye_l_pose": params.eyes_pose[:, :3],
+        "eye_r_pose": params.eyes_pose[:, 3:], "cam_trans": params.translation + torch.tensor([0.0, 0.0, 1.0]),
+    }  # fmt: skip
+    np.savez(tmp_path / "sheap.npz", **{name: value.numpy() for name, value in found.items()})
+    options = ClipOptions(
+        actor.clip, tmp_path / "me", focal_mm=FOCAL / np.hypot(*SIZE) * 43.2666, initialise="tracker",
+        tracker_file=tmp_path / "sheap.npz", keep_heads=True,
+    )  # fmt: skip
+    kept: list[FlameParams] = []
+
+    def stop(*given: Any) -> None:
+        kept.extend(given[6].values())
+        raise _Stopped
+
+    monkeypatch.setattr("sage_ns.tracking.clip_faces.cache_dir", lambda: tmp_path / "cache")
+    monkeypatch.setattr(module, "_fitted", stop)
+    with pytest.raises(_Stopped):
+        track_clip(options, builtin_head(), actor.networks())
+    turns = torch.cat([each.rotation for each in kept])
+    off = degrees_between(*(axis_angle_to_matrix(each) for each in (turns, params.rotation)))
+    assert len(kept) == count and float(off.max()) < 1.0
+    torch.testing.assert_close(kept[0].jaw_pose, params.jaw_pose[:1], atol=1e-5, rtol=0)
+
+
+def test_heads_of_another_clip_are_refused_before_faces_are_looked_for(
+    actor: Actor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sage_ns.capture.tracker_files.registry.check_flame", lambda *_: None)
+    widths = {"pose_params": 3, "shape_params": 300, "expression_params": 50, "jaw_params": 3}
+    np.savez(tmp_path / "smirk.npz", **{name: np.zeros((len(YAWS) + 9, width)) for name, width in widths.items()})
+    looked_at = list(actor.looked_at)
+    options = ClipOptions(
+        actor.clip, tmp_path / "out", initialise="tracker", tracker_file=tmp_path / "smirk.npz", focal_mm=50.0
+    )
+    with pytest.raises(TrackingError, match=rf"smirk.npz: found {len(YAWS) + 9} heads, expected \d+, one for each"):
+        track_clip(options, builtin_head(), actor.networks())
+    assert actor.looked_at == looked_at and not (tmp_path / "out").exists()
 
 
 def test_a_clip_without_the_face_says_what_every_frame_lacks(actor: Actor, tmp_path: Path) -> None:

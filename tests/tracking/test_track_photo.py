@@ -187,3 +187,30 @@ def test_the_command_prints_what_it_found_and_the_next_command(
     with pytest.raises(SystemExit) as stopped:
         cli.main([str(sitter.photo), str(tmp_path / "me2"), "--face", "7"])
     assert stopped.value.code == 1 and "--face 7" in capsys.readouterr().out
+
+
+def test_the_command_begins_at_what_another_tracker_has_found(
+    sitter: Sitter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The file states the sitter's identity, which the landmarks of one picture do not tell."""
+    monkeypatch.setattr(cli, "_networks", lambda: sitter.networks)
+    monkeypatch.delenv("SAGE_HEAD_MODEL", raising=False)
+    params, rest = sitter.params, torch.zeros(1, 3)
+    found = {
+        "shape_from_facenet": torch.nn.functional.pad(params.shape, (0, 300 - len(params.shape)))[None],
+        "expr": torch.zeros(1, 100), "torso_pose": params.rotation, "neck_pose": rest, "jaw_pose": params.jaw_pose,
+        "eye_l_pose": rest, "eye_r_pose": rest, "cam_trans": params.translation + torch.tensor([0.0, 0.0, 1.0]),
+    }  # fmt: skip
+    torch.save(found, tmp_path / "sheap.pt")
+    options = ["--initialise", "tracker", "--tracker-file", str(tmp_path / "sheap.pt")]
+    with pytest.raises(SystemExit):
+        cli.main([str(sitter.photo), str(tmp_path / "me"), *options])
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "SHeaP found coefficients of FLAME 2020, which mean nothing on head model 'built-in head'" in printed
+    assert not (tmp_path / "me").exists()
+    monkeypatch.setattr("sage_ns.capture.tracker_files.registry.check_flame", lambda *_: None)
+    cli.main([str(sitter.photo), str(tmp_path / "me"), *options])
+    assert "began at the head that SHeaP found (sheap.pt)" in " ".join(capsys.readouterr().out.split())
+    shape = load_capture(CaptureOptions(tmp_path / "me", frames="photo")).tracking.params.shape
+    off = [float((each - params.shape).norm()) for each in (shape, torch.zeros_like(params.shape))]
+    assert off[0] < 0.2 * off[1]

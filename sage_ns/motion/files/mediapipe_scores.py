@@ -2,6 +2,10 @@
 
 A line holds the scores by name, at its top or under `blendshapes`; there they may also be MediaPipe's list of 52
 numbers (`_neutral` first) or its list of categories. `null` or an empty list means that no face was found.
+
+`facial_transformation_matrixes` turns the head, as MediaPipe states it: a similarity [4, 4] from the canonical face (x
+to its left, y up, looks along +z; centimetres) to the space of a camera at the origin that looks along -z. Python has
+rows; JavaScript has `data`, sixteen numbers by columns. The zeros beside the translation tell which of them it is.
 """
 
 from __future__ import annotations
@@ -33,7 +37,12 @@ MEDIAPIPE_NAMES = ("_neutral", *sorted(name for name in ARKIT_NAMES if name != "
 _SCORES = ("blendshapes", "face_blendshapes", "faceBlendshapes")
 """Keys of the scores in a line."""
 _TIME, _HEAD = "timestamp_ms", "head"
-_BESIDE = frozenset({_TIME, _HEAD, "_neutral", "frame", "frame_index", "timestamp", "time", "fps"})
+_MATRICES = ("facial_transformation_matrixes", "facialTransformationMatrixes")
+_SCALE = (0.1, 10.0)
+"""Range of the scale of a matrix; larger and smaller ones are no poses."""
+_SKEW = 0.01
+"""Entries of R^T R of its rotation that may differ from the identity."""
+_BESIDE = frozenset({_TIME, _HEAD, *_MATRICES, "_neutral", "frame", "frame_index", "timestamp", "time", "fps"})
 """Names beside the scores."""
 _FEWEST_NAMES = 3
 """Known names in a header that make a csv a recording."""
@@ -47,8 +56,9 @@ class MediapipeScores(ScoreReader):
     name = "MediaPipe scores"
     reads = "a recording of MediaPipe's face blendshapes (JSON lines or csv)"
     keeps = (
-        "the scores by ARKit's names, which also turn jaw and eyes; `head` (axis times radians) turns the neck, and "
-        "`timestamp_ms` gives the moments per second, if the file has them"
+        "the scores by ARKit's names, which also turn jaw and eyes; `head` (axis times radians) or MediaPipe's "
+        "`facial_transformation_matrixes` turn the neck, and `timestamp_ms` gives the moments per second, if the file "
+        "has them"
     )
     programs = ("scripts around MediaPipe's FaceLandmarker", "streams for `examples/03_drive_from_arkit.py`")
 
@@ -86,7 +96,7 @@ def _json_lines(path: Path) -> ScoreTable:
         if entry is not None and not isinstance(entry, dict):
             raise CaptureError(f"{place}: found {type(entry).__name__}, expected a JSON object of scores by name")
         moments.append((line, _scores(entry, place)))
-        heads.append(_head((entry or {}).get(_HEAD), path, line))
+        heads.append(_head(entry or {}, path, line))
         times.append(number((entry or {}).get(_TIME), path, line, _TIME))
     head = np.array(heads)
     return ScoreTable(scores_of(path, moments), _rate(times), head if np.isfinite(head).any() else None)
@@ -100,6 +110,8 @@ def _scores(entry: dict[str, Any] | None, place: str) -> Mapping[str, object] | 
     found = {name: value for name, value in entry.items() if name not in _BESIDE} if key is None else entry[key]
     if isinstance(found, list) and len(found) == 1 and isinstance(found[0], list):
         found = found[0]  # MediaPipe's list of faces
+    if isinstance(found, list) and len(found) == 1 and isinstance(found[0], dict) and "categories" in found[0]:
+        found = found[0]["categories"]  # the same in JavaScript
     if found is None or found == []:
         return None
     if isinstance(found, list) and all(isinstance(each, dict) for each in found):
@@ -116,13 +128,43 @@ def _scores(entry: dict[str, Any] | None, place: str) -> Mapping[str, object] | 
     return found
 
 
-def _head(turn: object, path: Path, line: int) -> list[float]:
+def _head(entry: dict[str, Any], path: Path, line: int) -> list[float]:
+    turn = entry.get(_HEAD)
+    key = next((key for key in _MATRICES if entry.get(key)), None)
+    if turn is None and key is not None:
+        return _turn_of(entry[key], path, line, key)
     if turn is None:
         return [math.nan] * 3
     if not isinstance(turn, list) or len(turn) != 3:
         expected = "expected [x, y, z], axis times radians"
         raise CaptureError(f"{path}: line {line}: '{_HEAD}': found {str(turn)[:40]}, {expected}")
     return [number(angle, path, line, _HEAD) for angle in turn]
+
+
+def _turn_of(value: object, path: Path, line: int, key: str) -> list[float]:
+    """Return the rotation of the first face's matrix, axis times radians."""
+    import torch
+
+    from sage_ns.geometry.rotations import matrix_to_axis_angle
+
+    first = value[0] if isinstance(value, list) and len(value) == 1 else value
+    first = first.get("data") if isinstance(first, dict) else first
+    rows = first if isinstance(first, list) else []
+    numbers = [each for row in rows for each in (row if isinstance(row, list) else [row])]
+    if len(numbers) != 16:
+        raise CaptureError(
+            f"{path}: line {line}: '{key}': found {str(value)[:40]}, expected one matrix of 4 x 4 numbers"
+        )
+    matrix = np.array([number(each, path, line, key) for each in numbers]).reshape(4, 4)
+    matrix = matrix if not matrix[3, :3].any() else matrix.T
+    linear = matrix[:3, :3]
+    with np.errstate(all="ignore"):
+        scale = np.cbrt(np.linalg.det(linear))
+        off = np.abs(linear.T @ linear / scale**2 - np.eye(3)).max()
+    if matrix[3, :3].any() or not matrix[:3, 3].any() or not _SCALE[0] <= scale <= _SCALE[1] or not off < _SKEW:
+        expected = "expected a rotation, a scale and a translation, which is not 0"
+        raise CaptureError(f"{path}: line {line}: '{key}': found {matrix.tolist()}, {expected}")
+    return matrix_to_axis_angle(torch.from_numpy(linear / scale)).tolist()
 
 
 def _csv(path: Path) -> ScoreTable:

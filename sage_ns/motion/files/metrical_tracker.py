@@ -6,14 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sage_ns.motion.files.moment_files import timesteps_of
 from sage_ns.motion.files.registry import MotionReader, MotionSplit, register_reader
 
 if TYPE_CHECKING:
     from sage_ns.motion.motion import Motion
     from sage_ns.rig import HeadModel
-
-_SUFFIX = ".frame"
 
 
 @register_reader
@@ -29,7 +26,9 @@ class MetricalTracker(MotionReader):
 
     def recognises(self, path: Path) -> bool:
         """Return whether the path is or contains `.frame` files."""
-        return bool(_checkpoints(path))
+        from sage_ns.capture.tracker_checkpoints import checkpoints_in
+
+        return bool(checkpoints_in(path))
 
     def read(self, path: Path, split: MotionSplit) -> Motion:
         """Read one moment from every checkpoint; together they are one sequence."""
@@ -41,32 +40,15 @@ class MetricalTracker(MotionReader):
 
 
 def _read(path: Path, rig: Callable[[], HeadModel] | None) -> Motion:
-    from dataclasses import replace
-
     import torch
 
-    from sage_ns.capture.tracker_checkpoints import load_tracker_checkpoints, num_moved_eyelids
+    from sage_ns.capture.tracker_checkpoints import checkpoints_in, load_tracker_checkpoints
+    from sage_ns.motion.files.lids import with_lids
     from sage_ns.motion.motion import Motion
     from sage_ns.rig import in_time_order
-    from sage_ns.rig.eyelids import has_eyelids, with_eyelid_motion
+    from sage_ns.rig.flame_files import timesteps_of
 
-    paths = in_time_order(_checkpoints(path))
+    paths = in_time_order(checkpoints_in(path))
     params, eyelids = load_tracker_checkpoints(paths)
-    num_moved = num_moved_eyelids(eyelids)
-    notes = ()
-    # Only where eyelids move does it matter what the rig has, and the avatar must be loaded.
-    model = rig() if num_moved and rig is not None else None
-    if model is not None and has_eyelids(model):
-        params = replace(params, expr=with_eyelid_motion(params.expr, eyelids, model))
-    elif num_moved:
-        notes = (
-            f"metrical-tracker moved the eyelids at {num_moved} of {len(paths)} timesteps by blendshapes of its "
-            "own, which the head model does not have: these blinks are lost",
-        )
+    params, notes = with_lids(params, eyelids, rig, "metrical-tracker")
     return Motion.of(params, path, torch.tensor(timesteps_of(paths)), notes=notes)
-
-
-def _checkpoints(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path] if path.suffix == _SUFFIX else []
-    return list((path / "checkpoint").glob(f"*{_SUFFIX}")) or list(path.glob(f"*{_SUFFIX}"))

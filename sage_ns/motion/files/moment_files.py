@@ -47,8 +47,3 @@ def read_moment_files(source: Path, paths: Sequence[Path], timesteps: Sequence[i
     order = {folder: index for index, folder in enumerate(dict.fromkeys(folders))}
     sequences = torch.tensor([order[folder] for folder in folders])
     return Motion.of(concatenate(rows), source, torch.tensor(timesteps), sequences)
-
-
-def timesteps_of(paths: Sequence[Path]) -> list[int]:
-    """Return the timestep ids of files: the numbers in their names, or else their positions in the sequence."""
-    return [int(path.stem) if path.stem.isdecimal() else row for row, path in enumerate(paths)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sage_ns.motion.files.moment_files import read_moment_files, timesteps_of
+from sage_ns.motion.files.moment_files import read_moment_files
 from sage_ns.motion.files.npz_names import may_hold_motion
 from sage_ns.motion.files.registry import MotionReader, MotionSplit, register_reader
 
@@ -32,6 +32,7 @@ class NpzFolder(MotionReader):
     def read(self, path: Path, split: MotionSplit) -> Motion:
         """Read every file; together they are one sequence."""
         from sage_ns.rig import in_time_order
+        from sage_ns.rig.flame_files import timesteps_of
 
         paths = in_time_order(_moments(path))
         return read_moment_files(path, paths, timesteps_of(paths))

@@ -33,7 +33,7 @@ class MotionReader(ABC):
     """Programs that write the format."""
     specificity: ClassVar[int] = 0
     """If two readers recognise the same path, the one with the larger number reads it. The readers of this package have
-    0 to 4; two readers with the same number are an error that names both."""
+    0 to 7; two readers with the same number are an error that names both."""
 
     @abstractmethod
     def recognises(self, path: Path) -> bool:

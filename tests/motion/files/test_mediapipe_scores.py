@@ -6,13 +6,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from sage_ns.errors import CaptureError
+from sage_ns.geometry import axis_angle_to_matrix
 from sage_ns.motion.face.arkit import arkit_motion
 from sage_ns.motion.files import load_motion, registry
 from sage_ns.motion.files.mediapipe_scores import MEDIAPIPE_NAMES
+from sage_ns.rig.front import face_direction
 from sage_ns.synthetic.head import builtin_head
 
 HEAD = builtin_head()
@@ -74,6 +77,40 @@ def test_time_head_and_lost_faces(tmp_path: Path) -> None:
     assert any("3 of 4 moments have no scores" in note for note in motion.notes)
 
 
+def _matrix(turn: list[float]) -> np.ndarray:
+    """Of a face 40 cm before the camera that is turned and a little larger than the canonical one."""
+    matrix = np.eye(4)
+    matrix[:3, :3] = 1.1 * axis_angle_to_matrix(torch.tensor(turn)).numpy()
+    matrix[:3, 3] = (1.0, -2.0, -40.0)
+    return matrix
+
+
+def test_matrices_turn_the_head_in_both_languages(tmp_path: Path) -> None:
+    """Python states rows, JavaScript columns; a nose at +z of the canonical face comes to where the neck turns it."""
+    turns = [[0.1, 0.4, -0.05], [0.0, -0.3, 0.1]]
+    python = [{"jawOpen": 0.5, "facial_transformation_matrixes": [_matrix(turn).tolist()]} for turn in turns]
+    categories = [{"categories": [{"categoryName": "jawOpen", "score": 0.5, "index": 25}], "headIndex": -1}]
+    javascript = [
+        {"faceBlendshapes": categories,
+         "facialTransformationMatrixes": [{"rows": 4, "columns": 4, "data": _matrix(turn).T.flatten().tolist()}]}
+        for turn in turns
+    ]  # fmt: skip
+    for name, entries in (("python", python), ("javascript", javascript)):
+        found = load_motion(lines(tmp_path / f"{name}.jsonl", *entries), HEAD).params
+        for row, turn in enumerate(turns):
+            torch.testing.assert_close(found.neck_pose[row], torch.tensor(turn), atol=1e-5, rtol=0)
+            nose = _matrix(turn) @ np.array([0.0, 0.0, 1.0, 0.0]) / 1.1
+            np.testing.assert_allclose(face_direction(found.motion_vector()[row]).numpy(), nose[:3], atol=1e-5)
+
+
+def _with_matrix(value: Any) -> str:
+    return json.dumps({"jawOpen": 0.1, "facial_transformation_matrixes": value}) + "\n"
+
+
+MIRRORED = np.diag([-1.0, 1.0, 1.0, 1.0]) @ _matrix([0.0, 0.1, 0.0])
+STRETCHED = _matrix([0.0, 0.1, 0.0]) @ np.diag([2.0, 1.0, 1.0, 1.0])
+
+
 def test_csv_with_a_header_of_names(tmp_path: Path) -> None:
     path = tmp_path / "scores.csv"
     rows = [["timestamp_ms", "file", *MEDIAPIPE_NAMES], *([40 * i, "a.png", *row] for i, row in enumerate(NUMBERS))]
@@ -97,6 +134,11 @@ def test_csv_with_a_header_of_names(tmp_path: Path) -> None:
         ('{"jawOpen": 40}\n', "line 1: 'jawOpen': found 40, expected 0..1: divide percentages by 100"),
         ('{"blendshapes": [0.1, 0.2]}\n', "line 1: 'blendshapes': found list, expected scores by name, or the 52"),
         ('{"jawOpen": 0.1, "head": [0, 1]}\n', "line 1: 'head': found [0, 1], expected [x, y, z]"),
+        (_with_matrix([[1.0, 0.0], [0.0, 1.0]]), "line 1: 'facial_transformation_matrixes': found [[1.0"),
+        (_with_matrix(MIRRORED.tolist()), "expected a rotation, a scale and a translation"),
+        (_with_matrix(STRETCHED.tolist()), "expected a rotation, a scale and a translation"),
+        (_with_matrix(np.eye(4).tolist()), "and a translation, which is not 0"),
+        (_with_matrix([None] * 16), "expected a rotation, a scale and a translation"),
         ('{"jawOpen": 0.1}\n' + 100000 * "[" + "\n", "line 2: not a JSON object"),
         ('{"jawOpen": null}\n', "'jawOpen': found no value in any moment"),
     ],

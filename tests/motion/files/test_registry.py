@@ -49,7 +49,7 @@ class JawCsv(MotionReader):
 def test_a_users_own_format_is_read_and_listed(tmp_path: Path) -> None:
     path = tmp_path / "jaw.csv"
     path.write_text("jaw\n0.1\n0.2\n")
-    with pytest.raises(CaptureError, match=r"jaw.csv: a file of the unknown kind '.csv'. Give an actor's folder"):
+    with pytest.raises(CaptureError, match=r"jaw.csv: a file of the unknown kind '.csv'. Give a folder of Pixel3DMM's"):
         load_motion(path)
     assert register_reader(JawCsv) is JawCsv
     motion = load_motion(path, MODEL)
@@ -107,7 +107,7 @@ def test_the_content_of_a_folder_chooses_the_reader(tmp_path: Path) -> None:
     for name, write in written:
         write()
         assert registry.reader_for(folder).name == name
-    single_files = ["Live Link Face", "MediaPipe scores", "clip of an actor"]
+    single_files = ["Live Link Face", "MediaPipe scores", "clip of an actor", "Pixel3DMM", "SHeaP", "SMIRK"]
     assert sorted(reader.name for reader in registry.readers()) == sorted([name for name, _ in written] + single_files)
 
 
