@@ -67,10 +67,11 @@ class Track:
     of .frame files, or what the network returned (.pt or .npz); for --initialise tracker"""
     keep_heads: bool = False
     """keep the heads of --tracker-file as they are, but for their place; default: the fit begins at them"""
-    refine: Annotated[str, tyro.conf.arg(metavar="photometric|landmarks")] = "landmarks"
-    """how the head in a photo is found: from its landmarks alone (landmarks), or then refined until a drawing of a mean
-    person looks like the picture (photometric; the drawing is in OUT/tracking.png). photometric helps people like those
-    of the prior, and can harm others"""
+    refine: Annotated[str | None, tyro.conf.arg(metavar="photometric|landmarks")] = None
+    """what follows the fit to landmarks. photometric: the turns of a clip are refined until the colours of the skin
+    agree in all pictures; the head in a photo is refined until a drawing of a mean person looks like the picture (in
+    OUT/tracking.png), which helps people like those of the prior, and can harm others. landmarks: nothing. Default:
+    photometric for clips, landmarks for photos"""
     consent: str = ""
     """how you know that the person agrees to an avatar, in your words; kept in OUT/tracking.json"""
     overwrite: bool = False

@@ -128,7 +128,7 @@ class ClipFile:
 
     name: ClassVar[str] = "clip"
     regime: ClassVar[str] = "sage-monocular"
-    ignores: ClassVar[tuple[str, ...]] = ("mask", "cameras", "refine")
+    ignores: ClassVar[tuple[str, ...]] = ("mask", "cameras")
 
     def fits(self, path: Path) -> bool:
         """Return whether the ending is one of a video."""

@@ -161,7 +161,7 @@ def fit_moments(
         gain = _ENOUGH if step is stages[-1] else _ENOUGH_BEFORE
         found = minimise(stage.residuals, flat, weights=stage.weights, linearise=stage.linearise, least_gain=gain)
         flat = found.unknowns
-    return _result(problem, flat, model, sightings, views)
+    return joint_result(problem, flat, model, sightings, views)
 
 
 def keep_moments(
@@ -188,7 +188,7 @@ def keep_moments(
     views = [cameras[each.camera].view() for each in sightings]
     problem = landmark_problem(rig, sightings, views, 0.0)
     flat = problem.layout.flat(torch.stack([rig.unknowns_of(heads[moment]) for moment in range(count)]))
-    return replace(_result(problem, flat, model, sightings, views), params=heads.check_fits(model.to("cpu")))
+    return replace(joint_result(problem, flat, model, sightings, views), params=heads.check_fits(model.to("cpu")))
 
 
 def landmark_problem(
@@ -247,9 +247,22 @@ def _placed(
     return vectors
 
 
-def _result(
-    problem: JointProblem, flat: Tensor, model: HeadModel, sightings: Sequence[Sighting], views: Sequence[View]
+def joint_result(
+    problem: JointProblem,
+    flat: Float[Tensor, "n"],
+    model: HeadModel,
+    sightings: Sequence[Sighting],
+    views: Sequence[View],
 ) -> JointFit:
+    """Return unknowns of a problem as heads, and how well they explain its landmarks.
+
+    Args:
+        problem: what was solved.
+        flat: its unknowns.
+        model: whole head model.
+        sightings: faces of the problem.
+        views: camera of each of them.
+    """
     rig, vectors = problem.rig, problem.layout.vectors(flat)
     seen = [vectors[each.moment] for each in sightings]
     points = torch.stack([rig.pixels(x, view) for x, view in zip(seen, views, strict=True)])

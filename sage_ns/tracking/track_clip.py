@@ -19,6 +19,7 @@ from sage_ns.system.progress import progress_bar
 from sage_ns.tracking.choice import fault_of_fit
 from sage_ns.tracking.clip import MOST_FRAMES, RANGE_OF_FRAMES, Clip, ClipFrame, choose_frames, open_clip, pictures
 from sage_ns.tracking.clip_faces import FoundFaces, LeftOut, SeenFrame, follow, require_enough
+from sage_ns.tracking.clip_refiners import TurningHead, clip_refiners
 from sage_ns.tracking.cut_out import CutOut, Foreground, cut_out
 from sage_ns.tracking.embedding import Embedding
 from sage_ns.tracking.focal import FocalLength, given_focal_length, usual_focal_length
@@ -27,6 +28,7 @@ from sage_ns.tracking.landmark_rig import LandmarkRig
 from sage_ns.tracking.options import SingleCameraOptions
 from sage_ns.tracking.photo import Photo
 from sage_ns.tracking.placement import placed, turn
+from sage_ns.tracking.refiners import LANDMARKS, PHOTOMETRIC
 from sage_ns.tracking.rig_embedding import embedding_on
 from sage_ns.tracking.sight import Sight
 from sage_ns.tracking.starts import Beginning, one_person, starts
@@ -50,6 +52,9 @@ class ClipOptions(SingleCameraOptions):
     """Seconds at which the used part begins; None = at the beginning."""
     end: float | None = None
     """Seconds at which it ends; None = at the end."""
+    refine: str | None = None
+    """What follows the fit to landmarks; a name in `sage_ns.tracking.clip_refiners`. None = photometric, but for heads
+    that are kept."""
 
 
 def track_clip(
@@ -86,6 +91,10 @@ def track_clip(
     say(f"fitting one head to {len(seen)} frames")
     begin = None if start is None else _first_heads(clip, seen, start, focal, embedding)
     seen, fit = _fitted(clip, seen, left_out, model, embedding, focal, begin, options.keep_heads)
+    refiner = clip_refiners[_refinement(options)]
+    say(f"refining the heads ({refiner.name})")
+    refined = refiner.refine(_turning(clip, seen, fit, focal, model, embedding))
+    fit = refined.fit
     found = focal.pixels * fit.focal_factor
     vertices = pose_vertices(model, fit.params)
     whole = Window(0, 0, *clip.size, 1).camera(found, clip.size)
@@ -123,10 +132,12 @@ def track_clip(
         way=way,
         notes=(
             *_notes(fit, yaw, len(left_out), caveat),
+            *((refined.note,) if refined.note else ()),
             *(() if start is None else start.notes),
             *(() if options.consent else (NO_CONSENT,)),
         ),
         consent=options.consent,
+        refinement=refined.report,
     )
     say("writing the capture")
     write_tracked_clip(options.out.expanduser().absolute(), result)
@@ -142,6 +153,30 @@ def _check(options: ClipOptions) -> None:
         raise OptionError(f"expected {low} to {high} frames", frames=options.frames)
     if options.background is not None:
         check_given_picture(options.background, "image")
+    if options.keep_heads and options.refine not in (None, LANDMARKS):
+        raise OptionError("heads that are kept are not refined; give one or the other", refine=options.refine)
+    clip_refiners[_refinement(options)]  # refuses names that it does not know
+
+
+def _refinement(options: ClipOptions) -> str:
+    return options.refine or (LANDMARKS if options.keep_heads else PHOTOMETRIC)
+
+
+def _turning(
+    clip: Clip, seen: Sequence[SeenFrame], fit: JointFit, focal: FocalLength, model: HeadModel, embedding: Embedding
+) -> TurningHead:
+    """Return the fitted clip as refiners need it."""
+    frames = [each.frame for each in seen]
+    return TurningHead(
+        fit=fit,
+        sightings=[Sighting(moment, 0, each.face) for moment, each in enumerate(seen)],
+        pictures=lambda: (picture for _, picture in pictures(clip, frames)),
+        size=clip.size,
+        times=torch.tensor([each.seconds for each in frames], dtype=torch.float64),
+        focal=focal,
+        model=model,
+        embedding=embedding,
+    )
 
 
 def _not_far(

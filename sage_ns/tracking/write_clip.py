@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +74,8 @@ class TrackedClip:
     notes: tuple[str, ...]
     """What the user should know."""
     consent: str = ""
+    refinement: Mapping[str, Any] = field(default_factory=dict)
+    """What was done after the fit to landmarks, for the report."""
 
     @property
     def span(self) -> float:
@@ -118,6 +120,7 @@ def clip_report(tracked: TrackedClip) -> dict[str, Any]:
         "yaw_degrees": {"from": round(float(tracked.yaw.min()), 1), "to": round(float(tracked.yaw.max()), 1)},
         **camera_fields(tracked.focal, tracked.focal_pixels, clip.size, tracked.window),
         "foreground": tracked.way,
+        "refinement": dict(tracked.refinement),
         "frames": [
             {
                 "timestep": each.row,

@@ -93,6 +93,9 @@ def test_the_report_lists_every_frame_and_the_sheet_shows_some(out: Path) -> Non
     assert all(each["rms_of_face_width"] < 0.02 and each["confidence"] > 0.9 for each in report["frames"])
     assert report["yaw_degrees"]["to"] - report["yaw_degrees"]["from"] == pytest.approx(54, abs=5)
     assert any("sides of the head will be guesses" in note for note in report["notes"])
+    refinement = report["refinement"]
+    assert refinement["by"] == "photometric" and isinstance(refinement["kept"], bool)
+    assert refinement["cost_after"] <= refinement["cost_before"]
     with Image.open(out / "tracking.png") as sheet:
         assert sheet.height > 5 * 480
 
@@ -231,10 +234,19 @@ def test_the_command_knows_clips_from_photos(
     assert "frames 6, 0 more are left out" in printed
     assert "next: ns-train sage-monocular --data" in printed
     clip, photo = actor.clip, tmp_path / "photo.png"
-    for arguments in ([clip, "--mask", "m.png"], [clip, "--refine", "photometric"], [photo, "--frames", "9"]):
+    for arguments in ([clip, "--mask", "m.png"], [clip, "--cameras", "c.json"], [photo, "--frames", "9"]):
         with pytest.raises(SystemExit):
             cli.main([str(arguments[0]), str(tmp_path / "no"), *map(str, arguments[1:])])
         assert "this option is for other inputs" in " ".join(capsys.readouterr().out.split())
+
+
+def test_refinements_that_cannot_be_done_are_refused_before_anything_is_read(tmp_path: Path) -> None:
+    missing = tmp_path / "none.mp4"
+    with pytest.raises(TrackingError, match="landmarks, photometric"):
+        track_clip(ClipOptions(missing, tmp_path / "me", refine="magic"), builtin_head(), Networks(list, np.asarray))
+    kept = ClipOptions(missing, tmp_path / "me", refine="photometric", keep_heads=True)
+    with pytest.raises(SageError, match="kept are not refined"):
+        track_clip(kept, builtin_head(), Networks(list, np.asarray))
 
 
 def test_frames_are_left_out_without_the_advice_for_photos() -> None:

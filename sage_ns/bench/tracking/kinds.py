@@ -139,8 +139,8 @@ class ClipKind:
     """The pictures of the camera that has taken the most, one after the other, as a video."""
 
     name: ClassVar[str] = "clip"
-    rows: ClassVar[tuple[str, ...]] = (MEAN_HEAD, LANDMARKS, LANDMARKS + GIVEN_FOCAL, DELIVERED_HEAD)
-    default_rows: ClassVar[tuple[str, ...]] = rows[:2]
+    rows: ClassVar[tuple[str, ...]] = PhotoKind.rows
+    default_rows: ClassVar[tuple[str, ...]] = rows[:3]
 
     def pictures(self, delivered: Delivered) -> tuple[Frame, ...]:
         """Return the pictures of one camera at rest, in the order of time."""
@@ -163,7 +163,13 @@ class ClipKind:
             film = folder / "clip.mp4"
             write_pictures(film, map(_even, frames), FPS)
             options = ClipOptions(
-                film, out, focal_mm=_focal_mm(row, frames[0]), frames=setting.frames, consent=_CONSENT, overwrite=True
+                film,
+                out,
+                focal_mm=_focal_mm(row, frames[0]),
+                frames=setting.frames,
+                consent=_CONSENT,
+                overwrite=True,
+                refine=row.removesuffix(GIVEN_FOCAL),
             )
             tracked = track_clip(options, tracker.model, tracker.networks, tracker.say)
         places = {(each.row, 0): frames[each.frame.index] for each in tracked.frames}
