@@ -27,6 +27,9 @@ class TurnSettings:
 
     widths: tuple[int, ...] = (30, 60, 120)
     """Pixels of the face, from coarse to fine; pictures are never enlarged."""
+    colors: tuple[float, ...] = (0.15, 0.1, 0.06)
+    """Noise of colours (`TurnNoise.color`) at each of them: while heads are turned wrongly, little agrees, and much has
+    to count (graduated non-convexity: Blake and Zisserman 1987)."""
     points: int = 1500
     identity: int = 30
     """First identity coefficients that are searched for."""
@@ -72,11 +75,11 @@ def fit_turns(
         progress: called with (resolutions done, resolutions in total).
     """
     turns, levels = start, settings.widths
-    whole = TurnProblem(samples, pictures, focal, center, start, settings.noise)
-    for number, width in enumerate(levels):
+    whole = TurnProblem(samples, pictures, focal, center, start, replace(settings.noise, color=settings.colors[-1]))
+    for number, (width, color) in enumerate(zip(levels, settings.colors, strict=True)):
         progress(number, len(levels))
         level = pictures if width == levels[-1] else pictures.smaller(min(1.0, width / face_width))
-        problem = replace(whole, pictures=level)
+        problem = replace(whole, pictures=level, noise=replace(whole.noise, color=color))
         if number == 0:
             turns = _search(_poses_alone(problem), turns, settings)
         turns = _search(problem, turns, settings)

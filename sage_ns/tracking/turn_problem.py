@@ -58,9 +58,9 @@ class Turns:
 class TurnNoise:
     """What is expected of colours and heads; standard deviations."""
 
-    color: float = 0.08
+    color: float = 0.06
     """Of the logarithm of a colour; larger differences count for less (Cauchy's loss): shine, shadows, lids."""
-    observations: float = 2000.0
+    observations: float = 4000.0
     """Number of independent observations in a clip: neighbouring points and pictures err together."""
     identity: float = 0.3
     """Of a coefficient, around that of the fit to landmarks."""
