@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int64
 from scipy import ndimage
 from torch import Tensor
 
 from sage_ns.geometry.mesh_queries import first_triangles
+from sage_ns.geometry.similarity import rigid_motion
 from sage_ns.raster import PinholeCamera
 from sage_ns.raster.cameras import pixel_rays, project
 from sage_ns.rig import HeadModel
@@ -18,6 +20,8 @@ _HAIR, _NECK = 0.10, 0.012
 """Metres that hair may reach beyond the rig, and that skin may at the neck."""
 _FADE = 0.25
 """Share of a reach over which the area ends."""
+_STEP = 0.02
+"""Metres along the neck that tell its direction in the picture."""
 _LOWEST = 0.02
 """Share of the vertices that end the neck of a head model without the region "boundary"."""
 
@@ -40,7 +44,7 @@ def silhouette(
 
 @dataclass(frozen=True, eq=False)
 class Heights:
-    """Where pixels lie along the projected axis from the chin to the end of the neck."""
+    """Where pixels lie along the projected axis of the neck."""
 
     below_chin: Float[np.ndarray, "h w"]
     """Metres; negative above the chin."""
@@ -55,6 +59,9 @@ def heights(
 ) -> Heights:
     """Return the heights of all pixels.
 
+    Down is the way of the neck's own axis in the picture. The way from the chin to the end of the neck is not: in a
+    head that turns or bows, the chin is as low as the neck, and beside it.
+
     Args:
         vertices: posed rig, metres.
         model: head model.
@@ -65,8 +72,7 @@ def heights(
     pixels = project(vertices, camera).pixels
     depth = project(vertices.mean(dim=0)[None], camera).depth
     per_metre = float(camera.intrinsics[0, 0] / depth)
-    down = (pixels[end].mean(dim=0) - chin).double()
-    down = down / down.norm()
+    down = _down(vertices, model, camera)
     rows, columns = np.mgrid[: camera.height, : camera.width] + 0.5
     along = columns * float(down[0]) + rows * float(down[1])
     below = (along - float(chin.double() @ down)) / per_metre
@@ -88,6 +94,17 @@ def head_area(height: Heights, shape: Float[np.ndarray, "h w"]) -> Float[np.ndar
     reach = np.interp(height.below_chin, [-0.06, -0.01], [_HAIR, _NECK])
     near = np.clip((reach - beside) / (_FADE * reach), 0.0, 1.0)
     return near * np.clip(height.above_end + 0.5, 0.0, 1.0)
+
+
+def _down(vertices: Float[Tensor, "num_vertices 3"], model: HeadModel, camera: PinholeCamera) -> Float[Tensor, "2"]:
+    """Return the direction in the picture in which the neck goes down: that of the rig at rest, moved with its end."""
+    end = _neck_end(model)
+    turn = rigid_motion(model.v_template[end].cpu().double(), vertices[end].double()).rotation
+    start = vertices[end].mean(dim=0)
+    way = torch.stack([start, start - _STEP * turn[:, 1].to(start)])
+    first, second = project(way, camera).pixels.double()
+    down = second - first
+    return down / down.norm()
 
 
 def _neck_end(model: HeadModel) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,10 @@ import torch
 from PIL import Image
 
 from sage_ns.errors import SageError
+from sage_ns.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from sage_ns.raster.cameras import project
+from sage_ns.rig import FlameParams, pose_vertices
+from sage_ns.synthetic.head import builtin_head
 from sage_ns.tracking.focal import FocalLength
 from sage_ns.tracking.foreground import Scene, choose_way, on_white, read_mask, soft_matte, ways
 from sage_ns.tracking.head_area import head_area, heights, silhouette
@@ -114,6 +118,44 @@ def test_a_window_has_room_for_hair_whole_blocks_and_the_same_camera() -> None:
     torch.testing.assert_close(project(point, part).pixels, expected)
     ramp = np.arange(1200)[:, None] * np.ones((1, 1000))
     assert window.cut(ramp)[0, 0] == pytest.approx(201.0)
+
+
+@pytest.mark.parametrize("yaw", [-60, -30, 0, 30, 60])
+@pytest.mark.parametrize("pitch", [-25, 0, 25])
+def test_the_whole_skull_of_a_head_that_turns_and_bows_is_in_its_area(yaw: int, pitch: int) -> None:
+    model, neutral = builtin_head(), FlameParams.neutral(builtin_head())
+    turned = replace(
+        neutral,
+        rotation=matrix_to_axis_angle(_turn(0, pitch) @ _turn(1, yaw))[None],
+        translation=torch.tensor([[0.0, 0.0, -1.0]]),
+    )
+    vertices = pose_vertices(model, turned)[0]
+    camera = Window(0, 0, 200, 240, 1).camera(420.0, (200, 240))
+    pixels = project(vertices, camera).pixels
+    face = model.regions.vertices("face")
+    chin = pixels[face[model.v_template[face, 1].argmin()]]
+    shape = silhouette(vertices, model, camera)
+    height = heights(vertices, model, camera, chin)
+    area = head_area(height, shape)
+    for name in ("scalp", "left_ear", "right_ear", "forehead"):
+        at = pixels[model.regions.vertices(name)].round().long()
+        assert float(area[at[:, 1], at[:, 0]].min()) == 1.0
+    end = pixels[model.regions.vertices("boundary")]
+    below = end.mean(dim=0) + 0.03 * height.per_metre * _down_in_picture(turned)
+    row, column = below.round().long().flip(0).tolist()
+    if 0 <= row < 240 and 0 <= column < 200 and abs(pitch) < 20:
+        assert area[row, column] == 0.0
+
+
+def _turn(axis: int, degrees: int) -> torch.Tensor:
+    way = torch.zeros(3)
+    way[axis] = math.radians(degrees)
+    return axis_angle_to_matrix(way)
+
+
+def _down_in_picture(params: FlameParams) -> torch.Tensor:
+    way = -axis_angle_to_matrix(params.rotation[0])[:2, 1] * torch.tensor([1.0, -1.0])
+    return way / way.norm()
 
 
 def test_the_head_area_has_hair_above_and_ends_at_the_neck() -> None:
