@@ -72,18 +72,18 @@ def fit_turns(
         center: principal point of the whole picture, pixels.
         start: heads from landmarks.
         settings: how to search.
-        progress: called with (resolutions done, resolutions in total).
+        progress: called with (steps done, most steps in total).
     """
-    turns, levels = start, settings.widths
+    turns, levels, total = start, settings.widths, settings.steps * (1 + len(settings.widths))
     whole = TurnProblem(samples, pictures, focal, center, start, replace(settings.noise, color=settings.colors[-1]))
     for number, (width, color) in enumerate(zip(levels, settings.colors, strict=True)):
-        progress(number, len(levels))
         level = pictures if width == levels[-1] else pictures.smaller(min(1.0, width / face_width))
         problem = replace(whole, pictures=level, noise=replace(whole.noise, color=color))
         if number == 0:
-            turns = _search(_poses_alone(problem), turns, settings)
-        turns = _search(problem, turns, settings)
-    progress(len(levels), len(levels))
+            turns = _search(_poses_alone(problem), turns, settings, lambda step: progress(step, total))
+        before = settings.steps * (number + 1)
+        turns = _search(problem, turns, settings, lambda step, before=before: progress(before + step, total))
+    progress(total, total)
     return TurnFit(turns, _best_energy(whole, start), _best_energy(whole, turns))
 
 
@@ -93,10 +93,11 @@ def _poses_alone(problem: TurnProblem) -> TurnProblem:
     return replace(problem, noise=held)
 
 
-def _search(problem: TurnProblem, turns: Turns, settings: TurnSettings) -> Turns:
+def _search(problem: TurnProblem, turns: Turns, settings: TurnSettings, progress: Callable[[int], None]) -> Turns:
     """Take steps, each of which lowers the sum with the points that are seen before it."""
     damping, look = _FIRST_DAMPING, None
-    for _ in range(settings.steps):
+    for number in range(settings.steps):
+        progress(number)
         sight = problem.sight(turns)
         look = problem.look(sight, look)
         before = problem.energy(sight, look, turns)
