@@ -33,7 +33,9 @@ _SURE = 0.004
 """Of the head's window: pixels this far inside the silhouette are the person."""
 _EDGE, _FLAT = 0.012, 1e-3
 """Radius of the guided filter relative to the height of the window, and variance of grey levels of flat areas."""
-_CLEAR, _OPAQUE = 0.08, 0.92
+_CLEAR, _OPAQUE = 0.2, 0.92
+"""Of the refined matte: what is background, and what is the person in full. Networks see a haze before mouths and chins in
+front of plain walls (docs/lab_notebook.md)."""
 
 
 @dataclass(frozen=True, eq=False)
