@@ -34,8 +34,8 @@ _SURE = 0.004
 _EDGE, _FLAT = 0.012, 1e-3
 """Radius of the guided filter relative to the height of the window, and variance of grey levels of flat areas."""
 _CLEAR, _OPAQUE = 0.2, 0.92
-"""Of the refined matte: what is background, and what is the person in full. Networks see a haze before mouths and chins in
-front of plain walls (docs/lab_notebook.md)."""
+"""Of the refined matte: what is background, and what is the person in full. Networks see a haze before mouths and
+chins (docs/lab_notebook.md)."""
 
 
 @dataclass(frozen=True, eq=False)
