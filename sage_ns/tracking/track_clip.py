@@ -13,6 +13,7 @@ from sage_ns.capture.head_turns import ENOUGH_SPAN, LEAST_SPAN
 from sage_ns.capture.photo import FARTHEST_TURN
 from sage_ns.capture.writer import refuse_used_folder
 from sage_ns.errors import OptionError, TrackingError
+from sage_ns.raster import PinholeCamera
 from sage_ns.raster.cameras import project
 from sage_ns.rig import FlameParams, HeadModel, pose_vertices
 from sage_ns.system.progress import progress_bar
@@ -100,20 +101,7 @@ def track_clip(
     whole = Window(0, 0, *clip.size, 1).camera(found, clip.size)
     window = head_window(project(vertices.flatten(0, 1), whole).pixels.double().numpy(), clip.size, options.size)
     given = Foreground(networks.segment, plate=options.background)
-    tracked, way, caveat = [], "", ""
-    with progress_bar("finding the foreground") as bar:
-        pixels = pictures(clip, [each.frame for each in seen])
-        for row, (frame, picture) in enumerate(pixels):
-            bar(row, len(seen))
-            photo = Photo(clip.path, np.ascontiguousarray(picture), None, focal, clip.sha256)
-            try:
-                cut = cut_out(photo, window, vertices[row], fit.points[row], model, whole, given)
-            except TrackingError as error:
-                left_out.append(LeftOut(frame, reason_alone(error)))
-                continue
-            tracked.append(_frame(row, seen[row], fit, cut))
-            way, caveat = cut.way.name, cut.way.caveat
-        bar(len(seen), len(seen))
+    tracked, way, caveat = _cut_outs(clip, seen, left_out, fit, vertices, model, focal, window, whole, given)
     require_enough(clip, len(tracked), left_out)
     rows = torch.tensor([each.row for each in tracked])
     params = fit.params[rows]
@@ -244,6 +232,35 @@ def _fitted(
         left_out += [LeftOut(each.frame, fault) for each, fault in zip(seen, faults, strict=True) if fault is not None]
         seen = [each for each, fault in zip(seen, faults, strict=True) if fault is None]
         require_enough(clip, len(seen), left_out)
+
+
+def _cut_outs(
+    clip: Clip,
+    seen: Sequence[SeenFrame],
+    left_out: list[LeftOut],
+    fit: JointFit,
+    vertices: torch.Tensor,
+    model: HeadModel,
+    focal: FocalLength,
+    window: Window,
+    whole: PinholeCamera,
+    given: Foreground,
+) -> tuple[list[TrackedFrame], str, str]:
+    """Return the frames whose head can be cut out, how that was done, and its weak spots; the others are left out."""
+    tracked, way, caveat = [], "", ""
+    with progress_bar("finding the foreground") as bar:
+        for row, (frame, picture) in enumerate(pictures(clip, [each.frame for each in seen])):
+            bar(row, len(seen))
+            photo = Photo(clip.path, np.ascontiguousarray(picture), None, focal, clip.sha256)
+            try:
+                cut = cut_out(photo, window, vertices[row], fit.points[row], model, whole, given)
+            except TrackingError as error:
+                left_out.append(LeftOut(frame, reason_alone(error)))
+                continue
+            tracked.append(_frame(row, seen[row], fit, cut))
+            way, caveat = cut.way.name, cut.way.caveat
+        bar(len(seen), len(seen))
+    return tracked, way, caveat
 
 
 def _frame(row: int, seen: SeenFrame, fit: JointFit, cut: CutOut) -> TrackedFrame:
