@@ -36,6 +36,7 @@ from sage_ns.capture.tracker_checkpoints import (
 )
 from sage_ns.capture.writer import CameraPicture, refuse_used_folder, write_capture
 from sage_ns.errors import CaptureError
+from sage_ns.geometry.rigid import CAMERA_AXES
 from sage_ns.rig import check_identity, check_plausible
 from sage_ns.rig.eyelids import with_eyelid_motion
 from sage_ns.system.json_files import shown
@@ -45,8 +46,6 @@ _SAME_CAMERA = 1e-3
 """Entries of two camera matrices (metres, or unitless) that differ by less (rounding) belong to one camera."""
 _MOST_DIGITS = 18
 """Of an id; more do not fit into 64 bits."""
-_AXES = np.diag([1.0, -1.0, -1.0, 1.0])
-"""Converts OpenCV's camera axes to OpenGL's."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +135,7 @@ def convert_insta(
         return CameraPicture(
             timestep=row,
             camera_index=0,
-            camera_to_world=seen[row].camera @ _AXES,
+            camera_to_world=seen[row].camera @ CAMERA_AXES,
             intrinsics=seen[row].intrinsics,
             image=image.numpy(),
             mask=None if mask is None else mask[..., 0].numpy(),

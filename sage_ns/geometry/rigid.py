@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+CAMERA_AXES = np.diag([1.0, -1.0, -1.0, 1.0])
+"""Between OpenCV's camera axes (x right, y down, z forward) and OpenGL's (x right, y up, z back), either way."""
 
 
 def rigid_inverse(motion: Float[Tensor, "*batch 4 4"]) -> Float[Tensor, "*batch 4 4"]:

@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from sage_ns.capture.photo import FARTHEST_TURN
 from sage_ns.errors import TrackingError
+from sage_ns.geometry.rigid import CAMERA_AXES
 from sage_ns.geometry.rotations import axis_angle_to_matrix
 from sage_ns.geometry.similarity import Similarity, similarity
 from sage_ns.rig import FlameParams, HeadModel
@@ -32,7 +33,6 @@ _LEAST_FACES = 2
 _WORST_SHAPE = 0.12
 """Root mean squared distance of the landmarks in space from those of the mean head, relative to the width of the face:
 people have 0.03 to 0.05, mirrored faces 0.25."""
-_FLIP = np.diag([1.0, -1.0, -1.0, 1.0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,7 +247,9 @@ def _sightings(
 
 
 def _known(camera: RigCamera) -> KnownCamera:
-    return KnownCamera(torch.from_numpy(np.linalg.inv(camera.world_to_camera) @ _FLIP), *camera.focal, *camera.center)
+    return KnownCamera(
+        torch.from_numpy(np.linalg.inv(camera.world_to_camera) @ CAMERA_AXES), *camera.focal, *camera.center
+    )
 
 
 def _pose(params: FlameParams, model: HeadModel) -> Float[np.ndarray, "4 4"]:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sage_ns.capture.splits import evenly_spaced
 from sage_ns.capture.writer import CameraPicture, write_capture
+from sage_ns.geometry.rigid import CAMERA_AXES
 from sage_ns.rig import HeadModel
 from sage_ns.system.files import whole_folder, write_json
 from sage_ns.tracking.cameras.rig_camera import CameraRig
@@ -26,7 +27,6 @@ from sage_ns.tracking.write import REPORT, SHEET, file_fields, making_fields, sh
 
 _ROWS = 6
 """Cameras on the contact sheet, evenly spaced."""
-_FLIP = np.diag([1.0, -1.0, -1.0, 1.0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +111,7 @@ def rig_report(tracked: TrackedRig) -> dict[str, Any]:
 
 def _picture(index: int, view: TrackedView) -> CameraPicture:
     camera = view.window.crop(view.view.pinhole)
-    pose = np.linalg.inv(view.view.camera.world_to_camera) @ _FLIP
+    pose = np.linalg.inv(view.view.camera.world_to_camera) @ CAMERA_AXES
     intrinsics, cut = camera.intrinsics.double().numpy(), view.cut
     return CameraPicture(0, index, pose, intrinsics, cut.on_white, cut.matte, cut.hidden)
 

@@ -13,10 +13,10 @@ from PIL import Image
 
 from sage_ns.capture.checked import CaptureOptions, load_capture
 from sage_ns.capture.pseudo_formats import CanonicalHead, converters, find_converter
-from sage_ns.capture.pseudo_formats.registry import OPENGL
 from sage_ns.capture.pseudo_views import NewView, read_bundle
 from sage_ns.cli import capture as cli
 from sage_ns.errors import CaptureError
+from sage_ns.geometry.rigid import CAMERA_AXES
 from sage_ns.geometry.rotations import axis_angle_to_matrix
 from sage_ns.rig import FlameParams, identity_vertices, pose_vertices
 from sage_ns.rig.skull import skull_motions
@@ -30,7 +30,7 @@ def turned(degrees: float, distance: float = 1.0) -> np.ndarray:
     """Camera-to-head in OpenCV's axes: a camera that looks at the origin of the head from the side."""
     turn = axis_angle_to_matrix(torch.tensor([0.0, np.deg2rad(degrees), 0.0], dtype=torch.float64)).numpy()
     pose = np.eye(4)
-    pose[:3, :3] = turn @ OPENGL[:3, :3]
+    pose[:3, :3] = turn @ CAMERA_AXES[:3, :3]
     pose[:3, 3] = turn @ [0.0, 0.0, distance]
     return pose
 
@@ -56,7 +56,7 @@ def head(data: Path) -> CanonicalHead:
 
 
 def expected(head: CanonicalHead, camera_to_head: np.ndarray) -> np.ndarray:
-    return skull_motions(head.model, head.params)[0].double().numpy() @ camera_to_head @ OPENGL
+    return skull_motions(head.model, head.params)[0].double().numpy() @ camera_to_head @ CAMERA_AXES
 
 
 def check(view: NewView, pose: np.ndarray, focal: float = FOCAL) -> None:
@@ -84,7 +84,7 @@ def cap4d(folder: Path, strength: float = 0.0, name: str = "00000") -> np.ndarra
         expr=np.full((1, 5), strength),
         resolutions=[[2 * SIDE, 2 * SIDE]],
     )
-    return np.linalg.inv(extrinsics @ OPENGL @ motion)
+    return np.linalg.inv(extrinsics @ CAMERA_AXES @ motion)
 
 
 def test_cap4d(tmp_path: Path, head: CanonicalHead) -> None:
@@ -150,7 +150,7 @@ def test_lam(tmp_path: Path, head: CanonicalHead) -> None:
     frame = {
         **{"timestep_index": 0, "flame_param_path": "flame_param/00000.npz", "file_path": "images/0.png"},
         **{"fl_x": FOCAL, "fl_y": FOCAL, "cx": SIDE / 2, "cy": SIDE / 2, "w": SIDE, "h": SIDE},
-        "transform_matrix": (motion @ pose @ OPENGL).tolist(),
+        "transform_matrix": (motion @ pose @ CAMERA_AXES).tolist(),
     }
     (tmp_path / "transforms.json").write_text(json.dumps({"frames": [frame]}))
     (view,) = find_converter("lam").convert(tmp_path, head)

@@ -8,7 +8,6 @@ from typing import ClassVar
 import numpy as np
 
 from sage_ns.capture.pseudo_formats.registry import (
-    OPENGL,
     CanonicalHead,
     ViewsConverter,
     picture_and_mask,
@@ -18,6 +17,7 @@ from sage_ns.capture.pseudo_formats.registry import (
 )
 from sage_ns.capture.pseudo_views import NewView
 from sage_ns.errors import CaptureError
+from sage_ns.geometry.rigid import CAMERA_AXES
 from sage_ns.system.array_fields import ArrayFields
 from sage_ns.system.npz_reader import read_npz
 
@@ -80,4 +80,4 @@ class _Parameters:
         size = read.floats("resolutions", "two")
         motion = rigid(rotation, translation, str(path))
         strength = float(read.floats("expr", "num_expression").norm())
-        return cls(extrinsics.reshape(4, 4) @ OPENGL @ motion, (fx, fy, cx, cy), float(size[-1]), strength)
+        return cls(extrinsics.reshape(4, 4) @ CAMERA_AXES @ motion, (fx, fy, cx, cy), float(size[-1]), strength)

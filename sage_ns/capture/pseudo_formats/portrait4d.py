@@ -9,7 +9,6 @@ import numpy as np
 
 from sage_ns.capture.camera_checks import camera_to_world
 from sage_ns.capture.pseudo_formats.registry import (
-    OPENGL,
     CanonicalHead,
     ViewsConverter,
     listed_pictures,
@@ -18,6 +17,7 @@ from sage_ns.capture.pseudo_formats.registry import (
 )
 from sage_ns.capture.pseudo_views import NewView
 from sage_ns.errors import CaptureError
+from sage_ns.geometry.rigid import CAMERA_AXES
 from sage_ns.rig import identity_vertices
 from sage_ns.system.json_files import finite_number, shown
 
@@ -53,7 +53,7 @@ class Portrait4D(ViewsConverter):
             if len(values) != _CAMERA_NUMBERS or None in values:
                 raise CaptureError(f"{listed.source}: 'c' is {shown(numbers)}; expected {_CAMERA_NUMBERS} numbers.")
             c = np.array(values, dtype=np.float64)
-            pose = camera_to_world(c[:16].reshape(4, 4) @ OPENGL, listed.source, "c") @ OPENGL
+            pose = camera_to_world(c[:16].reshape(4, 4) @ CAMERA_AXES, listed.source, "c") @ CAMERA_AXES
             pose[:3, 3] = pose[:3, 3] / _SIZE + neck
             height, width = listed.mask.shape
             k = c[16:].reshape(3, 3)

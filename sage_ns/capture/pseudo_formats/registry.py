@@ -17,14 +17,13 @@ from sage_ns.capture.frames import Frame, frame_entries, read_json
 from sage_ns.capture.paths import absolute_path
 from sage_ns.capture.pseudo_views import NewView
 from sage_ns.errors import CaptureError
+from sage_ns.geometry.rigid import CAMERA_AXES
 from sage_ns.geometry.rotations import axis_angle_to_matrix
 from sage_ns.rig import FlameParams, HeadModel
 from sage_ns.rig.skull import skull_motions
 from sage_ns.system.json_files import shown
 from sage_ns.system.registry import Registry
 
-OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
-"""Between OpenCV's camera axes (y down, z forward) and OpenGL's (y up, z back), either way."""
 MASK_FOLDERS = ("fg_masks", "masks", "mask", "alpha")
 """Folders beside the pictures in which masks of the same names are looked for."""
 
@@ -50,7 +49,7 @@ class CanonicalHead:
             camera_from_head: from the axes of the unposed head [metres] to those of the camera, OpenCV's.
         """
         world_from_head = skull_motions(self.model, self.params)[0].double().numpy()
-        return world_from_head @ np.linalg.inv(camera_from_head) @ OPENGL
+        return world_from_head @ np.linalg.inv(camera_from_head) @ CAMERA_AXES
 
 
 class ViewsConverter(ABC):

@@ -14,7 +14,6 @@ import numpy as np
 from sage_ns.capture.frames import Frame, frame_entries, moment_of, read_json, read_pictures
 from sage_ns.capture.layout import ALL_FRAMES
 from sage_ns.capture.pseudo_formats.registry import (
-    OPENGL,
     CanonicalHead,
     ViewsConverter,
     listed_pictures,
@@ -24,6 +23,7 @@ from sage_ns.capture.pseudo_formats.registry import (
 )
 from sage_ns.capture.pseudo_views import NewView
 from sage_ns.errors import CaptureError
+from sage_ns.geometry.rigid import CAMERA_AXES
 from sage_ns.rig import FlameParams
 from sage_ns.rig.skull import skull_motions
 from sage_ns.system.json_files import finite_number, shown
@@ -62,7 +62,7 @@ def _driven(frame: Frame, params: FlameParams, head: CanonicalHead) -> NewView:
     """Return a picture of a driven head as a view of the canonical one: their skulls lie upon each other."""
     image, mask = picture_and_mask(frame.image_path)
     world_from_head = skull_motions(head.model, params.with_identity(head.params))[0].double().numpy()
-    camera_from_head = np.linalg.inv(frame.camera_to_world @ OPENGL) @ world_from_head
+    camera_from_head = np.linalg.inv(frame.camera_to_world @ CAMERA_AXES) @ world_from_head
     return NewView(image, mask, head.camera_to_world(camera_from_head), frame.fx, frame.fy, frame.cx, frame.cy)
 
 

@@ -20,12 +20,10 @@ from sage_ns.capture.tracker_checkpoints import (
     world_to_camera,
 )
 from sage_ns.capture.tracker_files.registry import TrackedHeads, TrackerFile, register_tracker
+from sage_ns.geometry.rigid import CAMERA_AXES
 from sage_ns.geometry.rotations import matrix_to_axis_angle
 from sage_ns.rig import in_time_order
 from sage_ns.rig.flame_files import timesteps_of
-
-_TO_OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
-"""From OpenCV's camera axes."""
 
 
 @register_tracker
@@ -46,7 +44,7 @@ class MetricalTracker(TrackerFile):
         params, eyelids = load_tracker_checkpoints(paths)
         read = [read_checkpoint(each) for each in paths]
         motions = torch.from_numpy(
-            np.stack([_TO_OPENGL @ world_to_camera(each, "opencv.R", "opencv.t") for each in read])
+            np.stack([CAMERA_AXES @ world_to_camera(each, "opencv.R", "opencv.t") for each in read])
         ).float()
         shapes = torch.stack([each.floats("flame.shape", "1 300")[0] for each in read])
         params = replace(

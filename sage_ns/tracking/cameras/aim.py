@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from sage_ns.errors import TrackingError
+from sage_ns.geometry.rigid import CAMERA_AXES
 from sage_ns.tracking.cameras.rig_camera import RigCamera
 
 _ROUNDS = 10
@@ -16,12 +17,11 @@ _PARALLEL = 1e-4
 """Least eigenvalue of the mean of the projections below which optical axes are parallel and meet nowhere."""
 _MOST_OFF = 0.5
 """Share of the cameras that may look elsewhere: they are left out later, by what they see."""
-_FLIP = np.diag([1.0, -1.0, -1.0, 1.0])
 _INVERSE = "the other direction (camera to world for world to camera)"
 READINGS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     _INVERSE: np.linalg.inv,
-    "OpenGL's axes (x right, y up, z back)": lambda matrix: _FLIP @ matrix,
-    f"{_INVERSE} and OpenGL's axes": lambda matrix: _FLIP @ np.linalg.inv(matrix),
+    "OpenGL's axes (x right, y up, z back)": lambda matrix: CAMERA_AXES @ matrix,
+    f"{_INVERSE} and OpenGL's axes": lambda matrix: CAMERA_AXES @ np.linalg.inv(matrix),
 }
 """Ways to misunderstand a matrix of a camera, each with what turns the matrix into the right one."""
 

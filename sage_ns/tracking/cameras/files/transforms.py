@@ -17,12 +17,12 @@ from sage_ns.capture.frame_record import FrameRecord
 from sage_ns.capture.frames import frame_entries, read_json
 from sage_ns.capture.paths import FolderListing, absolute_path
 from sage_ns.errors import CaptureError
+from sage_ns.geometry.rigid import CAMERA_AXES
 from sage_ns.system.json_files import shown
 from sage_ns.tracking.cameras.files.registry import CameraReader, register_reader
 from sage_ns.tracking.cameras.lens import Lens
 from sage_ns.tracking.cameras.rig_camera import CameraRig, RigCamera
 
-_OPENGL_TO_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
 _RADIAL, _TANGENTIAL = ("k1", "k2", "k3", "k4"), ("p1", "p2")
 _VHAP = "flame_param_path"
 """Key of frames that only VHAP's exports have."""
@@ -82,7 +82,7 @@ def _camera(record: FrameRecord, folder: Path, listing: FolderListing) -> RigCam
         focal=focal,
         center=(center[0], _cy_from_top(record, center[1], size[1], _VHAP in entry)),
         size=size,
-        world_to_camera=np.linalg.inv(pose @ _OPENGL_TO_OPENCV),
+        world_to_camera=np.linalg.inv(pose @ CAMERA_AXES),
         source=source,
         lens=_lens(record),
         picture=picture,
