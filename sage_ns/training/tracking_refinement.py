@@ -4,7 +4,9 @@ Surfels are bound to the canonical rig's triangles: a tracking error of the cano
 With many training moments the errors average out. With one moment they do not, but many cameras see it, and the rig can
 be fitted to the surface that they reconstruct. The fit has an error, too: no rig has the exact shape of a person. Where
 the tracking is good, that error is the larger one. The refinement therefore weighs two explanations of the distances
-between rig and surface, and moves the rig only if there is evidence for a tracking error [reading].
+between rig and surface, and moves the rig only if there is evidence for a tracking error [reading]. The surface has an
+error of its own: it lies outside the true one as a whole while it is young, by half a millimetre and more. Faces look
+to the front, so that this looks like a head further forward or turned; both explanations therefore contain an offset.
 """
 
 from __future__ import annotations
@@ -31,11 +33,11 @@ well as a misfit of the shape alone (docs/lab_notebook.md)."""
 _MILLIMETRE, _ROTATION = 1e-3, 2e-2
 """Units of the changes: a millimetre of translation, a degree of the rotations of head and neck."""
 _RESIDUAL = 1e-3
-"""Metres; larger distances count linearly: hair, and shapes that the rig cannot take."""
+"""Metres from the median; larger distances count linearly: hair, and shapes that the rig cannot take."""
 _PATCH = 0.03
 """Metres; a rig's misfit is alike within such a distance. Patches of this size count as independent measurements."""
 _FEWEST_PATCHES = 12
-"""With fewer, six numbers of a rigid motion explain any surface."""
+"""With fewer, six numbers of a rigid motion and the offset explain any surface."""
 _PROBE = 1e-4
 """Change of a motion coefficient for finite differences, metres or radians."""
 _ROUNDS = 3
@@ -73,11 +75,12 @@ def refined_motion(
 ) -> Refinement:
     """Fit translation, rotation and neck of the rig to the field's surface, if there is evidence for an error.
 
-    Distances r between patches of skin and the surface are explained by ``r + J delta = e``: a change ``delta ~ N(0,
-    tau^2)`` of the tracked pose in its units, and a misfit ``e ~ N(0, s^2)`` of the patches. The sizes tau and s
-    maximise the likelihood of r (empirical Bayes); the evidence is its ratio to the likelihood with tau = 0. The result
-    is the posterior mean of delta, which is the smaller, the larger the misfit is. (Jaw and expression would hardly
-    change if they were fitted, too.)
+    Distances r between patches of skin and the surface are explained by ``r + J delta = c + e``: a change ``delta ~
+    N(0, tau^2)`` of the tracked pose in its units, any offset c of the surface, and a misfit ``e ~ N(0, s^2)`` of the
+    patches. The sizes tau and s maximise the likelihood of what no offset explains (empirical Bayes, restricted
+    likelihood: Patterson and Thompson 1971); the evidence is its ratio to the likelihood with tau = 0. The result is
+    the posterior mean of delta, which is the smaller, the larger the misfit is. (Jaw and expression would hardly change
+    if they were fitted, too.)
 
     Args:
         field: signed distance field of the canonical moment.
@@ -139,16 +142,20 @@ def _most_likely(
 ) -> tuple[Float[Tensor, "9"], float]:
     """Return the posterior mean of the change, in its units, and the evidence for a change.
 
-    With the singular values S of the patches' Jacobian and ``a = U^T r``, the likelihood of the ratio rho = tau / s is
+    With the singular values S of the patches' centred Jacobian and ``a = U^T r``, the likelihood of the ratio rho = tau / s is
     that of independent ``a_i ~ N(0, s^2 (1 + rho^2 S_i^2))``, and of the rest of r with variance s^2. For a given rho
     the best s^2 is known in closed form.
     """
     number = int(patch.max()) + 1
+    distance = distance - distance.median()
     weight = 1.0 / (distance.abs() / (_RESIDUAL / _MILLIMETRE)).clamp_min(1.0)  # Huber's
     total = weight.new_zeros(number).index_add_(0, patch, weight)
     mean = weight.new_zeros(number).index_add_(0, patch, weight * distance) / total
     slope = weight.new_zeros(number, jacobian.shape[1]).index_add_(0, patch, weight[:, None] * jacobian)
-    left, singular, right = torch.linalg.svd(slope / total[:, None], full_matrices=False)
+    slope = slope / total[:, None]
+    # Without means, nothing is left of an offset; it takes one of the measurements.
+    mean, slope, number = mean - mean.mean(), slope - slope.mean(dim=0), number - 1
+    left, singular, right = torch.linalg.svd(slope, full_matrices=False)
     along = left.T @ mean
     rest = (mean.square().sum() - along.square().sum()).clamp_min(1e-12)
     rho = torch.cat([torch.zeros(1), torch.logspace(math.log10(0.01), math.log10(30.0), 120)]).double()[:, None]
