@@ -35,12 +35,22 @@ def skull_motions(model: HeadModel, params: FlameParams) -> Float[Tensor, "num_t
 def without_neck(model: HeadModel, params: FlameParams) -> FlameParams:
     """Return parameters that move the skull alike (`skull_motions`) with the neck at rest: the root turns instead.
 
-    ``R = R_root R_neck`` and ``t' = t_skull + R J_root - J_root``: in one picture, neck and head are nearly redundant.
+    In one picture, neck and head are nearly redundant.
 
     Raises:
         FlameParamsError: the parameters belong to another head model.
     """
-    motions = skull_motions(model, params)
+    return with_skull_at(model, params, skull_motions(model, params))
+
+
+def with_skull_at(model: HeadModel, params: FlameParams, motions: Float[Tensor, "num_timesteps 4 4"]) -> FlameParams:
+    """Return parameters with the neck at rest whose skull has these rigid motions (the inverse of `skull_motions`).
+
+    With the motions R and t_skull, the translation is ``t_skull + R J_root - J_root``.
+
+    Raises:
+        FlameParamsError: the parameters belong to another head model.
+    """
     root_joint = model.joint_regressor[0] @ identity_vertices(model, params)
     turned = motions[:, :3, :3]
     return replace(

@@ -11,10 +11,10 @@ import torch
 from jaxtyping import Float, UInt8
 
 from sage_ns.errors import TrackingError
-from sage_ns.geometry.rotations import degrees_between, matrix_to_axis_angle
+from sage_ns.geometry.rotations import degrees_between
 from sage_ns.raster.cameras import project
 from sage_ns.rig import HeadModel, pose_vertices
-from sage_ns.rig.skull import skull_motions
+from sage_ns.rig.skull import skull_motions, with_skull_at
 from sage_ns.system.progress import progress_bar
 from sage_ns.system.registry import Registry
 from sage_ns.tracking.embedding import Embedding
@@ -163,15 +163,12 @@ def _turns(seen: TurningHead, num_identity: int) -> Turns:
 
 def _heads(seen: TurningHead, turns: Turns) -> tuple[Float[torch.Tensor, "t num_unknowns"], float]:
     """Return the refined heads as unknowns of the rig, for a camera of the refined focal length, and its factor."""
-    rig = LandmarkRig(seen.model, seen.embedding)
-    part = rig.unknowns
-    heads = torch.stack([rig.unknowns_of(seen.fit.params[row]) for row in range(len(turns.rotation))])
-    heads[:, part.shape.start : part.shape.start + len(turns.identity)] += turns.identity
-    heads[:, part.rotation] = matrix_to_axis_angle(turns.rotation)
-    heads[:, part.translation] = 0.0
-    # The skull's motion of a head at the origin is known by now; the rest of the way is the translation.
-    at_origin = skull_motions(seen.model, rig.whole(heads, seen.model))[:, :3, 3].double()
-    heads[:, part.translation] = turns.place - at_origin
+    rig, shape = LandmarkRig(seen.model, seen.embedding), seen.fit.params.shape.clone()
+    shape[: len(turns.identity)] += turns.identity.float()
+    motions = torch.eye(4).repeat(len(turns.rotation), 1, 1)
+    motions[:, :3] = torch.cat([turns.rotation, turns.place[..., None]], dim=-1).float()
+    params = with_skull_at(seen.model, replace(seen.fit.params, shape=shape), motions)
+    heads = torch.stack([rig.unknowns_of(params[row]) for row in range(len(motions))])
     return heads, seen.fit.focal_factor * float(turns.log_focal.exp())
 
 
