@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from sage_ns.tracking.window import Window
+from sage_ns.tracking.window import Window, resized
 
 _DARK = 0.03
 """Level (0..1) that is added before the logarithm: the grain of dark pixels is no colour."""
@@ -41,10 +41,8 @@ class LogPictures:
             face_width: pixels of the whole picture.
             wanted: pixels of the result.
         """
-        scale = min(1.0, wanted * window.factor / face_width)
-        height, width = (max(_SMALLEST, round(scale * side)) for side in (window.height, window.width))
-        small = torch.stack([_smaller(window.cut(each), (height, width)) for each in pictures])
-        per_pixel = torch.tensor([width / window.width, height / window.height], dtype=torch.float64) / window.factor
+        size, per_pixel = window.shrunk(face_width, wanted)
+        small = torch.stack([resized(window.cut(each) / 255.0, size) for each in pictures])
         corner = torch.tensor([window.left, window.top], dtype=torch.float64)
         return cls((small + _DARK).log(), corner, per_pixel)
 
@@ -79,8 +77,3 @@ class LogPictures:
         across = (1 - low) * (b - a) + low * (d - c)
         down = (1 - right) * (c - a) + right * (d - b)
         return value, torch.stack([across, down], dim=-1) * self.scale, inside.double()
-
-
-def _smaller(picture: np.ndarray, size: tuple[int, int]) -> Float[Tensor, "3 h w"]:
-    levels = torch.from_numpy(picture).float().permute(2, 0, 1)[None] / 255
-    return F.interpolate(levels, size, mode="bilinear", antialias=True)[0]

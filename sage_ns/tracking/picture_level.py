@@ -6,15 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from sage_ns.raster import PinholeCamera
-from sage_ns.tracking.window import Window
-
-_SMALLEST = 16
-"""Pixels of a side."""
+from sage_ns.tracking.window import Window, resized
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,14 +68,11 @@ def picture_level(
         wanted: pixels of the result.
         hidden: 1 where something hides the head; None = nowhere.
     """
-    scale = min(1.0, wanted * window.factor / face_width)
-    height, width = (max(_SMALLEST, round(scale * side)) for side in matte.shape)
+    small, per_pixel = window.shrunk(face_width, wanted)
 
     def smaller(image: np.ndarray) -> Tensor:
-        channels = torch.from_numpy(np.ascontiguousarray(image)).float().permute(2, 0, 1)[None]
-        return F.interpolate(channels, (height, width), mode="bilinear", antialias=True)[0].permute(1, 2, 0)
+        return resized(image, small).permute(1, 2, 0)
 
-    per_pixel = torch.tensor([width / matte.shape[1], height / matte.shape[0]], dtype=torch.float64) / window.factor
     return PictureLevel(
         smaller(picture).contiguous(),
         smaller(matte[..., None]).contiguous(),
