@@ -165,3 +165,13 @@ def degrees_between(first: Float[Tensor, "*batch 3 3"], second: Float[Tensor, "*
     """Return the angles between rotations, exact for small ones, too: ``|A - B|_F = 2 sqrt(2) sin(angle / 2)``."""
     chord = torch.linalg.matrix_norm(first - second) / (2 * math.sqrt(2))
     return torch.rad2deg(2 * chord.clamp_max(1.0).asin())
+
+
+def turn_between(start: Float[Tensor, "3"], end: Float[Tensor, "3"]) -> Float[Tensor, "3 3"]:
+    """Return the shortest rotation that takes a unit vector to another one, which is not its opposite.
+
+    ``I + [v] + [v]^2 / (1 + start . end)`` with ``v = start x end`` (Rodrigues).
+    """
+    v = torch.linalg.cross(start, end)
+    across = torch.linalg.cross(torch.eye(3).to(v), v.expand(3, 3), dim=1).T.neg()
+    return torch.eye(3).to(v) + across + across @ across / (1 + start @ end)

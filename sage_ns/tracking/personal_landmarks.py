@@ -14,7 +14,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sage_ns.geometry.rotations import axis_angle_to_matrix
 from sage_ns.rig import HeadModel
 from sage_ns.tracking.embedding import Embedding
 from sage_ns.tracking.face import width_of_face
@@ -29,6 +28,7 @@ from sage_ns.tracking.joint_fit import (
 from sage_ns.tracking.joint_problem import JointProblem
 from sage_ns.tracking.landmark_rig import LandmarkRig, View
 from sage_ns.tracking.least_squares import cauchy_weights, minimise
+from sage_ns.tracking.placement import sighted
 from sage_ns.tracking.smoothness import Smoothness
 
 _ROUNDS = 4
@@ -99,8 +99,8 @@ def own_slides(
     for row, x in enumerate(heads):
         view = View(*(each[row] for each in problem.views))
         off.append((problem.detected[row] - rig.pixels(x, view)) / face_widths[row])
-        to_camera = view.place - rig.points(x, view).mean(dim=0)
-        directions.append((to_camera / to_camera.norm()) @ axis_angle_to_matrix(x[rig.unknowns.rotation]))
+        _, rotation, direction = sighted(rig, x, view)
+        directions.append(direction @ rotation)
     goal, (dx, dy, _) = torch.stack(off), torch.stack(directions).unbind(dim=1)
     basis = torch.stack([torch.ones_like(dx), dx, dy, dx * dx, dx * dy, dy * dy], dim=1)
     ridge = torch.diag(basis.new_tensor(_RIDGE))

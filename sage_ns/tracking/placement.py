@@ -43,7 +43,7 @@ def placed(rig: LandmarkRig, face: Face, trust: Float[Tensor, "478"], view: View
 
 def facing(rig: LandmarkRig, x: Float[Tensor, "num_unknowns"], view: View) -> Float[Tensor, "478"]:
     """Return 1 for landmarks on the side of the face that is nearer to the camera, less on the other side."""
-    points, rotation, direction = _seen(rig, x, view)
+    points, rotation, direction = sighted(rig, x, view)
     aside = (points - points.mean(dim=0)) @ rotation[:, 0]
     sideways = direction @ rotation[:, 0]
     # From the front, both sides count fully; from the side, the far half of the face slides.
@@ -53,11 +53,13 @@ def facing(rig: LandmarkRig, x: Float[Tensor, "num_unknowns"], view: View) -> Fl
 
 def turn(rig: LandmarkRig, x: Float[Tensor, "num_unknowns"], view: View) -> float:
     """Return the degrees between the front of the face and the direction to the camera."""
-    _, rotation, direction = _seen(rig, x, view)
+    _, rotation, direction = sighted(rig, x, view)
     return math.degrees(math.acos(min(max(float(rotation[:, 2] @ direction), -1.0), 1.0)))
 
 
-def _seen(rig: LandmarkRig, x: Tensor, view: View) -> tuple[Tensor, Tensor, Tensor]:
+def sighted(
+    rig: LandmarkRig, x: Float[Tensor, "num_unknowns"], view: View
+) -> tuple[Float[Tensor, "478 3"], Float[Tensor, "3 3"], Float[Tensor, "3"]]:
     """Return the landmarks, the rotation of the head, and the unit vector to the camera, in the world."""
     points = rig.points(x, view)
     to_camera = view.place - points.mean(dim=0)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from sage_ns.avatar.light import smooth_normals
 from sage_ns.errors import TrackingError
+from sage_ns.geometry.mesh_queries import uniform_barycentric
 from sage_ns.geometry.triangle_mesh import TriangleMesh
 from sage_ns.geometry.triangles import triangle_areas
 from sage_ns.rig import FlameParams, HeadModel, pose_vertices
@@ -71,7 +72,7 @@ def skin_samples(model: HeadModel, params: FlameParams, num: int, num_identity: 
     generator = torch.Generator().manual_seed(0)
     areas = triangle_areas(vertices, model.triangles) * skin
     triangle = torch.multinomial(areas, num, replacement=True, generator=generator)
-    barycentric = _even_barycentric(num, generator)
+    barycentric = uniform_barycentric(num, generator).double()
     places = Embedding(triangle, barycentric, torch.ones(num), torch.zeros(num, 3, 2))
     rig = LandmarkRig(model, places)
     at = rig.unknowns_of(usual)
@@ -88,7 +89,7 @@ def skin_samples(model: HeadModel, params: FlameParams, num: int, num_identity: 
 
 
 def _skin(model: HeadModel) -> Bool[Tensor, "num_triangles"]:
-    inside = torch.isin(model.triangles, model.regions.vertices("skin")).all(dim=-1)
+    inside = model.regions.triangle_mask("skin", model.triangles)
     for name in _NOT_SKIN_OF_THE_FACE:
         inside &= ~torch.isin(model.triangles, model.regions.vertices(name)).any(dim=-1)
     if not bool(inside.any()):
@@ -107,10 +108,3 @@ def _usual(params: FlameParams) -> FlameParams:
         for name in ("rotation", "neck_pose", "eyes_pose", "translation")
     }
     return replace(params, **middle, **still)
-
-
-def _even_barycentric(num: int, generator: torch.Generator) -> Float[Tensor, "num 3"]:
-    """Draw points evenly over a triangle: the unit square, folded along its diagonal."""
-    drawn = torch.rand(num, 2, generator=generator, dtype=torch.float64)
-    drawn = torch.where(drawn.sum(dim=1, keepdim=True) > 1, 1 - drawn, drawn)
-    return torch.cat([drawn, 1 - drawn.sum(dim=1, keepdim=True)], dim=1)

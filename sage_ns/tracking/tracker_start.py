@@ -17,7 +17,7 @@ from torch import Tensor
 
 from sage_ns.capture.tracker_files import TrackedHeads
 from sage_ns.errors import TrackingError
-from sage_ns.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+from sage_ns.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle, turn_between
 from sage_ns.rig import FlameParams, HeadModel
 from sage_ns.rig.skull import without_neck
 from sage_ns.tracking.face import Face, width_of_face
@@ -195,16 +195,6 @@ def _placed(
             break
     off = (share * (rig.pixels(x, view) - seen) ** 2).sum().sqrt()
     return x, float(off) / width_of_face(face)
-
-
-def turn_between(start: Float[Tensor, "3"], end: Float[Tensor, "3"]) -> Float[Tensor, "3 3"]:
-    """Return the shortest rotation that takes a unit vector to another one, which is not its opposite.
-
-    ``I + [v] + [v]^2 / (1 + a.b)`` with ``v = a x b`` (Rodrigues).
-    """
-    v = torch.linalg.cross(start, end)
-    across = torch.linalg.cross(torch.eye(3).to(v), v.expand(3, 3), dim=1).T.neg()
-    return torch.eye(3).to(v) + across + across @ across / (1 + start @ end)
 
 
 def _middle(rig: LandmarkRig, x: Float[Tensor, "num_unknowns"], trust: Float[Tensor, "478"]) -> Float[Tensor, "3"]:

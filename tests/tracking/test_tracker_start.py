@@ -14,7 +14,7 @@ from torch import Tensor
 from sage_ns.capture.tracker_files import TrackedHeads
 from sage_ns.errors import OptionError, TrackingError
 from sage_ns.geometry import axis_angle_to_matrix
-from sage_ns.geometry.rotations import degrees_between, matrix_to_axis_angle
+from sage_ns.geometry.rotations import degrees_between, matrix_to_axis_angle, turn_between
 from sage_ns.rig import FlameParams
 from sage_ns.rig.flame_params import concatenate
 from sage_ns.synthetic.head import builtin_head
@@ -25,7 +25,7 @@ from sage_ns.tracking.landmark_fit import keep_head
 from sage_ns.tracking.landmark_rig import LandmarkRig
 from sage_ns.tracking.sight import Sight
 from sage_ns.tracking.starts import StartFiles, one_person, starts
-from sage_ns.tracking.tracker_start import TrackerBeginning, turn_between
+from sage_ns.tracking.tracker_start import TrackerBeginning
 from tests.tracking.known_head import FOCAL, SIZE, face_of, face_seen, random_embedding, seen_head
 from tests.tracking.test_landmark_fit import CENTER, truth
 
