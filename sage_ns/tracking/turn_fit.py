@@ -27,9 +27,9 @@ class TurnSettings:
 
     widths: tuple[int, ...] = (30, 60, 120)
     """Pixels of the face, from coarse to fine; pictures are never enlarged."""
-    colors: tuple[float, ...] = (0.15, 0.1, 0.06)
-    """Noise of colours (`TurnNoise.color`) at each of them: while heads are turned wrongly, little agrees, and much has
-    to count (graduated non-convexity: Blake and Zisserman 1987)."""
+    coarse_colors: tuple[float, ...] = (0.15, 0.1)
+    """Noise of colours (`TurnNoise.color`) at all but the finest: while heads are turned wrongly, little agrees, and
+    much has to count (graduated non-convexity: Blake and Zisserman 1987)."""
     points: int = 1500
     identity: int = 30
     """First identity coefficients that are searched for."""
@@ -75,10 +75,11 @@ def fit_turns(
         progress: called with (steps done, most steps in total).
     """
     turns, levels, total = start, settings.widths, settings.steps * (1 + len(settings.widths))
-    whole = TurnProblem(samples, pictures, focal, center, start, replace(settings.noise, color=settings.colors[-1]))
-    for number, (width, color) in enumerate(zip(levels, settings.colors, strict=True)):
+    whole = TurnProblem(samples, pictures, focal, center, start, settings.noise)
+    colors = (*settings.coarse_colors, settings.noise.color)
+    for number, (width, color) in enumerate(zip(levels, colors, strict=True)):
         level = pictures if width == levels[-1] else pictures.smaller(min(1.0, width / face_width))
-        problem = replace(whole, pictures=level, noise=replace(whole.noise, color=color))
+        problem = replace(whole, pictures=level, noise=replace(settings.noise, color=color))
         if number == 0:
             turns = _search(_poses_alone(problem), turns, settings, lambda step: progress(step, total))
         before = settings.steps * (number + 1)

@@ -5,15 +5,15 @@ A point k of the skin has one colour, and the lamps stand still. Logarithms of w
     I_t(u_tk) = a_k + Y(R_t n_k) L + noise,
 
 with the point's pixel u_tk, its colour a_k, the harmonics Y of degree 1 and 2 of its turned normal, and the light L.
-`TurnProblem` measures how far this is from true, over all points and pictures that see them, and steps pose after pose
-towards it, with the identity's first coefficients and the focal length. Colours are eliminated from every step
+`TurnProblem` measures how far this is from true, over all points and pictures that see them, and steps towards it with
+all poses at once, the identity's first coefficients and the focal length. Colours are eliminated from every step
 (variable projection: Golub and Pereyra 1973; photometric bundle adjustment: Alismail et al. 2016).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -48,10 +48,6 @@ class Turns:
     """What is added to the first identity coefficients."""
     log_focal: Float[Tensor, ""]
     """Of the factor on the focal length."""
-
-    def __getitem__(self, rows: slice | Tensor) -> Turns:
-        """Return some moments."""
-        return replace(self, rotation=self.rotation[rows], place=self.place[rows])
 
 
 @dataclass(frozen=True)
@@ -230,7 +226,7 @@ class TurnProblem:
         own = torch.cat([torch.linalg.cross(arms, per_metre), per_metre], dim=-1)
         shared = torch.einsum("tncx,txy,nyk->tnck", per_metre, turns.rotation, self.samples.identity)
         if self.noise.focal > 0:
-            zoom = (sight.gradients @ (sight.pixels - self.center)[..., None]).to(shared)
+            zoom = sight.gradients @ (sight.pixels - self.center)[..., None]
             shared = torch.cat([shared, zoom], dim=-1)
         return own, shared
 

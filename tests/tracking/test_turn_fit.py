@@ -149,7 +149,7 @@ def test_heads_that_landmarks_turn_wrongly_are_turned_right(actor: Actor, sample
     yaw = torch.rad2deg(actor.params.rotation[:, 1])
     wrong = torch.stack([0.15 * yaw, -0.1 * yaw, torch.zeros_like(yaw)], dim=1)
     start = turned(truth, wrong, samples)
-    settings = TurnSettings(widths=(30, 60), colors=(0.15, 0.08), steps=12, noise=TurnNoise(focal=0.0))
+    settings = TurnSettings(widths=(30, 60), coarse_colors=(0.15,), steps=12, noise=TurnNoise(color=0.08, focal=0.0))
     found = fit_turns(samples, pictures, FACE_WIDTH, FOCAL, CENTER, start, settings)
     before, after = (degrees_between(*_without_offset(each.rotation, truth.rotation)) for each in (start, found.turns))
     assert float(before.mean()) > 2.5
