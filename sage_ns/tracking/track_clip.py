@@ -33,7 +33,7 @@ from sage_ns.tracking.refiners import LANDMARKS, PHOTOMETRIC
 from sage_ns.tracking.rig_embedding import embedding_on
 from sage_ns.tracking.sight import Sight
 from sage_ns.tracking.starts import Beginning, one_person, starts
-from sage_ns.tracking.track_photo import Networks, check_given_picture, check_numbers, face_notes
+from sage_ns.tracking.track_photo import Networks, check_given_picture, check_kept, check_numbers, face_notes
 from sage_ns.tracking.window import Window, head_window
 from sage_ns.tracking.write import NO_CONSENT
 from sage_ns.tracking.write_clip import TrackedClip, TrackedFrame, write_tracked_clip
@@ -141,8 +141,7 @@ def _check(options: ClipOptions) -> None:
         raise OptionError(f"expected {low} to {high} frames", frames=options.frames)
     if options.background is not None:
         check_given_picture(options.background, "image")
-    if options.keep_heads and options.refine not in (None, LANDMARKS):
-        raise OptionError("heads that are kept are not refined; give one or the other", refine=options.refine)
+    check_kept(options.keep_heads, options.refine)
     clip_refiners[_refinement(options)]  # refuses names that it does not know
 
 

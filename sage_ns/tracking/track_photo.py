@@ -122,6 +122,7 @@ def track_photo(
 def _check(options: PhotoOptions) -> None:
     """Refuse options that cannot be used, before anything is read."""
     refiners[options.refine]  # refuses names that it does not know
+    check_kept(options.keep_heads, options.refine)
     check_numbers(options.size, options.focal_mm)
     if options.mask is not None and options.background is not None:
         raise OptionError(
@@ -143,6 +144,16 @@ def check_numbers(size: int, focal_mm: float | None) -> None:
         raise OptionError(f"expected {low} to {high} pixels", size=size)
     if focal_mm is not None and not RANGE_MM[0] <= focal_mm <= RANGE_MM[1]:
         raise OptionError(f"expected {RANGE_MM[0]:g} to {RANGE_MM[1]:g} mm, as for 35 mm film", focal_mm=focal_mm)
+
+
+def check_kept(keep_heads: bool, refine: str | None) -> None:
+    """Refuse to refine heads that the user wants to keep; None = the user has not said what follows the fit.
+
+    Raises:
+        OptionError: names the option.
+    """
+    if keep_heads and refine not in (None, LANDMARKS):
+        raise OptionError("heads that are kept are not refined; give one or the other", refine=refine)
 
 
 def check_given_picture(path: Path, role: str) -> None:

@@ -136,6 +136,7 @@ def test_a_smaller_picture_has_the_same_camera(sitter: Sitter, out: Path, tmp_pa
         ({"input": Path("none.png")}, "no such file"),
         ({"size": 20}, "expected 64 to 4096"),
         ({"refine": "magic"}, "choose one of landmarks, photometric"),
+        ({"refine": "photometric", "keep_heads": True}, "kept are not refined"),
         ({"focal_mm": 0.5}, "expected 8 to 2000 mm"),
         ({"face": "3"}, "a number from 1 to 1"),
         ({"mask": "black.png"}, "covers 0% of the fitted head"),
