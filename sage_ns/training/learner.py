@@ -44,7 +44,7 @@ from sage_ns.training.frame_poses import FramePoses, edge_sharpness
 from sage_ns.training.losses import Terms
 from sage_ns.training.motion_tuning import MotionTuning
 from sage_ns.training.prior_shape import PriorShape
-from sage_ns.training.tracking_refinement import ENOUGH_EVIDENCE, refined_motion
+from sage_ns.training.tracking_refinement import ERROR_EXPECTED, refined_motion
 
 
 class Learner(nn.Module):
@@ -228,8 +228,8 @@ class Learner(nn.Module):
             return
         motion = self.motion.canonical().clone()
         before = self.frames(motion)
-        enough = ENOUGH_EVIDENCE if choice == "auto" else 0.0
-        refinement = refined_motion(self.canonical.field, self.rig.head_model, motion, enough)
+        expected = ERROR_EXPECTED if choice == "auto" else 1.0
+        refinement = refined_motion(self.canonical.field, self.rig.head_model, motion, expected)
         console().print(f"[dim]{refinement.summary()}[/dim]", soft_wrap=True)
         if refinement.acts:
             self.motion.refine(refinement.motion)

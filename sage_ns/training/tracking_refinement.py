@@ -1,10 +1,10 @@
-"""Refine the tracking of the canonical moment on the reconstructed surface, where the surface says that it is wrong.
+"""Refine the tracking of the canonical moment on the reconstructed surface, as far as that says that it is wrong.
 
 Surfels are bound to the canonical rig's triangles: a tracking error of the canonical moment is passed on to all others.
 With many training moments the errors average out. With one moment they do not, but many cameras see it, and the rig can
 be fitted to the surface that they reconstruct. The fit has an error, too: no rig has the exact shape of a person. Where
 the tracking is good, that error is the larger one. The refinement therefore weighs two explanations of the distances
-between rig and surface, and moves the rig only if there is evidence for a tracking error [reading]. The surface has an
+between rig and surface, and moves the rig the farther, the likelier a tracking error is [reading]. The surface has an
 error of its own: it lies outside the true one as a whole while it is young, by half a millimetre and more. Faces look
 to the front, so that this looks like a head further forward or turned; both explanations therefore contain an offset.
 """
@@ -26,22 +26,31 @@ from sage_ns.rig import FlameParams, HeadModel, pose_vertices
 
 RefineTracking = Literal["auto", "always", "never"]
 
-ENOUGH_EVIDENCE = 4.0
-"""Logarithm of the likelihood ratio from which on the rig is moved: a tracking error explains the surface 50 times as
-well as a misfit of the shape alone (docs/lab_notebook.md)."""
+ERROR_EXPECTED = 0.25
+"""Probability of an error of the tracking that is worth a move, before the surface is seen: trackers that refine on all
+pixels leave little (docs/lab_notebook.md)."""
 
 _MILLIMETRE, _ROTATION = 1e-3, 2e-2
 """Units of the changes: a millimetre of translation, a degree of the rotations of head and neck."""
-_RESIDUAL = 1e-3
-"""Metres from the median; larger distances count linearly: hair, and shapes that the rig cannot take."""
+_FARTHEST = 2.0
+"""Millimetres from the median; what is farther counts as if it were there (Huber's pseudo-values): hair, and shapes that
+the rig cannot take."""
 _PATCH = 0.03
 """Metres; a rig's misfit is alike within such a distance. Patches of this size count as independent measurements."""
 _FEWEST_PATCHES = 12
 """With fewer, six numbers of a rigid motion and the offset explain any surface."""
+_ERRORS = (0.05, 1.0)
+"""Least and largest size tau of a tracking error, in the units of the changes."""
+_MISFITS = (0.1, 2.0)
+"""Least and largest misfit s of the patches, millimetres."""
+_SIZES = 40
+"""Sizes between these limits, at equal ratios."""
+_LEAST_MOVE = 1e-5
+"""Metres; less is no move."""
 _PROBE = 1e-4
 """Change of a motion coefficient for finite differences, metres or radians."""
-_ROUNDS = 3
-"""Linearisations; the rig moves by a millimetre or two, and the second one hardly changes the result."""
+_ROUNDS = 4
+"""Linearisations; the rig moves by a millimetre or two, and the fourth one hardly changes the result."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +58,9 @@ class Refinement:
     """What the surface says about the tracking of a moment."""
 
     motion: Float[Tensor, "num_coefficients"]
-    """motion vector to use: the refined one, or the tracked one if the evidence does not suffice"""
-    evidence: float
-    """logarithm of the likelihood ratio of the explanation with a tracking error against that without one, >= 0"""
+    """motion vector to use"""
+    error: float
+    """probability that the tracking has an error, 0..1"""
     distance: float
     """mean distance by which the skin moves [metres]; 0 if the tracked motion stays"""
 
@@ -63,7 +72,7 @@ class Refinement:
     def summary(self) -> str:
         """Return one line for the log."""
         done = f"moved by {self.distance / _MILLIMETRE:.2f} mm to the surface" if self.acts else "stays as tracked"
-        return f"Canonical moment: the rig {done} (evidence for a tracking error {self.evidence:.1f})."
+        return f"Canonical moment: the rig {done}; a tracking error is {100 * self.error:.0f} % likely."
 
 
 @torch.no_grad()
@@ -71,22 +80,23 @@ def refined_motion(
     field: SignedDistanceField,
     head_model: HeadModel,
     motion: Float[Tensor, "num_coefficients"],
-    enough: float = ENOUGH_EVIDENCE,
+    expected: float = ERROR_EXPECTED,
 ) -> Refinement:
-    """Fit translation, rotation and neck of the rig to the field's surface, if there is evidence for an error.
+    """Move translation, rotation and neck of the rig to the field's surface, as far as a tracking error is likely.
 
     Distances r between patches of skin and the surface are explained by ``r + J delta = c + e``: a change ``delta ~
     N(0, tau^2)`` of the tracked pose in its units, any offset c of the surface, and a misfit ``e ~ N(0, s^2)`` of the
-    patches. The sizes tau and s maximise the likelihood of what no offset explains (empirical Bayes, restricted
-    likelihood: Patterson and Thompson 1971); the evidence is its ratio to the likelihood with tau = 0. The result is
-    the posterior mean of delta, which is the smaller, the larger the misfit is. (Jaw and expression would hardly change
-    if they were fitted, too.)
+    patches. Without a tracking error, tau is 0; with one, it is any size of `_ERRORS`, and s any of `_MISFITS`. The
+    result is the mean of delta over all of them, each as likely as r makes it (Bayesian model averaging: Hoeting et al.
+    1999): small where the misfit is large, or where an error is unlikely. The offset is unknown, and what it explains
+    is left out of the likelihood (restricted likelihood: Patterson and Thompson 1971). (Jaw and expression would hardly
+    change if they were fitted, too.)
 
     Args:
         field: signed distance field of the canonical moment.
         head_model: the person's head model.
         motion: tracked motion vector.
-        enough: evidence from which on the rig is moved.
+        expected: probability of a tracking error before the surface is seen, 0..1; 1 = there is one.
     """
     skin = _skin(head_model).to(motion.device)
     unit = torch.tensor([_MILLIMETRE] * 3 + [_ROTATION] * 6, dtype=torch.float64)
@@ -96,19 +106,22 @@ def refined_motion(
         moved[: len(unit)] += (unit * delta).to(motion)
         return pose_vertices(head_model, FlameParams.from_motion_vector(moved[None]))[0][skin]
 
-    delta, evidence = torch.zeros_like(unit), 0.0
+    delta, error = torch.zeros_like(unit), expected
     patch = _patches(posed(delta).double().cpu()) if len(skin) else torch.empty(0, dtype=torch.int64)
     if len(patch) == 0 or int(patch.max()) + 1 < _FEWEST_PATCHES:
-        return Refinement(motion, 0.0, 0.0)
+        return Refinement(motion, error, 0.0)
     for _ in range(_ROUNDS):
         distance, jacobian = _linearised(field, posed, delta, unit)
-        delta, evidence = _most_likely(distance - jacobian @ delta, jacobian, patch)
-    if evidence < enough or not bool(delta.any()):
-        return Refinement(motion, evidence, 0.0)
+        off = (distance - distance.median()).clamp(-_FARTHEST, _FARTHEST)
+        delta, error = _mean_change(
+            _patch_means(off - jacobian @ delta, patch), _patch_means(jacobian, patch), expected
+        )
     shift = torch.linalg.vector_norm(posed(delta) - posed(torch.zeros_like(delta)), dim=-1).mean()
+    if shift < _LEAST_MOVE:
+        return Refinement(motion, error, 0.0)
     refined = motion.clone()
     refined[: len(unit)] += (unit * delta).to(motion)
-    return Refinement(refined, evidence, float(shift))
+    return Refinement(refined, error, float(shift))
 
 
 def _linearised(
@@ -137,34 +150,42 @@ def _patches(points: Float[Tensor, "num_skin 3"]) -> Int[Tensor, "num_skin"]:
     return torch.cdist(points, points[list(centers)]).argmin(dim=1)
 
 
-def _most_likely(
-    distance: Float[Tensor, "num_skin"], jacobian: Float[Tensor, "num_skin 9"], patch: Int[Tensor, "num_skin"]
-) -> tuple[Float[Tensor, "9"], float]:
-    """Return the posterior mean of the change, in its units, and the evidence for a change.
-
-    With the singular values S of the patches' centred Jacobian and ``a = U^T r``, the likelihood of the ratio rho = tau / s is
-    that of independent ``a_i ~ N(0, s^2 (1 + rho^2 S_i^2))``, and of the rest of r with variance s^2. For a given rho
-    the best s^2 is known in closed form.
-    """
+def _patch_means(
+    values: Float[Tensor, "num_skin *columns"], patch: Int[Tensor, "num_skin"]
+) -> Float[Tensor, "num_patches *columns"]:
+    """Return the patches' means, less the mean of these: nothing is left of an offset."""
     number = int(patch.max()) + 1
-    distance = distance - distance.median()
-    weight = 1.0 / (distance.abs() / (_RESIDUAL / _MILLIMETRE)).clamp_min(1.0)  # Huber's
-    total = weight.new_zeros(number).index_add_(0, patch, weight)
-    mean = weight.new_zeros(number).index_add_(0, patch, weight * distance) / total
-    slope = weight.new_zeros(number, jacobian.shape[1]).index_add_(0, patch, weight[:, None] * jacobian)
-    slope = slope / total[:, None]
-    # Without means, nothing is left of an offset; it takes one of the measurements.
-    mean, slope, number = mean - mean.mean(), slope - slope.mean(dim=0), number - 1
-    left, singular, right = torch.linalg.svd(slope, full_matrices=False)
-    along = left.T @ mean
-    rest = (mean.square().sum() - along.square().sum()).clamp_min(1e-12)
-    rho = torch.cat([torch.zeros(1), torch.logspace(math.log10(0.01), math.log10(30.0), 120)]).double()[:, None]
-    variance = 1.0 + (rho * singular).square()
-    misfit = ((along.square() / variance).sum(dim=1) + rest) / number
-    likelihood = -0.5 * number * misfit.log() - 0.5 * variance.log().sum(dim=1)
-    best = int(likelihood.argmax())
-    gain = rho[best].square() * singular / variance[best]
-    return -(right.T @ (gain * along)), float(likelihood[best] - likelihood[0])
+    total = values.new_zeros(number, *values.shape[1:]).index_add_(0, patch, values)
+    size = torch.bincount(patch, minlength=number).reshape(number, *[1] * (values.dim() - 1))
+    return (total / size) - (total / size).mean(dim=0)
+
+
+def _mean_change(
+    distance: Float[Tensor, "num_patches"], jacobian: Float[Tensor, "num_patches 9"], expected: float
+) -> tuple[Float[Tensor, "9"], float]:
+    """Return the mean of the change in its units, and the probability of a tracking error.
+
+    With ``J = U S V^T`` and ``a = U^T r``, a change of size tau and a misfit s make independent ``a_i ~ N(0, s^2 +
+    tau^2 S_i^2)``, and the rest of r has variance s^2; the change's mean is ``-V (tau^2 S a / (s^2 + tau^2 S^2))``.
+    """
+    left, singular, right = torch.linalg.svd(jacobian, full_matrices=False)
+    along = left.T @ distance
+    rest = (distance.square().sum() - along.square().sum()).clamp_min(0.0)
+    others = len(distance) - 1 - len(singular)
+    sizes = torch.cat([distance.new_zeros(1), _equal_ratios(_ERRORS)])[:, None, None]
+    misfits = _equal_ratios(_MISFITS)[None, :, None]
+    variance = misfits.square() + (sizes * singular).square()
+    likelihood = -0.5 * (variance.log() + along.square() / variance).sum(dim=-1)
+    likelihood -= others * misfits[..., 0].log() + 0.5 * rest / misfits[..., 0].square()
+    prior = torch.full_like(likelihood, expected / _SIZES)
+    prior[0] = 1.0 - expected
+    probability = torch.softmax((likelihood + prior.log()).flatten(), dim=0).reshape(likelihood.shape)
+    gain = (probability[..., None] * sizes.square() * singular / variance).sum(dim=(0, 1))
+    return -(right.T @ (gain * along)), float(probability[1:].sum())
+
+
+def _equal_ratios(limits: tuple[float, float]) -> Float[Tensor, "num_sizes"]:
+    return torch.logspace(math.log10(limits[0]), math.log10(limits[1]), _SIZES, dtype=torch.float64)
 
 
 def _skin(head_model: HeadModel) -> Int[Tensor, "num_skin"]:

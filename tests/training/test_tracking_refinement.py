@@ -12,7 +12,7 @@ from torch import Tensor
 from sage_ns.field.sdf import FieldConfig, FieldSample, SignedDistanceField
 from sage_ns.geometry.triangles import triangle_normals
 from sage_ns.rig import FlameParams, HeadModel, Regions, pose_vertices
-from sage_ns.training.tracking_refinement import ENOUGH_EVIDENCE, Refinement, refined_motion
+from sage_ns.training.tracking_refinement import ERROR_EXPECTED, Refinement, refined_motion
 from tests.tiny import tiny_head_model
 
 POSE = slice(0, FlameParams.NECK.stop)
@@ -114,21 +114,23 @@ def test_a_rigid_offset_of_the_tracker_is_found_again(head: HeadModel, tracked: 
     true = moved_away(tracked, turned)
     before = apart(head, tracked, true)
     found = refined(head, tracked, true)
-    assert before > 1e-3 and found.acts and found.evidence > ENOUGH_EVIDENCE
-    assert apart(head, found.motion, true) < 0.1 * before
+    assert before > 1e-3 and found.acts and found.error > 0.99
+    assert apart(head, found.motion, true) < 0.2 * before
     assert found.distance == pytest.approx(apart(head, found.motion, tracked), rel=1e-3)
 
 
 def test_what_fits_already_stays(head: HeadModel, tracked: Tensor) -> None:
     found = refined(head, tracked, tracked)
-    assert not found.acts and found.evidence < 1 and torch.equal(found.motion, tracked)
+    assert not found.acts and found.error < ERROR_EXPECTED and torch.equal(found.motion, tracked)
     assert "stays as tracked" in found.summary()
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_a_shape_that_the_rig_cannot_take_is_no_tracking_error(head: HeadModel, tracked: Tensor, seed: int) -> None:
-    found = refined(head, tracked, tracked, misfit(head, seed))
-    assert not found.acts and torch.equal(found.motion, tracked), found.evidence
+def test_a_shape_that_the_rig_cannot_take_is_seldom_taken_for_a_tracking_error(
+    head: HeadModel, tracked: Tensor
+) -> None:
+    found = [refined(head, tracked, tracked, misfit(head, seed)) for seed in range(12)]
+    assert sum(each.error > 0.5 for each in found) <= 2
+    assert sum(each.distance for each in found) / len(found) < 1e-4
 
 
 @pytest.mark.parametrize("offset", [-1e-3, 1.5e-3])
@@ -138,7 +140,7 @@ def test_a_surface_that_lies_outside_as_a_whole_is_no_tracking_error(
     """Young fields are too large. Faces look to the front, so that it looks like a head that is further forward."""
     everywhere = torch.full((len(skin(head)),), offset)
     found = refined(head, tracked, tracked, everywhere + 0.2 * misfit(head, 0))
-    assert not found.acts and found.evidence < 1, found.evidence
+    assert found.error < ERROR_EXPECTED and found.distance < 5e-5, found.error
     true = moved_away(tracked, turned=True)
     found = refined(head, tracked, true, everywhere)
     assert found.acts and apart(head, found.motion, true) < 0.6 * apart(head, tracked, true)
@@ -152,11 +154,11 @@ def test_an_error_is_found_beside_a_misfit(head: HeadModel, tracked: Tensor, see
     assert f"moved by {1000 * found.distance:.2f} mm" in found.summary()
 
 
-def test_without_a_demand_for_evidence_the_rig_moves_by_what_is_likely(head: HeadModel, tracked: Tensor) -> None:
+def test_where_an_error_is_certain_the_rig_moves_by_what_is_likely(head: HeadModel, tracked: Tensor) -> None:
     """The more misfit, the less of a small offset is taken for a tracking error."""
     small = tracked.clone()
     small[FlameParams.TRANSLATION] += 0.2 * OFFSET
-    moved = [refined(head, tracked, small, size * misfit(head, 1), enough=0.0).distance for size in (0.1, 8.0)]
+    moved = [refined(head, tracked, small, size * misfit(head, 1), expected=1.0).distance for size in (0.1, 8.0)]
     assert moved[0] == pytest.approx(apart(head, tracked, small), rel=0.5)
     assert moved[1] < 8 * moved[0]
 
@@ -165,7 +167,7 @@ def test_jaw_eyes_and_expression_are_never_moved(head: HeadModel, tracked: Tenso
     true = tracked.clone()
     true[FlameParams.JAW][0] += 0.1  # it would explain all of it
     true[FlameParams.EXPRESSION][0] += 0.5
-    found = refined(head, tracked, true, enough=0.0).motion
+    found = refined(head, tracked, true, expected=1.0).motion
     assert torch.equal(found[FROM_JAW], tracked[FROM_JAW])
 
 
@@ -185,14 +187,14 @@ def test_the_learned_field_draws_the_rig_to_its_surface_and_is_left_as_it_is(hea
     field = SignedDistanceField(config, (low + high) / 2 + aside, float((high - low).max()) * 0.8)
     before = {name: value.clone() for name, value in field.state_dict().items()}
     with torch.no_grad():
-        found = refined_motion(field, head, tracked, enough=0.0).motion
+        found = refined_motion(field, head, tracked, expected=1.0).motion
         distances = [field.distance(vertices(head, each)[skin(head)]) for each in (tracked, found)]
     before_it, after = ((each - each.median()).abs().mean() for each in distances)
     assert after < before_it, "nearer, but for an offset"
     assert not found.requires_grad
     assert all(parameter.grad is None for parameter in field.parameters())
     assert all(torch.equal(value, before[name]) for name, value in field.state_dict().items())
-    assert torch.equal(found, refined_motion(field, head, tracked, enough=0.0).motion), "no chance in it"
+    assert torch.equal(found, refined_motion(field, head, tracked, expected=1.0).motion), "no chance in it"
 
 
 def test_a_rig_without_a_face_region_is_left_as_tracked(head: HeadModel, tracked: Tensor) -> None:
