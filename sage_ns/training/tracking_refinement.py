@@ -33,8 +33,8 @@ pixels leave little (docs/lab_notebook.md)."""
 _MILLIMETRE, _ROTATION = 1e-3, 2e-2
 """Units of the changes: a millimetre of translation, a degree of the rotations of head and neck."""
 _FARTHEST = 2.0
-"""Millimetres from the median; what is farther counts as if it were there (Huber's pseudo-values): hair, and shapes that
-the rig cannot take."""
+"""Millimetres from the median; what is farther counts as if it were there (Huber's pseudo-values): hair, and shapes
+that the rig cannot take."""
 _PATCH = 0.03
 """Metres; a rig's misfit is alike within such a distance. Patches of this size count as independent measurements."""
 _FEWEST_PATCHES = 12
@@ -113,9 +113,8 @@ def refined_motion(
     for _ in range(_ROUNDS):
         distance, jacobian = _linearised(field, posed, delta, unit)
         off = (distance - distance.median()).clamp(-_FARTHEST, _FARTHEST)
-        delta, error = _mean_change(
-            _patch_means(off - jacobian @ delta, patch), _patch_means(jacobian, patch), expected
-        )
+        off = _patch_means(off - jacobian @ delta, patch)
+        delta, error = _mean_change(off, _patch_means(jacobian, patch), expected)
     shift = torch.linalg.vector_norm(posed(delta) - posed(torch.zeros_like(delta)), dim=-1).mean()
     if shift < _LEAST_MOVE:
         return Refinement(motion, error, 0.0)

@@ -125,9 +125,7 @@ def test_what_fits_already_stays(head: HeadModel, tracked: Tensor) -> None:
     assert "stays as tracked" in found.summary()
 
 
-def test_a_shape_that_the_rig_cannot_take_is_seldom_taken_for_a_tracking_error(
-    head: HeadModel, tracked: Tensor
-) -> None:
+def test_a_shape_that_the_rig_cannot_take_is_seldom_a_tracking_error(head: HeadModel, tracked: Tensor) -> None:
     found = [refined(head, tracked, tracked, misfit(head, seed)) for seed in range(12)]
     assert sum(each.error > 0.5 for each in found) <= 2
     assert sum(each.distance for each in found) / len(found) < 1e-4
