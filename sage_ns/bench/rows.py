@@ -67,7 +67,7 @@ ROWS: Mapping[str, Row] = _Rows(
             "SAGE with unrefined tracking", trained_with={"pipeline.model.refine_tracking": "never"}
         ),
         "sage-always-refined": Row(
-            "SAGE, tracking refined without evidence", trained_with={"pipeline.model.refine_tracking": "always"}
+            "SAGE, tracking refined as if surely wrong", trained_with={"pipeline.model.refine_tracking": "always"}
         ),
         "sage-similarity-correction": Row(
             "SAGE with the paper's correction",

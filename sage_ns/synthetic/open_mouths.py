@@ -94,8 +94,7 @@ def film_mouth(seed: int, size: int, num_cameras: int, around: Bool[Tensor, "num
         center = posed[interior["upper_teeth"]].mean(dim=0).numpy()
         for _ in range(num_cameras if index else 1):
             camera = _camera(center, size, rng) if index else _straight(center, size)
-            color, _ = render(scene, camera, person)
-            image = torch.from_numpy(color.astype(np.float32) / 255.0)
+            image = torch.from_numpy(render(scene, camera, person)[..., :3].astype(np.float32))
             hit = _first_triangles(posed, whole, camera)
             if index == 0:
                 if around is not None:
