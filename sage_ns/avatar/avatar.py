@@ -123,7 +123,8 @@ class Avatar(nn.Module):
             surfels = correction.apply(surfels, self.poses.deformation(pose, correction))
         if self.mouth is not None and look.mouth:
             unseen = self.interior & self.mouth.around
-            surfels = without_insides(surfels, self.surfels.triangle, unseen, pose.frames, camera_center)
+            middle = self.mouth.middle(motion)
+            surfels = without_insides(surfels, self.surfels.triangle, unseen, pose.frames, camera_center, middle)
             inside = self.mouth.place(motion, camera_center)
             inside = replace(inside, colors=inside.colors * self.mouth_light(pose, look))
             surfels = joined(surfels, inside)

@@ -27,7 +27,7 @@ from sage_ns.raster import Surfels
 from sage_ns.raster.gaussians import as_gaussians
 from sage_ns.rig import FlameParams, HeadModel
 from sage_ns.rig.mouth import find_mouth, lip_gap, mouth_model
-from sage_ns.rig.mouth_shape import mouth_shape
+from sage_ns.rig.mouth_shape import front_edges, mouth_shape
 from sage_ns.system.array_fields import ArrayFields, read_npz, write_npz
 from sage_ns.system.devices import sent
 
@@ -37,6 +37,9 @@ SURROUNDINGS = 0.045
 _TINT_LIMITS = (0.5, 1.6)
 _BACKFACING_COSINE = -0.05
 """Cosine between outward normal and direction to the camera below which the camera sees a triangle from inside."""
+_LINING = (0.42, 0.24, 0.21)
+"""Factors on the colour of skin that is seen from inside, across the mouth: the red inner side of a cheek or lip, in
+the shade [reading]."""
 _FACING_FRONT = 0.3
 """z of the unit normal above which a triangle faces the front."""
 _LIGHT_SHARE = 0.5
@@ -97,6 +100,7 @@ class Mouth(nn.Module):
         head_model: head model of the person (identity folded into the template).
         prior: surfels and light of an average mouth.
         skin: mean colour around the person's mouth, see :func:`skin_color`; None keeps the light of the prior.
+        expression: of the person's face at rest, see :func:`sage_ns.rig.mouth.mouth_model`.
 
     Raises:
         HeadModelError: the head model has no mouth that a jaw opens.
@@ -106,11 +110,18 @@ class Mouth(nn.Module):
     openings: Tensor
     shade: Tensor
 
-    def __init__(self, head_model: HeadModel, prior: MouthPrior, skin: Float[Tensor, "3"] | None = None) -> None:
+    def __init__(
+        self,
+        head_model: HeadModel,
+        prior: MouthPrior,
+        skin: Float[Tensor, "3"] | None = None,
+        expression: Float[Tensor, "num_expression"] | None = None,
+    ) -> None:
         super().__init__()
-        model = mouth_model(head_model)
+        model = mouth_model(head_model, expression)
         self.rig = PersonalRig(model, FlameParams.neutral(model))
         self.surfels = tinted(prior, _tint(prior, skin)).requires_grad_(False)
+        self._edges = front_edges()
         self.register_buffer("around", around_mouth(head_model), persistent=False)
         self.register_buffer("openings", prior.openings.clone())
         self.register_buffer("shade", prior.shade.clone())
@@ -131,6 +142,11 @@ class Mouth(nn.Module):
         """
         _, frames, factor = self._posed(motion)
         return self.surfels.place(frames, camera_center, factor[:, None])
+
+    def middle(self, motion: Float[Tensor, "num_coefficients"]) -> Float[Tensor, "3"]:
+        """Return the point between the edges of the front teeth under ``motion`` [metres, world]."""
+        vertices = self.vertices(motion)
+        return 0.5 * (vertices[self._edges[0]] + vertices[self._edges[1]])
 
     def _posed(self, motion: Float[Tensor, "num_coefficients"]) -> tuple[Tensor, TriangleFrames, Tensor]:
         """Return vertices, triangle frames and shade."""
@@ -217,10 +233,12 @@ def without_insides(
     around: Bool[Tensor, "num_triangles"],
     frames: TriangleFrames,
     camera_center: Float[Tensor, "3"],
+    middle: Float[Tensor, "3"],
 ) -> Surfels:
-    """Hide the avatar's surfels around the mouth whose inner side faces the camera.
+    """Hide surfels around the mouth whose inner side faces the camera before the teeth, and darken those behind them.
 
-    Surfels on the border of the lips extend over the teeth, and the inner side of skin is never visible in reality.
+    Surfels on the border of the lips extend over the teeth, and nobody sees the inner side of skin there. But from the
+    side, an open mouth shows the inner side of the other cheek and lip: without it, the background shines through.
 
     Args:
         placed: surfels of the avatar in the world.
@@ -228,10 +246,15 @@ def without_insides(
         around: triangles around the mouth, from `around_mouth`.
         frames: posed frames of the triangles of the head.
         camera_center: metres.
+        middle: point between the front teeth, metres, see `Mouth.middle`.
     """
     towards = torch.nn.functional.normalize(camera_center - frames.origin, dim=-1)
     turned = around & ((frames.normal * towards).sum(dim=-1) < _BACKFACING_COSINE)
-    return replace(placed, opacities=torch.where(turned[triangle], 0.0, placed.opacities))
+    behind = ((frames.origin - middle) * (middle - camera_center)).sum(dim=-1) > 0
+    opacities = torch.where((turned & ~behind)[triangle], 0.0, placed.opacities)
+    lining = sent(torch.tensor(_LINING), placed.colors.device)
+    colors = torch.where((turned & behind)[triangle][:, None], placed.colors * lining, placed.colors)
+    return replace(placed, opacities=opacities, colors=colors)
 
 
 def joined(*parts: Surfels) -> Surfels:

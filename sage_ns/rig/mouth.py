@@ -31,7 +31,14 @@ _WINDOW = (0.05, 0.095, 0.02)
 """Search window for the mouth relative to the middle of the eyes, metres: sideways, lowest, highest (downwards)."""
 _STEP = 5e-4
 _BEHIND_LIPS = 9.5e-3
-"""Metres from where the lips meet back to the upper teeth."""
+"""Metres from where the lips meet back to the middle of the mouth."""
+_BEHIND_UPPER_LIP = 10.2e-3
+"""Metres from the front of the upper lip back to the front of the upper middle teeth: FaceKit's people 1 to 24, 10.75
++- 1.75 mm at a mean scale of 0.96 (docs/lab_notebook.md)."""
+_LIP = 16
+"""Steps above and below the seam: 8 mm, the height of a lip."""
+_ROLLED_IN = 1.2e-2
+"""Metres behind the front of the lips; what is farther back is not their skin: a slit shows the inside of the head."""
 _UNDER_SKIN = 3e-3
 """Least distance of the mouth's mesh behind the skin, metres."""
 _NEIGHBOURHOOD = 2e-3
@@ -45,7 +52,12 @@ class MouthPlacement:
     """Position and size of the closed mouth of an unposed head."""
 
     center: Float[Tensor, "3"]
-    """Metres: between the corners, at the height where the lips meet, on the front of the upper middle teeth."""
+    """Metres: between the corners, at the height where the lips meet, a centimetre behind them."""
+    rims: tuple[float, float]
+    """Height of the lower edge of the upper lip, and of the upper edge of the lower lip, metres; equal for closed
+    lips."""
+    teeth: float
+    """Front (z) of the upper middle teeth, metres."""
     half_width: float
     """Metres from the middle to a corner."""
     scale: float
@@ -115,11 +127,52 @@ def find_mouth(head_model: HeadModel) -> MouthPlacement:
     met = beside[:, pairs] * len(columns) + inner[pairs]
     corner = barycentric[met].argmax(dim=-1, keepdim=True)
     lips = head_model.triangles.cpu()[triangle[met]].gather(-1, corner)[..., 0]
-    return MouthPlacement(center.to(vertices), half_width, scale, lips.to(vertices.device))
+    rims, front = _rims(depth[:, inner], drop[:, inner], row[inner], rows, size)
+    teeth = front - _BEHIND_UPPER_LIP * scale
+    return MouthPlacement(center.to(vertices), rims, teeth, half_width, scale, lips.to(vertices.device))
 
 
-def mouth_model(head_model: HeadModel) -> HeadModel:
+def _rims(
+    depth: Float[Tensor, "num_rows num_columns"],
+    drop: Float[Tensor, "num_rows num_columns"],
+    seam: Int[Tensor, "num_columns"],
+    rows: Float[Tensor, "num_rows"],
+    size: float,
+) -> tuple[tuple[float, float], float]:
+    """Return the heights of the rims of upper and lower lip, and the front (z) of the upper lip, metres.
+
+    What hangs on the skull belongs to the upper lip, what follows the jaw to the lower one, and what lies far behind
+    both to neither: lips may be apart at rest.
+
+    Args:
+        depth: z of what rays from the front hit, NaN off the head.
+        drop: by how much an opening jaw lowers it, metres.
+        seam: row in which the lips part.
+        rows: heights of the rows, metres.
+        size: of the head, 1 for an average one.
+    """
+    number = torch.arange(len(rows))[:, None]
+    depth = torch.nan_to_num(depth, nan=-torch.inf)
+    at_lips = (number - seam).abs() <= _LIP
+    front = torch.where(at_lips, depth, -torch.inf).amax(dim=0)
+    skin = ((number - seam).abs() <= 2 * _LIP) & (depth > front - _ROLLED_IN * size)
+    follows = torch.where(skin & at_lips, drop, 0.0).amax(dim=0)
+    lower = drop > 0.5 * follows
+    upper_rim = torch.where(skin & ~lower, number, -1).amax(dim=0).clamp_min(0)
+    lower_rim = torch.where(skin & lower, number, len(rows)).amin(dim=0).clamp_max(len(rows) - 1)
+    above = (number <= upper_rim) & (number > upper_rim - _LIP)
+    lip_front = torch.where(above, depth, -torch.inf).amax(dim=0)
+    half = 0.5 * _STEP * size
+    heights = float(rows[upper_rim].median()) - half, float(rows[lower_rim].median()) + half
+    return heights, float(lip_front.median())
+
+
+def mouth_model(head_model: HeadModel, expression: Float[Tensor, "num_expression"] | None = None) -> HeadModel:
     """Build the inside of a person's mouth, as a head model that the same FLAME parameters move.
+
+    The upper teeth hang from the upper lip and the lower ones stand under the lower lip of the face at rest. Where a
+    tracker shares a person's looks between identity and expression as it likes, the face without expression is not the
+    face at rest: its lips may lie millimetres off.
 
     Upper teeth and gums follow the neck joint, lower teeth, lower gums and the tongue the jaw joint, the walls of the
     cavity both. The regions are the parts (`sage_ns.rig.mouth_shape.PARTS`). Vertices without triangles follow: some of
@@ -128,15 +181,21 @@ def mouth_model(head_model: HeadModel) -> HeadModel:
 
     Args:
         head_model: One person's (identity folded into the template).
+        expression: Of the person's face at rest; None = the face without expression is at rest.
 
     Raises:
         HeadModelError: The head model has no mouth that a jaw opens.
     """
-    placement, shape = find_mouth(head_model), mouth_shape()
     like = head_model.v_template
+    resting = head_model if expression is None else _at_rest(head_model, expression)
+    placement, shape = find_mouth(resting), mouth_shape()
+    follows = torch.from_numpy(shape.follows_jaw).float()
     local = torch.from_numpy(shape.vertices).float() * (1e-3 * placement.scale)
-    vertices = _behind_skin(local + placement.center.cpu(), placement, head_model).to(like)
-    follows = torch.from_numpy(shape.follows_jaw).to(like)
+    vertices = local + placement.center.cpu()
+    vertices[:, 1] = local[:, 1] + torch.lerp(*torch.tensor(placement.rims), follows)
+    vertices[:, 2] = local[:, 2] + placement.teeth
+    vertices = _behind_skin(vertices, placement, resting).to(like)
+    follows = follows.to(like)
     num, num_joints, lips = len(vertices), len(JOINT_NAMES), placement.lips.flatten()
     before_joints = num + len(lips)
     total = before_joints + num_joints
@@ -167,6 +226,12 @@ def mouth_model(head_model: HeadModel) -> HeadModel:
         regions=Regions(regions).to(like.device),
         expression_names=head_model.expression_names,
     )
+
+
+def _at_rest(head_model: HeadModel, expression: Float[Tensor, "num_expression"]) -> HeadModel:
+    """Return the head model with an expression folded into its template."""
+    resting = head_model.v_template + head_model.expression_basis @ expression.to(head_model.v_template)
+    return replace(head_model, v_template=resting)
 
 
 def lip_gap(model: HeadModel, posed: Float[Tensor, "num_vertices 3"]) -> Float[Tensor, ""]:

@@ -53,11 +53,11 @@ class _Row:
 # Lips that part at rest show two to three millimetres of the upper middle teeth.
 _UPPER = _Row(
     up=1.0, widths=(8.5, 6.6, 7.6, 7.0, 6.8, 10.0, 9.2), heights=(10.0, 9.0, 10.0, 8.5, 7.6, 7.2, 6.6),
-    edges=(-2.5, -1.9, -2.6, -2.0, -1.8, -1.7, -1.3), half_width=30.0, depth=48.0, back=0.0,
+    edges=(-2.1, -1.5, -2.2, -1.6, -1.4, -1.3, -0.9), half_width=30.0, depth=48.0, back=0.0,
 )  # fmt: skip
 _LOWER = _Row(
     up=-1.0, widths=(5.4, 6.0, 7.0, 7.0, 7.1, 11.0, 10.2), heights=(8.8, 9.2, 10.2, 8.6, 8.0, 7.5, 7.0),
-    edges=(-1.6, -1.7, -1.5, -1.8, -1.9, -1.8, -1.5), half_width=28.0, depth=46.0, back=2.8,
+    edges=(-0.2, -0.3, -0.1, -0.4, -0.5, -0.4, -0.1), half_width=28.0, depth=46.0, back=2.8,
 )  # fmt: skip
 _THICKNESS = (1.6, 1.6, 2.4, 5.5, 6.0, 8.5, 8.5)
 """Thickness of each tooth at its edge, from lip or cheek to tongue, mm."""
@@ -94,6 +94,18 @@ def mouth_shape() -> MouthShape:
     triangles = [sheet.triangles + start for sheet, start in zip(sheets, starts, strict=False)]
     joined = [np.concatenate([getattr(s, n) for s in sheets]) for n in ("vertices", "follows_jaw", "part", "gap")]
     return MouthShape(joined[0], np.concatenate(triangles), *joined[1:])
+
+
+@lru_cache(maxsize=1)
+def front_edges() -> tuple[int, int]:
+    """Return the vertices at the front of the edges of the upper and the lower middle teeth."""
+    shape = mouth_shape()
+    found = []
+    for name, up in (("upper_teeth", -1.0), ("lower_teeth", 1.0)):
+        members = np.flatnonzero((shape.part == PARTS.index(name)) & (np.abs(shape.vertices[:, 0]) < 5.0))
+        at = shape.vertices[members]
+        found.append(int(members[(up * at[:, 1] + at[:, 2]).argmax()]))
+    return found[0], found[1]
 
 
 def _sheet(

@@ -27,7 +27,7 @@ from sage_ns.field.pretraining import pretrain
 from sage_ns.field.prior_mesh import PriorMesh, registered_prior
 from sage_ns.geometry.spherical_harmonics import C0
 from sage_ns.motion.source import MotionSource
-from sage_ns.rig import HeadModel
+from sage_ns.rig import FlameParams, HeadModel
 from sage_ns.system.console import console, escape
 from sage_ns.system.parallel import cores_for_kernels
 from sage_ns.training.config import LearnerConfig, require
@@ -76,7 +76,7 @@ def start_learner(
         surfels,
         motion,
         interior_triangles(rig, canonical_motion, [shot.camera for shot in shots]),
-        _build_mouth(config, rig.head_model, surfels, with_light=bool(shots)) if config.mouth else None,
+        _build_mouth(config, rig.head_model, canonical_motion, surfels, with_light=bool(shots)),
         record.background,
         config.look(),
         RoomLight() if config.room_light else None,
@@ -170,12 +170,25 @@ def _surfels_to_start_from(path: Path, head_model: HeadModel, sh_degree: int, ga
     return surfels
 
 
-def _build_mouth(config: LearnerConfig, head_model: HeadModel, surfels: BoundSurfels, with_light: bool) -> Mouth | None:
-    """Return the inside of the mouth, lit like the person's skin if pictures show it; None if the rig has no mouth."""
+def _build_mouth(
+    config: LearnerConfig,
+    head_model: HeadModel,
+    canonical_motion: Float[Tensor, "num_coefficients"],
+    surfels: BoundSurfels,
+    with_light: bool,
+) -> Mouth | None:
+    """Return the inside of the mouth, lit like the person's skin if pictures show it; None if it is not wanted, or the
+    rig has none.
+
+    The canonical moment is chosen for a face at rest. The one picture that shows the mouth's light may be a smile.
+    """
+    if not config.mouth:
+        return None
+    resting = None if config.mouth_from_pictures else canonical_motion[FlameParams.EXPRESSION]
     try:
         seen = (0.5 + C0 * surfels.sh_dc[:, 0]).detach()
         skin = skin_color(head_model, surfels.triangle, seen, surfels.opacity_logits.detach().sigmoid())
-        return Mouth(head_model, load_mouth_prior(config.mouth_prior), skin if with_light else None)
+        return Mouth(head_model, load_mouth_prior(config.mouth_prior), skin if with_light else None, resting)
     except HeadModelError as error:
         console().print(f"[yellow]No mouth interior: {escape(str(error))}[/yellow]")
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,8 @@ from sage_ns.avatar.mouth import (
     without_insides,
 )
 from sage_ns.geometry.triangles import triangle_frames
-from sage_ns.rig import NUM_POSE, FlameParams, HeadModel
+from sage_ns.raster import Surfels
+from sage_ns.rig import NUM_POSE, FlameParams, HeadModel, pose_vertices
 from sage_ns.rig.mouth_shape import PARTS
 from sage_ns.synthetic.head import builtin_head
 
@@ -187,12 +189,41 @@ def test_insides_are_left_out_only_where_the_camera_sees_them(mouth: Mouth, head
     frames = triangle_frames(mouth.rig.vertices(motion(head, 0.0)), mouth.rig.head_model.triangles)
     everywhere = torch.ones_like(frames.scale, dtype=torch.bool)
     triangle = mouth.surfels.triangle
-    kept = without_insides(placed, triangle, everywhere, frames, CENTER).opacities
+    beyond = torch.tensor([0.0, 0.0, -1.0])  # everything lies before it
+    kept = without_insides(placed, triangle, everywhere, frames, CENTER, beyond).opacities
     turned = ((CENTER - frames.origin) * frames.normal).sum(-1)[triangle] < 0
     assert float(kept[~turned].min()) > 0.0
     assert float((kept[turned] == 0).float().mean()) > 0.8
-    untouched = without_insides(placed, triangle, ~everywhere, frames, CENTER)
-    assert torch.equal(untouched.opacities, placed.opacities)
+    untouched = without_insides(placed, triangle, ~everywhere, frames, CENTER, beyond)
+    assert torch.equal(untouched.opacities, placed.opacities) and torch.equal(untouched.colors, placed.colors)
+
+
+def test_from_the_side_the_other_cheek_lines_the_open_mouth(mouth: Mouth, head: HeadModel) -> None:
+    """Without it, the background shines through an open mouth."""
+    opened = motion(head, 0.3)
+    vertices = pose_vertices(head, FlameParams.from_motion_vector(opened[None]))[0]
+    frames, triangle = triangle_frames(vertices, head.triangles), torch.arange(head.num_triangles)
+    around = around_mouth(head)
+    of_mouth = mouth.place(opened, CENTER)
+    placed = Surfels(*(getattr(of_mouth, f.name)[:1].repeat_interleave(len(triangle), dim=0) for f in fields(Surfels)))
+    middle = mouth.middle(opened)
+    camera = middle + torch.tensor([1.0, 0.0, 0.0])
+    seen = without_insides(placed, triangle, around, frames, camera, middle)
+    inside = around & (frames.normal[:, 0] < -0.1)
+    far = inside & (frames.origin[:, 0] < middle[0] - 1e-3)
+    near = inside & (frames.origin[:, 0] > middle[0] + 1e-3)
+    assert int(far.sum()) > 20 and torch.equal(seen.opacities[far], placed.opacities[far])
+    ratio = (seen.colors / placed.colors)[far]
+    assert float(ratio.max()) < 0.5 and bool((ratio[:, 0] > ratio[:, 2]).all()), "dark and red"
+    assert bool((seen.opacities[near] == 0).all())
+
+
+def test_the_middle_lies_between_the_rows_of_teeth(mouth: Mouth, head: HeadModel) -> None:
+    model = mouth.rig.head_model
+    vertices, middle = mouth.vertices(motion(head, 0.3)), mouth.middle(motion(head, 0.3))
+    upper, lower = (vertices[model.regions.vertices(name)] for name in ("upper_teeth", "lower_teeth"))
+    assert float(lower[:, 1].min()) < float(middle[1]) < float(upper[:, 1].max())
+    assert abs(float(middle[0] - upper[:, 0].mean())) < 5e-3 and float(middle[2]) > float(upper[:, 2].mean())
 
 
 def test_joined_surfels_are_drawn_together(mouth: Mouth, head: HeadModel) -> None:

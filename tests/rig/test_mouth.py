@@ -46,6 +46,41 @@ def test_finds_the_mouth_that_the_built_in_head_is_drawn_with(head: HeadModel) -
     assert MOUTH_HALF_WIDTH - 1 < found.half_width * 1e3 < MOUTH_HALF_WIDTH + 5
 
 
+def test_the_rims_of_closed_lips_meet(head: HeadModel) -> None:
+    found = find_mouth(head)
+    upper, lower = found.rims
+    assert abs(upper - lower) < 6e-4
+    assert upper == pytest.approx(float(found.center[1]), abs=1.5e-3)
+
+
+def parted_head(head: HeadModel, by: float) -> HeadModel:
+    """The head whose upper lip is higher by so much than its lower one, metres: a tracker may leave lips apart."""
+    drop = head.expression_basis[..., head.expression_names.index("lips_part")]
+    upper, lower = find_mouth(head).lips
+    apart = float((drop[upper, 1] - drop[lower, 1]).mean())
+    return replace(head, v_template=head.v_template + by / apart * drop)
+
+
+def test_upper_teeth_hang_from_the_upper_lip_and_lower_ones_stand_under_the_lower(head: HeadModel) -> None:
+    parted = parted_head(head, 4e-3)
+    closed_rims, rims = find_mouth(head).rims, find_mouth(parted).rims
+    assert rims[0] - rims[1] == pytest.approx(4e-3, abs=1e-3)
+    before, after = mouth_model(head), mouth_model(parted)
+    for name, rim in (("upper_teeth", 0), ("lower_teeth", 1)):
+        moved = (after.v_template - before.v_template)[before.regions.vertices(name), 1]
+        assert float(moved.mean()) == pytest.approx(rims[rim] - closed_rims[rim], abs=3e-4), name
+
+
+def test_the_face_at_rest_and_not_the_one_without_expression_places_the_teeth(head: HeadModel) -> None:
+    """A tracker may put half of what a person looks like into the expression."""
+    taken = torch.zeros(head.num_expression)
+    taken[head.expression_names.index("lips_part")] = 0.5
+    odd = replace(head, v_template=head.v_template - head.expression_basis @ taken)
+    assert (mouth_model(odd).v_template[:NUM] - mouth_model(head).v_template[:NUM]).norm(dim=-1).max() > 5e-4
+    resting = mouth_model(odd, taken).v_template[:NUM]
+    torch.testing.assert_close(resting, mouth_model(head).v_template[:NUM], atol=2e-5, rtol=0)
+
+
 def test_needs_no_regions(head: HeadModel) -> None:
     with_regions, without = find_mouth(head), find_mouth(replace(head, regions=Regions()))
     assert torch.equal(with_regions.center, without.center)

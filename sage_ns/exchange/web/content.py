@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
 
 from sage_ns.avatar.portrait import FIELD_OF_VIEW, HEAD_FRACTION
 from sage_ns.exchange.web.array_file import array_file
@@ -17,7 +18,7 @@ from sage_ns.exchange.web.sliders import Slider, make_sliders
 from sage_ns.exchange.web.surfel_arrays import surfel_arrays
 from sage_ns.rig import NUM_POSE, FlameParams, HeadModel
 from sage_ns.rig.front import face_direction
-from sage_ns.rig.mouth_shape import PARTS
+from sage_ns.rig.mouth_shape import PARTS, front_edges
 
 if TYPE_CHECKING:
     from sage_ns.avatar.avatar import Avatar
@@ -67,7 +68,7 @@ def web_content(avatar: Avatar, clip: Motion | None, sh_degree: int) -> WebConte
             "unseen": unseen.cpu().numpy().astype(np.uint8),
         },
         "surfels": surfel_arrays(surfels, sh_degree),
-        "mouth": _mouth_arrays(mouth, used) if mouth else {},
+        "mouth": _mouth_arrays(mouth, head_model, used) if mouth else {},
         "clip": {"motion": clip.vectors.numpy().astype(np.float32)} if clip is not None else {},
     }
     arrays = {f"{part}.{name}": array for part, inner in parts.items() for name, array in inner.items()}
@@ -101,21 +102,35 @@ def _used_expression(
     return used[FlameParams.EXPRESSION]
 
 
-def _mouth_arrays(mouth: Mouth, used: Bool[np.ndarray, "num_expression"]) -> dict[str, np.ndarray]:
-    """Return the arrays of the mouth's own rig and of its light, see `sage_ns.avatar.mouth.part_shade`."""
+def _mouth_arrays(
+    mouth: Mouth, head_model: HeadModel, used: Bool[np.ndarray, "num_expression"]
+) -> dict[str, np.ndarray]:
+    """Return the arrays of the mouth's own rig and of its light, see `sage_ns.avatar.mouth.part_shade`.
+
+    The lips, whose gap sets the light, are vertices of the head: `mouth_model` copies them.
+    """
     model = mouth.rig.head_model.to("cpu")
     kept = kept_vertices(model)
     part = np.zeros(model.num_vertices, np.uint8)
     for number, name in enumerate(PARTS):
         part[model.regions.vertices(name).numpy()] = number
-    rows = {name: model.regions.vertices(name).numpy() for name in ("upper_teeth", "lower_teeth")}
+    seen = kept_vertices(head_model)
+    skin = head_model.v_template[torch.from_numpy(seen)]
+    lips = {name: model.v_template[model.regions.vertices(name)] for name in ("upper_lip", "lower_lip")}
     return {
         **rig_arrays(model, used),
-        **{name: np.searchsorted(kept, vertices).astype(np.uint32) for name, vertices in rows.items()},
+        "upper_teeth": np.searchsorted(kept, model.regions.vertices("upper_teeth").numpy()).astype(np.uint32),
+        "edges": np.searchsorted(kept, front_edges()).astype(np.uint32),
+        **{name: _nearest(at, skin).astype(np.uint32) for name, at in lips.items()},
         "part": part[model.triangles[:, 0].numpy()],
         "openings": mouth.openings.cpu().numpy().astype(np.float32),
         "shade": mouth.shade.cpu().numpy().astype(np.float32),
     }
+
+
+def _nearest(points: Float[Tensor, "n 3"], among: Float[Tensor, "m 3"]) -> Int[np.ndarray, "n"]:
+    exact = "donot_use_mm_for_euclid_dist"
+    return torch.cdist(points, among, compute_mode=exact).argmin(dim=1).numpy()
 
 
 def _portrait(avatar: Avatar) -> dict[str, Any]:

@@ -13,7 +13,7 @@ export class Body {
     this.rig = new PersonalRig(this.rigArrays);
     const mouthArrays = partOf(header, "mouth");
     this.mouth = mouthArrays && new PersonalRig(mouthArrays);
-    this.mouthLight = mouthArrays && new MouthLight(mouthArrays);
+    this.mouthLight = mouthArrays && new MouthLight(mouthArrays, this.rigArrays.v_template);
     this.numTriangles = this.rig.numTriangles + (this.mouth ? this.mouth.numTriangles : 0);
     const size = Math.ceil(this.numTriangles / room) * room;
     this.frames = new Float32Array(FRAME_SIZE * size);
@@ -28,7 +28,12 @@ export class Body {
 
   /** Computes the shades of all triangles for a camera at `center` (metres); call `pose` first. */
   light(center) {
-    shadeInterior(this.frames, this.rigArrays.interior, this.rigArrays.unseen, center, this.shade);
-    if (this.mouth) this.mouthLight.apply(this.mouth.vertices, this.shade, this.rig.numTriangles);
+    const middle = this.mouth && pointBetween(this.mouth.vertices, this.mouth.arrays.edges);
+    shadeInterior(this.frames, this.rigArrays.interior, this.rigArrays.unseen, center, middle, this.shade);
+    if (this.mouth) this.mouthLight.apply(this.rig.vertices, this.shade, this.rig.numTriangles);
   }
+}
+
+function pointBetween(vertices, [first, second]) {
+  return [0, 1, 2].map((axis) => 0.5 * (vertices[3 * first + axis] + vertices[3 * second + axis]));
 }

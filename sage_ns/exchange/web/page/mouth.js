@@ -2,13 +2,14 @@
 
 /** Factors on the colours of the mouth's triangles, which depend on the opening of the mouth. */
 export class MouthLight {
-  constructor(arrays) {
+  /** `head`: the head's vertices at rest, metres. */
+  constructor(arrays, head) {
     this.arrays = arrays;
-    this.restGap = this.#gap(arrays.v_template);
+    this.restGap = this.#gap(head);
     this.width = rowWidth(arrays.v_template, arrays.upper_teeth);
   }
 
-  /** Writes the factors to `shade`, from index `first` on, for the mouth's posed vertices. */
+  /** Writes the factors to `shade`, from index `first` on, for the head's posed vertices. */
   apply(vertices, shade, first) {
     const { openings, shade: table, part } = this.arrays;
     const last = openings.length - 1;
@@ -24,21 +25,19 @@ export class MouthLight {
     }
   }
 
-  /** Returns the distance between the centres of the two rows of teeth. */
+  /** Returns the mean distance between points of the upper lip and those below them on the lower one. */
   #gap(vertices) {
-    let squared = 0;
-    for (let axis = 0; axis < 3; axis++) {
-      const upper = mean(vertices, this.arrays.upper_teeth, axis);
-      squared += (upper - mean(vertices, this.arrays.lower_teeth, axis)) ** 2;
+    const { upper_lip: upper, lower_lip: lower } = this.arrays;
+    let sum = 0;
+    for (let pair = 0; pair < upper.length; pair++) {
+      let squared = 0;
+      for (let axis = 0; axis < 3; axis++) {
+        squared += (vertices[3 * upper[pair] + axis] - vertices[3 * lower[pair] + axis]) ** 2;
+      }
+      sum += Math.sqrt(squared);
     }
-    return Math.sqrt(squared);
+    return sum / upper.length;
   }
-}
-
-function mean(vertices, chosen, axis) {
-  let sum = 0;
-  for (const vertex of chosen) sum += vertices[3 * vertex + axis];
-  return sum / chosen.length;
 }
 
 /** Returns the diagonal of the box around a row of teeth. */

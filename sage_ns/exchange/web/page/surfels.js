@@ -4,7 +4,7 @@ import { SplatGenerator, dyno } from "@sparkjsdev/spark";
 import * as THREE from "three";
 
 import { partOf } from "./avatar_file.js";
-import { HIDDEN } from "./interior.js";
+import { HIDDEN, LINING, LINING_COLOR } from "./interior.js";
 
 const WIDTH = 2048;
 /** Triangles per row of the texture of frames (two texels each) and of the texture of shades (one texel each). */
@@ -84,7 +84,7 @@ function placement({ numCoefficients, size, ...inputs }) {
     int triangle = int(bound.w + 0.5);
     float shade = texelFetch(SHADE, ivec2(triangle % ${TRIANGLES_PER_ROW}, triangle / ${TRIANGLES_PER_ROW}), 0).r;
     GSPLAT.flags = 0u;
-    if (shade > ${HIDDEN.toFixed(1)}) {
+    if (shade != ${HIDDEN.toFixed(1)}) {
       vec4 frame = texelFetch(FRAMES, texel(2 * triangle), 0);
       vec4 turn = texelFetch(FRAMES, texel(2 * triangle + 1), 0).yzwx;
       int first = ${stride} * INDEX;
@@ -96,7 +96,8 @@ function placement({ numCoefficients, size, ...inputs }) {
       vec3 d = normalize(GSPLAT.center - CENTER);
       vec3 color = vec3(0.5);
       ${color}
-      GSPLAT.rgba = vec4(max(color, 0.0) * shade, 1.0 / (1.0 + exp(-scales.z)));
+      vec3 factor = shade == ${LINING.toFixed(1)} ? vec3(${LINING_COLOR.join(", ")}) : vec3(shade);
+      GSPLAT.rgba = vec4(max(color, 0.0) * factor, 1.0 / (1.0 + exp(-scales.z)));
       GSPLAT.flags = GSPLAT_FLAG_ACTIVE;
       GSPLAT.index = INDEX;
     }`;
