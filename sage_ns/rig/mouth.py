@@ -192,7 +192,8 @@ def mouth_model(head_model: HeadModel, expression: Float[Tensor, "num_expression
     follows = torch.from_numpy(shape.follows_jaw).float()
     local = torch.from_numpy(shape.vertices).float() * (1e-3 * placement.scale)
     vertices = local + placement.center.cpu()
-    vertices[:, 1] = local[:, 1] + torch.lerp(*torch.tensor(placement.rims), follows)
+    upper, lower = placement.rims
+    vertices[:, 1] = local[:, 1] + upper + (lower - upper) * follows
     vertices[:, 2] = local[:, 2] + placement.teeth
     vertices = _behind_skin(vertices, placement, resting).to(like)
     follows = follows.to(like)
