@@ -32,6 +32,9 @@ _WINDOW = (0.05, 0.095, 0.02)
 _STEP = 5e-4
 _BEHIND_LIPS = 9.5e-3
 """Metres from where the lips meet back to the middle of the mouth."""
+_WALLS_BACK = 2e-3
+"""Metres from the middle of the mouth back to the walls of the cavity: farther forward, they stand out of cheeks that a
+funnel narrows."""
 _BEHIND_UPPER_LIP = 10.2e-3
 """Metres from the front of the upper lip back to the front of the upper middle teeth: FaceKit's people 1 to 24, 10.75
 +- 1.75 mm at a mean scale of 0.96 (docs/lab_notebook.md)."""
@@ -194,7 +197,9 @@ def mouth_model(head_model: HeadModel, expression: Float[Tensor, "num_expression
     vertices = local + placement.center.cpu()
     upper, lower = placement.rims
     vertices[:, 1] = local[:, 1] + upper + (lower - upper) * follows
-    vertices[:, 2] = local[:, 2] + placement.teeth
+    is_wall = torch.from_numpy(shape.part == PARTS.index("cavity"))
+    walls = placement.center[2].cpu() - _WALLS_BACK * placement.scale
+    vertices[:, 2] = local[:, 2] + torch.where(is_wall, walls, placement.teeth)
     vertices = _behind_skin(vertices, placement, resting).to(like)
     follows = follows.to(like)
     num, num_joints, lips = len(vertices), len(JOINT_NAMES), placement.lips.flatten()
