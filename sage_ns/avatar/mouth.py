@@ -121,7 +121,6 @@ class Mouth(nn.Module):
         model = mouth_model(head_model, expression)
         self.rig = PersonalRig(model, FlameParams.neutral(model))
         self.surfels = tinted(prior, _tint(prior, skin)).requires_grad_(False)
-        self._edges = front_edges()
         self.register_buffer("around", around_mouth(head_model), persistent=False)
         self.register_buffer("openings", prior.openings.clone())
         self.register_buffer("shade", prior.shade.clone())
@@ -145,8 +144,8 @@ class Mouth(nn.Module):
 
     def middle(self, motion: Float[Tensor, "num_coefficients"]) -> Float[Tensor, "3"]:
         """Return the point between the edges of the front teeth under ``motion`` [metres, world]."""
-        vertices = self.vertices(motion)
-        return 0.5 * (vertices[self._edges[0]] + vertices[self._edges[1]])
+        vertices, (upper, lower) = self.vertices(motion), front_edges()
+        return 0.5 * (vertices[upper] + vertices[lower])
 
     def _posed(self, motion: Float[Tensor, "num_coefficients"]) -> tuple[Tensor, TriangleFrames, Tensor]:
         """Return vertices, triangle frames and shade."""

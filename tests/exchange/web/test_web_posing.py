@@ -19,6 +19,7 @@ from sage_ns.avatar.placement import place_surfels_torch
 from sage_ns.exchange.web.rig_arrays import kept_vertices
 from sage_ns.geometry.rotations import quaternion_to_matrix
 from sage_ns.geometry.triangles import TriangleFrames
+from sage_ns.rig import FlameParams
 from tests.exchange.web.array_files import read_arrays
 from tests.exchange.web.web_avatars import exported, tiny_avatar, used_motion
 
@@ -45,11 +46,11 @@ class Posed:
     vectors: torch.Tensor
 
 
-def pose(avatar: Avatar, folder: Path) -> Posed:
+def pose(avatar: Avatar, folder: Path, motion: torch.Tensor | None = None) -> Posed:
     page = exported(avatar, folder / "page")
     (folder / "package.json").write_text('{"type": "module"}')
     header, arrays = read_arrays((page / "avatar.bin").read_bytes())
-    motion = used_motion(avatar, arrays)
+    motion = used_motion(avatar, arrays) if motion is None else motion
     # From below and the side: some of the head's inside is in view.
     center = avatar.rig.vertices(motion).mean(dim=0) + torch.tensor([0.3, -0.5, 0.4])
     first, *_, last = (slider["name"] for slider in header["sliders"])
@@ -122,6 +123,22 @@ def test_mouth(builtin: Posed) -> None:
     vertices = mouth.rig.vertices(builtin.motion)
     shade = part_shade(mouth.rig.head_model, vertices, mouth.openings, mouth.shade)
     torch.testing.assert_close(builtin.shade[first : first + len(shade)], shade, atol=1e-5, rtol=0)
+
+
+def test_the_light_in_the_mouth_follows_the_lips_and_not_the_jaw(builtin_head_avatar: Avatar, tmp_path: Path) -> None:
+    mouth, names = builtin_head_avatar.mouth, builtin_head_avatar.rig.head_model.expression_names
+    assert mouth is not None
+    closed = builtin_head_avatar.neutral().motion_vector()[0]
+    parted = closed.clone()
+    parted[FlameParams.EXPRESSION][names.index("lips_part")] = 0.5
+
+    def shade(motion: torch.Tensor) -> torch.Tensor:
+        return part_shade(mouth.rig.head_model, mouth.rig.vertices(motion), mouth.openings, mouth.shade)
+
+    assert (shade(parted) - shade(closed)).abs().max() > 0.02
+    first = builtin_head_avatar.rig.head_model.num_triangles
+    found = pose(builtin_head_avatar, tmp_path, parted).shade[first : first + len(shade(parted))]
+    torch.testing.assert_close(found, shade(parted), atol=2e-3, rtol=0)
 
 
 def test_inside_of_the_head(builtin: Posed) -> None:
